@@ -1,0 +1,197 @@
+"""PLAN.toml: what a benchmark sets out to learn, written before its code.
+
+    questions = ["Is a second leaf measurement worth taking?"]
+    segmentations = ["species"]            # columns of predictions; one results table for each
+
+    [[hypotheses]]
+    id = "H1"
+    claim = "A threshold of 2.5 cm tells setosa from the rest better than 1 cm does."
+    metric = "correct"                     # what score() or AGGREGATES returns, latency or cost
+    better = { threshold = 2.5 }           # a configuration, or what several of them share
+    than = { threshold = 1.0 }
+    direction = "higher"                   # of the metric; "lower" where less is better
+    smallest_difference = 0.05             # in units of the metric; less would not matter
+
+The plan is judged as it was committed before the run (`runs.plan` keeps it), so that no hypothesis can
+be fitted to the results. A difference counts from `smallest_difference` on: each claim can be wrong.
+"""
+
+import json
+import tomllib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from harness.errors import HarnessError
+
+PLAN_NAME = "PLAN.toml"
+# Columns of `predictions` that can be judged like a score, without metrics.py naming them.
+MEASURED = frozenset({"latency", "cost"})
+
+_HINTS = {
+    "id": 'write a short name of its own, such as id = "H1"',
+    "claim": 'write the claim in words, such as claim = "B is more accurate than A"',
+    "metric": 'name what score() or AGGREGATES returns, such as metric = "accuracy"',
+    "better": "write the params of a configuration in GRID, such as better = { depth = 8 }",
+    "than": "write the params of a configuration in GRID, such as than = { depth = 2 }",
+    "direction": 'write direction = "higher" or direction = "lower"',
+    "smallest_difference": "write a number from 0 on, such as smallest_difference = 0.02",
+    "questions": 'write a list of sentences, such as questions = ["Is B worth its price?"]',
+    "segmentations": 'write a list of columns, such as segmentations = ["language"]',
+    "hypotheses": "write each hypothesis under a heading [[hypotheses]] of its own",
+}
+
+
+class Hypothesis(BaseModel):
+    """A claim that one configuration's metric beats another's by a difference that matters."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    id: str = Field(min_length=1)
+    claim: str = Field(min_length=1)
+    metric: str = Field(min_length=1)
+    better: dict[str, Any] = Field(min_length=1)
+    than: dict[str, Any] = Field(min_length=1)
+    direction: Literal["higher", "lower"]
+    smallest_difference: float = Field(ge=0, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _two_configurations(self) -> "Hypothesis":
+        if self.better == self.than:
+            raise ValueError("better and than name the same configuration")
+        return self
+
+
+class Plan(BaseModel):
+    """PLAN.toml as read; `Plan()` is the plan of a project that wrote none."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    questions: list[str] = []
+    segmentations: list[str] = []
+    hypotheses: list[Hypothesis] = []
+
+    @model_validator(mode="after")
+    def _own_ids(self) -> "Plan":
+        ids = [each.id for each in self.hypotheses]
+        if twice := sorted({each for each in ids if ids.count(each) > 1}):
+            raise ValueError(f"hypotheses share the id {', '.join(twice)}")
+        return self
+
+
+def load_plan(root: Path) -> Plan:
+    """Read PLAN.toml of the project at `root`; an absent file is an empty plan."""
+    path = root / PLAN_NAME
+    if not path.exists():
+        return Plan()
+    try:
+        return parse_plan(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise HarnessError(f"{PLAN_NAME} is not valid TOML: {error}", fix=f"edit {path}") from error
+
+
+def parse_plan(values: Mapping[str, Any] | str | None) -> Plan:
+    """Plan from TOML values, or from the JSON text that `runs.plan` holds (None: an empty plan)."""
+    if isinstance(values, str):
+        values = json.loads(values) if values.strip() else {}
+    try:
+        return Plan.model_validate(dict(values or {}))
+    except ValidationError as error:
+        found = error.errors()
+        first = found[0]
+        keys = [str(part) for part in first["loc"]]
+        place = _place(first["loc"])
+        known = next((_HINTS[key] for key in reversed(keys) if key in _HINTS), "")
+        if first["type"] == "extra_forbidden":
+            known = "remove it, or correct its spelling; the keys are " + ", ".join(
+                Hypothesis.model_fields if len(keys) > 1 else Plan.model_fields
+            )
+        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        message = first["msg"].removeprefix("Value error, ")
+        message = message[:1].lower() + message[1:]
+        raise HarnessError(
+            f"{PLAN_NAME}: {place}{message}{more}", fix=known or f"edit {PLAN_NAME}"
+        ) from None
+
+
+def _place(loc: tuple[int | str, ...]) -> str:
+    """`hypotheses 2, metric: ` for pydantic's ("hypotheses", 1, "metric")."""
+    words: list[str] = []
+    for part in loc:
+        if isinstance(part, int) and words:
+            words[-1] += f" {part + 1}"
+        else:
+            words.append(str(part))
+    return ", ".join(words) + ": " if words else ""
+
+
+def plain(value: Any) -> Any:
+    """A params value in the form in which it equals its stored self: tuples as lists, True as 1."""
+    if is_dataclass(value) and not isinstance(value, type):
+        value = asdict(value)
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, Mapping):
+        return {str(key): plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in value]
+    if isinstance(value, str) and value[:1] in {"[", "{"}:
+        try:
+            return plain(json.loads(value))
+        except ValueError:
+            return value
+    return value
+
+
+def matches(params: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """True where every wanted param has that value; dotted names reach into nested params."""
+    return all(
+        _missing is not (got := _look_up(params, key)) and plain(got) == plain(value)
+        for key, value in wanted.items()
+    )
+
+
+_missing = object()
+
+
+def _look_up(params: Mapping[str, Any], name: str) -> Any:
+    if name in params:
+        return params[name]
+    head, _, rest = name.partition(".")
+    inner = plain(params.get(head, _missing)) if rest else _missing
+    return _look_up(inner, rest) if isinstance(inner, Mapping) else _missing
+
+
+def plan_findings(
+    plan: Plan,
+    columns: Collection[str],
+    metrics: Collection[str],
+    grid: Sequence[Any],
+) -> list[str]:
+    """What the plan names and the dev-run does not have; nothing, where the plan can be judged.
+
+    columns: of the table predictions. metrics: scores and aggregates that some row has a value for.
+    grid: configurations, as params dataclasses or as dicts of their fields.
+    """
+    configurations = [asdict(each) if is_dataclass(each) else dict(each) for each in grid]
+    findings = [
+        f"PLAN.toml: segmentation {name!r} is no column of predictions; return it from predict()"
+        for name in plan.segmentations
+        if name not in columns
+    ]
+    judged = set(metrics) | (MEASURED & set(columns))
+    for hypothesis in plan.hypotheses:
+        where = f"PLAN.toml: hypothesis {hypothesis.id}"
+        if hypothesis.metric not in judged:
+            known = ", ".join(sorted(judged)) or "none"
+            findings.append(
+                f"{where}: no row has the metric {hypothesis.metric!r} (known: {known})"
+            )
+        for side in ("better", "than"):
+            wanted = getattr(hypothesis, side)
+            if not any(matches(each, wanted) for each in configurations):
+                findings.append(f"{where}: {side} = {wanted} is no configuration in GRID")
+    return findings
