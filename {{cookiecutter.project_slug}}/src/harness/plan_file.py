@@ -12,8 +12,8 @@
     direction = "higher"                   # of the metric; "lower" where less is better
     smallest_difference = 0.05             # in units of the metric; less would not matter
 
-The plan is judged as it was committed before the run (`runs.plan` keeps it), so that no hypothesis can
-be fitted to the results. A difference counts from `smallest_difference` on: each claim can be wrong.
+The plan is judged as it was committed before the run (`runs.plan` keeps it), so that no hypothesis
+can be fitted to the results. A difference counts from `smallest_difference` on: any claim can fail.
 """
 
 import json
