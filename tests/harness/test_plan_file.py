@@ -90,7 +90,7 @@ def test_two_hypotheses_cannot_share_an_id(tmp_path: Path) -> None:
 
 
 def test_params_match_in_part_nested_and_as_stored() -> None:
-    stored = {"threshold": 1.0, "inner": '{"depth": 2}', "sizes": "[1, 2]", "fast": 1}
+    stored = {"threshold": 1.0, "inner_depth": 2, "sizes": "[1, 2]", "fast": 1}
     assert matches(stored, {"threshold": 1})
     assert matches(stored, {"inner": {"depth": 2}, "sizes": [1, 2], "fast": True})
     assert matches(stored, {"inner.depth": 2})

@@ -130,15 +130,11 @@ def _place(loc: tuple[int | str, ...]) -> str:
 
 def plain(value: Any) -> Any:
     """A params value in the form in which it equals its stored self: tuples as lists, True as 1."""
-    if is_dataclass(value) and not isinstance(value, type):
-        value = asdict(value)
     if isinstance(value, bool):
         return int(value)
-    if isinstance(value, Mapping):
-        return {str(key): plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [plain(each) for each in value]
-    if isinstance(value, str) and value[:1] in {"[", "{"}:
+    if isinstance(value, str) and value[:1] == "[":
         try:
             return plain(json.loads(value))
         except ValueError:
@@ -146,23 +142,22 @@ def plain(value: Any) -> Any:
     return value
 
 
+def flat(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Params as their columns are named: nested ones, and dots, become `outer_inner`."""
+    columns: dict[str, Any] = {}
+    for key, value in params.items():
+        name = prefix + str(key).replace(".", "_")
+        if isinstance(value, Mapping):
+            columns |= flat(value, f"{name}_")
+        else:
+            columns[name] = plain(value)
+    return columns
+
+
 def matches(params: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    """True where every wanted param has that value; dotted names reach into nested params."""
-    return all(
-        _missing is not (got := _look_up(params, key)) and plain(got) == plain(value)
-        for key, value in wanted.items()
-    )
-
-
-_missing = object()
-
-
-def _look_up(params: Mapping[str, Any], name: str) -> Any:
-    if name in params:
-        return params[name]
-    head, _, rest = name.partition(".")
-    inner = plain(params.get(head, _missing)) if rest else _missing
-    return _look_up(inner, rest) if isinstance(inner, Mapping) else _missing
+    """True where every wanted param is there with that value."""
+    have = flat(params)
+    return all(key in have and have[key] == value for key, value in flat(wanted).items())
 
 
 def plan_findings(
