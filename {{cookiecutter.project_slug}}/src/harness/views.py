@@ -1,0 +1,197 @@
+"""Read results: one locked, read-only DuckDB over every database, table and layout.
+
+DuckDB keeps nothing of its own here. It reads the SQLite files through the scanner that a wheel
+brings, so that no home folder and no network is needed, and shows three views whatever the layout.
+"""
+
+import importlib.util
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import duckdb
+
+from harness.errors import HarnessError
+
+VIEWS = {"predictions": "predictions(_.*)?", "metrics": "metrics", "runs": "runs"}
+# A table with these columns was typed by our store before its first row, so it needs no look
+# through all its values before DuckDB may trust the declared types.
+TYPED_BY_STORE = {"task_key", "code_key"}
+
+
+def identifier(name: str) -> str:
+    """A table or column name as SQL may hold it, whatever characters it has."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """A text as an SQL literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def connect(
+    databases: Sequence[Path],
+    *,
+    table: str | None = None,
+    memory_limit: str | None = None,
+    careful: bool = False,
+    export_to: Path | None = None,
+) -> duckdb.DuckDBPyConnection:
+    """Open databases for reading, with the views `predictions`, `metrics` and `runs`.
+
+    `table` shows this one table as `predictions`, for databases of another origin. `memory_limit`
+    is a DuckDB size such as `200MB`. `careful` looks at every stored value before it trusts a
+    declared type; tables that this harness did not type are always looked at. `export_to` is the
+    one folder that may be written, by `harness.query` only.
+
+    Raises HarnessError where a database or table is missing or cannot be read. Close the
+    connection before the same process opens the file with sqlite3 or xetrack: two SQLite libraries
+    on one file in WAL mode corrupt it.
+    """
+    if not databases:
+        raise HarnessError("There are no results yet.", fix="make dev-run")
+    con = duckdb.connect(config={"autoinstall_known_extensions": False})
+    try:
+        con.execute(f"LOAD {literal(str(_scanner()))}")
+        if memory_limit:
+            con.execute(f"SET memory_limit = {literal(memory_limit)}")
+        found = [pair for i, path in enumerate(databases) for pair in _attach(con, path, f"d{i}")]
+        if table is not None and table not in {name for _, name in found}:
+            raise HarnessError(
+                f"There is no table {table!r} in {_listed(databases)}; there are: "
+                + (", ".join(sorted({name for _, name in found})) or "none"),
+                fix="name one of them",
+            )
+        for view, pattern in VIEWS.items():
+            chosen = table if view == "predictions" else None
+            parts = [
+                _select(con, source, name, careful)
+                for source, name in found
+                if (name == chosen if chosen is not None else re.fullmatch(pattern, name))
+            ]
+            if parts:
+                con.execute(f"CREATE VIEW {view} AS " + " UNION ALL BY NAME ".join(parts))
+            elif view == "predictions":
+                raise HarnessError(
+                    f"There is no table of predictions in {_listed(databases)}.",
+                    fix="make dev-run, or name the table that holds them",
+                )
+        _lock(con, export_to)
+    except duckdb.Error as error:
+        con.close()
+        raise HarnessError(f"{_listed(databases)} cannot be read: {_first_line(error)}") from error
+    except HarnessError:
+        con.close()
+        raise
+    return con
+
+
+def columns(con: duckdb.DuckDBPyConnection, view: str = "predictions") -> dict[str, str]:
+    """The columns of a view with their DuckDB types; empty where there is no such view."""
+    rows = con.execute(
+        "SELECT column_name, data_type FROM duckdb_columns() WHERE database_name = 'memory' "
+        "AND table_name = ? ORDER BY column_index",
+        [view],
+    ).fetchall()
+    return {str(name): str(kind) for name, kind in rows}
+
+
+def _scanner() -> Path:
+    spec = importlib.util.find_spec("duckdb_extension_sqlite_scanner")
+    if spec is not None and spec.origin is not None:
+        folder = Path(spec.origin).parent / f"extensions/v{duckdb.__version__}"
+        if (path := folder / "sqlite_scanner.duckdb_extension").exists():
+            return path
+    raise HarnessError(
+        f"DuckDB {duckdb.__version__} has no SQLite scanner of its own version installed.",
+        fix="make setup",
+    )
+
+
+def _attach(con: duckdb.DuckDBPyConnection, path: Path, alias: str) -> list[tuple[str, str]]:
+    if not path.is_file():
+        raise HarnessError(
+            f"There is no database {path}.", fix="make dev-run, or name another file"
+        )
+    with path.open("rb") as file:
+        if file.read(16) != b"SQLite format 3\x00":
+            raise HarnessError(f"{path} is not an SQLite database.", fix="name another file")
+    con.execute(f"ATTACH {literal(str(path.resolve()))} AS {alias} (TYPE sqlite, READ_ONLY)")
+    rows = con.execute(
+        "SELECT table_name FROM duckdb_tables() WHERE database_name = ? ORDER BY 1", [alias]
+    ).fetchall()
+    return [(alias, str(name)) for (name,) in rows]
+
+
+def _select(con: duckdb.DuckDBPyConnection, alias: str, table: str, careful: bool) -> str:
+    """The SELECT that reads one table: as declared, or converted where the values disagree."""
+    declared = con.execute(
+        "SELECT column_name, data_type FROM duckdb_columns() "
+        "WHERE database_name = ? AND table_name = ? ORDER BY column_index",
+        [alias, table],
+    ).fetchall()
+    typed = f"SELECT * FROM {alias}.{identifier(table)}"
+    if not careful and {name for name, _ in declared} >= TYPED_BY_STORE:
+        return typed
+    stored = _stored(con, alias, table, [name for name, _ in declared])
+    agrees = {"BIGINT": {"integer"}, "DOUBLE": {"real"}, "VARCHAR": {"text"}}
+    if all(stored[name] <= agrees.get(kind, set()) for name, kind in declared):
+        return typed
+    # The scanner refuses a whole table for one REAL in an INTEGER column, even under TRY_CAST, so
+    # SQLite writes each value as text (17 digits keep a double exact) and DuckDB converts it back.
+    inner, outer = [], []
+    for name, kind in declared:
+        column = identifier(name)
+        inner.append(
+            f"CASE typeof({column}) WHEN 'real' THEN printf('%!.17g', {column}) "
+            f"WHEN 'blob' THEN hex({column}) ELSE CAST({column} AS TEXT) END AS {column}"
+        )
+        outer.append(f"TRY_CAST({column} AS {_fitting(stored[name], kind)}) AS {column}")
+    query = f"SELECT {', '.join(inner)} FROM {identifier(table)}"
+    return f"SELECT {', '.join(outer)} FROM sqlite_query('{alias}', {literal(query)})"
+
+
+def _stored(
+    con: duckdb.DuckDBPyConnection, alias: str, table: str, names: Sequence[str]
+) -> dict[str, set[str]]:
+    """The storage classes that occur in each column; NULL left out."""
+    classes = ("integer", "real", "text", "blob")
+    asked = [f"max(typeof({identifier(n)}) = '{c}')" for n in names for c in classes]
+    query = f"SELECT {', '.join(asked)} FROM {identifier(table)}"
+    row = con.execute(f"SELECT * FROM sqlite_query('{alias}', {literal(query)})").fetchone() or ()
+    seen = [str(value) == "1" for value in row]
+    step = len(classes)
+    return {
+        name: {c for c, hit in zip(classes, seen[i * step : (i + 1) * step], strict=True) if hit}
+        for i, name in enumerate(names)
+    }
+
+
+def _fitting(stored: set[str], declared: str) -> str:
+    if stored <= {"integer"} and stored:
+        return "BIGINT"
+    if stored <= {"integer", "real"} and stored:
+        return "DOUBLE"
+    return "VARCHAR" if stored or declared not in ("BIGINT", "DOUBLE") else declared
+
+
+def _lock(con: duckdb.DuckDBPyConnection, export_to: Path | None) -> None:
+    """Nothing can be written from here on, except below `export_to`."""
+    if export_to is not None:
+        con.execute(f"SET temp_directory = {literal(str(export_to))}")
+        con.execute(f"SET allowed_directories = [{literal(str(export_to))}]")
+    con.execute("SET enable_external_access = false")
+    if export_to is None:
+        # READ_ONLY and external access do not suffice: DuckDB puts every attached file on its list
+        # of allowed paths, and COPY … TO that path (USE_TMP_FILE false) overwrites the database.
+        con.execute("SET disabled_filesystems = 'LocalFileSystem'")
+    con.execute("SET lock_configuration = true")
+
+
+def _listed(databases: Sequence[Path]) -> str:
+    shown = ", ".join(str(path) for path in databases[:3])
+    return shown + (f" and {len(databases) - 3} more" if len(databases) > 3 else "")
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
