@@ -1,0 +1,124 @@
+"""After the files are written: lay the chosen kind over the project, and give it a history.
+
+Runs in the new folder, with the standard library only and no network. A failure in here would make
+cookiecutter delete the project, so what depends on git is tried, explained, and never raised.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+# tojson leaves neither quotes nor line ends of an answer bare, so an answer cannot end this string.
+ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
+BRANCH = "feat/first-benchmark"
+# A hook of another repository may have started us: its GIT_DIR must not become ours.
+OTHERS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY")
+ENVIRONMENT = {key: value for key, value in os.environ.items() if key not in OTHERS}
+
+
+class GitFailed(Exception):
+    """git is missing or said no; the text is what it said."""
+
+
+def git(*arguments: str) -> str:
+    """Standard output of a git command."""
+    try:
+        done = subprocess.run(
+            ["git", *arguments],
+            env=ENVIRONMENT,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=60,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise GitFailed(str(error)) from error
+    if done.returncode:
+        raise GitFailed((done.stderr or done.stdout).strip())
+    return done.stdout.strip()
+
+
+def lay_kind_over(root: Path) -> None:
+    """Files of the kind replace or join the project's; the other kinds go."""
+    shutil.copytree(root / "kinds" / ANSWERS["kind"], root, dirs_exist_ok=True)
+    shutil.rmtree(root / "kinds")
+
+
+def sweep(root: Path) -> None:
+    """A template used from a folder where its makers work brings their tools' caches along."""
+    for pattern in ("__pycache__", ".*_cache"):
+        for folder in list(root.rglob(pattern)):
+            shutil.rmtree(folder)
+
+
+def choose_files(root: Path) -> None:
+    """The lock that fits the answer about DVC, the licence asked for."""
+    without_dvc = root / "requirements-without-dvc.lock"
+    if ANSWERS["use_dvc"] == "no":
+        without_dvc.replace(root / "requirements.lock")
+        shutil.rmtree(root / ".dvc")
+        (root / ".dvcignore").unlink()
+    else:
+        without_dvc.unlink()
+    (root / "licenses" / ANSWERS["license"]).replace(root / "LICENSE")
+    shutil.rmtree(root / "licenses")
+
+
+def inside_repository() -> bool:
+    try:
+        return git("rev-parse", "--is-inside-work-tree") == "true"
+    except GitFailed:
+        return False
+
+
+def identity() -> list[str]:
+    """Options that lend the first commit a name where git has none; a configured one is kept."""
+    options = []
+    for key, lent in (("name", "bench-template"), ("email", "bench-template@localhost")):
+        try:
+            git("config", f"user.{key}")
+        except GitFailed:
+            options += ["-c", f"user.{key}={lent}"]
+    return options
+
+
+def start_history() -> str:
+    """First commit on main, then a feature branch. Returns what to tell the person."""
+    if ANSWERS.get("_commit"):
+        return "Made by cruft: commit the files yourself, then work on a branch."
+    if inside_repository():
+        return "This folder is inside a git repository, so nothing was committed here."
+    git("init", "--quiet")
+    git("symbolic-ref", "HEAD", "refs/heads/main")
+    git("add", "--all")
+    # No signing and no hooks of the machine: either may ask a question that nobody hears.
+    git(
+        *identity(), "-c", "commit.gpgSign=false", "commit", "--quiet", "--no-verify",
+        "--message", f"Start {ANSWERS['project_slug']} from bench-template",
+    )  # fmt: skip
+    git("checkout", "--quiet", "-b", BRANCH)
+    return f"First commit on main; you are on the branch {BRANCH}."
+
+
+def main() -> None:
+    """Finish the project and say what comes next."""
+    root = Path.cwd()
+    sweep(root)
+    lay_kind_over(root)
+    choose_files(root)
+    try:
+        history = start_history()
+    except GitFailed as error:
+        history = (
+            f"The project is complete, but git could not start its history: {error}\n"
+            f"Later: git init && git add -A && git commit -m start && git checkout -b {BRANCH}"
+        )
+    text = f"{history}\nNext: cd {ANSWERS['project_slug']} && make dev-run\n"
+    sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
+
+
+main()

@@ -1,0 +1,59 @@
+"""Before anything is written: every answer that would not work, explained at once."""
+
+import json
+import re
+import sys
+import unicodedata
+
+# tojson leaves neither quotes nor line ends of an answer bare, so an answer cannot end this string.
+ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
+
+LONGEST = {"project_name": 100, "description": 300, "author": 100}
+WORDS = {"project_name": "the name", "description": "the description", "author": "the author"}
+# Windows cannot make a folder with these names; the rest would hide the folder `src/` brings.
+TAKEN = {"con", "prn", "aux", "nul", "benchmark", "harness", "test"}
+TAKEN |= {f"{port}{number}" for port in ("com", "lpt") for number in range(1, 10)}
+
+
+def text_problems(key: str, value: str) -> list[str]:
+    """What is wrong with a free-text answer."""
+    name, found = WORDS[key], []
+    if not value.strip():
+        found.append(f"{key} is empty: {name} is needed")
+    if len(value) > LONGEST[key]:
+        found.append(f"{key} has {len(value)} characters; {name} may have {LONGEST[key]}")
+    if any(unicodedata.category(letter) in {"Cc", "Zl", "Zp"} for letter in value):
+        found.append(f"{key} holds a line break, tab or control character; write it on one line")
+    if any(0xD800 <= ord(letter) <= 0xDFFF for letter in value):
+        found.append(f"{key} is not valid UTF-8; check the terminal's encoding")
+    return found
+
+
+def slug_problems(slug: str) -> list[str]:
+    """What is wrong with the folder and package name."""
+    if not re.fullmatch(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*", slug):
+        suggestion = re.sub(r"[^a-z0-9]+", "-", slug.lower()).strip("-0123456789") or "my-benchmark"
+        return [
+            f"project_slug is {slug!r}: use lower-case letters, digits and single - or _,"
+            f" beginning with a letter, such as {suggestion[:60]!r}"
+        ]
+    if len(slug) > 60:
+        return [f"project_slug has {len(slug)} characters; shorten it to 60"]
+    if slug in TAKEN:
+        return [f"project_slug {slug!r} is a name that something else needs; try {slug + '-1'!r}"]
+    return []
+
+
+def main() -> int:
+    """Print every problem; 1 where there is one, and cookiecutter then writes nothing."""
+    problems = slug_problems(ANSWERS["project_slug"])
+    for key in WORDS:
+        problems += text_problems(key, ANSWERS[key])
+    if problems:
+        lines = "\n".join(f"  - {problem}" for problem in problems)
+        text = f"Nothing was generated. To mend, and then run the same command again:\n{lines}\n"
+        sys.stderr.buffer.write(text.encode("utf-8", "backslashreplace"))
+    return 1 if problems else 0
+
+
+sys.exit(main())

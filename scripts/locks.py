@@ -1,0 +1,59 @@
+"""Every requirements.lock of the template anew: `make locks`.
+
+First one environment that holds all kinds and the makers' tools, then each kind with and without DVC,
+held to the same versions: so that what the tests run in is what a person installs.
+"""
+
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from jinja2 import Template
+
+ROOT = Path(__file__).resolve().parents[1]
+SHELL = ROOT / "{{cookiecutter.project_slug}}"
+OPTIONS = ("--quiet", "--universal", "--generate-hashes", "--python-version", "3.11")
+OPTIONS += ("--no-annotate", "--no-header")
+
+
+def harness_needs(use_dvc: str) -> str:
+    """requirements.in as a person gets it, but for the line that includes their own packages."""
+    text = Template((SHELL / "requirements.in").read_text("utf-8"))
+    rendered = text.render(cookiecutter={"use_dvc": use_dvc})
+    return "\n".join(line for line in rendered.splitlines() if not line.startswith("-r "))
+
+
+def resolve(needs: str, lock: Path, constraints: str = "") -> None:
+    """Write `lock`; versions that it holds already are kept where they still fit."""
+    with tempfile.TemporaryDirectory() as folder:
+        wanted, bounds = Path(folder, "needs.in"), Path(folder, "bounds.txt")
+        wanted.write_text(needs, encoding="utf-8")
+        bounds.write_text(constraints, encoding="utf-8")
+        command = ["uv", "pip", "compile", *OPTIONS, "--constraints", bounds, wanted, "-o", lock]
+        subprocess.run(command, check=True)
+    if re.search(r"://|^-|\s-i\s", lock.read_text("utf-8"), re.MULTILINE):
+        sys.exit(f"{lock} holds an address or an option; look at it before it is committed")
+    print(f"{lock.relative_to(ROOT)}: {len(versions(lock).splitlines())} packages")
+
+
+def versions(lock: Path) -> str:
+    """The lock's pins without hashes."""
+    lines = lock.read_text("utf-8").splitlines()
+    return "\n".join(line.rstrip(" \\") for line in lines if "==" in line)
+
+
+def main() -> None:
+    """Resolve everything together, then each kind."""
+    own = {path.parent: path.read_text("utf-8") for path in SHELL.glob("kinds/*/*benchmark.in")}
+    everything = ROOT / "requirements-dev.lock"
+    makers = (ROOT / "requirements-dev.in").read_text("utf-8")
+    resolve("\n".join([harness_needs("yes"), makers, *own.values()]), everything)
+    for kind, needs in sorted(own.items()):
+        for use_dvc, name in (("yes", ""), ("no", "-without-dvc")):
+            lock = kind / f"requirements{name}.lock"
+            resolve(f"{harness_needs(use_dvc)}\n{needs}", lock, versions(everything))
+
+
+main()

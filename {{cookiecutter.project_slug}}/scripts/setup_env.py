@@ -1,0 +1,223 @@
+"""Environment from the lock, git hooks, DuckDB's extension: what `make setup` does.
+
+Run by whatever Python the machine has, so: standard library only, and nothing newer than 3.7.
+Safe to repeat; where nothing changed it does nothing but look.
+"""
+
+from __future__ import annotations
+
+import argparse
+import glob
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+SUPPORTED = ("3.12", "3.11")  # xetrack 0.7 needs numpy below 2, which has no build for 3.13
+
+LOCK_OPTIONS = ("--quiet", "--universal", "--generate-hashes", "--python-version", "3.11")
+LOCK_OPTIONS += ("--no-annotate", "--no-header")
+
+
+class SetupError(Exception):
+    """What is wrong, and the command that mends it; printed, exit code 2."""
+
+
+def run(*command: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """The finished command; one that is missing or hangs is one that failed."""
+    words = [str(word) for word in command]
+    try:
+        return subprocess.run(
+            words,
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+        )
+    except OSError as error:
+        return subprocess.CompletedProcess(words, 127, "", str(error))
+
+
+def version_of(python: str) -> str:
+    """`3.11` by running it, since a shim may stand on the path and fail; "" where it does."""
+    done = run(python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])")
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def find_python(wanted: str) -> str:
+    """A Python of the wanted minor version, else of another supported one."""
+    pyenv = os.environ.get("PYENV_ROOT", os.path.expanduser("~/.pyenv"))
+    names = [f"python{minor}" for minor in (wanted, *SUPPORTED)]
+    names += ["python3", "python", sys.executable]
+    for minor in (wanted, *SUPPORTED):
+        names += sorted(glob.glob(f"{pyenv}/versions/{minor}.*/bin/python"), reverse=True)
+    found = {name: version_of(name) for name in dict.fromkeys(names)}
+    for accepted in ((wanted,), SUPPORTED):
+        for name, version in found.items():
+            if version in accepted and version in SUPPORTED:
+                return name
+    others = ", ".join(sorted({version for version in found.values() if version})) or "none"
+    raise SetupError(
+        f"no Python {' or '.join(SUPPORTED)} on this machine (found: {others})\n"
+        f"fix: install one (apt install python3.11 python3.11-venv, brew install python@3.12,"
+        f" or uv python install 3.12), then make setup"
+    )
+
+
+def python_in(venv: Path) -> Path:
+    return venv / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+def create(venv: Path, python: str) -> None:
+    """A fresh environment with pip in it."""
+    done = run(python, "-m", "venv", "--clear", venv)
+    if done.returncode:
+        raise SetupError(
+            f"{python} -m venv failed: {(done.stdout + done.stderr).strip()}\n"
+            f"fix: on Debian and Ubuntu, apt install python{version_of(python)}-venv"
+        )
+
+
+def find_uv(venv: Path) -> str:
+    """uv on the path or in the environment, if it runs; "" otherwise."""
+    for candidate in (shutil.which("uv"), str(python_in(venv).with_name("uv"))):
+        if candidate and run(candidate, "--version").returncode == 0:
+            return candidate
+    return ""
+
+
+def install(venv: Path, python: str, lock: Path) -> None:
+    """Exactly what the lock lists, hashes verified: by uv, which is fast; by pip where uv fails."""
+    uv = find_uv(venv)
+    if uv:
+        made = run(uv, "venv", "--quiet", "--clear", "--python", python, venv).returncode == 0
+        uv = uv if made and Path(uv).exists() else ""
+    if not uv:
+        create(venv, python)
+        uv = bootstrap_uv(venv, lock)
+    problem = ""
+    if uv:
+        done = run(
+            uv, "pip", "sync", "--quiet", "--require-hashes", "--python", python_in(venv), lock
+        )
+        if done.returncode == 0:
+            return
+        problem = f"uv: {done.stderr.strip()}\n"
+        create(venv, python)
+    done = run(python_in(venv), "-m", "pip", "install", "--quiet", "--require-hashes", "-r", lock)
+    if done.returncode:
+        raise SetupError(
+            f"the packages of {lock.name} could not be installed\n"
+            f"{problem}pip: {done.stderr.strip()}\n"
+            f"fix: check that this machine reaches its package index, then make setup"
+        )
+
+
+def bootstrap_uv(venv: Path, lock: Path) -> str:
+    """uv, in the version and with the hashes of the lock; "" where that fails."""
+    entry = re.search(r"^uv==.*(?:\n[ \t]+.*)*", lock.read_text(encoding="utf-8"), re.MULTILINE)
+    if not entry:
+        return ""
+    with tempfile.TemporaryDirectory() as folder:
+        only_uv = Path(folder, "uv.txt")
+        only_uv.write_text(entry.group() + "\n", encoding="utf-8")
+        run(
+            *(python_in(venv), "-m", "pip", "install", "--quiet", "--no-deps"),
+            *("--require-hashes", "-r", only_uv),
+        )
+    return find_uv(venv)
+
+
+def link_source(venv: Path, root: Path) -> None:
+    """Let `python -m harness` work in the activated environment, also after the folder is moved."""
+    site = next(iter(venv.glob("lib/python*/site-packages")), venv / "Lib/site-packages")
+    path = os.path.relpath(root / "src", site)
+    (site / "benchmark-source.pth").write_text(path + "\n", encoding="utf-8")
+
+
+def install_git_hooks(venv: Path, root: Path) -> str:
+    """The hooks of .pre-commit-config.yaml, where this folder is the top of a git repository."""
+    top = run("git", "rev-parse", "--show-toplevel", "--git-path", "hooks/pre-commit", cwd=root)
+    lines = top.stdout.splitlines()
+    if top.returncode or Path(lines[0]).resolve() != root:
+        return "no git hooks: this folder is not the top of a git repository"
+    hook, python = root / lines[1], str(python_in(venv))
+    if hook.exists() and python in hook.read_text(encoding="utf-8", errors="replace"):
+        return ""
+    done = run(python, "-m", "pre_commit", "install", cwd=root)
+    return f"no git hooks: {(done.stdout + done.stderr).strip()}" if done.returncode else ""
+
+
+def copy_duckdb_extension(venv: Path, root: Path) -> str:
+    """xetrack's duckdb engine loads its SQLite extension from the home folder: copy it there."""
+    settings = (root / "benchmark.toml").read_text(encoding="utf-8")
+    if not re.search(r"""^engine\s*=\s*["']duckdb["']""", settings, re.MULTILINE):
+        return ""
+    code = "import duckdb_extensions as e; e.import_extension('sqlite_scanner')"
+    done = run(python_in(venv), "-c", code)
+    if done.returncode:
+        return f"DuckDB's SQLite extension was not copied: {done.stderr.strip()[-300:]}"
+    return ""
+
+
+def relock(venv: Path, root: Path) -> None:
+    """requirements.lock anew: for every platform, with hashes, without addresses or paths."""
+    uv = find_uv(venv)
+    options = (
+        "--quiet --universal --generate-hashes --no-annotate --no-header --python-version 3.11"
+    )
+    command = [uv, "pip", "compile", *options.split(), "requirements.in", "-o", "requirements.lock"]
+    done = run(*command, cwd=root)
+    if not uv or done.returncode:
+        raise SetupError(
+            f"the lock was not changed: {done.stderr.strip() or 'there is no uv'}\n"
+            f"fix: correct requirements.in or requirements-benchmark.in, then make lock"
+        )
+
+
+def set_up(venv: Path, root: Path, lock: Path, wanted: str) -> None:
+    """Bring the environment in line with the lock, and tell what was done."""
+    started, ready = time.monotonic(), venv / ".ready"
+    state = hashlib.sha256(lock.read_bytes()).hexdigest()
+    if not (ready.exists() and ready.read_text() == state and python_in(venv).exists()):
+        python = find_python(wanted)
+        print(f"Setting up {venv.name} with Python {version_of(python)}…", flush=True)
+        install(venv, python, lock)
+    notes = []
+    if (root / "benchmark.toml").exists():
+        link_source(venv, root)
+        notes = [install_git_hooks(venv, root), copy_duckdb_extension(venv, root)]
+    ready.write_text(state)
+    for note in filter(None, notes):
+        print(f"note: {note}")
+    print(f"Environment ready ({time.monotonic() - started:.1f} s).")
+
+
+def main() -> int:
+    """Exit code 0, or 2 where something needs the person."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--venv", default=".venv", help="the environment's folder")
+    parser.add_argument("--python", default=SUPPORTED[0], help="the Python wanted, such as 3.12")
+    parser.add_argument("--lock", default="requirements.lock", help="what to install")
+    parser.add_argument("--relock", action="store_true", help="only write requirements.lock anew")
+    options = parser.parse_args()
+    root = Path.cwd().resolve()
+    try:
+        if options.relock:
+            relock(root / options.venv, root)
+        else:
+            set_up(root / options.venv, root, root / options.lock, options.python)
+    except SetupError as error:
+        print(f"setup: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
