@@ -1,145 +1,131 @@
-"""Result databases as an experiment leaves them, written without a run, with planted content.
-
-Tables and declared types are those of the design page; rows are made from lists of scores.
-"""
+"""A results database as the harness records it, with whatever fault a test plants in it."""
 
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from xetrack import Tracker
-
-Row = dict[str, Any]
-BASE: dict[str, Any] = {
-    "function_name": "predict", "cache": "", "repeat": 0, "attempts": 1, "code_key": "c0de",
-}  # fmt: skip
-
-
-def rows_for(
-    experiment: str,
-    params: Mapping[str, Any],
-    scores: Sequence[Mapping[str, Any] | None],
-    *,
-    raw: Sequence[str] | None = None,
-    extra: Sequence[Mapping[str, Any]] | None = None,
-    repeats: int = 1,
-) -> list[Row]:
-    """One row per item (and repeat); a score of None is a datapoint that failed."""
-    made = []
-    for index, score in enumerate(scores):
-        for repeat in range(repeats):
-            failed = score is None
-            made.append(
-                {
-                    **BASE,
-                    "experiment_version": experiment,
-                    "task_key": f"{experiment}-{sorted(params.items())}-{index}-{repeat}",
-                    "input_id": f"item{index:06d}",
-                    "repeat": repeat,
-                    **{f"params_{key}": value for key, value in params.items()},
-                    "prediction": None if failed else "yes",
-                    "ground_truth": "yes",
-                    "raw_response": None if failed else (raw[index] if raw else f"answer {index}"),
-                    "error": "ValueError: no answer" if failed else None,
-                    "error_type": "ValueError" if failed else None,
-                    "latency": 0.01 * (1 + index % 7),
-                    "function_time": 0.02,
-                    **(score or {}),
-                    **(extra[index] if extra else {}),
-                }
-            )
-    return made
+TYPES = {int: "INTEGER", float: "REAL", str: "TEXT", bytes: "BLOB", bool: "INTEGER"}
+GRID: tuple[dict[str, Any], ...] = (
+    {"model": "small", "depth": 2, "prompt": None},
+    {"model": "large", "depth": 4, "prompt": None},
+)
 
 
-def metrics_for(rows: Sequence[Row], names: Sequence[str]) -> list[Row]:
-    """The metrics rows that go with `rows`: plain means, and an interval wide enough to be seen."""
-    groups: dict[str, list[Row]] = {}
-    for row in rows:
-        params = {key: row[key] for key in row if key.startswith("params_")}
-        groups.setdefault(json.dumps([row["experiment_version"], params]), []).append(row)
-    made = []
-    for key, group in groups.items():
-        experiment, params = json.loads(key)
-        line: Row = {"experiment_version": experiment, "params_key": str(hash(key)), **params}
-        line |= {
-            "n": len(group),
-            "executed": sum(not row["cache"] for row in group),
-            "cached": sum(bool(row["cache"]) for row in group),
-            "failed": sum(row["error"] is not None for row in group),
-            "latency_n": len(group),
-            "latency_p50": sorted(row["latency"] for row in group)[len(group) // 2],
-            "latency_p95": max(row["latency"] for row in group),
-            "latency_p99": max(row["latency"] for row in group),
-            "cost": float(sum(row.get("cost") or 0.0 for row in group)),
-        }
-        for name in names:
-            values = [float(row.get(name) or 0.0) for row in group]
-            mean = sum(values) / len(values)
-            line |= {name: mean, f"{name}_low": mean - 0.05, f"{name}_high": mean + 0.05}
-        made.append(line)
-    return made
-
-
-def run_for(experiment: str, plan: Mapping[str, Any] | None = None, **other: Any) -> Row:
-    """One finished run; settings, gates, packages, code_parts and plan may be dicts."""
-    row: Row = {
-        "experiment_version": experiment, "phase": "experiment", "commit_hash": "a" * 40,
-        "branch": "feat/leaf", "dirty": "", "code_key": "c0de", "data_version": "d1",
-        "code_parts": {"benchmark.predict": "11"}, "lock_hash": "l0c4", "python": "3.11.7",
-        "platform": "Linux", "cpu": "cpu", "packages": {"numpy": "1.26.4"},
-        "settings": {"run": {"on_error": "continue"}}, "gates": {"branch": "passed"},
-        "plan": plan or {}, "grid": [], "items": 0, "planned": 0,
-        "started": "2026-01-01 10:00:00.000000",
-        "ended": "2026-01-01 10:01:00.000000", "ended_how": "finished", "executed": 0, "cached": 0,
-        "failed": 0, "message": "",
-    }  # fmt: skip
-    return row | other
-
-
-def record(path: Path, rows: Sequence[Row], metrics: Sequence[Row], runs: Sequence[Row]) -> Path:
-    """Write the three tables as xetrack makes them; every connection is closed afterwards."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    tables = {"predictions": rows, "metrics": metrics, "runs": runs}
-    for table in tables:
-        Tracker(db=str(path), engine="sqlite", table=table, log_system_params=False)
-    connection = sqlite3.connect(path)
-    for table, content in tables.items():
-        _fill(connection, table, content)
-    connection.commit()
-    connection.close()
-    return path
-
-
-def _fill(connection: sqlite3.Connection, table: str, rows: Sequence[Row]) -> None:
-    columns: dict[str, str] = {}
+def write(db: Path, table: str, rows: Iterable[dict[str, Any]], once: bool = False) -> Path:
+    """Append rows; a column is typed by its first value that is not None."""
+    rows = list(rows)
+    kinds: dict[str, str] = {}
     for row in rows:
         for name, value in row.items():
-            if value is not None or name not in columns:
-                columns[name] = _declared(value)
-    for name, declared in columns.items():
-        connection.execute(f'ALTER TABLE "{table}" ADD COLUMN "{name}" {declared}')
-    names = ["track_id", "timestamp", *columns]
-    marks = ",".join("?" * len(names))
-    listed = ",".join(f'"{name}"' for name in names)
-    connection.executemany(
-        f'INSERT INTO "{table}" ({listed}) VALUES ({marks})',
-        (
-            ["run-1", f"2026-01-01 10:00:{index // 10**6:02d}.{index % 10**6:06d}"]
-            + [_stored(row.get(name)) for name in columns]
-            for index, row in enumerate(rows)
-        ),
+            if kinds.get(name, "TEXT?") == "TEXT?":
+                kinds[name] = "TEXT?" if value is None else TYPES[type(value)]
+    declared = ", ".join(f'"{n}" {k.rstrip("?")}' for n, k in kinds.items())
+    con = sqlite3.connect(db)
+    con.execute(f'CREATE TABLE IF NOT EXISTS "{table}" ({declared})')
+    if once:
+        con.execute(f'CREATE UNIQUE INDEX "once_{table}" ON "{table}" (experiment_version, task_key)')
+    marks = ", ".join("?" * len(kinds))
+    con.executemany(
+        f'INSERT INTO "{table}" ({", ".join(kinds)}) VALUES ({marks})',
+        [[row.get(name) for name in kinds] for row in rows],
     )
+    con.commit()
+    con.close()
+    return db
 
 
-def _declared(value: Any) -> str:
-    if isinstance(value, bool | int):
-        return "INTEGER"
-    return "REAL" if isinstance(value, float) else "TEXT"
+def change(db: Path, *statements: str) -> None:
+    """Plant a fault."""
+    con = sqlite3.connect(db)
+    for statement in statements:
+        con.execute(statement)
+    con.commit()
+    con.close()
 
 
-def _stored(value: Any) -> Any:
-    if isinstance(value, dict | list | tuple):
-        return json.dumps(value)
-    return int(value) if isinstance(value, bool) else value
+def prediction(experiment: str, item: int, config: int, **other: Any) -> dict[str, Any]:
+    """One row of a task that was executed and succeeded."""
+    params = {f"params_{k}": v for k, v in GRID[config].items()}
+    right = (item * 7 + config) % 5 != 0
+    return {
+        "track_id": f"run-{experiment}",
+        "timestamp": f"2026-11-23 10:00:{item % 60:02d}.{config:06d}",
+        "function_name": "predict",
+        "function_time": 0.010 + item / 1e5,
+        "error": None,
+        "cache": "",
+        "experiment_version": experiment,
+        "task_key": f"key-{item}-{config}",
+        "item_key": f"item-{item}",
+        "code_key": "code-1",
+        "input_id": f"i{item}",
+        "repeat": 0,
+        **params,
+        "prediction": "yes" if right else "no",
+        "ground_truth": "yes",
+        "raw_response": json.dumps({"p": 0.5 + item / 1000}),
+        "error_type": None,
+        "attempts": 1,
+        "latency": 0.010 + item / 1e5,
+        "confidence": 0.5 + item / 1000,
+        "correct": int(right),
+        **other,
+    }
+
+
+def run(experiment: str, planned: int, **other: Any) -> dict[str, Any]:
+    """The row of a run that finished."""
+    return {
+        "track_id": f"run-{experiment}",
+        "timestamp": "2026-11-23 10:00:00.000000",
+        "experiment_version": experiment,
+        "phase": "experiment",
+        "code_key": "code-1",
+        "grid": json.dumps(GRID),
+        "items": planned // len(GRID),
+        "planned": planned,
+        "ended_how": "finished",
+        **other,
+    }
+
+
+def summary(experiment: str, config: int, n: int, **other: Any) -> dict[str, Any]:
+    """The row of `metrics` for one configuration, all of it executed."""
+    latencies = sorted(0.010 + item / 1e5 for item in range(n))
+    middle = (latencies[(n - 1) // 2] + latencies[n // 2]) / 2
+    return {
+        "track_id": f"run-{experiment}",
+        "experiment_version": experiment,
+        "params_key": f"p{config}",
+        **{f"params_{k}": v for k, v in GRID[config].items()},
+        "n": n,
+        "executed": n,
+        "cached": 0,
+        "failed": 0,
+        "correct": 0.8,
+        "correct_low": 0.7,
+        "correct_high": 0.9,
+        "latency_n": n,
+        "latency_p50": middle,
+        **other,
+    }
+
+
+def clean(db: Path, items: int = 50) -> Path:
+    """e0.0.1, all executed, then e0.0.2, all from the cache of e0.0.1."""
+    configs = range(len(GRID))
+    first = [prediction("e0.0.1", i, c) for i in range(items) for c in configs]
+    again = {"experiment_version": "e0.0.2", "track_id": "run-e0.0.2", "cache": "run-e0.0.1"}
+    write(db, "predictions", [*first, *({**row, **again} for row in first)], once=True)
+    planned = items * len(GRID)
+    write(db, "runs", [run("e0.0.1", planned), run("e0.0.2", planned)])
+    cached = {"executed": 0, "cached": items, "latency_n": 0, "latency_p50": None}
+    write(
+        db,
+        "metrics",
+        [summary("e0.0.1", c, items) for c in configs]
+        + [summary("e0.0.2", c, items, **cached) for c in configs],
+    )
+    return db

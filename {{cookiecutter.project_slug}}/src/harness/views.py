@@ -79,7 +79,7 @@ def connect(
         _lock(con, export_to)
     except duckdb.Error as error:
         con.close()
-        raise HarnessError(f"{_listed(databases)} cannot be read: {_first_line(error)}") from error
+        raise HarnessError(f"{_listed(databases)} cannot be read: {first_line(error)}") from error
     except HarnessError:
         con.close()
         raise
@@ -193,5 +193,6 @@ def _listed(databases: Sequence[Path]) -> str:
     return shown + (f" and {len(databases) - 3} more" if len(databases) > 3 else "")
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """What went wrong, without DuckDB's excerpt of the statement."""
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

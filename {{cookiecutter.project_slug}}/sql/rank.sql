@@ -1,0 +1,25 @@
+-- Which configuration comes first, how often over the items, and how far behind are the others?
+-- A tie counts for everyone in it. For a metric where less is better, turn DESC into ASC.
+WITH scores AS (
+    SELECT
+        experiment_version,
+        input_id,
+        concat_ws(' ', *COLUMNS('params_.*')) AS configuration,
+        avg(COLUMNS(c -> c = getvariable('metric'))) AS score
+    FROM predictions
+    GROUP BY ALL
+),
+ranked AS (
+    SELECT *, rank() OVER (PARTITION BY experiment_version, input_id ORDER BY score DESC) AS place
+    FROM scores
+)
+SELECT
+    experiment_version,
+    configuration,
+    count(*) AS items,
+    avg(score) AS mean_score,
+    avg(place) AS mean_rank,
+    count(*) FILTER (place = 1) AS first_places
+FROM ranked
+GROUP BY ALL
+ORDER BY experiment_version, mean_score DESC;

@@ -1,0 +1,55 @@
+"""What a check found, and how it is told: as text, as JSON, and as the exit code."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from rich.markup import escape
+
+from harness.console import out
+
+Severity = Literal["error", "warning", "note"]
+_MARKS = {"error": "[bold red]error[/]", "warning": "[yellow]warning[/]", "note": "[dim]note[/]"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is not as it should be.
+
+    An error makes the numbers wrong, a warning has to be looked at, a note says what could not be
+    checked. `count` is how many rows, tasks or items it concerns, `examples` names the first few.
+    """
+
+    check: str
+    severity: Severity
+    message: str
+    count: int = 1
+    examples: tuple[str, ...] = ()
+    fix: str = ""
+
+
+def exit_code(findings: Sequence[Finding]) -> int:
+    """1 where there is an error or a warning, else 0."""
+    return int(any(finding.severity != "note" for finding in findings))
+
+
+def show(findings: Sequence[Finding], subject: str, *, as_json: bool = False) -> int:
+    """Print the findings about `subject` on standard output, the gravest first; the exit code."""
+    ordered = sorted(findings, key=lambda finding: tuple(_MARKS).index(finding.severity))
+    if as_json:
+        listed = [asdict(finding) for finding in ordered]
+        print(json.dumps({"subject": subject, "findings": listed}, indent=2))
+        return exit_code(findings)
+    for finding in ordered:
+        out.print(
+            f"{_MARKS[finding.severity]} {finding.check}: {escape(finding.message)}", soft_wrap=True
+        )
+        for example in finding.examples:
+            out.print(f"        {escape(example)}", soft_wrap=True, style="dim")
+        if finding.fix:
+            out.print(f"   [green]fix:[/] {escape(finding.fix)}", soft_wrap=True)
+    graver = sum(finding.severity != "note" for finding in findings)
+    verdict = f"{graver} finding{'s' if graver != 1 else ''}" if graver else "[green]no findings[/]"
+    out.print(f"{escape(subject)}: {verdict}", soft_wrap=True)
+    return exit_code(findings)

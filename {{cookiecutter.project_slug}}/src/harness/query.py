@@ -1,0 +1,169 @@
+"""Run a person's SQL over the results: read-only, and streamed to a file where it is long."""
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal, get_args
+
+import duckdb
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from harness.console import err, out
+from harness.errors import HarnessError
+from harness.views import columns, connect, first_line, identifier, literal
+
+Format = Literal["table", "csv", "json", "parquet"]
+_COPY_OPTIONS = {
+    "csv": "FORMAT csv, HEADER",
+    "json": "FORMAT json, ARRAY",
+    "parquet": "FORMAT parquet",
+}
+_SHOWN_ROWS, _SHOWN_CHARACTERS = 100, 200
+
+
+def run_sql(
+    databases: Sequence[Path],
+    sql: str,
+    fmt: Format = "table",
+    target: Path | None = None,
+    variables: Mapping[str, str] | None = None,
+) -> None:
+    """Print the result of `sql`, or write it to `target`, without holding it all in memory.
+
+    `sql` is one SELECT (or FROM, WITH, DESCRIBE, SUMMARIZE), with SET VARIABLE statements before
+    it if need be. `variables` are read by `getvariable('name')`; `metric` is by default the first
+    score that the table metrics has an interval for. Raises HarnessError where the SQL fails or
+    does anything but read.
+    """
+    if fmt not in get_args(Format):
+        raise HarnessError(
+            f"There is no format {fmt!r}.", fix=f"one of {', '.join(get_args(Format))}"
+        )
+    if target is None and fmt == "parquet":
+        raise HarnessError("Parquet is binary and needs a file.", fix="add --out result.parquet")
+    if target is not None:
+        _check_target(target, databases)
+        fmt = "csv" if fmt == "table" else fmt
+    statements = _reading_only(sql)
+    for careful in (False, True):
+        # The folder lies beside the target so that the finished file can take its place at once.
+        with tempfile.TemporaryDirectory(
+            prefix=".query-", dir=target.parent if target else None
+        ) as folder:
+            exported = None if fmt == "table" else Path(folder)
+            con = connect(databases, careful=careful, export_to=exported)
+            try:
+                _prepare(con, statements[:-1], variables or {})
+                if exported is None:
+                    _print_table(con, statements[-1])
+                else:
+                    _export(con, statements[-1], fmt, exported / f"result.{fmt}", target)
+                return
+            except duckdb.TypeMismatchException:
+                if careful:
+                    raise
+            except duckdb.Error as error:
+                raise _explained(con, error) from error
+            finally:
+                con.close()
+
+
+def _check_target(target: Path, databases: Sequence[Path]) -> None:
+    if not target.parent.is_dir():
+        raise HarnessError(f"There is no folder {target.parent}.", fix=f"mkdir -p {target.parent}")
+    if target.is_dir():
+        raise HarnessError(f"{target} is a folder.", fix="name a file")
+    if target.resolve() in [path.resolve() for path in databases] or target.suffix == ".db":
+        raise HarnessError(f"{target} is a database; a result cannot replace it.", fix="--out FILE")
+
+
+def _reading_only(sql: str) -> list[duckdb.Statement]:
+    kinds = duckdb.StatementType
+    try:
+        statements = duckdb.extract_statements(sql)
+    except duckdb.Error as error:
+        raise HarnessError(f"The SQL cannot be read: {first_line(error)}", fix="edit it") from error
+    if not statements:
+        raise HarnessError("There is no SQL to run.", fix='--query "SELECT * FROM predictions"')
+    *settings, last = statements
+    for statement in statements:
+        allowed = statement.type == kinds.SELECT or (
+            statement.type == kinds.SET and statement is not last
+        )
+        if not allowed:
+            raise HarnessError(
+                f"Analysis only reads, and this would not: {statement.type.name} …",
+                fix="write one SELECT; results change through runs, rescore and schema rename only",
+            )
+    if any(statement.type != kinds.SET for statement in settings):
+        raise HarnessError("There is more than one query.", fix="run one SELECT at a time")
+    return statements
+
+
+def _prepare(
+    con: duckdb.DuckDBPyConnection,
+    settings: Sequence[duckdb.Statement],
+    variables: Mapping[str, str],
+) -> None:
+    metric = default_metric(con)
+    for name, value in {**({"metric": metric} if metric else {}), **variables}.items():
+        con.execute(f"SET VARIABLE {identifier(name)} = {literal(value)}")
+    for statement in settings:
+        con.execute(statement)
+
+
+def default_metric(con: duckdb.DuckDBPyConnection) -> str | None:
+    """The first score that metrics has an interval for and predictions has a column for."""
+    recorded, summarised = columns(con), columns(con, "metrics")
+    found = (name for name in recorded if f"{name}_low" in summarised)
+    return next(found, None)
+
+
+def _print_table(con: duckdb.DuckDBPyConnection, statement: duckdb.Statement) -> None:
+    result = con.execute(statement)
+    table = Table()
+    for column in result.description or ():
+        table.add_column(Text(str(column[0])))
+    for row in result.fetchmany(_SHOWN_ROWS):
+        table.add_row(*[Text(_cell(value)) for value in row])
+    # Piped into a file or a pager there is no width to keep to.
+    (out if out.is_terminal else Console(width=1000)).print(table)
+    if result.fetchone() is not None:
+        err.print(f"The first {_SHOWN_ROWS} rows; --format csv --out FILE writes all of them.")
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "…"
+
+
+def _export(
+    con: duckdb.DuckDBPyConnection,
+    statement: duckdb.Statement,
+    fmt: Format,
+    made: Path,
+    target: Path | None,
+) -> None:
+    query = statement.query.strip().rstrip(";")
+    con.execute(f"COPY ({query}\n) TO {literal(str(made))} ({_COPY_OPTIONS[fmt]})")
+    if target is not None:
+        made.replace(target)
+        err.print(f"Written: {target}", soft_wrap=True)
+        return
+    sys.stdout.flush()
+    with made.open("rb") as file:
+        shutil.copyfileobj(file, sys.stdout.buffer)
+
+
+def _explained(con: duckdb.DuckDBPyConnection, error: duckdb.Error) -> HarnessError:
+    there = [view for view in ("predictions", "metrics", "runs") if columns(con, view)]
+    hint = f"the tables are {', '.join(there)}; DESCRIBE predictions lists the columns"
+    if "getvariable" in str(error) and default_metric(con) is None:
+        hint = "name the column of the score: --set metric=COLUMN"
+    return HarnessError(f"The SQL failed: {first_line(error)}", fix=hint)
