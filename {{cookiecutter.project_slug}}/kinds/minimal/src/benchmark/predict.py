@@ -1,0 +1,24 @@
+"""What is done with one item under one configuration, once; results are reused while nothing changed."""
+
+from typing import Any
+
+from benchmark.params import Params
+
+
+def predict(item: dict[str, Any], params: Params) -> dict[str, Any]:
+    """Is this flower a virginica?"""
+    # Every key becomes a column of `predictions`, which score() in metrics.py reads later. Keep the raw
+    # output: what is not recorded cannot be scored anew. Raising makes a row too, with the error in it.
+    value = item[params.measurement]
+    return {
+        "prediction": value > params.threshold,
+        "ground_truth": item["species"] == "virginica",
+        "raw_response": {"margin_cm": round(value - params.threshold, 6)},
+        "species": item["species"],
+    }
+
+
+# An expensive client or model does not belong into predict, which would build it for every item. Define
+#     def load(params): ...           built once for each worker and configuration, or
+#     def fit(params, fold): ...      fitted once for each configuration and item["fold"], and kept
+# and give predict a third argument, which is what that function returned.

@@ -1,0 +1,38 @@
+"""How good it was. Works on stored rows only, so `make rescore` needs no second run of predict."""
+
+import json
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+from sklearn.metrics import f1_score
+
+
+def score(row: dict[str, Any]) -> dict[str, float | int | bool | None]:
+    """Scores of one row of `predictions`; a name must not be one that predict returned."""
+    # Values come as SQLite keeps them: booleans as 0 and 1, dicts and lists as JSON text.
+    # Each score is averaged over a configuration's rows, with its interval; None is left out.
+    probabilities = json.loads(row["raw_response"])
+    of_truth = probabilities[row["ground_truth"]]
+    return {
+        "correct": row["prediction"] == row["ground_truth"],
+        "log_loss": -math.log(max(of_truth, 1e-15)),
+    }
+
+
+def macro_f1(rows: pd.DataFrame) -> float:
+    """F1 of each digit, averaged, so that a rare digit counts as much as a frequent one."""
+    return float(f1_score(rows["ground_truth"], rows["prediction"], average="macro"))
+
+
+def train_accuracy(rows: pd.DataFrame) -> float:
+    """Accuracy on what the models were fitted on; far above `correct`, they have learnt it by heart."""
+    return float(rows.groupby("fold")["fit_accuracy"].first().mean())
+
+
+# Figures that are not averages of scores; each sees all rows of one configuration.
+AGGREGATES: dict[str, Callable[[pd.DataFrame], float]] = {
+    "macro_f1": macro_f1,
+    "train_accuracy": train_accuracy,
+}

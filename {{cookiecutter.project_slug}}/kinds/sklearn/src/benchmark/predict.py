@@ -1,0 +1,46 @@
+"""What is done with one item under one configuration, once; results are reused while nothing changed."""
+
+from typing import Any
+
+import numpy as np
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+
+from benchmark.dataset import digits
+from benchmark.params import Params
+
+
+def fit(params: Params, fold: int) -> tuple[Any, float]:
+    """A model fitted on all folds but this one, and its accuracy on what it was fitted on."""
+    # Called once for each configuration and item["fold"], and kept; predict gets what it returns.
+    pixels, labels, folds = digits()
+    train = np.array(folds) != fold
+    model = _unfitted(params).fit(pixels[train], labels[train])
+    return model, float(model.score(pixels[train], labels[train]))
+
+
+def predict(item: dict[str, Any], params: Params, resource: tuple[Any, float]) -> dict[str, Any]:
+    """Which digit is it?"""
+    # Every key becomes a column of `predictions`, which score() in metrics.py reads later. Keep the raw
+    # output: what is not recorded cannot be scored anew. Raising makes a row too, with the error in it.
+    model, train_accuracy = resource
+    probabilities = model.predict_proba([item["pixels"]])[0]
+    return {
+        "prediction": int(model.classes_[probabilities.argmax()]),
+        "ground_truth": item["digit"],
+        "raw_response": probabilities.tolist(),
+        "fold": item["fold"],
+        "fit_accuracy": train_accuracy,
+    }
+
+
+def _unfitted(params: Params) -> Any:
+    if params.family == "logistic":
+        return LogisticRegression(C=params.setting, max_iter=2000, random_state=params.seed)
+    if params.family == "forest":
+        return RandomForestClassifier(int(params.setting), random_state=params.seed)
+    if params.family == "neighbours":
+        # A tree, since one sample at a time is not worth starting threads for.
+        return KNeighborsClassifier(int(params.setting), algorithm="kd_tree")
+    raise ValueError(f"no model family {params.family!r}; add it here")
