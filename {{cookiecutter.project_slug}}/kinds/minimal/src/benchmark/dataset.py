@@ -1,4 +1,4 @@
-"""What it is tried on. Each item reaches predict(item, params) exactly as it is given here."""
+"""What it is tried on. Each item reaches predict exactly as it is given here."""
 
 import csv
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ MEASUREMENTS = ("sepal_length", "sepal_width", "petal_length", "petal_width")
 
 def load() -> Iterable[dict[str, Any]]:
     """The 150 flowers: measurements in cm, and whether the species is virginica."""
-    # An item is what JSON can hold, plus a unique "id". A pathlib.Path in it stands for the bytes
+    # An item is what JSON can hold, and has a unique "id". A pathlib.Path in it stands for the bytes
     # of that file: change the file, and the results that used it are computed anew.
     with IRIS.open(encoding="utf-8", newline="") as file:
         return [

@@ -1,4 +1,4 @@
-"""What is done with one item under one configuration, once; results are reused while nothing changed."""
+"""What is done with one item under one configuration: once, and reused while nothing changed."""
 
 from typing import Any
 
@@ -7,8 +7,8 @@ from benchmark.params import Params
 
 def predict(item: dict[str, Any], params: Params) -> dict[str, Any]:
     """Is this flower a virginica?"""
-    # Every key becomes a column of `predictions`, which score() in metrics.py reads later. Keep the raw
-    # output: what is not recorded cannot be scored anew. Raising makes a row too, with the error in it.
+    # Every key becomes a column of `predictions`, which score() in metrics.py reads later. Keep the
+    # raw output: what is not recorded cannot be scored anew. Raising makes a row too, with the error.
     value = item[params.measurement]
     return {
         "prediction": value > params.threshold,
@@ -18,7 +18,7 @@ def predict(item: dict[str, Any], params: Params) -> dict[str, Any]:
     }
 
 
-# An expensive client or model does not belong into predict, which would build it for every item. Define
-#     def load(params): ...           built once for each worker and configuration, or
+# An expensive client or model is not built in predict, which runs for every item. Define one of
+#     def load(params): ...           built once for each worker and configuration
 #     def fit(params, fold): ...      fitted once for each configuration and item["fold"], and kept
-# and give predict a third argument, which is what that function returned.
+# and give predict a third argument: what that function returned.

@@ -1,4 +1,4 @@
-"""What it is tried on. Each item reaches predict(item, params, resource) exactly as it is given here."""
+"""What it is tried on. Each item reaches predict exactly as it is given here."""
 
 from collections.abc import Iterable
 from functools import cache
@@ -26,7 +26,7 @@ def digits() -> tuple[Any, Any, list[int]]:
 
 def load() -> Iterable[dict[str, Any]]:
     """The handwritten digits that scikit-learn ships. Each is tested once, in its fold."""
-    # An item is what JSON can hold, plus a unique "id". "fold" says which fitted model predict gets.
+    # An item is what JSON can hold, and has a unique "id". "fold" says which model predict gets.
     pixels, labels, folds = digits()
     return [
         {

@@ -27,7 +27,7 @@ def macro_f1(rows: pd.DataFrame) -> float:
 
 
 def train_accuracy(rows: pd.DataFrame) -> float:
-    """Accuracy on what the models were fitted on; far above `correct`, they have learnt it by heart."""
+    """Accuracy on what the models were fitted on; far above `correct`, it is learnt by heart."""
     return float(rows.groupby("fold")["fit_accuracy"].first().mean())
 
 

@@ -1,4 +1,4 @@
-"""What is done with one item under one configuration, once; results are reused while nothing changed."""
+"""What is done with one item under one configuration: once, and reused while nothing changed."""
 
 from typing import Any
 
@@ -22,8 +22,8 @@ def fit(params: Params, fold: int) -> tuple[Any, float]:
 
 def predict(item: dict[str, Any], params: Params, resource: tuple[Any, float]) -> dict[str, Any]:
     """Which digit is it?"""
-    # Every key becomes a column of `predictions`, which score() in metrics.py reads later. Keep the raw
-    # output: what is not recorded cannot be scored anew. Raising makes a row too, with the error in it.
+    # Every key becomes a column of `predictions`, which score() in metrics.py reads later. Keep the
+    # raw output: what is not recorded cannot be scored anew. Raising makes a row too, with the error.
     model, train_accuracy = resource
     probabilities = model.predict_proba([item["pixels"]])[0]
     return {
