@@ -19,7 +19,7 @@ can be fitted to the results. A difference counts from `smallest_difference` on:
 import json
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -171,7 +171,7 @@ def plan_findings(
     columns: of the table predictions. metrics: scores and aggregates that some row has a value for.
     grid: configurations, as params dataclasses or as dicts of their fields.
     """
-    configurations = [asdict(each) if is_dataclass(each) else dict(each) for each in grid]
+    configurations = [dict(each) if isinstance(each, Mapping) else asdict(each) for each in grid]
     findings = [
         f"PLAN.toml: segmentation {name!r} is no column of predictions; return it from predict()"
         for name in plan.segmentations

@@ -1,0 +1,247 @@
+"""A comparison is paired, corrected, honest about its data, and can come out either way."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness import views
+from harness.compare import Comparison, compare
+from harness.compare_text import sections
+from harness.errors import HarnessError
+from harness.section import to_markdown
+from tests.harness.scored_results import Row, metrics_for, record, rows_for, run_for
+
+OLD, NEW = "e0.0.1", "e0.0.2"
+
+
+def right(values: Any) -> list[dict[str, Any]]:
+    return [{"correct": int(value)} for value in values]
+
+
+def run(
+    tmp_path: Path, rows: list[Row], runs: list[Row], *names: str, **options: Any
+) -> Comparison:
+    db = record(tmp_path / "results.db", rows, metrics_for(rows, ["correct"]), runs)
+    con = views.connect([db])
+    try:
+        return compare(con, *names, **options)
+    finally:
+        con.close()
+
+
+def two(tmp_path: Path, old: Any, new: Any, *, force: bool = False, **changed: Any) -> Comparison:
+    rows = rows_for(OLD, {"depth": 2}, old) + rows_for(NEW, {"depth": 2}, new)
+    return run(tmp_path, rows, [run_for(OLD), run_for(NEW, **changed)], OLD, NEW, force=force)
+
+
+def test_a_real_gain_is_better_and_the_other_way_round_it_is_worse(tmp_path: Path) -> None:
+    weak, strong = right([0] * 30 + [1] * 70), right([0] * 5 + [1] * 95)
+    up = two(tmp_path / "up", weak, strong).pairs[0]
+    down = two(tmp_path / "down", strong, weak).pairs[0]
+    assert (up.outcome, down.outcome) == ("better", "worse")
+    assert up.verdict is not None
+    assert up.verdict.difference.estimate == pytest.approx(0.25)
+    assert up.verdict.test == "exact McNemar"
+    assert len(up.flips) == 20
+    assert up.flips[0]["B - A"] == "1"
+    assert up.flips[0]["A raw"].startswith("answer")
+
+
+def test_a_gain_that_chance_explains_is_undecided_and_says_how_many_items_decide(
+    tmp_path: Path,
+) -> None:
+    pair = two(tmp_path, right([0] * 6 + [1] * 54), right([1] * 3 + [0] * 1 + [1] * 56)).pairs[0]
+    assert pair.outcome == "undecided"
+    assert pair.verdict is not None
+    assert pair.verdict.items_needed is not None
+    assert pair.verdict.items_needed > 60
+
+
+def test_less_latency_is_better(tmp_path: Path) -> None:
+    slow, fast = (
+        [{"correct": 1, "latency": t + i % 5 / 100} for i in range(40)] for t in (2.0, 1.0)
+    )
+    rows = rows_for(OLD, {"depth": 2}, slow) + rows_for(NEW, {"depth": 2}, fast)
+    runs = [run_for(OLD), run_for(NEW)]
+    found = run(tmp_path, rows, runs, OLD, NEW, metric="latency")
+    assert found.pairs[0].outcome == "better"
+
+
+def test_cached_rows_have_no_latency_to_compare(tmp_path: Path) -> None:
+    scores = [{"correct": 1, "latency": 1.0 + i / 100} for i in range(40)]
+    rows = rows_for(OLD, {"depth": 2}, scores) + rows_for(
+        NEW, {"depth": 2}, scores, extra=[{"cache": "run-1"}] * 40
+    )
+    found = run(tmp_path, rows, [run_for(OLD), run_for(NEW)], OLD, NEW, metric="latency")
+    assert found.pairs[0].outcome == "not comparable"
+    assert found.exit_code == 1
+
+
+def test_other_data_is_refused_and_with_force_compared_under_a_warning(tmp_path: Path) -> None:
+    weak, strong = right([0] * 30 + [1] * 70), right([1] * 100)
+    with pytest.raises(HarnessError, match="different data") as caught:
+        two(tmp_path / "refused", weak, strong, data_version="d2")
+    assert caught.value.code == 2
+    assert "FORCE=1" in caught.value.fix
+    forced = two(tmp_path / "forced", weak, strong, data_version="d2", force=True)
+    assert forced.pairs[0].outcome == "better"
+    assert "different data" in forced.warnings[0]
+    assert ("data version", "d1", "d2") in forced.changed
+    assert forced.exit_code == 1
+
+
+def test_what_changed_is_named_part_by_part(tmp_path: Path) -> None:
+    same = right([1] * 20)
+    found = two(
+        tmp_path,
+        same,
+        same,
+        code_parts={"benchmark.predict": "22", "benchmark.rules": "33"},
+        packages={"numpy": "2.0.0"},
+    )
+    assert found.changed == [
+        ("code benchmark.predict", "11", "22"),
+        ("code benchmark.rules", "\N{EN DASH}", "33"),
+        ("package numpy", "1.26.4", "2.0.0"),
+    ]
+    assert found.exit_code == 0
+
+
+def test_configurations_of_one_experiment_are_compared_pair_by_pair_with_holm(
+    tmp_path: Path,
+) -> None:
+    rng = np.random.default_rng(7)
+    rows = [
+        row
+        for depth in range(5)
+        for row in rows_for(OLD, {"depth": depth}, right(rng.random(80) < 0.7))
+    ]
+    found = run(tmp_path, rows, [run_for(OLD)], OLD)
+    assert len(found.pairs) == 10
+    verdicts = [pair.verdict for pair in found.pairs if pair.verdict]
+    smallest = min(verdicts, key=lambda each: each.p_value or 0)
+    assert smallest.p_adjusted == pytest.approx(min(1, 10 * (smallest.p_value or 0)))
+
+
+def test_no_difference_is_called_one_in_at_most_five_of_a_hundred_families(tmp_path: Path) -> None:
+    called = 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        hard = rng.random(60)
+        rows = [
+            row
+            for depth in range(4)
+            for row in rows_for(OLD, {"depth": depth}, right(rng.random(60) < hard))
+        ]
+        found = run(tmp_path / str(seed), rows, [run_for(OLD)], OLD)
+        called += any(pair.outcome in ("better", "worse") for pair in found.pairs)
+    # 40 families at 5% or less: 6 or more would happen in under 2% of such simulations.
+    assert called <= 5
+
+
+def test_named_params_choose_what_is_compared(tmp_path: Path) -> None:
+    rows = [
+        row
+        for depth, good in ((2, 60), (4, 60), (8, 95))
+        for row in rows_for(
+            OLD, {"depth": depth, "model": "tree"}, right([1] * good + [0] * (100 - good))
+        )
+    ]
+    found = run(tmp_path, rows, [run_for(OLD)], f"{OLD}:depth=2", f"{OLD}:depth=8,model=tree")
+    assert [pair.outcome for pair in found.pairs] == ["better"]
+    pooled = run(tmp_path / "m", rows, [run_for(OLD)], f"{OLD}:model=tree", f"{OLD}:depth=8")
+    assert pooled.pairs[0].a == "mean of 3 configurations"
+
+
+def test_failures_that_turn_the_ranking_round_are_warned_of(tmp_path: Path) -> None:
+    steady = right([1] * 70 + [0] * 30)
+    brittle = [*right([1] * 60), *[None] * 40]
+    found = two(tmp_path, steady, brittle)
+    assert found.pairs[0].verdict is not None
+    assert found.pairs[0].verdict.difference.estimate == pytest.approx(-0.10)
+    assert "turns round" in found.warnings[0]
+    assert "0.3 with failures left out" in found.warnings[0]
+
+
+def test_folds_are_compared_by_the_corrected_resampled_t(tmp_path: Path) -> None:
+    extra = [{"fold": index % 5} for index in range(100)]
+    rng = np.random.default_rng(3)
+    rows = rows_for(OLD, {"depth": 2}, right(rng.random(100) < 0.5), extra=extra) + rows_for(
+        OLD, {"depth": 4}, right(rng.random(100) < 0.9), extra=extra
+    )
+    pair = run(tmp_path, rows, [run_for(OLD)], OLD).pairs[0]
+    assert pair.verdict is not None
+    assert pair.verdict.test == "corrected resampled t"
+    assert pair.verdict.difference.n == 5
+
+
+def test_repeats_do_not_pass_for_items(tmp_path: Path) -> None:
+    scores = right([1] * 8 + [0] * 4)
+    rows = rows_for(OLD, {"depth": 2}, scores, repeats=5) + rows_for(
+        OLD, {"depth": 4}, right([1] * 12), repeats=5
+    )
+    pair = run(tmp_path, rows, [run_for(OLD)], OLD).pairs[0]
+    assert pair.verdict is not None
+    assert pair.verdict.n == 12
+
+
+@pytest.mark.parametrize(
+    ("names", "options", "says", "code"),
+    [
+        ((OLD, "e9.9.9"), {}, "there is no experiment 'e9.9.9' in the results (there: e0.0.1)", 2),
+        ((OLD,), {}, "single configuration", 2),
+        ((OLD, f"{OLD}:depth=9"), {}, "no configuration of e0.0.1 has depth=9", 2),
+        ((OLD, f"{OLD}:depth"), {}, "does not name params", 2),
+        ((OLD, f"{OLD}:depth=2"), {"metric": "f2"}, "'f2' is no score", 2),
+    ],
+)
+def test_wrong_use_gets_one_clear_sentence(
+    tmp_path: Path, names: tuple[str, ...], options: dict[str, Any], says: str, code: int
+) -> None:
+    rows = rows_for(OLD, {"depth": 2}, right([1] * 20))
+    with pytest.raises(HarnessError) as caught:
+        run(tmp_path, rows, [run_for(OLD)], *names, **options)
+    assert says in caught.value.message
+    assert "\n" not in caught.value.message
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("new", "says"),
+    [
+        (right([1] * 9), "9 shared items"),
+        ([None] * 100, "every datapoint of a side failed"),
+    ],
+)
+def test_too_few_items_or_none_that_worked_are_not_comparable(
+    tmp_path: Path, new: Any, says: str
+) -> None:
+    found = two(tmp_path, right([1] * 100), new)
+    assert found.pairs[0].outcome == "not comparable"
+    assert says in found.pairs[0].reason
+    assert found.exit_code == 1
+
+
+def test_nothing_in_common_says_how_to_choose(tmp_path: Path) -> None:
+    rows = [
+        row
+        for name, depths in ((OLD, (1, 2)), (NEW, (3, 4)))
+        for depth in depths
+        for row in rows_for(name, {"depth": depth}, right([1] * 20))
+    ]
+    with pytest.raises(HarnessError, match="no configuration in common") as caught:
+        run(tmp_path, rows, [run_for(OLD), run_for(NEW)], OLD, NEW)
+    assert f"A={OLD}:name=value" in caught.value.fix
+
+
+def test_json_and_text_hold_the_same_verdict(tmp_path: Path) -> None:
+    found = two(tmp_path, right([0] * 30 + [1] * 70), right([1] * 100))
+    read_back = json.loads(json.dumps(found.as_json()))
+    assert read_back["pairs"][0]["outcome"] == "better"
+    assert read_back["pairs"][0]["verdict"]["difference"]["estimate"] == pytest.approx(0.3)
+    text = to_markdown("compare", sections(found))
+    assert "▲ better" in text
+    assert "item0000" in text

@@ -1,0 +1,136 @@
+"""Charts as SVG that follows the page: its colours, its font, light or dark, without a script.
+
+matplotlib draws with the placeholder colours below, which become CSS variables afterwards.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from io import StringIO
+from typing import Any
+from xml.sax.saxutils import quoteattr
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from harness.section import shown
+
+INK, MUTED, PAPER = "#010203", "#040506", "#070809"
+SERIES = ("#0a0b01", "#0a0b02", "#0a0b03", "#0a0b04", "#0a0b05", "#0a0b06")
+_VARIABLES = {INK: "--ink", MUTED: "--muted", PAPER: "--paper"} | {
+    colour: f"--series-{index}" for index, colour in enumerate(SERIES, start=1)
+}
+_STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none", "text.parse_math": False, "font.size": 10, "text.color": INK,
+    "axes.edgecolor": MUTED, "axes.labelcolor": INK, "axes.facecolor": "none",
+    "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
+    "grid.color": MUTED, "grid.alpha": 0.25, "xtick.color": MUTED, "ytick.color": MUTED,
+    "xtick.labelcolor": INK, "ytick.labelcolor": INK, "legend.frameon": False,
+}  # fmt: skip
+
+
+def chart(draw: Callable[[Axes], None], description: str, height: float = 3.2) -> str:
+    """SVG of what `draw` puts on the axes; `description` is what a screen reader says.
+
+    Colours for `draw`: SERIES in order, INK and MUTED. height: inches, at a width of 6.4. Draw at
+    most some thousand points: each is markup in the page.
+    """
+    with rc_context({**_STYLE, "svg.hashsalt": description}):
+        figure = Figure(figsize=(6.4, height), layout="constrained")
+        figure.patch.set_visible(False)
+        axes = figure.subplots()
+        draw(axes)
+        written = StringIO()
+        nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
+        figure.savefig(written, format="svg", metadata=nothing)
+    svg = written.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    # Group names repeat from chart to chart, and an id may stand only once in a page. Markers and
+    # clip paths are named by a hash, salted with the description.
+    svg = re.sub(r' id="(?![mp][0-9a-f]{10}")[^"]*"', "", svg)
+    # The page's own font and style; the `*` in this one would reach all of the page.
+    svg = re.sub(r'<defs>\s*<style.*?</defs>|font-family: [^;"]*;?', "", svg, flags=re.DOTALL)
+    for colour, variable in _VARIABLES.items():
+        svg = svg.replace(colour, f"var({variable})")
+    attributes = f'<svg class="chart" role="img" aria-label={quoteattr(shown(description, 400))}'
+    svg = re.sub(r'^<svg|(?<= )(width|height)="[0-9.]+pt" ', _first(attributes), svg, count=3)
+    return re.sub(r"\n\s*", "\n", svg)
+
+
+def _first(attributes: str) -> Callable[[re.Match[str]], str]:
+    return lambda found: attributes if found[0] == "<svg" else ""
+
+
+def forest(
+    labels: Sequence[str],
+    intervals: Sequence[tuple[float, float | None, float | None]],
+    metric: str,
+) -> str:
+    """One line per configuration: estimate and interval, first on top."""
+
+    def draw(axes: Axes) -> None:
+        for row, (estimate, low, high) in enumerate(intervals):
+            if low is not None and high is not None:
+                axes.plot([low, high], [row, row], color=SERIES[0], linewidth=2)
+            axes.plot([estimate], [row], "o", color=SERIES[0])
+        axes.set_yticks(range(len(labels)), [shown(label, 42) for label in labels])
+        axes.set_ylim(len(labels) - 0.5, -0.5)
+        axes.set_xlabel(shown(metric, 60))
+
+    words = "; ".join(
+        f"{label}: {estimate:.4g}" for label, (estimate, *_) in zip(labels, intervals, strict=True)
+    )
+    return chart(draw, f"{metric} with 95% intervals. {words}", 0.9 + 0.3 * len(labels))
+
+
+def pareto_front(points: Sequence[tuple[float, float]], lower_is_better: bool = False) -> list[int]:
+    """Indices of the points (price, quality) that no other beats in both, cheapest first."""
+    sign = -1.0 if lower_is_better else 1.0
+    front: list[int] = []
+    for index in sorted(range(len(points)), key=lambda i: (points[i][0], -sign * points[i][1])):
+        if not front or sign * points[index][1] > sign * points[front[-1]][1]:
+            front.append(index)
+    return front
+
+
+def tradeoff(
+    points: Sequence[tuple[float, float]],
+    labels: Sequence[str],
+    price: str,
+    quality: str,
+    lower_is_better: bool = False,
+) -> str:
+    """Quality against price, the Pareto front joined and named; the other points are left open."""
+    front = pareto_front(points, lower_is_better)
+
+    def draw(axes: Axes) -> None:
+        axes.plot(
+            [points[i][0] for i in front],
+            [points[i][1] for i in front],
+            color=SERIES[0],
+            linewidth=1,
+            linestyle="--",
+        )
+        for index, (x, y) in enumerate(points):
+            on_front = index in front
+            axes.plot([x], [y], "o", color=SERIES[0], markerfacecolor=None if on_front else "none")
+        span = max(p[0] for p in points) + min(p[0] for p in points)
+        for index in front[:8]:
+            x, y = points[index]
+            # A name on the right half of the chart is written to the left, or it would be cut off.
+            side = -1 if x > span / 2 else 1
+            axes.annotate(
+                shown(labels[index], 32),
+                (x, y),
+                textcoords="offset points",
+                xytext=(7 * side, -3),
+                ha="right" if side < 0 else "left",
+                fontsize=8,
+            )
+        axes.margins(0.12)
+        axes.set_xlabel(price)
+        axes.set_ylabel(shown(quality, 60))
+
+    named = ", ".join(labels[i] for i in front)
+    return chart(draw, f"{quality} against {price}. Pareto front: {named}", 3.4)

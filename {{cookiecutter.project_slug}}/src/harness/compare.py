@@ -1,0 +1,291 @@
+"""Two experiments, or the configurations of one, held against each other on the items they share.
+
+Every verdict is about B, seen from A, after Holm's correction over all comparisons of the call.
+"""
+
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from duckdb import DuckDBPyConnection
+
+from harness.errors import HarnessError
+from harness.judge import MIN_ITEMS, columns_of, fold_labels, pooled
+from harness.paired import Verdict, correct_family, paired_verdict
+from harness.plan_file import MEASURED, flat
+from harness.results import (
+    Experiment,
+    Scores,
+    Values,
+    label,
+    read_experiment,
+    read_outputs,
+    read_scores,
+)
+from harness.section import CELL, number, shown
+
+FLIPS = 20  # items shown for one comparison
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """An experiment and the configurations of it that stand on one side of a comparison."""
+
+    experiment: Experiment
+    scores: Scores
+    chosen: tuple[int, ...] = ()
+
+    def label(self, tagged: bool) -> str:
+        """How the side is called, with the experiment's name where the other has another."""
+        found = [self.experiment.configurations[index].label for index in self.chosen]
+        text = found[0] if len(found) == 1 else f"mean of {len(found)} configurations"
+        return f"{self.experiment.name}: {text}" if tagged else text
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One comparison. `verdict` is None where it is "not comparable", for the `reason` given.
+
+    `failures` warns where leaving out failed datapoints turns the ranking round.
+    """
+
+    metric: str
+    a: str
+    b: str
+    outcome: str
+    reason: str = ""
+    verdict: Verdict | None = None
+    failures: str = ""
+    flips: list[dict[str, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What `make compare` says. `changed` lists differences as (what, in A, in B)."""
+
+    a: str
+    b: str
+    changed: list[tuple[str, str, str]]
+    pairs: list[Pair]
+    warnings: list[str]
+
+    @property
+    def exit_code(self) -> int:
+        """1 where nothing could be compared or there is a warning, else 0 whatever the verdicts."""
+        silent = all(pair.outcome == "not comparable" for pair in self.pairs)
+        return int(silent or bool(self.warnings))
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything, as values for json.dumps."""
+        return asdict(self) | {"changed": [list(each) for each in self.changed]}
+
+
+def compare(
+    con: DuckDBPyConnection, a: str, b: str = "", metric: str | None = None, force: bool = False
+) -> Comparison:
+    """Compare B with A; each is a tag, or a tag and params: `e0.0.1:depth=8,model=forest`.
+
+    Two tags: each configuration that both ran. Params: the configurations that they match (of
+    several, each item's mean). One tag: every two of its configurations. `metric` is a score,
+    latency or cost; without one the plan's metrics are compared, or all scores where it has none.
+
+    Raises HarnessError for an unknown tag, params or metric, and where the data differ (`force`
+    compares the shared items all the same, with a warning).
+    """
+    name_a, wanted_a = _selector(a)
+    name_b, wanted_b = _selector(b or a)
+    first = read_experiment(con, name_a)
+    second = first if name_b == name_a else read_experiment(con, name_b)
+    warnings = _data_warnings(first, second, force)
+    metrics = _metrics(first, second, metric)
+    side_a = Side(first, read_scores(con, first, metrics))
+    side_b = side_a if second is first else Side(second, read_scores(con, second, metrics))
+    if second is not first or wanted_a or wanted_b:
+        chosen = _across(first, second, wanted_a, wanted_b)
+    else:
+        every = range(len(first.configurations))
+        chosen = [((i,), (j,)) for i in every for j in every if i < j]
+        if not chosen:
+            raise HarnessError(
+                f"{name_a} has a single configuration, so there is nothing to compare",
+                fix=f"make compare A={name_a} B=<another tag>",
+            )
+    pairs = [
+        _pair(con, name, replace(side_a, chosen=x), replace(side_b, chosen=y))
+        for name in metrics
+        for x, y in chosen
+    ]
+    corrected = iter(correct_family([pair.verdict for pair in pairs if pair.verdict]))
+    for index, pair in enumerate(pairs):
+        if pair.verdict:
+            final = next(corrected)
+            pairs[index] = replace(pair, verdict=final, outcome=final.verdict, reason=final.note)
+    warnings += [f"{pair.a} / {pair.b}: {pair.failures}" for pair in pairs if pair.failures]
+    return Comparison(a, b or a, _changed(first, second), pairs, warnings)
+
+
+def turned(a: Side, b: Side, metric: str) -> str:
+    """A warning where B beats A with failures counted wrong and not with them left out, or ''."""
+    _, at_a, at_b = np.intersect1d(a.scores.items, b.scores.items, return_indices=True)
+    gaps = []
+    for name in ("wrong", "left_out"):
+        x = pooled(getattr(a.scores, name)[metric][at_a], list(a.chosen))
+        y = pooled(getattr(b.scores, name)[metric][at_b], list(b.chosen))
+        # Each side by itself: what a reader of two separate averages would see.
+        known_x, known_y = x[np.isfinite(x)], y[np.isfinite(y)]
+        if not len(known_x) or not len(known_y):
+            return ""
+        gaps.append(float(known_y.mean() - known_x.mean()))
+    if gaps[0] * gaps[1] >= 0:
+        return ""
+    return (
+        f"the ranking by {metric} turns round: B - A is {number(gaps[0], 3)} with failures counted "
+        f"wrong, {number(gaps[1], 3)} with failures left out"
+    )
+
+
+def _selector(text: str) -> tuple[str, dict[str, str]]:
+    name, _, rest = text.partition(":")
+    wanted = {}
+    for part in filter(None, rest.split(",")):
+        key, equals, value = part.partition("=")
+        if not equals:
+            raise HarnessError(f"{text!r} does not name params", fix="write TAG:name=value")
+        wanted[key.strip()] = value.strip()
+    return name.strip(), wanted
+
+
+def _data_warnings(first: Experiment, second: Experiment, force: bool) -> list[str]:
+    if first.data_version == second.data_version:
+        return []
+    versions = [each.data_version[:12] or "unknown" for each in (first, second)]
+    message = f"{first.name} and {second.name} ran on different data ({' and '.join(versions)})"
+    if not force:
+        raise HarnessError(
+            f"{message}, so a difference may come from the data alone",
+            fix="compare experiments on the same data, or ask for it: make compare … FORCE=1",
+        )
+    return [f"{message}: items with the same id were compared, their content may differ"]
+
+
+def _metrics(first: Experiment, second: Experiment, metric: str | None) -> list[str]:
+    scores = [each for each in first.scores if each in second.scores]
+    known = scores + sorted(MEASURED & first.columns & second.columns - set(scores))
+    if metric is not None and metric not in known:
+        raise HarnessError(
+            f"{metric!r} is no score that items of {first.name} and {second.name} have",
+            fix=f"name one of: {', '.join(known) or 'none was recorded'}",
+        )
+    planned = sorted({each.metric for each in second.plan.hypotheses} & set(known))
+    if chosen := [metric] if metric else planned or scores:
+        return chosen
+    raise HarnessError(f"{first.name} and {second.name} have no score in common", code=1)
+
+
+def _across(
+    first: Experiment, second: Experiment, wanted_a: dict[str, str], wanted_b: dict[str, str]
+) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Which configurations of A stand against which of B."""
+    if wanted_a or wanted_b:
+        return [(_chosen(first, wanted_a), _chosen(second, wanted_b))]
+    partners = [tuple(columns_of(second, each.params)) for each in first.configurations]
+    shared: list[tuple[tuple[int, ...], tuple[int, ...]]] = [
+        ((index,), found) for index, found in enumerate(partners) if found
+    ]
+    if shared:
+        return shared
+    if len(first.configurations) == len(second.configurations) == 1:
+        return [((0,), (0,))]
+    raise HarnessError(
+        f"{first.name} and {second.name} have no configuration in common",
+        fix=f"choose two: make compare A={first.name}:name=value B={second.name}:name=value",
+    )
+
+
+def _chosen(experiment: Experiment, wanted: dict[str, str]) -> tuple[int, ...]:
+    texts = [
+        {key: str(value) for key, value in flat(each.params).items()}
+        for each in experiment.configurations
+    ]
+    found = tuple(i for i, have in enumerate(texts) if wanted.items() <= have.items())
+    if not found:
+        there = "; ".join(each.label for each in experiment.configurations[:8])
+        raise HarnessError(
+            f"no configuration of {experiment.name} has {label(wanted)}", fix=f"there: {there}"
+        )
+    return found
+
+
+def _pair(con: DuckDBPyConnection, metric: str, a: Side, b: Side) -> Pair:
+    tagged = a.experiment is not b.experiment
+    items, at_a, at_b = np.intersect1d(a.scores.items, b.scores.items, return_indices=True)
+    x = pooled(a.scores.of(a.experiment, metric)[at_a], list(a.chosen))
+    y = pooled(b.scores.of(b.experiment, metric)[at_b], list(b.chosen))
+    pair = Pair(metric, a.label(tagged), b.label(tagged), "not comparable")
+    shared = int(np.isfinite(x - y).sum())
+    if shared < MIN_ITEMS:
+        reason = f"{shared} shared items with a value, at least {MIN_ITEMS} are needed"
+        return replace(pair, reason=reason)
+    if (
+        not np.isfinite(pooled(a.scores.left_out[metric], list(a.chosen))).any()
+        or not np.isfinite(pooled(b.scores.left_out[metric], list(b.chosen))).any()
+    ):
+        return replace(pair, reason="every datapoint of a side failed")
+    folds = fold_labels(a.scores)
+    verdict = paired_verdict(
+        y,
+        x,
+        folds=None if folds is None else folds[at_a],
+        higher_is_better=not b.experiment.lower_is_better(metric),
+    )
+    flips = _flips(con, a, b, items, y - x)
+    return replace(
+        pair, outcome="undecided", verdict=verdict, failures=turned(a, b, metric), flips=flips
+    )
+
+
+def _flips(
+    con: DuckDBPyConnection, a: Side, b: Side, items: Any, change: Values
+) -> list[dict[str, str]]:
+    """The items whose score differs most, with what both sides answered."""
+    size = np.nan_to_num(np.abs(change))
+    order = [int(i) for i in np.argsort(-size, kind="stable")[:FLIPS] if size[i] > 0]
+    chosen = [int(items[i]) for i in order]
+    said = [read_outputs(con, each.experiment, each.chosen[0], chosen, CELL) for each in (a, b)]
+    flips = []
+    for index, item in zip(order, chosen, strict=True):
+        left, right = (side.get(item, {}) for side in said)
+        flips.append(
+            {
+                "item": left.get("item", ""),
+                "B - A": number(change[index], 3),
+                "expected": left.get("ground_truth", ""),
+                "A answered": left.get("prediction", ""),
+                "B answered": right.get("prediction", ""),
+                "A raw": left.get("raw_response", ""),
+                "B raw": right.get("raw_response", ""),
+            }
+        )
+    return flips
+
+
+def _changed(first: Experiment, second: Experiment) -> list[tuple[str, str, str]]:
+    """What is recorded of the last run of each and differs."""
+    if first is second or not first.runs or not second.runs:
+        return []
+    old, new = _facts(first), _facts(second)
+    return [
+        (shown(key), shown(old.get(key)), shown(new.get(key)))
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key) != new.get(key)
+    ]
+
+
+def _facts(experiment: Experiment) -> dict[str, Any]:
+    run = experiment.runs[-1]
+    names = ("commit_hash", "dirty", "data_version", "lock_hash", "python", "platform", "cpu")
+    facts = {name.removesuffix("_hash").replace("_", " "): run.get(name) for name in names}
+    facts |= {f"code {key}": value for key, value in run["code_parts"].items()}
+    facts |= {f"package {key}": value for key, value in run["packages"].items()}
+    facts |= {f"setting {key}": value for key, value in flat(run["settings"]).items()}
+    return facts | {f"params {label(each.params)}": "ran" for each in experiment.configurations}

@@ -1,0 +1,136 @@
+"""Each hypothesis of PLAN.toml held against what was recorded: supported, refuted or undecided.
+
+The difference between the two configurations is estimated on the items that both have. With several
+hypotheses every interval is widened (Bonferroni), so that together they hold at 95%.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from harness.paired import Verdict, paired_verdict
+from harness.plan_file import Hypothesis, matches
+from harness.results import Experiment, Scores, Values
+from harness.stats import Interval
+
+MIN_ITEMS = 10
+Outcome = Literal["supported", "refuted", "undecided"]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A hypothesis and what came of it; `difference` is better - than, in units of the metric.
+
+    `answerable` is False where the results could not have decided it: what it names did not run.
+    """
+
+    hypothesis: Hypothesis
+    outcome: Outcome
+    difference: Interval
+    test: str
+    reason: str
+    answerable: bool = True
+
+
+def judge(experiment: Experiment, scores: Scores) -> list[Judged]:
+    """Judge the plan under which the experiment's first run was started.
+
+    - supported: the whole interval lies beyond `smallest_difference` in the direction claimed;
+    - refuted: the whole interval lies short of it, so any difference is too small to matter, or
+      points the other way;
+    - undecided: the interval holds both, or there are too few items to say.
+    """
+    hypotheses = experiment.plan.hypotheses
+    confidence = 1 - 0.05 / max(1, len(hypotheses))
+    return [_judge(each, experiment, scores, confidence) for each in hypotheses]
+
+
+def columns_of(experiment: Experiment, wanted: dict[str, object]) -> list[int]:
+    """Indices of the configurations that `wanted` matches."""
+    found = enumerate(experiment.configurations)
+    return [index for index, each in found if matches(each.params, wanted)]
+
+
+def pooled(values: Values, chosen: list[int]) -> Values:
+    """Per item the mean over the chosen configurations; NaN where one of them has no value."""
+    return np.asarray(values[:, chosen].mean(axis=1))
+
+
+def fold_labels(scores: Scores) -> Values | None:
+    """The folds, where there are at least two."""
+    folds = scores.folds
+    return None if folds is None or len(np.unique(folds[~np.isnan(folds)])) < 2 else folds
+
+
+def _judge(
+    hypothesis: Hypothesis, experiment: Experiment, scores: Scores, confidence: float
+) -> Judged:
+    nothing = Interval(None, None, None, 0, "none")
+    sides = {}
+    for side in ("better", "than"):
+        wanted = getattr(hypothesis, side)
+        sides[side] = columns_of(experiment, wanted)
+        if not sides[side]:
+            reason = f"{side} = {wanted} did not run in {experiment.name}"
+            return Judged(hypothesis, "undecided", nothing, "none", reason, False)
+    metric = hypothesis.metric
+    if metric in scores.wrong:
+        values = scores.of(experiment, metric)
+        verdict = paired_verdict(
+            pooled(values, sides["better"]),
+            pooled(values, sides["than"]),
+            folds=fold_labels(scores),
+            confidence=confidence,
+        )
+        return _outcome(hypothesis, verdict.difference, verdict)
+    if metric in experiment.metrics:
+        return _outcome(hypothesis, _apart(experiment, metric, sides))
+    reason = f"no row of {experiment.name} has the metric {metric!r}"
+    return Judged(hypothesis, "undecided", nothing, "none", reason, False)
+
+
+def _apart(experiment: Experiment, metric: str, sides: dict[str, list[int]]) -> Interval:
+    """Bounds of a difference of two aggregates, known by their own intervals only.
+
+    Both intervals together can only be too wide for the difference, so a verdict on it is safe.
+    """
+    if any(len(indices) > 1 for indices in sides.values()):
+        return Interval(None, None, None, 0, "none", "names several configurations of an aggregate")
+    a, b = (experiment.configurations[sides[side][0]].summary for side in ("better", "than"))
+    if any(row.get(f"{metric}{end}") is None for row in (a, b) for end in ("", "_low", "_high")):
+        return Interval(None, None, None, 0, "none", "has no interval for each configuration")
+    return Interval(
+        a[metric] - b[metric],
+        a[f"{metric}_low"] - b[f"{metric}_high"],
+        a[f"{metric}_high"] - b[f"{metric}_low"],
+        int(min(a["n"], b["n"])),
+        "both 95% intervals apart",
+    )
+
+
+def _outcome(
+    hypothesis: Hypothesis, difference: Interval, verdict: Verdict | None = None
+) -> Judged:
+    smallest = hypothesis.smallest_difference
+    test = verdict.test if verdict else difference.method
+    outcome: Outcome = "undecided"
+    if difference.low is None or difference.high is None or difference.estimate is None:
+        reason = difference.note or "no item has a value under both"
+        return Judged(hypothesis, outcome, difference, test, reason, False)
+    items = verdict.n if verdict else difference.n
+    if items < MIN_ITEMS:
+        reason = f"{items} shared items, at least {MIN_ITEMS} are needed"
+        return Judged(hypothesis, outcome, difference, test, reason, False)
+    up = hypothesis.direction == "higher"
+    low, high = (difference.low, difference.high) if up else (-difference.high, -difference.low)
+    if low > 0 and low >= smallest:
+        outcome, reason = "supported", "the whole interval is a difference that matters"
+    elif high < smallest or high <= 0:
+        outcome = "refuted"
+        reason = "the other one is better" if high < 0 else "any difference is too small to matter"
+    else:
+        reason = "the interval holds both a difference that matters and one that does not"
+        if verdict and verdict.items_needed and verdict.items_needed > items:
+            reason += f"; about {verdict.items_needed:,} items would decide"
+    return Judged(hypothesis, outcome, difference, test, reason)

@@ -1,0 +1,261 @@
+"""What an experiment recorded, read for comparison, summary and report.
+
+Scores are read once, as arrays over items and configurations: the mean of an item's repeats, so
+that repeats of one item never count as items of their own.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from duckdb import DuckDBPyConnection
+
+from harness.errors import HarnessError
+from harness.plan_file import MEASURED, Plan, parse_plan
+from harness.section import shown
+from harness.views import columns, identifier
+
+Values = npt.NDArray[np.float64]
+OUTPUTS = ("ground_truth", "prediction", "raw_response", "error")
+_JSON = ("packages", "settings", "gates", "grid", "code_parts")
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """One set of params of an experiment, and its row of the table metrics."""
+
+    params: dict[str, Any]
+    label: str
+    summary: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """An experiment as its three tables tell it; `scores` are the metrics that each item has."""
+
+    name: str
+    runs: list[dict[str, Any]]
+    configurations: list[Configuration]
+    metrics: list[str]
+    scores: list[str]
+    columns: frozenset[str]
+    plan: Plan
+    failed_is_wrong: bool
+
+    @property
+    def data_version(self) -> str:
+        """The data version of its last run ('' where none was recorded)."""
+        return str(self.runs[-1].get("data_version") or "") if self.runs else ""
+
+    def lower_is_better(self, metric: str) -> bool:
+        """As the plan says of the metric; latency and cost are better low, anything else high."""
+        for hypothesis in self.plan.hypotheses:
+            if hypothesis.metric == metric:
+                return hypothesis.direction == "lower"
+        return metric in MEASURED
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Per item (row) and configuration (column): the mean over repeats, NaN where there is none.
+
+    `items` are 64-bit hashes of the input ids, ascending. `wrong` counts a failed datapoint as 0,
+    `left_out` leaves it out; they differ only where the metric is a proportion.
+    """
+
+    items: npt.NDArray[np.uint64]
+    wrong: dict[str, Values]
+    left_out: dict[str, Values]
+    proportions: frozenset[str]
+    folds: npt.NDArray[np.float64] | None = None
+
+    def of(self, experiment: Experiment, metric: str) -> Values:
+        """The values under the experiment's own policy for failures."""
+        return (self.wrong if experiment.failed_is_wrong else self.left_out)[metric]
+
+
+def rows_of(
+    con: DuckDBPyConnection, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()
+) -> list[dict[str, Any]]:
+    """The rows of a query as dicts."""
+    found = con.execute(sql, values)
+    names = [str(each[0]) for each in found.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+
+
+def read_experiment(con: DuckDBPyConnection, name: str) -> Experiment:
+    """Read an experiment by its tag (`dev`: the dev phase).
+
+    Raises HarnessError where there are no rows under that name; it lists the names that there are.
+    """
+    known = [
+        str(row[0])
+        for row in con.execute(
+            "SELECT DISTINCT experiment_version FROM predictions ORDER BY 1"
+        ).fetchall()
+    ]
+    if name not in known:
+        there = ", ".join(known[-10:]) or "none"
+        raise HarnessError(
+            f"there is no experiment {name!r} in the results (there: {there})",
+            fix="name one of them; make tags lists those with a tag",
+        )
+    runs = _runs(con, name)
+    have = columns(con)
+    params = [each for each in have if each.startswith("params_")]
+    summaries = _summaries(con, name, params)
+    listed = ", ".join(identifier(each) for each in params) or "1"
+    combinations = rows_of(
+        con,
+        f"SELECT {listed} FROM predictions WHERE experiment_version = ? GROUP BY ALL ORDER BY ALL",
+        [name],
+    )
+    sets = [{p.removeprefix("params_"): row[p] for p in params} for row in combinations]
+    varying = [key for key in sets[0] if len({str(each[key]) for each in sets}) > 1]
+    metrics = [
+        each
+        for each in columns(con, "metrics")
+        if f"{each}_low" in columns(con, "metrics")
+        and any(summary.get(each) is not None for summary in summaries.values())
+    ]
+    numeric = [each for each in metrics if have.get(each) in ("BIGINT", "DOUBLE")]
+    settings = runs[-1]["settings"] if runs else {}
+    return Experiment(
+        name=name,
+        runs=runs,
+        configurations=[
+            Configuration(
+                params={key: value for key, value in each.items() if value is not None},
+                label=label({key: each[key] for key in varying or list(each)}),
+                summary=summaries.get(_key(each), {}),
+            )
+            for each in sets
+        ],
+        metrics=metrics,
+        scores=numeric,
+        columns=frozenset(have),
+        plan=parse_plan(runs[0].get("plan") if runs else None),
+        failed_is_wrong=settings.get("run", {}).get("on_error", "continue") != "skip",
+    )
+
+
+def label(params: Mapping[str, Any]) -> str:
+    """`depth=8, model=forest`, or `the only configuration` where nothing varies."""
+    shown = [f"{key}={value}" for key, value in params.items() if value is not None]
+    return ", ".join(shown) or "the only configuration"
+
+
+def where(experiment: Experiment, index: int) -> tuple[str, list[Any]]:
+    """The SQL condition that a row is of one configuration, and its values."""
+    params = sorted({key for each in experiment.configurations for key in each.params})
+    tests = [f"{identifier('params_' + key)} IS NOT DISTINCT FROM ?" for key in params]
+    have = experiment.configurations[index].params
+    return " AND ".join(tests) or "true", [have.get(key) for key in params]
+
+
+def read_outputs(
+    con: DuckDBPyConnection, experiment: Experiment, index: int, items: Sequence[int], limit: int
+) -> dict[int, dict[str, str]]:
+    """What one configuration answered to `items` (hashes of ids): the first repeat, fit to show."""
+    condition, values = where(experiment, index)
+    parts = ["hash(input_id) AS item", "CAST(input_id AS VARCHAR) AS input_id"]
+    for name in OUTPUTS:
+        text = f"CAST({identifier(name)} AS VARCHAR)" if name in experiment.columns else "NULL"
+        parts.append(f"left({text}, {limit}) AS {name}, length({text}) AS {name}_length")
+    rows = rows_of(
+        con,
+        f"SELECT {', '.join(parts)} FROM predictions WHERE experiment_version = ? AND {condition} "
+        f"AND list_contains(?::UBIGINT[], hash(input_id)) ORDER BY repeat DESC",
+        [experiment.name, *values, [int(each) for each in items]],
+    )
+    return {
+        row["item"]: {"item": shown(row["input_id"])}
+        | {name: shown(row[name], limit, row[f"{name}_length"]) for name in OUTPUTS}
+        for row in rows
+    }
+
+
+def read_scores(con: DuckDBPyConnection, experiment: Experiment, names: Sequence[str]) -> Scores:
+    """The scores `names` (any numeric column of predictions) of every item and configuration."""
+    cases, values = [], []
+    for index in range(len(experiment.configurations)):
+        condition, bound = where(experiment, index)
+        cases.append(f"WHEN {condition} THEN {index}")
+        values += bound
+    fold = "any_value(fold)" if "fold" in experiment.columns else "NULL"
+    wanted = []
+    for name in names:
+        column = identifier(name)
+        # A cached row was not measured in this experiment, so it has no latency of its own.
+        fit = "error IS NULL AND cache = ''" if name == "latency" else "error IS NULL"
+        good = f"CASE WHEN {fit} THEN CAST({column} AS DOUBLE) END"
+        wanted.append(f"avg(CASE WHEN error IS NOT NULL THEN 0 ELSE {column} END), avg({good})")
+        wanted.append(f"bool_and(error IS NOT NULL OR {column} IS NULL OR {column} IN (0, 1))")
+    found = con.execute(
+        f"SELECT hash(input_id), CASE {' '.join(cases)} END AS c, TRY_CAST({fold} AS DOUBLE), "
+        f"{', '.join(wanted) or '1'} FROM predictions WHERE experiment_version = ? GROUP BY 1, 2",
+        [*values, experiment.name],
+    ).df()
+    arrays = [found[name].to_numpy() for name in found]
+    items, row_of = np.unique(arrays[0].astype(np.uint64), return_inverse=True)
+    column_of = arrays[1].astype(int)
+
+    def table(flat: Values) -> Values:
+        wide = np.full((len(items), len(experiment.configurations)), np.nan)
+        wide[row_of, column_of] = flat
+        return wide
+
+    left_out = {name: table(arrays[4 + 3 * i]) for i, name in enumerate(names)}
+    proportions = frozenset(
+        name
+        for i, name in enumerate(names)
+        if name not in MEASURED and np.nanmin(arrays[5 + 3 * i], initial=1) == 1
+    )
+    wrong = {
+        name: table(arrays[3 + 3 * i]) if name in proportions else left_out[name]
+        for i, name in enumerate(names)
+    }
+    folds = None
+    if "fold" in experiment.columns and not np.isnan(arrays[2]).all():
+        folds = np.full(len(items), np.nan)
+        folds[row_of] = arrays[2]
+    return Scores(items, wrong, left_out, proportions, folds)
+
+
+def _runs(con: DuckDBPyConnection, name: str) -> list[dict[str, Any]]:
+    if not columns(con, "runs"):
+        return []
+    runs = rows_of(
+        con, "SELECT * FROM runs WHERE experiment_version = ? ORDER BY timestamp", [name]
+    )
+    for run in runs:
+        for key in _JSON:
+            run[key] = _loads(run.get(key))
+    return runs
+
+
+def _summaries(
+    con: DuckDBPyConnection, name: str, params: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """The newest metrics row of each configuration."""
+    if not columns(con, "metrics"):
+        return {}
+    rows = rows_of(
+        con, "SELECT * FROM metrics WHERE experiment_version = ? ORDER BY timestamp", [name]
+    )
+    return {_key({p.removeprefix("params_"): row.get(p) for p in params}): row for row in rows}
+
+
+def _key(params: Mapping[str, Any]) -> str:
+    known = {key: value for key, value in params.items() if value is not None}
+    return json.dumps(known, sort_keys=True, default=str)
+
+
+def _loads(text: Any) -> Any:
+    try:
+        return json.loads(text) if isinstance(text, str) and text else {}
+    except ValueError:
+        return {}

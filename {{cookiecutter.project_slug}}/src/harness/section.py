@@ -1,0 +1,100 @@
+"""The parts of a summary or report, and how they become Markdown.
+
+A kind or a project adds parts of its own: a function
+
+    def sections(con: DuckDBPyConnection, experiment: str) -> list[Section]
+
+in `src/benchmark/report.py`, or in `harness/<kind>.py` where `<kind>` is `[benchmark] kind`. `con`
+has the views `predictions`, `metrics` and `runs`, read-only; `experiment` is the tag, or `dev`. All
+text is shown as text, whatever it holds. A chart is what `harness.charts.chart` returned, no other.
+"""
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+ABSENT = "–"
+CELL = 120  # characters of a value in a table
+RAW = 1500  # characters of a model's output in a report
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows of plain text under their headings."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One part: paragraphs, then charts (SVG, in the HTML report only), then tables."""
+
+    title: str
+    text: Sequence[str] = ()
+    tables: Sequence[Table] = ()
+    charts: Sequence[str] = ()
+    warning: bool = False
+
+
+def shown(value: object, limit: int = CELL, length: int | None = None) -> str:
+    """Any value as text that is safe to look at: long text cut, its length said.
+
+    Characters that are not seen, or that reorder what is (controls, NUL, bidirectional marks, half
+    of a broken pair), are written out as `⟨U+202E⟩`. Line ends and tabs stay. `length` is that of
+    the whole, where `value` is only its beginning.
+    """
+    if value is None:
+        return ABSENT
+    text = value if isinstance(value, str) else str(value)
+    # Cut first: escaping ten million characters to show a thousand takes seconds.
+    visible = "".join(map(_visible, text[:limit]))
+    whole = max(len(text), length or 0)
+    return visible if whole <= limit else f"{visible}… [{whole:,} characters]"
+
+
+def _visible(character: str) -> str:
+    if character in "\n\t" or unicodedata.category(character) not in {"Cc", "Cf", "Cs", "Co", "Cn"}:
+        return character
+    # A joiner within an emoji is no disguise.
+    return character if character == "\u200d" else f"⟨U+{ord(character):04X}⟩"
+
+
+def number(value: object, digits: int = 4) -> str:
+    """A number to `digits` significant digits; a dash where there is none."""
+    if value is None or isinstance(value, str) or value != value:
+        return ABSENT
+    return f"{value:.{digits}g}"
+
+
+def interval(estimate: object, low: object, high: object) -> str:
+    """`0.9 [0.85, 0.94]`."""
+    if estimate is None or estimate != estimate:
+        return ABSENT
+    bounds = f" [{number(low, 3)}, {number(high, 3)}]" if low is not None else " [no interval]"
+    return number(estimate) + bounds
+
+
+def to_markdown(heading: str, sections: Sequence[Section]) -> str:
+    """The sections as GitHub-flavoured Markdown; charts are left to the HTML report."""
+    parts = [f"# {_inline(heading)}"]
+    for section in sections:
+        mark = "⚠ " if section.warning else ""
+        parts.append(f"## {mark}{_inline(section.title)}")
+        parts += [_inline(text) for text in section.text]
+        for table in section.tables:
+            lines = [table.columns, ["---"] * len(table.columns), *table.rows]
+            parts.append(
+                "\n".join(
+                    "| " + " | ".join(cell if i == 1 else _inline(cell) for cell in line) + " |"
+                    for i, line in enumerate(lines)
+                )
+            )
+    return "\n\n".join(parts) + "\n"
+
+
+def _inline(text: str) -> str:
+    """Text on one line that Markdown shows as it is: no markup, HTML, link or table border."""
+    for character in "\\`*_[]<>|#&~":
+        text = text.replace(character, "\\" + character)
+    return " ".join(text.split())
