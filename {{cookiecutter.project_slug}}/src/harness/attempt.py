@@ -1,0 +1,247 @@
+"""One datapoint in a worker: resource, attempts with backoff, time limit, and what came of it.
+
+Nothing here writes. A worker hands back a Result and the driver records it, so serial, threads and
+processes give the same rows.
+"""
+
+import faulthandler
+import os
+import re
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import cloudpickle
+import stamina
+import stamina.instrumentation
+
+from harness.errors import InvalidResult, PermanentError, PredictionTimeout, TransientError
+from harness.project import Item, Project
+
+# The harness's own columns; what predict returns may not take their names.
+RESERVED = frozenset(
+    "track_id timestamp function_name function_time cache experiment_version task_key item_key "
+    "code_key repeat attempts fit_asset".split()
+)
+_COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}\Z")
+_GRACE_SECONDS = 2.0
+
+# Retries are told in rows (`attempts`), not in log lines between the progress.
+stamina.instrumentation.set_on_retry_hooks([])
+
+
+class Limiter(Protocol):
+    """What paces attempts (see limits.py)."""
+
+    def acquire(self) -> None: ...
+    def succeeded(self) -> None: ...
+    def throttled(self, retry_after: float | None) -> None: ...
+    def failed(self) -> None: ...
+
+
+@dataclass(slots=True)
+class Result:
+    """What came of one datapoint. Times in seconds; `latency` is the last attempt's alone."""
+
+    result: dict[str, Any] | None
+    error: str | None
+    error_type: str | None
+    attempts: int
+    function_time: float
+    latency: float | None
+    permanent: bool = False
+
+
+class _ReturnedError(Exception):
+    """predict returned {"error": ...} instead of raising."""
+
+    def __init__(self, returned: dict[str, Any]) -> None:
+        super().__init__(str(returned["error"]))
+        self.returned = returned
+        self.name = str(returned.get("error_type") or "ReturnedError")
+
+
+class Worker:
+    """Computes datapoints one after another; one for each thread or process.
+
+    `hard_kill` says that this process may end itself where native code ignores the time limit.
+    """
+
+    def __init__(
+        self, project: Project, limiter: Limiter | None = None, hard_kill: bool = False
+    ) -> None:
+        self.project = project
+        self.limiter = limiter
+        self.hard_kill = hard_kill
+        self.transient = set(project.settings.retry.errors) | {"TransientError"}
+        self._resources: dict[Any, Any] = {}
+        self._resources_of: bytes | None = None
+
+    def run(self, item: Item, params: Any, digest: bytes, fitted: Path | None) -> Result:
+        """Execute predict for one datapoint; never raises but for KeyboardInterrupt."""
+        arguments: list[Any] = [item, params]
+        counter = [0, 0.0]
+        start = time.perf_counter()
+        try:
+            if self.project.takes_resource:
+                arguments.append(self._resource(params, digest, fitted))
+            start = time.perf_counter()
+            with time_limit(self.project.settings.run.timeout_seconds, self.hard_kill):
+                returned = self._retried(arguments, counter)
+        except (Exception, SystemExit, PredictionTimeout) as error:
+            return self._failure(error, counter, start)
+        end = time.perf_counter()
+        latency = returned.pop("latency", None) if "latency" in returned else None
+        return Result(
+            {k: v for k, v in returned.items() if k not in ("error", "error_type", "input_id")},
+            None,
+            None,
+            int(counter[0]),
+            end - start,
+            end - counter[1] if latency is None else latency,
+        )
+
+    def _retried(self, arguments: list[Any], counter: list[Any]) -> dict[str, Any]:
+        try:
+            return self._attempt(arguments, counter)
+        except Exception as error:
+            if self.project.settings.retry.attempts == 1 or self._backoff(error) is False:
+                raise
+            failed: Exception | None = error
+        retry = self.project.settings.retry
+        for attempt in stamina.retry_context(
+            on=self._backoff,
+            attempts=retry.attempts,
+            timeout=None,
+            wait_initial=retry.wait_seconds,
+            wait_max=retry.max_wait_seconds,
+            wait_jitter=retry.wait_seconds,
+        ):
+            with attempt:
+                if failed is not None:  # the attempt made above is the first one of the loop
+                    error, failed = failed, None
+                    raise error
+                return self._attempt(arguments, counter)
+        raise AssertionError("unreachable: the last failed attempt raises")
+
+    def _attempt(self, arguments: list[Any], counter: list[Any]) -> dict[str, Any]:
+        if self.limiter is not None:
+            self.limiter.acquire()
+        counter[0] += 1
+        counter[1] = time.perf_counter()
+        try:
+            returned = self.project.predict(*arguments)
+            _check(returned, str(arguments[0]["id"]))
+            if returned.get("error") is not None:
+                raise _ReturnedError(returned)
+        except BaseException as error:
+            if self.limiter is not None:
+                if hasattr(error, "retry_after"):
+                    self.limiter.throttled(error.retry_after)
+                else:
+                    self.limiter.failed()
+            raise
+        if self.limiter is not None:
+            self.limiter.succeeded()
+        return dict(returned)
+
+    def _backoff(self, error: Exception) -> bool | float:
+        """Whether to try again: True for the usual backoff, or the seconds the server asked for."""
+        if isinstance(error, TransientError) and error.retry_after is not None:
+            return float(error.retry_after)
+        if isinstance(error, _ReturnedError):
+            return error.name in self.transient
+        return any(kind.__name__ in self.transient for kind in type(error).__mro__)
+
+    def _failure(self, error: BaseException, counter: list[Any], start: float) -> Result:
+        end = time.perf_counter()
+        kept = None
+        name, message = type(error).__name__, str(error) or repr(error)
+        if isinstance(error, _ReturnedError):
+            name = error.name
+            kept = {
+                k: v
+                for k, v in error.returned.items()
+                if k not in ("error", "error_type", "input_id", "latency")
+            }
+        return Result(
+            kept,
+            message,
+            name,
+            int(counter[0]),
+            end - start,
+            end - counter[1] if counter[0] else None,
+            permanent=isinstance(error, (PermanentError, InvalidResult)),
+        )
+
+    def _resource(self, params: Any, digest: bytes, fitted: Path | None) -> Any:
+        """predict's third argument, kept while the configuration stays the same."""
+        if self._resources_of != digest:
+            self._resources.clear()
+            self._resources_of = digest
+        if fitted not in self._resources:
+            if fitted is not None:
+                self._resources[fitted] = cloudpickle.loads(fitted.read_bytes())
+            elif self.project.load is not None:
+                self._resources[fitted] = self.project.load(params)
+        return self._resources[fitted]
+
+
+def _check(returned: Any, input_id: str) -> None:
+    """Raise InvalidResult where what predict returned cannot become a row."""
+    if not isinstance(returned, dict):
+        raise InvalidResult(f"predict returned {type(returned).__name__}, expected a dict")
+    for name in returned:
+        if not isinstance(name, str) or not _COLUMN.match(name):
+            raise InvalidResult(f"predict returned the key {name!r}, which cannot name a column")
+        if name in RESERVED or name.startswith("params_"):
+            raise InvalidResult(f"predict returned {name!r}, a name that the harness fills itself")
+    if "input_id" in returned and str(returned["input_id"]) != input_id:
+        raise InvalidResult(
+            f"predict returned input_id {returned['input_id']!r} for the item with id {input_id!r}"
+        )
+    if len({name.lower() for name in returned}) < len(returned):
+        raise InvalidResult("predict returned two keys that differ only in case")
+
+
+@contextmanager
+def time_limit(seconds: float, hard_kill: bool) -> Iterator[None]:
+    """Raise PredictionTimeout in this thread after `seconds` (0: never).
+
+    Works in a process's main thread; in other threads the driver gives up waiting instead. Native
+    code that never returns to Python is ended with its process, where `hard_kill` allows it.
+    """
+    if (
+        seconds <= 0
+        or threading.current_thread() is not threading.main_thread()
+        or not hasattr(signal, "setitimer")
+    ):
+        yield
+        return
+
+    def interrupt(signum: int, frame: object) -> None:
+        raise PredictionTimeout(timeout_message(seconds))
+
+    previous = signal.signal(signal.SIGALRM, interrupt)
+    # Fires again every second, in case a bare `except:` in predict swallowed the first one.
+    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
+    if hard_kill:
+        with open(os.devnull, "w") as nowhere:
+            faulthandler.dump_traceback_later(seconds + _GRACE_SECONDS, exit=True, file=nowhere)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+        if hard_kill:
+            faulthandler.cancel_dump_traceback_later()
+
+
+def timeout_message(seconds: float) -> str:
+    """The one wording of a timeout, so that every executor writes the same row."""
+    return f"took longer than {seconds:g} s ([run] timeout_seconds)"

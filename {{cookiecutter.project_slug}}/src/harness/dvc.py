@@ -1,0 +1,67 @@
+"""DVC at its command line: data and results databases are its, small sample data stays in git."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from harness import git
+from harness.errors import HarnessError
+
+
+def run(root: Path, *arguments: str) -> str:
+    """The standard output of a DVC command. Raises HarnessError with DVC's words where it fails."""
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", *arguments], cwd=root, capture_output=True, text=True
+    )
+    if done.returncode:
+        words = (done.stderr or done.stdout).strip()
+        raise HarnessError(
+            f"dvc {arguments[0]}: {words}", fix="mend that, then run it again", code=1
+        )
+    return done.stdout
+
+
+def add(root: Path, path: Path) -> list[str]:
+    """Hand a file to DVC; returns what git should keep instead of it."""
+    name = path.relative_to(root).as_posix()
+    run(root, "add", "-q", name)
+    return [f"{name}.dvc", *_ignore_file(root, path)]
+
+
+def _ignore_file(root: Path, path: Path) -> list[str]:
+    ignore = path.parent / ".gitignore"
+    return [ignore.relative_to(root).as_posix()] if ignore.exists() else []
+
+
+def changed_data(root: Path) -> list[str]:
+    """What DVC keeps under data/ and differs from its record."""
+    kept = [path.relative_to(root).as_posix() for path in (root / "data").rglob("*.dvc")]
+    if not kept:
+        return []
+    return sorted(json.loads(run(root, "status", "--json", *kept) or "{}"))
+
+
+def track_data(root: Path, with_dvc: bool) -> list[str]:
+    """Hand new and changed files in data/ to DVC (or git); returns what was staged.
+
+    What git holds already stays in git.
+    """
+    in_git = set(git.git(root, "ls-files", "data").splitlines())
+    staged: list[str] = []
+    for path in sorted((root / "data").iterdir()):
+        name = path.relative_to(root).as_posix()
+        held = name in in_git or any(known.startswith(f"{name}/") for known in in_git)
+        if held or path.suffix == ".dvc" or path.name.startswith("."):
+            continue
+        staged += add(root, path) if with_dvc else [name]
+    staged = list(dict.fromkeys(staged))
+    if staged:
+        git.git(root, "add", "--", *staged)
+    changed = git.git(root, "diff", "--cached", "--name-only", "--", "data")
+    return changed.splitlines()
+
+
+def has_remote(root: Path) -> bool:
+    """Whether a remote is set to push to."""
+    return bool(run(root, "remote", "list").strip())

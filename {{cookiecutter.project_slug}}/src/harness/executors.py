@@ -1,0 +1,224 @@
+"""Where datapoints are computed: in this thread, in threads, or in processes.
+
+Each executor is a generator: it takes tasks as they come, keeps a bounded number in flight, and
+yields an Outcome as soon as one is there. None of them writes.
+"""
+
+import multiprocessing
+import queue
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pebble import ProcessExpired, ProcessPool
+
+from harness.attempt import Limiter, Result, Worker, timeout_message
+from harness.errors import HarnessError
+from harness.plan import Task
+from harness.project import Project
+
+_POLL_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A task to execute, with the file and asset of its fitted model where predict takes one.
+
+    `estimate` is its expected cost in USD, None where nobody knows.
+    """
+
+    task: Task
+    fitted: Path | None = None
+    asset: str | None = None
+    estimate: float | None = None
+
+
+@dataclass(slots=True)
+class Outcome:
+    """A job and what came of it."""
+
+    job: Job
+    result: Result
+
+
+def execute(project: Project, jobs: Iterator[Job], limiter: Limiter | None) -> Iterator[Outcome]:
+    """Run `jobs` on the executor named in the settings and yield outcomes as they arrive.
+
+    `limiter` paces the attempts of this process; other processes make their own.
+    """
+    name = project.settings.run.executor
+    if name == "load":
+        from harness.load import execute_load
+
+        return execute_load(project, jobs)
+    if name == "serial":
+        return _serial(Worker(project, limiter), jobs)
+    if name == "threads":
+        return _threads(project, jobs, limiter)
+    return _processes(project, jobs)
+
+
+def _run(worker: Worker, job: Job) -> Result:
+    configuration = job.task.configuration
+    return worker.run(job.task.item, configuration.params, configuration.digest, job.fitted)
+
+
+def _serial(worker: Worker, jobs: Iterator[Job]) -> Iterator[Outcome]:
+    for job in jobs:
+        yield Outcome(job, _run(worker, job))
+
+
+class _Thread(threading.Thread):
+    """A worker thread. It is a daemon, so that a predict that hangs cannot keep the program alive."""
+
+    def __init__(self, worker: Worker, inbox: "queue.SimpleQueue[Job | None]", outbox: Any) -> None:
+        super().__init__(daemon=True)
+        self.worker, self.inbox, self.outbox = worker, inbox, outbox
+        self.current: tuple[Job, float] | None = None
+        self.abandoned = False
+        self._deciding = threading.Lock()
+
+    def run(self) -> None:
+        while (job := self.inbox.get()) is not None:
+            self.current = (job, time.monotonic())
+            result = _run(self.worker, job)
+            with self._deciding:
+                if self.abandoned:
+                    return
+                self.current = None
+                self.outbox.put(Outcome(job, result))
+
+    def abandon(self, limit: float) -> Outcome | None:
+        """Give up on the current job if it is over its limit; its result is dropped from then on."""
+        with self._deciding:
+            if self.current is None or time.monotonic() - self.current[1] < limit:
+                return None
+            self.abandoned = True
+            job, since = self.current
+            return Outcome(job, _timed_out(limit, time.monotonic() - since))
+
+
+def _threads(project: Project, jobs: Iterator[Job], limiter: Limiter | None) -> Iterator[Outcome]:
+    """Threads share a queue; one that overruns the time limit is left behind and replaced."""
+    limit, workers = project.settings.run.timeout_seconds, project.settings.run.workers
+    inbox: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+    outbox: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
+    threads = [_Thread(Worker(project, limiter), inbox, outbox) for _ in range(workers)]
+    for thread in threads:
+        thread.start()
+
+    def next_outcome() -> Outcome:
+        while True:
+            try:
+                return outbox.get(timeout=_POLL_SECONDS if limit else None)
+            except queue.Empty:
+                for index, thread in enumerate(threads):
+                    outcome = thread.abandon(limit)
+                    if outcome is not None:
+                        threads[index] = _Thread(Worker(project, limiter), inbox, outbox)
+                        threads[index].start()
+                        return outcome
+
+    in_flight = 0
+    try:
+        for job in jobs:
+            inbox.put(job)
+            in_flight += 1
+            if in_flight >= 2 * workers:
+                yield next_outcome()
+                in_flight -= 1
+        while in_flight:
+            yield next_outcome()
+            in_flight -= 1
+    finally:
+        for _ in threads:
+            inbox.put(None)
+
+
+def _timed_out(limit: float, elapsed: float) -> Result:
+    return Result(None, timeout_message(limit), "PredictionTimeout", 1, elapsed, elapsed)
+
+
+_worker: Worker | None = None
+
+
+def _start_worker(root: Path, workers: int) -> None:
+    """Open the project in a new process; its share of the limits is one in `workers`."""
+    global _worker
+    from harness.limits import shared_limiter
+
+    project = Project.open(root)
+    _worker = Worker(project, shared_limiter(project.settings, workers), hard_kill=True)
+
+
+def _run_in_process(item: Any, params: Any, digest: bytes, fitted: Path | None) -> Result:
+    assert _worker is not None
+    return _worker.run(item, params, digest, fitted)
+
+
+def process_pool(project: Project) -> ProcessPool:
+    """A pool whose processes each hold a Worker. A process that dies takes only its own task along."""
+    # Fork would copy the writer's database connections and locks into the children.
+    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+    return ProcessPool(
+        max_workers=project.settings.run.workers,
+        initializer=_start_worker,
+        initargs=(project.root, project.settings.run.workers),
+        context=multiprocessing.get_context(method),
+    )
+
+
+def _processes(project: Project, jobs: Iterator[Job]) -> Iterator[Outcome]:
+    outbox: queue.SimpleQueue[tuple[Job, Future[Result]]] = queue.SimpleQueue()
+    in_flight, limit = 0, project.settings.run.timeout_seconds
+
+    def next_outcome() -> Outcome:
+        job, future = outbox.get()
+        return Outcome(job, _result_of(future, limit))
+
+    with process_pool(project) as pool:
+        try:
+            for job in jobs:
+                configuration = job.task.configuration
+                future = pool.schedule(
+                    _run_in_process,
+                    args=(job.task.item, configuration.params, configuration.digest, job.fitted),
+                )
+                future.add_done_callback(lambda done, job=job: outbox.put((job, done)))
+                in_flight += 1
+                if in_flight >= 2 * project.settings.run.workers:
+                    yield next_outcome()
+                    in_flight -= 1
+            while in_flight:
+                yield next_outcome()
+                in_flight -= 1
+        except BaseException:
+            pool.stop()
+            raise
+        pool.close()
+        pool.join()
+
+
+def _result_of(future: "Future[Result]", limit: float) -> Result:
+    try:
+        return future.result()
+    except ProcessExpired as error:
+        if limit and error.exitcode == 1:  # how the watchdog in attempt.time_limit ends a process
+            return _timed_out(limit, limit)
+        return Result(
+            None,
+            f"the process that computed it died (exit code {error.exitcode})",
+            "WorkerDied",
+            1,
+            0.0,
+            None,
+        )
+    except (FutureTimeout, HarnessError):
+        raise
+    except Exception as error:  # the result could not be sent back: it does not pickle
+        return Result(None, str(error), type(error).__name__, 1, 0.0, None, permanent=True)

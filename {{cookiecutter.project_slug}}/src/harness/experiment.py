@@ -1,0 +1,187 @@
+"""From a tag to a tagged commit: gates, run, scores, metrics, validation, summary, commit, tag, push."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness import dvc, git
+from harness.console import err, out
+from harness.errors import HarnessError
+from harness.gates import Situation, pass_gates
+from harness.keys import Context, read_context
+from harness.layout import DEV, Place, place_for
+from harness.plan import Census, take_census
+from harness.project import Project
+from harness.provenance import provenance
+from harness.run import RunReport, run
+from harness.score import score_rows
+from harness.store import clear_rows
+from harness.summarise import results_table, summarise
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What every run starts from."""
+
+    context: Context
+    census: Census
+
+
+def prepare(project: Project, limit: int | None) -> Prepared:
+    """Fingerprint the code and look at every item once."""
+    context = read_context(project.root, project.settings)
+    census = take_census(project, limit)
+    if project.fit is not None:
+        # A fitted model depends on all items, also where only a few are evaluated.
+        whole = census if limit is None else take_census(project, None)
+        context = context.with_items(whole.digest)
+    return Prepared(context, census)
+
+
+def dev_run(project: Project, items: int | None) -> int:
+    """Run a few items of each configuration; returns the exit code (1 where datapoints failed)."""
+    limit = items or project.settings.run.dev_items
+    ready = prepare(project, limit)
+    place = place_for(project.root, project.settings, DEV)
+    clear_rows(place, DEV)
+    made_by = provenance(project, ready.context, ready.census, "dev", {})
+    report = run(project, DEV, ready.context, ready.census, made_by, limit)
+    tell(report)
+    _measure(project, report, DEV)
+    if report.ended_how != "finished":
+        raise HarnessError(
+            f"the dev-run stopped: {report.reason}", fix="mend the cause, then make dev-run", code=1
+        )
+    return 1 if report.counts.failed else 0
+
+
+def experiment(project: Project, tag: str, message: str, allow: set[str]) -> int:
+    """Run, resume or finish the experiment `tag`; returns the exit code.
+
+    Raises HarnessError where a gate is shut, the run stopped, or the code changed meanwhile.
+    """
+    root, settings = project.root, project.settings
+    ready = prepare(project, None)
+    verdicts = pass_gates(Situation(project, ready.context, ready.census, tag), allow)
+    place = place_for(root, settings, tag)
+    commit = git.head(root)
+    made_by = provenance(project, ready.context, ready.census, "experiment", verdicts)
+    made_by |= {"message": message}
+    report = run(project, tag, ready.context, ready.census, made_by)
+    tell(report)
+    again = f"make experiment TAG={tag}"
+    if report.ended_how != "finished":
+        raise HarnessError(
+            f"{tag} is not finished: {report.reason}",
+            fix=f"mend the cause, then `{again}` goes on where it stopped",
+            code=1,
+        )
+    rows = _measure(project, report, tag)
+    _check_unchanged(project, ready.context, commit, "clean" in allow)
+    failed = sum(row["failed"] for row in rows)
+    if failed and "failures" not in allow:
+        raise HarnessError(
+            f"{tag} is not tagged: {failed} datapoints failed ({_types(report, place, tag)})",
+            fix=f"`{again}` tries them again; `{again} ALLOW=failures` accepts them",
+            code=1,
+        )
+    _finish(project, place, tag, message, rows, ready.census)
+    return 0
+
+
+def tell(report: RunReport) -> None:
+    """Print how a run went, on standard error."""
+    counts = report.counts
+    err.print(
+        f"{report.track_id}: {counts.executed} executed, {counts.cached} cached, "
+        f"{counts.failed} failed, {report.done_before} recorded before, in {report.seconds:.1f} s",
+        markup=False,
+    )
+    for kind, number in counts.error_types.most_common():
+        err.print(f"  {number} x {kind}: {counts.example[kind][:300]}", markup=False)
+    for note in report.notes:
+        err.print(f"note: {note}", markup=False)
+
+
+def _measure(project: Project, report: RunReport, name: str) -> list[dict[str, Any]]:
+    score_rows(report.place, name, project.score)
+    rows = summarise(project, report.place, name, report.track_id)
+    out.print(results_table(name, rows))
+    shown = report.place.db.relative_to(project.root)
+    out.print(f"recorded in {shown}", markup=False, soft_wrap=True)
+    return rows
+
+
+def _check_unchanged(project: Project, before: Context, commit: str, may_be_dirty: bool) -> None:
+    after = read_context(project.root, project.settings)
+    same = after.code.key == before.code.key and git.head(project.root) == commit
+    if same and (may_be_dirty or not git.changed(project.root)):
+        return
+    raise HarnessError(
+        "the code changed while the experiment ran, so it is not tagged",
+        fix="back to the dev phase: commit the change, make dev-run, then a new TAG",
+        code=1,
+    )
+
+
+def _types(report: RunReport, place: Place, tag: str) -> str:
+    kinds = ", ".join(f"{n} x {kind}" for kind, n in report.counts.error_types.most_common(3))
+    return kinds or "see the column error_type"
+
+
+def _finish(
+    project: Project,
+    place: Place,
+    tag: str,
+    message: str,
+    rows: list[dict[str, Any]],
+    census: Census,
+) -> None:
+    root = project.root
+    kept = [_write_metrics(root, tag, rows)]
+    if project.settings.store.dvc:
+        kept += dvc.add(root, place.db)
+        if dvc.has_remote(root):
+            dvc.run(root, "push", "-q", f"{place.db.relative_to(root).as_posix()}.dvc")
+    else:
+        kept.append(place.db.relative_to(root).as_posix())
+    words = tag_message(rows, census, message)
+    git.commit(root, kept, f"experiment {tag}: {words.splitlines()[0]}")
+    git.annotate(root, tag, words)
+    out.print(f"tagged {tag}: {words.splitlines()[0]}", markup=False, soft_wrap=True)
+    try:
+        remote = git.push(root, tag)
+    except HarnessError as error:
+        err.print(
+            f"note: not pushed ({error.message}); later: git push --follow-tags", markup=False
+        )
+        return
+    if remote:
+        out.print(f"pushed to {remote}", markup=False)
+
+
+def _write_metrics(root: Path, tag: str, rows: list[dict[str, Any]]) -> str:
+    """The metrics beside the database, in a form that git shows in a diff."""
+    path = root / "results" / f"{tag}.json"
+    path.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return path.relative_to(root).as_posix()
+
+
+def tag_message(rows: list[dict[str, Any]], census: Census, message: str) -> str:
+    """`params | metrics | data=… | message`; below it a line for each configuration."""
+    params = [n for n in rows[0] if n.startswith("params_") and n != "params_key"]
+    metrics = [n for n in rows[0] if f"{n}_low" in rows[0]]
+
+    def values(row: dict[str, Any]) -> str:
+        return " ".join(f"{n.removeprefix('params_')}={row[n]}" for n in params)
+
+    def measured(row: dict[str, Any]) -> str:
+        return " ".join(f"{n}={row[n]:.4g}" for n in metrics if row[n] is not None) or "no metric"
+
+    best = max(rows, key=lambda row: (row[metrics[0]] or 0.0) if metrics else 0.0)
+    tail = " | ".join([f"data={census.digest[:12]}", " ".join(message.split()) or "-"])
+    lines = [f"{values(best)} | {measured(best)} | {tail}"]
+    if len(rows) > 1:
+        lines += ["", *(f"{values(row)} | n={row['n']} {measured(row)}" for row in rows)]
+    return "\n".join(lines)

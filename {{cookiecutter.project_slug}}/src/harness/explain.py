@@ -1,0 +1,146 @@
+"""What a run would do, and why a datapoint was computed and not reused."""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from harness.budget import forecast
+from harness.cache import ResultCache
+from harness.columns import plain, quoted
+from harness.experiment import prepare
+from harness.layout import DEV, databases, place_for
+from harness.plan import Task, tasks
+from harness.project import Project
+
+_SHOWN = 20
+
+
+def preview(project: Project) -> list[str]:
+    """One line a configuration: new, cached and recorded datapoints, and what the new ones cost."""
+    context = prepare(project, None).context
+    place = place_for(project.root, project.settings, "e0.0.0")
+    cache = ResultCache(place.cache) if project.settings.run.cache else None
+
+    def states() -> Iterator[tuple[str, str, float | None]]:
+        for task in tasks(project, context, None):
+            known = cache is not None and cache.get(task.key) is not None
+            price = project.estimate
+            cost = price(task.item, task.configuration.params) if price and not known else None
+            yield str(task.configuration.params), "cached" if known else "new", cost
+
+    try:
+        return forecast(states()).lines()
+    finally:
+        if cache is not None:
+            cache.close()
+
+
+def explain(project: Project, keys: list[str]) -> list[str]:
+    """For each task (key prefix or input id): its row, and what differs from now or from before."""
+    context = prepare(project, None).context
+    now = {"code": context.code.parts, "environment": context.environment}
+    rows = _rows(project)
+    lines: list[str] = []
+    for wanted in keys:
+        found = [t for t in tasks(project, context, None) if _names(t, wanted)][:_SHOWN]
+        recorded = [row for row in rows if row["task_key"].startswith(wanted)]
+        if not found and not recorded:
+            lines.append(
+                f"{wanted}: no task of this project and no recorded row has that key or id"
+            )
+        for task in found:
+            lines += [f"{task.key[:16]}  id {task.input_id}  {task.configuration.params}"]
+            lines += [f"  {line}" for line in _why(task, now, rows)]
+        for row in recorded:
+            if all(row["task_key"] != task.key for task in found):
+                lines.append(f"{row['task_key'][:16]}  id {row['input_id']}  {_origin(row)}")
+                lines += [f"  {line}" for line in _differences(row, now, row["item_key"])]
+    return lines
+
+
+def _names(task: Task, wanted: str) -> bool:
+    return task.input_id == wanted or (len(wanted) >= 6 and task.key.startswith(wanted))
+
+
+def _why(task: Task, now: dict[str, Any], rows: list[dict[str, Any]]) -> list[str]:
+    same_key = [row for row in rows if row["task_key"] == task.key and row["error_type"] is None]
+    if same_key:
+        return [f"known: {_origin(same_key[-1])}"]
+    failed = [row for row in rows if row["task_key"] == task.key]
+    if failed:
+        return [f"failed before and tried again: {failed[-1]['error_type']}, {_origin(failed[-1])}"]
+    params = {name: plain(value) for name, value in task.configuration.columns.items()}
+    before = [
+        row for row in rows if row["input_id"] == task.input_id and row["repeat"] == task.repeat
+    ]
+    alike = [row for row in before if all(row.get(n) == v for n, v in params.items())]
+    if alike:
+        reasons = _differences(alike[-1], now, task.item_key)
+        return [f"not reused from {_origin(alike[-1])}:", *reasons]
+    if before:
+        return ["new: this item never ran under these params"]
+    return ["new: an item with this id never ran"]
+
+
+def _origin(row: dict[str, Any]) -> str:
+    return f"{row['experiment_version']}, run {row['cache'] or row['track_id']}"
+
+
+def _differences(row: dict[str, Any], now: dict[str, Any], item_key: str) -> list[str]:
+    before = row["made_by"]
+    reasons = []
+    if row["item_key"] != item_key:
+        reasons.append("the item's content changed (or a file that it points to)")
+    reasons += [f"code changed: {n}" for n in _changed(before["code"], now["code"])]
+    for name in _changed(before["environment"], now["environment"]):
+        old, new = before["environment"].get(name), now["environment"].get(name)
+        reasons.append(f"{name} changed: {_short(old)} -> {_short(new)}")
+    return reasons or ["nothing differs now"]
+
+
+def _changed(before: dict[str, str], after: dict[str, str]) -> list[str]:
+    return sorted(n for n in before.keys() | after.keys() if before.get(n) != after.get(n))
+
+
+def _short(value: str | None) -> str:
+    return "absent" if value is None else value[:16]
+
+
+def _rows(project: Project) -> list[dict[str, Any]]:
+    """Every recorded row's key parts, oldest first, with what made its run."""
+    found: list[dict[str, Any]] = []
+    for phase in (DEV, "experiment"):
+        for path in databases(project.root, project.settings, phase):
+            found += _read(path)
+    return sorted(found, key=lambda row: str(row["timestamp"]))
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    with closing(sqlite3.connect(path, timeout=10)) as connection:
+        connection.row_factory = sqlite3.Row
+        names = [
+            r[0] for r in connection.execute("SELECT name FROM sqlite_master WHERE type='table'")
+        ]
+        runs = {
+            row["track_id"]: {
+                "code": json.loads(row["code_parts"] or "{}"),
+                "environment": json.loads(row["environment"] or "{}"),
+            }
+            for row in (connection.execute("SELECT * FROM runs") if "runs" in names else [])
+        }
+        rows: list[dict[str, Any]] = []
+        for table in (n for n in names if n == "predictions" or n.startswith("predictions_")):
+            have = [r[1] for r in connection.execute(f"PRAGMA table_info({quoted(table)})")]
+            wanted = [n for n in have if n in _PARTS or n.startswith("params_")]
+            for row in connection.execute(f"SELECT {', '.join(map(quoted, wanted))} FROM {table}"):
+                made = runs.get(row["track_id"], {"code": {}, "environment": {}})
+                rows.append({**dict(row), "made_by": made})
+        return rows
+
+
+_PARTS = frozenset(
+    "track_id timestamp experiment_version task_key item_key input_id repeat cache error_type".split()
+)

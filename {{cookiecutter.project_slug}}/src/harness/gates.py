@@ -1,0 +1,174 @@
+"""What must hold before an experiment: each gate says what is wrong and the command that mends it.
+
+A gate can be overridden by name; the override is recorded in `runs` and printed in every report.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import dvc, git
+from harness.errors import HarnessError
+from harness.keys import Context
+from harness.layout import DEV, place_for
+from harness.plan import Census
+from harness.project import Project
+from harness.tested import tests_passed
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What the gates look at. `tag` is None where only readiness is asked."""
+
+    project: Project
+    context: Context
+    census: Census
+    tag: str | None = None
+
+    @property
+    def root(self) -> Path:
+        """The repository."""
+        return self.project.root
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """Why a gate is shut, and what opens it."""
+
+    message: str
+    fix: str
+
+
+Gate = Callable[[Situation], Blocked | None]
+
+
+def branch(now: Situation) -> Blocked | None:
+    """Experiments belong on a feature branch, so that main holds only what was decided."""
+    return branch_problem(now.root, now.project.settings.benchmark.protected_branches)
+
+
+def branch_problem(root: Path, protected: list[str]) -> Blocked | None:
+    """The branch check alone; it also runs before a dev-run and before a commit."""
+    if not git.is_repository(root):
+        return Blocked("this folder is no git repository", "git init && git add . && git commit")
+    name = git.branch(root)
+    if not name:
+        return Blocked("no branch is checked out", "git switch -c feat/my-experiment")
+    if name in protected:
+        return Blocked(f"{name} is a protected branch", "git switch -c feat/my-experiment")
+    return None
+
+
+def clean(now: Situation) -> Blocked | None:
+    """A commit must say what ran."""
+    if not git.head(now.root):
+        return Blocked("nothing is committed yet", 'git add . && git commit -m "begin"')
+    changed = git.changed(now.root)
+    if not changed:
+        return None
+    shown = ", ".join(changed[:5]) + (" …" if len(changed) > 5 else "")
+    return Blocked(f"uncommitted changes: {shown}", 'git add -A && git commit -m "…"')
+
+
+def tag(now: Situation) -> Blocked | None:
+    """A tag is used once and versions only grow."""
+    if now.tag is None:
+        return None
+    free = git.next_tag(now.root)
+    mend = f"make experiment TAG={free}"
+    if not git.TAG.match(now.tag):
+        return Blocked(f"{now.tag!r} is no experiment tag (e1.2.3)", mend)
+    known = git.tags(now.root)
+    if now.tag in known:
+        return Blocked(f"{now.tag} is taken", mend)
+    if known and git.version(now.tag) < git.version(known[-1]):
+        return Blocked(f"{now.tag} is older than {known[-1]}", mend)
+    return None
+
+
+def dev_run(now: Situation) -> Blocked | None:
+    """The code that is about to run on everything has run on a little without errors."""
+    place = place_for(now.root, now.project.settings, DEV)
+    good = failed = 0
+    if place.db.exists():
+        connection = sqlite3.connect(place.db, timeout=10)
+        try:
+            good, failed = connection.execute(
+                "SELECT coalesce(sum(error_type IS NULL), 0), coalesce(sum(error_type IS NOT NULL),"
+                " 0) FROM predictions WHERE code_key = ?",
+                (now.context.code.key,),
+            ).fetchone()
+        except sqlite3.Error:
+            pass
+        finally:
+            connection.close()
+    if failed:
+        return Blocked(f"the last dev-run of this code had {failed} failures", "make dev-run")
+    if not good:
+        return Blocked("this code has not been dev-run", "make dev-run")
+    return None
+
+
+def tested(now: Situation) -> Blocked | None:
+    """Tests passed for exactly this code."""
+    if tests_passed(now.root):
+        return None
+    return Blocked("the tests have not passed for this code", "make test")
+
+
+def data(now: Situation) -> Blocked | None:
+    """Data that DVC keeps is recorded as it is now."""
+    if not now.project.settings.store.dvc:
+        return None
+    changed = dvc.changed_data(now.root)
+    if not changed:
+        return None
+    return Blocked(f"data differs from what DVC recorded: {', '.join(changed)}", "make data")
+
+
+GATES: dict[str, Gate] = {
+    "branch": branch,
+    "clean": clean,
+    "tag": tag,
+    "dev-run": dev_run,
+    "tests": tested,
+    "data": data,
+}
+# Shut only after the run; named here so that they can be overridden in the same way.
+AFTER = ("failures", "validation")
+
+
+def look(now: Situation) -> dict[str, Blocked | None]:
+    """Every gate's verdict, in order."""
+    return {name: gate(now) for name, gate in GATES.items()}
+
+
+def known_gates(names: Iterable[str]) -> set[str]:
+    """Check names given to override. Raises HarnessError for one that there is not."""
+    wanted = {part.strip() for name in names for part in name.split(",") if part.strip()}
+    unknown = sorted(wanted - set(GATES) - set(AFTER))
+    if unknown:
+        raise HarnessError(
+            f"there is no gate {', '.join(unknown)}",
+            fix=f"gates: {', '.join([*GATES, *AFTER])}",
+        )
+    return wanted
+
+
+def pass_gates(now: Situation, allow: set[str]) -> dict[str, str]:
+    """Every gate's name with passed or overridden.
+
+    Raises HarnessError naming all gates that are shut. Code 2 where the command itself was wrong.
+    """
+    verdicts = look(now)
+    shut = {name: b for name, b in verdicts.items() if b is not None and name not in allow}
+    if shut:
+        lines = [f"gate {name}: {blocked.message}" for name, blocked in shut.items()]
+        mends = list(dict.fromkeys(blocked.fix for blocked in shut.values()))
+        raise HarnessError(
+            "\n".join(lines), fix=" ; ".join(mends), code=2 if {"branch", "tag"} & set(shut) else 1
+        )
+    return {
+        name: "passed" if blocked is None else "overridden" for name, blocked in verdicts.items()
+    }

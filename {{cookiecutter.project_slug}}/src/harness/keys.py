@@ -1,0 +1,125 @@
+"""The key of a datapoint: everything that could change its result, and nothing else.
+
+key = SHA-256 of: key version, code, environment, params, item, repeat. Each part is kept beside the
+row or the run, so that a miss can be explained.
+"""
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import platform
+import sys
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from harness.errors import HarnessError
+from harness.fingerprint import Code, reachable_code
+from harness.settings import Settings
+
+# Raise it when the harness changes what a stored result means; every earlier result then misses.
+KEY_VERSION = "1"
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What all keys of a run share. `environment` maps a name to a version or a file's SHA-256."""
+
+    code: Code
+    environment: dict[str, str]
+
+    def with_items(self, digest: str) -> "Context":
+        """The same where results also depend on all items together: a model was fitted on them."""
+        return dataclasses.replace(self, environment={**self.environment, "items": digest})
+
+    @property
+    def prefix(self) -> bytes:
+        """The digest of the shared parts, in bytes."""
+        parts = [KEY_VERSION, self.code.key, json.dumps(self.environment, sort_keys=True)]
+        return hashlib.sha256("\0".join(parts).encode()).digest()
+
+
+def read_context(root: Path, settings: Settings) -> Context:
+    """Fingerprint the code, the declared files and the packages that the code imports or declares.
+
+    Raises HarnessError where a declared package is not installed or a declared file is missing.
+    """
+    code = reachable_code(root)
+    environment = {"python": ".".join(platform.python_version_tuple()[:2])}
+    known = importlib.metadata.packages_distributions() if _outside(code) else {}
+    imported = {name for package in _outside(code) for name in known.get(package, [])}
+    for name in sorted(imported | set(settings.key.packages)):
+        try:
+            environment[f"package {name}"] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            raise HarnessError(
+                f"[key] packages names {name}, which is not installed",
+                fix=f"add {name} to requirements.in and run `make lock setup`, or remove it",
+            ) from None
+    for pattern in settings.key.files:
+        paths = sorted(path for path in root.glob(pattern) if path.is_file())
+        if not paths:
+            raise HarnessError(
+                f"[key] files: nothing matches {pattern}",
+                fix="correct the pattern in benchmark.toml; it is relative to the repository",
+            )
+        for path in paths:
+            environment[f"file {path.relative_to(root).as_posix()}"] = file_digest(path)
+    return Context(code, environment)
+
+
+def _outside(code: Code) -> set[str]:
+    return {name for name in code.packages if name not in sys.stdlib_module_names}
+
+
+def item_digest(item: dict[str, Any], root: Path) -> bytes:
+    """SHA-256 of an item's content; a `Path` in it stands for the name and bytes of that file.
+
+    Raises TypeError or ValueError where the item cannot be written as JSON, HarnessError where a
+    file is missing.
+    """
+
+    def encode(value: Any) -> Any:
+        if isinstance(value, Path):
+            path = value if value.is_absolute() else root / value
+            return {"file": value.name, "sha256": file_digest(path)}
+        raise TypeError(f"a {type(value).__name__} cannot be written as JSON")
+
+    encoded = orjson.dumps(item, default=encode, option=orjson.OPT_SORT_KEYS)
+    if b"null" in encoded:
+        # orjson writes NaN as null, which would give two different items one key.
+        json.dumps(item, allow_nan=False, default=encode)
+    return hashlib.sha256(encoded).digest()
+
+
+def params_digest(params: Any) -> bytes:
+    """SHA-256 of a configuration."""
+    encoded = orjson.dumps(dataclasses.asdict(params), option=orjson.OPT_SORT_KEYS)
+    return hashlib.sha256(encoded).digest()
+
+
+def task_key(prefix: bytes, params: bytes, item: bytes, repeat: int) -> str:
+    """The key in hex, from the digests of its parts."""
+    return hashlib.sha256(prefix + params + item + repeat.to_bytes(8, "big")).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes; read again only when its size or times changed."""
+    try:
+        stat = path.stat()
+        return _file_digest(path, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+    except OSError as error:
+        raise HarnessError(
+            f"cannot read {path}: {error.strerror}",
+            fix="restore the file; data kept with DVC comes with `dvc pull`",
+        ) from None
+
+
+@lru_cache(maxsize=4096)
+def _file_digest(path: Path, size: int, mtime: int, ctime: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,137 @@
+"""The tasks of a run: items x params x repeats, streamed, so that a million items fit in memory."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.errors import HarnessError
+from harness.keys import Context, item_digest, params_digest, task_key
+from harness.project import Item, Project, params_columns
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """One Params of the grid with what all its rows share."""
+
+    params: Any
+    digest: bytes
+    columns: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One execution of predict: (item, params, repeat) and its key."""
+
+    item: Item
+    configuration: Configuration
+    repeat: int
+    key: str
+    item_key: str
+
+    @property
+    def input_id(self) -> str:
+        """The item's id as it stands in the table."""
+        return str(self.item["id"])
+
+
+def configurations(project: Project) -> list[Configuration]:
+    """The grid with its digests and columns."""
+    return [Configuration(p, params_digest(p), params_columns(p)) for p in project.grid]
+
+
+def tasks(project: Project, context: Context, limit: int | None) -> Iterator[Task]:
+    """Every task of a run, configuration by configuration, so that a worker keeps its resource."""
+    prefix, repeats = context.prefix, project.settings.run.repeats
+    for configuration in configurations(project):
+        for item in project.items(configuration.params, limit):
+            digest = item_digest(item, project.root)
+            for repeat in range(repeats):
+                key = task_key(prefix, configuration.digest, digest, repeat)
+                yield Task(item, configuration, repeat, key, digest.hex())
+
+
+@dataclass(frozen=True, slots=True)
+class Census:
+    """What a pass over all items found: how many, how many tasks they make, and their content."""
+
+    items: int
+    tasks: int
+    digest: str
+
+
+def take_census(project: Project, limit: int | None) -> Census:
+    """Look at every item once before anything runs.
+
+    Raises HarnessError for an empty dataset, an item without an id, two items with one id, and an
+    item that cannot be written as JSON.
+    """
+    by_params = project.items_by_params
+    content = hashlib.sha256()
+    grid = project.grid if by_params else project.grid[:1]
+    counts = [_check_items(project, params, limit, content) for params in grid]
+    total = sum(counts) if by_params else counts[0] * len(project.grid)
+    return Census(max(counts), total * project.settings.run.repeats, content.hexdigest())
+
+
+def _check_items(project: Project, params: Any, limit: int | None, content: Any) -> int:
+    # Eight bytes an id: a million ids take 8 MB, where a set of strings would take over 100.
+    hashes = np.empty(1024, dtype=np.uint64)
+    problems: list[str] = []
+    count = 0
+    for count, item in enumerate(project.items(params, limit), start=1):
+        problem = _unfit(item, project.root, content)
+        if problem:
+            problems.append(f"item {count} (of dataset.load): {problem}")
+            if len(problems) > _SHOWN:
+                break
+            continue
+        if count > len(hashes):
+            hashes = np.resize(hashes, 2 * len(hashes))
+        digest = hashlib.blake2b(str(item["id"]).encode("utf-8", "surrogatepass"), digest_size=8)
+        hashes[count - 1] = int.from_bytes(digest.digest(), "big")
+    if not problems:
+        problems = _duplicates(project, params, limit, hashes[:count])
+    if problems:
+        raise HarnessError("\n".join(problems), fix="mend src/benchmark/dataset.py")
+    if count == 0:
+        raise HarnessError(
+            f"dataset.load gave no items for {params}", fix="mend src/benchmark/dataset.py"
+        )
+    return count
+
+
+def _unfit(item: Any, root: Path, content: Any) -> str:
+    if not isinstance(item, dict):
+        return f"it is a {type(item).__name__}, not a dict"
+    if item.get("id") is None or item["id"] == "":
+        return 'it has no "id"'
+    try:
+        content.update(item_digest(item, root))
+    except (TypeError, ValueError) as error:
+        return f"id {item['id']!r} cannot be written as JSON: {error}"
+    return ""
+
+
+def _duplicates(project: Project, params: Any, limit: int | None, hashes: Any) -> list[str]:
+    """Ids that stand twice. Only where hashes collide are the ids themselves looked at again."""
+    values, seen = np.unique(hashes, return_counts=True)
+    suspects = set(values[seen > 1].tolist())
+    if not suspects:
+        return []
+    first: dict[str, int] = {}
+    problems: list[str] = []
+    for number, item in enumerate(project.items(params, limit), start=1):
+        name = str(item["id"])
+        digest = hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+        if int.from_bytes(digest, "big") not in suspects:
+            continue
+        if name in first and len(problems) < _SHOWN:
+            problems.append(f"items {first[name]} and {number} have the same id {name!r}")
+        first.setdefault(name, number)
+    return problems

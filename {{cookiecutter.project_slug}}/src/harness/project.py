@@ -1,0 +1,233 @@
+"""The person's four files, loaded and held to their contracts before anything runs."""
+
+import dataclasses
+import importlib
+import inspect
+import itertools
+import math
+import random
+import sys
+import traceback
+import typing
+from collections.abc import Callable, Iterable, Iterator, Sized
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from harness.errors import HarnessError
+from harness.settings import Settings, load_settings
+
+PACKAGE = "benchmark"
+Item = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A benchmark repository, opened. `resource` says what predict's third argument is, if it has one."""
+
+    root: Path
+    settings: Settings
+    params_type: type
+    grid: tuple[Any, ...]
+    load_items: Callable[..., Iterable[Item]]
+    predict: Callable[..., dict[str, Any]]
+    load: Callable[[Any], Any] | None
+    fit: Callable[[Any, Any], Any] | None
+    estimate: Callable[[Item, Any], float] | None
+    score: Callable[[dict[str, Any]], dict[str, Any]]
+    aggregates: dict[str, Callable[[Any], float]]
+    takes_resource: bool
+
+    @classmethod
+    def open(cls, root: Path | None = None) -> "Project":
+        """Load the repository at `root` (default: the working folder).
+
+        Raises HarnessError where a file is missing, does not import, or breaks its contract.
+        """
+        root = (root or Path.cwd()).resolve()
+        settings = load_settings(root)
+        source = str(root / "src")
+        if source not in sys.path:
+            sys.path.insert(0, source)
+        params, dataset, predict, metrics = (
+            _import(root, name) for name in ("params", "dataset", "predict", "metrics")
+        )
+        params_type, grid = _grid(params)
+        function = _function(predict, "predict")
+        positional = [
+            p
+            for p in inspect.signature(function).parameters.values()
+            if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+        ]
+        load, fit = getattr(predict, "load", None), getattr(predict, "fit", None)
+        if load and fit:
+            raise HarnessError(
+                "predict.py defines both load and fit",
+                fix="keep one: load for a client or a model in memory, fit for what is kept",
+            )
+        takes_resource = bool(load or fit)
+        if len(positional) != 2 + takes_resource:
+            wanted = "item, params, resource" if takes_resource else "item, params"
+            raise HarnessError(
+                f"predict takes {len(positional)} arguments, expected ({wanted})",
+                fix=f"write `def predict({wanted}):` in src/{PACKAGE}/predict.py",
+            )
+        return cls(
+            root=root,
+            settings=settings,
+            params_type=params_type,
+            grid=grid,
+            load_items=_function(dataset, "load"),
+            predict=function,
+            load=load,
+            fit=fit,
+            estimate=getattr(predict, "estimate", None),
+            score=_function(metrics, "score"),
+            aggregates=dict(getattr(metrics, "AGGREGATES", {})),
+            takes_resource=takes_resource,
+        )
+
+    @property
+    def items_by_params(self) -> bool:
+        """Whether dataset.load takes `params`, so that each configuration has items of its own."""
+        return "params" in inspect.signature(self.load_items).parameters
+
+    def items(self, params: Any, limit: int | None = None) -> Iterator[Item]:
+        """The items of one configuration, at most `limit` of them.
+
+        A limited run takes a seeded sample spread over the whole where the length is known
+        (data sorted by class would otherwise show one class only), else the first ones.
+        """
+        try:
+            items = self.load_items(params) if self.items_by_params else self.load_items()
+            if limit is None:
+                yield from items
+            elif isinstance(items, Sized) and len(items) > limit:
+                chosen = set(random.Random(0).sample(range(len(items)), limit))
+                yield from (item for index, item in enumerate(items) if index in chosen)
+            else:
+                yield from itertools.islice(items, limit)
+        except HarnessError:
+            raise
+        except Exception as error:
+            raise HarnessError(
+                f"dataset.py could not load the items: {_where(error)}",
+                fix=f"mend src/{PACKAGE}/dataset.py; data kept with DVC comes with `dvc pull`",
+            ) from error
+
+
+def params_columns(params: Any, prefix: str = "params") -> dict[str, Any]:
+    """A configuration as columns; nested dataclasses become `params_outer_inner`, as in xetrack."""
+    columns: dict[str, Any] = {}
+    for field in dataclasses.fields(params):
+        value = getattr(params, field.name)
+        name = f"{prefix}_{field.name}"
+        if dataclasses.is_dataclass(value):
+            columns.update(params_columns(value, name))
+        else:
+            columns[name] = value
+    return columns
+
+
+def params_types(params_type: type, prefix: str = "params") -> dict[str, type]:
+    """The annotated type of each params column where it is one plain type (`X | None` counts as X)."""
+    hints = typing.get_type_hints(params_type)
+    types: dict[str, type] = {}
+    for field in dataclasses.fields(params_type):
+        hint, name = hints[field.name], f"{prefix}_{field.name}"
+        plain = [a for a in typing.get_args(hint) if a is not type(None)]
+        if type(None) in typing.get_args(hint) and len(plain) == 1:
+            hint = plain[0]
+        if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+            types.update(params_types(hint, name))
+        elif hint in (int, float, str, bool):
+            types[name] = hint
+    return types
+
+
+def _import(root: Path, name: str) -> ModuleType:
+    path = root / "src" / PACKAGE / f"{name}.py"
+    if not path.exists():
+        raise HarnessError(f"there is no {path.relative_to(root)}", fix=f"write {path.name}")
+    try:
+        return importlib.import_module(f"{PACKAGE}.{name}")
+    except HarnessError:
+        raise
+    except Exception as error:
+        raise HarnessError(
+            f"src/{PACKAGE}/{name}.py does not import: {_where(error)}", fix="mend that line"
+        ) from error
+
+
+def _where(error: Exception) -> str:
+    """The error with the person's own line: the last frame outside the harness and the libraries."""
+    if isinstance(error, SyntaxError):
+        return f"{error.msg} ({Path(error.filename or '?').name}, line {error.lineno})"
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f"/{PACKAGE}/" in f.filename]
+    place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {error}{place}"
+
+
+def _function(module: ModuleType, name: str) -> Callable[..., Any]:
+    function = getattr(module, name, None)
+    if not callable(function):
+        file = f"src/{PACKAGE}/{module.__name__.rpartition('.')[2]}.py"
+        raise HarnessError(f"{file} defines no function {name}", fix=f"define {name} in {file}")
+    return typing.cast(Callable[..., Any], function)
+
+
+def _grid(module: ModuleType) -> tuple[type, tuple[Any, ...]]:
+    file = f"src/{PACKAGE}/params.py"
+    params_type, grid = getattr(module, "Params", None), getattr(module, "GRID", None)
+    if not (isinstance(params_type, type) and dataclasses.is_dataclass(params_type)):
+        raise HarnessError(f"{file} defines no dataclass Params", fix=f"define it in {file}")
+    if not params_type.__dataclass_params__.frozen:  # type: ignore[attr-defined]
+        raise HarnessError(
+            "Params is not frozen, so a configuration could change while it runs",
+            fix=f"write @dataclass(frozen=True) above Params in {file}",
+        )
+    try:
+        configurations = tuple(grid or ())
+    except TypeError:
+        configurations = ()
+    if not configurations:
+        raise HarnessError(
+            f"GRID in {file} is missing or empty: there is nothing to compare",
+            fix=f"list at least one Params(...) in GRID in {file}",
+        )
+    problems: list[str] = []
+    for index, params in enumerate(configurations):
+        if not isinstance(params, params_type):
+            problems.append(f"GRID[{index}] is a {type(params).__name__}, not a Params")
+            continue
+        problems.extend(f"GRID[{index}].{problem}" for problem in _unfit(params))
+        if params in configurations[:index]:
+            problems.append(f"GRID[{index}] is the same configuration as an earlier one: {params}")
+    if problems:
+        raise HarnessError(
+            "\n".join(problems),
+            fix=f"in {file} use plain, finite, immutable values (tuple instead of list), each once",
+        )
+    return params_type, configurations
+
+
+def _unfit(value: Any, path: str = "") -> list[str]:
+    """Why a params value cannot be part of a key: it could change, or it is not equal to itself."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        if not value.__dataclass_params__.frozen:  # type: ignore[attr-defined]
+            return [f"{path} holds a dataclass that is not frozen"]
+        return [
+            problem
+            for field in dataclasses.fields(value)
+            for problem in _unfit(
+                getattr(value, field.name), f"{path}.{field.name}" if path else field.name
+            )
+        ]
+    if isinstance(value, tuple):
+        return [p for index, part in enumerate(value) for p in _unfit(part, f"{path}[{index}]")]
+    if isinstance(value, float) and not math.isfinite(value):
+        return [f"{path} is {value}"]
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return []
+    return [f"{path} is a {type(value).__name__}, which can change or has no fixed form"]

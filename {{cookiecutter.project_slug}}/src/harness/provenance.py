@@ -1,0 +1,66 @@
+"""What made a run: recorded in `runs`, so that a figure can be traced months later."""
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+from harness import git
+from harness.keys import Context
+from harness.plan import Census, configurations
+from harness.project import Project
+
+
+def provenance(
+    project: Project, context: Context, census: Census, phase: str, gates: dict[str, str]
+) -> dict[str, Any]:
+    """The columns of `runs` that are known before anything is executed."""
+    root = project.root
+    repository = git.is_repository(root)
+    plan, lock = root / "PLAN.toml", root / "requirements.lock"
+    return {
+        "phase": phase,
+        "commit_hash": git.head(root) if repository else "",
+        "branch": git.branch(root) if repository else "",
+        "dirty": git.dirty_hash(root) if repository else "",
+        "code_key": context.code.key,
+        "code_parts": _json(context.code.parts),
+        "environment": _json(context.environment),
+        "data_version": census.digest,
+        "lock_hash": hashlib.sha256(lock.read_bytes()).hexdigest() if lock.exists() else "",
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpu": _cpu(),
+        "packages": _json(
+            {d.metadata["Name"]: d.version for d in importlib.metadata.distributions()}
+        ),
+        "settings": _json(project.settings.model_dump()),
+        "gates": _json(gates),
+        "plan": _plan(plan),
+        "grid": _json([c.columns for c in configurations(project)]),
+        "message": "",
+    }
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False)
+
+
+def _plan(path: Path) -> str:
+    import tomllib
+
+    return _json(tomllib.loads(path.read_text(encoding="utf-8"))) if path.exists() else ""
+
+
+def _cpu() -> str:
+    model = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                model = line.partition(":")[2].strip()
+                break
+    return f"{model}, {os.cpu_count()} cores"

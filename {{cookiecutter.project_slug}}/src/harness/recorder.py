@@ -1,0 +1,165 @@
+"""The one writer: a thread that owns the store and the cache and writes what came in every 50 ms.
+
+It is a thread so that rows reach the disk while predict is still busy with the next datapoint.
+"""
+
+import sqlite3
+import threading
+from collections import Counter, deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.cache import ResultCache
+from harness.errors import HarnessError
+from harness.store import Store
+
+FLUSH_SECONDS = 0.05
+_MOST_WAITING = 4096
+
+
+@dataclass(slots=True)
+class Counts:
+    """What has been written so far."""
+
+    executed: int = 0
+    cached: int = 0
+    failed: int = 0
+    error_types: Counter[str] = field(default_factory=Counter)
+    example: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def total(self) -> int:
+        """Rows written."""
+        return self.executed + self.cached + self.failed
+
+
+class Recorder(threading.Thread):
+    """Writes rows as they come. `open_store` is called in the thread that will use the store.
+
+    Rows are dicts by column; a row that may be cached stands with the result to keep.
+    """
+
+    def __init__(self, open_store: Callable[[], Store], cache: ResultCache | None) -> None:
+        super().__init__(name="recorder", daemon=True)
+        self.counts = Counts()
+        self.failure: BaseException | None = None
+        self._open_store = open_store
+        self._cache = cache
+        self._waiting: deque[tuple[dict[str, Any], dict[str, Any] | None]] = deque()
+        self._calls: deque[tuple[Callable[[Store], Any], Future[Any]]] = deque()
+        self._wake = threading.Event()
+        self._closing = False
+        self._failed_before: set[str] = set()
+
+    def put(self, row: dict[str, Any], keep: dict[str, Any] | None = None) -> None:
+        """Hand over a row; `keep` is what goes into the cache. Waits where the disk cannot follow.
+
+        Raises what stopped the writer, if anything did.
+        """
+        self._waiting.append((row, keep))
+        if len(self._waiting) > _MOST_WAITING:
+            self._wake.set()
+            while len(self._waiting) > _MOST_WAITING and self.is_alive():
+                threading.Event().wait(0.001)
+        if self.failure is not None:
+            raise self.failure
+
+    def call(self, function: Callable[[Store], Any]) -> Any:
+        """Run `function(store)` in the writer's thread, between batches, and return its result."""
+        future: Future[Any] = Future()
+        self._calls.append((function, future))
+        self._wake.set()
+        while not future.done():
+            if not self.is_alive():
+                raise self.failure or HarnessError("the recorder has ended")
+            threading.Event().wait(0.001)
+        return future.result()
+
+    def replaces(self, failed_keys: list[str]) -> None:
+        """Name the tasks whose failed row is to be replaced by what comes now."""
+        self._failed_before = set(failed_keys)
+
+    def close(self) -> None:
+        """Write what waits, bring the database to rest, and end. Raises what stopped the writer."""
+        self._closing = True
+        self._wake.set()
+        self.join()
+        if self.failure is not None:
+            raise self.failure
+
+    def run(self) -> None:
+        store = None
+        try:
+            store = self._open_store()
+            while not (self._closing and not self._waiting and not self._calls):
+                self._wake.wait(FLUSH_SECONDS)
+                self._wake.clear()
+                self._write(store)
+                while self._calls:
+                    function, future = self._calls.popleft()
+                    try:
+                        future.set_result(function(store))
+                    except BaseException as error:
+                        future.set_exception(error)
+        except BaseException as error:
+            self.failure = error
+        finally:
+            if store is not None:
+                try:
+                    store.close()
+                except Exception as error:
+                    self.failure = self.failure or error
+
+    def _write(self, store: Store) -> None:
+        while self._waiting:
+            batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _MOST_WAITING))]
+            # The cache first: a kill between the two then costs nothing, the row is made again
+            # from the entry. The other way round the next experiment would pay once more.
+            fitted = store.fit([row for row, _ in batch])
+            keep: list[tuple[str, dict[str, Any], str]] = []
+            rows = []
+            for (row, broken), (_, result) in zip(fitted, batch, strict=True):
+                if broken:
+                    _spoil(store, row, broken)
+                elif result is not None:
+                    keep.append((row["task_key"], result, row["track_id"]))
+                row["timestamp"] = store.stamp()
+                rows.append(row)
+            if keep and self._cache is not None:
+                try:
+                    self._cache.put(keep)
+                except (sqlite3.Error, OSError) as error:
+                    raise HarnessError(
+                        f"cannot write the cache: {error}",
+                        fix="free some space and run the same command again",
+                        code=1,
+                    ) from error
+            replaced = [row["task_key"] for row in rows if row["task_key"] in self._failed_before]
+            store.insert(rows, replaced)
+            self._failed_before.difference_update(replaced)
+            self._count(rows)
+
+    def _count(self, rows: list[dict[str, Any]]) -> None:
+        for row in rows:
+            if row["error_type"] is not None:
+                self.counts.failed += 1
+                self.counts.error_types[row["error_type"]] += 1
+                self.counts.example.setdefault(row["error_type"], row["error"])
+            elif row["cache"]:
+                self.counts.cached += 1
+            else:
+                self.counts.executed += 1
+
+
+def _spoil(store: Store, row: dict[str, Any], broken: list[str]) -> None:
+    """Turn a row whose values break their columns' types into a failure that keeps the rest."""
+    parts = []
+    for name in broken:
+        parts.append(
+            f"predict returned {name} = {str(row[name])[:80]!r} ({type(row[name]).__name__}), "
+            f"but that column is {store.predictions.types[name]}"
+        )
+        row[name] = None
+    row["error"], row["error_type"], row["cache"] = "; ".join(parts), "TypeChanged", ""

@@ -1,0 +1,393 @@
+"""A run: stream the tasks, reuse what is known, execute the rest, record every outcome.
+
+The same call resumes: tasks that have a good row are left alone, failed ones are tried again.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+from xetrack import Tracker
+
+from harness.budget import Budget
+from harness.cache import ResultCache
+from harness.columns import declared_type
+from harness.console import err
+from harness.errors import HarnessError
+from harness.executors import Job, Outcome, execute
+from harness.fitted import Fits
+from harness.keys import Context
+from harness.layout import Place, place_for
+from harness.limits import shared_limiter
+from harness.plan import Census, Task, tasks
+from harness.progress import RunProgress
+from harness.project import Project, params_columns, params_types
+from harness.recorder import Counts, Recorder
+from harness.store import Store
+
+
+@dataclass(slots=True)
+class RunReport:
+    """How a run went. `done_before` rows were there when it began; `ended_how` as in `runs`."""
+
+    track_id: str
+    place: Place
+    planned: int
+    done_before: int
+    counts: Counts
+    ended_how: str = "finished"
+    reason: str = ""
+    seconds: float = 0.0
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def complete(self) -> bool:
+        """Every task has a row, good or failed."""
+        return self.done_before + self.counts.total == self.planned
+
+
+def run(
+    project: Project,
+    experiment: str,
+    context: Context,
+    census: Census,
+    provenance: dict[str, Any],
+    limit: int | None = None,
+) -> RunReport:
+    """Execute what is missing of `experiment` and return how it went.
+
+    `provenance` fills the run's row. Raises HarnessError where another run is at work on the same
+    database, where the experiment was begun with other code, and where nothing can be written.
+    """
+    settings = project.settings
+    place = place_for(project.root, settings, experiment)
+    track_id = str(Tracker.generate_track_id())
+    with _lock(place, track_id, experiment):
+        cache = ResultCache(place.cache) if settings.run.cache else None
+        recorder = Recorder(
+            lambda: Store(place, settings.store.engine, track_id, experiment, _types(project)),
+            cache,
+        )
+        recorder.start()
+        try:
+            return _Run(project, context, census, place, track_id, experiment, recorder, cache).go(
+                provenance, limit
+            )
+        finally:
+            if recorder.is_alive():
+                with contextlib.suppress(HarnessError):
+                    recorder.close()
+            if cache is not None:
+                cache.close()
+
+
+@dataclass(slots=True)
+class _Run:
+    project: Project
+    context: Context
+    census: Census
+    place: Place
+    track_id: str
+    experiment: str
+    recorder: Recorder
+    cache: ResultCache | None
+    stop: str = ""
+    reason: str = ""
+    permanent: int = 0
+    own_runs: set[str] = field(default_factory=set)
+    done: Any = None
+    fits: Fits | None = None
+    budget: Budget | None = None
+
+    def go(self, provenance: dict[str, Any], limit: int | None) -> RunReport:
+        settings, call = self.project.settings, self.recorder.call
+        other = call(lambda store: store.code_keys()) - {self.context.code.key}
+        if other and self.experiment != "dev":
+            raise HarnessError(
+                f"{self.experiment} was begun with other code than this; mixing them would make "
+                "its numbers meaningless",
+                fix=f"go back to that code, or drop the rows: python -m harness discard "
+                f"{self.experiment}",
+            )
+        self.done, failed = call(lambda store: store.recorded())
+        self.own_runs = call(lambda store: store.track_ids())
+        self.recorder.replaces(failed)
+        started = datetime.now().isoformat(timespec="seconds")
+        row = {
+            **provenance,
+            "track_id": self.track_id,
+            "timestamp": call(lambda store: store.stamp()),
+            "experiment_version": self.experiment,
+            "items": self.census.items,
+            "planned": self.census.tasks,
+            "started": started,
+            "ended": None,
+            "ended_how": None,
+        }
+        call(lambda store: store.put_run(row))
+        self.own_runs.add(self.track_id)
+        if self.project.fit is not None:
+            folder = self.place.cache / "fitted"
+            self.fits = Fits(self.project, self.context.prefix, folder, None, call)
+        spent = call(lambda store: store.spent()) if settings.limits.max_cost_usd else 0.0
+        self.budget = Budget(settings.limits.max_cost_usd, spent)
+        report = RunReport(self.track_id, self.place, self.census.tasks, 0, self.recorder.counts)
+        begin = time.monotonic()
+        with (
+            _graceful(self._ask_to_stop),
+            RunProgress(self.experiment, self.census.tasks, 0) as progress,
+        ):
+            report.done_before = self._loop(limit, progress)
+        report.ended_how, report.reason = self.stop or "finished", self.reason
+        report.seconds = time.monotonic() - begin
+        counts = self.recorder.counts
+        row |= {
+            "ended": datetime.now().isoformat(timespec="seconds"),
+            "ended_how": report.ended_how,
+        }
+        call(lambda _: None)  # everything handed over before this has been written
+        row |= {"executed": counts.executed, "cached": counts.cached, "failed": counts.failed}
+        call(lambda store: store.put_run(row))
+        self.recorder.close()
+        if self.cache is not None and self.cache.corrupt:
+            report.notes.append(
+                f"{self.cache.corrupt} cache entries could not be read and were computed again"
+            )
+        if self.cache is not None and self.cache.moved_to is not None:
+            report.notes.append(
+                f"the cache was damaged; it was moved to {self.cache.moved_to.name} and begun anew"
+            )
+        return report
+
+    def _loop(self, limit: int | None, progress: RunProgress) -> int:
+        skipped = [0]
+        jobs = self._jobs(limit, skipped, progress)
+        for outcome in execute(self.project, jobs, shared_limiter(self.project.settings)):
+            self._record(outcome)
+            progress.before = skipped[0]
+            progress.show(self.recorder.counts)
+        progress.before = skipped[0]
+        self.recorder.call(lambda _: None)
+        progress.show(self.recorder.counts, at_once=True)
+        return skipped[0]
+
+    def _jobs(self, limit: int | None, skipped: list[int], progress: RunProgress) -> Iterator[Job]:
+        """What has to be executed; what is recorded or cached never gets here."""
+        for task in tasks(self.project, self.context, limit):
+            if self.stop:
+                return
+            if self._is_done(task.key):
+                skipped[0] += 1
+                continue
+            known = self.cache.get(task.key) if self.cache is not None else None
+            if known is not None:
+                self._reuse(task, *known)
+                progress.before = skipped[0]
+                progress.show(self.recorder.counts)
+                continue
+            job = Job(task, estimate=self._estimate(task))
+            if self.fits is not None:
+                fitted = self.fits.for_task(task)
+                if fitted.path is None:
+                    self.recorder.put(
+                        self._row(task, 0.0, fitted.error, fitted.error_type, 0, None, None)
+                    )
+                    self._mind_errors(permanent=True)
+                    continue
+                job = Job(task, fitted.path, fitted.asset, job.estimate)
+            if self.budget is not None and not self.budget.admit(job.estimate):
+                self._stop("budget", self.budget.message)
+                return
+            yield job
+
+    def _estimate(self, task: Task) -> float | None:
+        if self.project.estimate is None:
+            return None
+        return self.project.estimate(task.item, task.configuration.params)
+
+    def _is_done(self, key: str) -> bool:
+        if not len(self.done):
+            return False
+        wanted = np.array([bytes.fromhex(key)], dtype="S32")
+        index = int(np.searchsorted(self.done, wanted)[0])
+        return index < len(self.done) and bool(self.done[index] == wanted[0])
+
+    def _reuse(self, task: Task, result: dict[str, Any], origin: str) -> None:
+        """A row from the cache. One that this very experiment computed before a kill is its own."""
+        attempts, latency = result.pop("attempts", None), result.pop("latency", None)
+        seconds, asset = result.pop("function_time", 0.0), result.pop("fit_asset", None)
+        own = origin in self.own_runs
+        row = self._row(
+            task, seconds if own else 0.0, None, None, attempts, latency if own else None, asset
+        )
+        row |= result
+        row["track_id"], row["cache"] = (origin, "") if own else (self.track_id, origin)
+        self.recorder.put(row)
+
+    def _record(self, outcome: Outcome) -> None:
+        task, result = outcome.job.task, outcome.result
+        row = self._row(
+            task,
+            result.function_time,
+            result.error,
+            result.error_type,
+            result.attempts,
+            result.latency,
+            outcome.job.asset,
+        )
+        row |= result.result or {}
+        keep = None
+        if result.error_type is None:
+            keep = dict(result.result or {})
+            keep |= {
+                "function_time": result.function_time,
+                "attempts": result.attempts,
+                "latency": result.latency,
+            }
+            if outcome.job.asset:
+                keep["fit_asset"] = outcome.job.asset
+        self.recorder.put(row, keep)
+        if self.budget is not None:
+            cost = (result.result or {}).get("cost")
+            self.budget.spent(outcome.job.estimate, cost)
+        if result.error_type is not None:
+            self._mind_errors(result.permanent)
+
+    def _row(
+        self,
+        task: Task,
+        seconds: float,
+        error: str | None,
+        error_type: str | None,
+        attempts: int | None,
+        latency: float | None,
+        asset: str | None,
+    ) -> dict[str, Any]:
+        return {
+            "track_id": self.track_id,
+            "timestamp": "",
+            "function_name": "predict",
+            "function_time": seconds,
+            "error": error,
+            "cache": "",
+            "experiment_version": self.experiment,
+            "task_key": task.key,
+            "item_key": task.item_key,
+            "code_key": self.context.code.key,
+            "input_id": task.input_id,
+            "repeat": task.repeat,
+            **task.configuration.columns,
+            "error_type": error_type,
+            "attempts": attempts,
+            "latency": latency,
+            "fit_asset": asset,
+        }
+
+    def _mind_errors(self, permanent: bool) -> None:
+        run = self.project.settings.run
+        self.permanent += permanent
+        failed = self.recorder.counts.failed + 1  # the newest one may not be written yet
+        if run.on_error == "stop":
+            self._stop("failed-limit", 'a datapoint failed and [run] on_error is "stop"')
+        elif self.permanent >= run.max_permanent_errors:
+            self._stop(
+                "failed-limit",
+                f"{self.permanent} errors that no repetition can mend ([run] max_permanent_errors)",
+            )
+        elif run.max_errors and failed >= run.max_errors:
+            self._stop("failed-limit", f"{failed} datapoints failed ([run] max_errors)")
+
+    def _stop(self, how: str, reason: str) -> None:
+        if not self.stop:
+            self.stop, self.reason = how, reason
+
+    def _ask_to_stop(self) -> None:
+        self._stop("stopped", "stopped by hand")
+        err.print("stopping after what is in flight; once more stops at once", markup=False)
+
+
+def _types(project: Project) -> dict[str, str]:
+    """Params columns: the annotation decides, else the values of the grid."""
+    annotated = params_types(project.params_type)
+    types: dict[str, str] = {}
+    for params in project.grid:
+        for name, value in params_columns(params).items():
+            kind = annotated.get(name) or (type(value) if value is not None else str)
+            types[name] = "REAL" if types.get(name) == "REAL" else declared_type(kind)
+    return types
+
+
+@contextlib.contextmanager
+def _lock(place: Place, track_id: str, experiment: str) -> Iterator[None]:
+    """One run at a time for a database; the lock goes with the process, however it ends."""
+    path = place.db.with_name(f".{place.db.name}.lock")
+    note = path.with_suffix(".run")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path, timeout=0)
+        lock.acquire()
+    except Timeout:
+        try:
+            holder = json.loads(note.read_text())
+        except (OSError, ValueError):
+            holder = {}
+        raise HarnessError(
+            f"another run is writing to {place.db}: {holder.get('track_id', 'unknown')} "
+            f"({holder.get('experiment')}, process {holder.get('pid')}, "
+            f"since {holder.get('since')})",
+            fix="wait until it ends, or stop it with Ctrl-C there; what it recorded stays",
+        ) from None
+    except OSError as error:
+        raise HarnessError(
+            f"cannot write in {path.parent}: {error.strerror}",
+            fix="free some space or mend the folder's permissions",
+            code=1,
+        ) from None
+    try:
+        since = datetime.now().isoformat(timespec="seconds")
+        note.write_text(
+            json.dumps(
+                {
+                    "track_id": track_id,
+                    "experiment": experiment,
+                    "pid": os.getpid(),
+                    "since": since,
+                }
+            )
+        )
+        yield
+    finally:
+        note.unlink(missing_ok=True)
+        lock.release()
+
+
+@contextlib.contextmanager
+def _graceful(ask: Callable[[], None]) -> Iterator[None]:
+    """The first Ctrl-C or SIGTERM lets what is in flight finish; the second one ends at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    asked = False
+
+    def handle(signum: int, frame: object) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+        ask()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,320 @@
+"""The results database: xetrack's Tracker in front of one SQLite file, one writer, typed columns.
+
+While a run writes with the sqlite engine the file is in WAL mode, so others can read. At rest it is
+in delete mode: xetrack's own Reader switches to it whenever it opens a file, which would change the
+bytes of a result that DVC has already recorded.
+"""
+
+import contextlib
+import sqlite3
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from xetrack import Tracker
+
+from harness.columns import PREDICTIONS, TEXT, Schema, plain, quoted, readable
+from harness.errors import HarnessError
+from harness.layout import Place
+
+RUNS: dict[str, str | None] = {
+    **dict.fromkeys(
+        "experiment_version phase commit_hash branch dirty code_key code_parts environment "
+        "data_version lock_hash python platform cpu packages settings gates plan grid".split(),
+        TEXT,
+    ),
+    **dict.fromkeys(("items", "planned", "executed", "cached", "failed"), "INTEGER"),
+    **dict.fromkeys(("started", "ended", "ended_how", "message"), TEXT),
+}
+_DUCKDB_ROWS = 200
+
+
+class Store:
+    """One open database. All calls must come from the thread that made it.
+
+    `params` maps params columns to their types.
+    """
+
+    def __init__(
+        self,
+        place: Place,
+        engine: str,
+        track_id: str,
+        experiment: str,
+        params: dict[str, str],
+    ) -> None:
+        self.place, self.engine, self.experiment = place, engine, experiment
+        self._last_stamp = 0
+        with _explained(place.db):
+            place.db.parent.mkdir(parents=True, exist_ok=True)
+            with self._apart() as connection:
+                index = quoted(f"once_{place.predictions}")
+                self.predictions = Schema.prepare(
+                    connection, place.predictions, {**PREDICTIONS, **params}
+                )
+                self.runs = Schema.prepare(connection, place.runs, RUNS)
+                connection.execute(
+                    f"CREATE UNIQUE INDEX IF NOT EXISTS {index} "
+                    f"ON {quoted(place.predictions)} (experiment_version, task_key)"
+                )
+            self._open(track_id)
+
+    def _open(self, track_id: str) -> None:
+        if self.engine == "duckdb":
+            allow_duckdb_sqlite()
+        self.tracker = Tracker(
+            db=str(self.place.db),
+            engine="duckdb" if self.engine == "duckdb" else "sqlite",
+            table=self.place.predictions,
+            track_id=track_id,
+            warnings=False,
+        )
+        self.connection = self.tracker.conn
+        if self.engine == "sqlite":
+            # Only now: opening the Tracker's asset store has just set the mode back.
+            mode = self.connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+            if mode != "wal":
+                raise HarnessError(
+                    f"{self.place.db} cannot use write-ahead logging (mode {mode})",
+                    fix="put the repository on a local disk; network drives cannot hold it",
+                )
+            self.connection.execute("PRAGMA synchronous=NORMAL")
+
+    @contextlib.contextmanager
+    def _apart(self) -> Iterator[sqlite3.Connection]:
+        """A plain connection for schema changes, closed again before anything else goes on."""
+        connection = sqlite3.connect(self.place.db, isolation_level=None, timeout=10)
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    def recorded(self) -> tuple[Any, list[str]]:
+        """The keys that this experiment has good rows for (sorted numpy bytes), and the failed ones."""
+        table = quoted(self.place.predictions)
+        where = "experiment_version = ? AND error_type IS"
+        count = self._one(f"SELECT count(*) FROM {table} WHERE {where} NULL", [self.experiment])
+        keys = np.empty(count, dtype="S32")
+        cursor = self.connection.execute(
+            f"SELECT task_key FROM {table} WHERE {where} NULL", [self.experiment]
+        )
+        filled = 0
+        while batch := cursor.fetchmany(10_000):
+            keys[filled : filled + len(batch)] = [bytes.fromhex(row[0]) for row in batch]
+            filled += len(batch)
+        failed = self.connection.execute(
+            f"SELECT task_key FROM {table} WHERE {where} NOT NULL", [self.experiment]
+        ).fetchall()
+        return np.sort(keys), [row[0] for row in failed]
+
+    def code_keys(self) -> set[str]:
+        """The code versions under which this experiment has good rows."""
+        rows = self.connection.execute(
+            f"SELECT DISTINCT code_key FROM {quoted(self.place.predictions)} "
+            "WHERE experiment_version = ? AND error_type IS NULL",
+            [self.experiment],
+        ).fetchall()
+        return {row[0] for row in rows}
+
+    def track_ids(self) -> set[str]:
+        """The runs that belong to this experiment so far."""
+        rows = self.connection.execute(
+            f"SELECT track_id FROM {quoted(self.place.runs)} WHERE experiment_version = ?",
+            [self.experiment],
+        ).fetchall()
+        return {row[0] for row in rows}
+
+    def spent(self) -> float:
+        """The cost in USD of what this experiment has executed so far."""
+        if "cost" not in self.predictions.types:
+            return 0.0
+        query = (
+            f"SELECT coalesce(sum(cost), 0) FROM {quoted(self.place.predictions)} "
+            "WHERE experiment_version = ? AND cache = ''"
+        )
+        return float(self._one(query, [self.experiment]))
+
+    def keep_asset(self, name: str, value: Any) -> str:
+        """Store an object as an xetrack asset; returns its hash."""
+        hash_value = str(self.tracker.assets.insert(name, value))
+        for part in self._asset_parts():
+            part.commit(blocking=True)
+        return hash_value
+
+    def _asset_parts(self) -> tuple[Any, ...]:
+        assets = self.tracker.assets
+        return assets.assets, assets.keys, assets.counts
+
+    def asset(self, name: str) -> tuple[str, Any] | None:
+        """The (hash, object) kept under `name`, or None."""
+        hash_value = self.tracker.assets.keys.get(name)
+        if hash_value is None:
+            return None
+        return str(hash_value), self.tracker.assets.get_from_hash(hash_value)
+
+    def stamp(self) -> str:
+        """The time now in xetrack's form; never twice the same, since it is half of the primary key."""
+        self._last_stamp = max(time.time_ns() // 1000, self._last_stamp + 1)
+        seconds, micros = divmod(self._last_stamp, 1_000_000)
+        return f"{_second(seconds)}.{micros:06d}"
+
+    def fit(self, rows: list[dict[str, Any]]) -> list[tuple[dict[str, Any], list[str]]]:
+        """Make values plain and columns fit; each row with the columns whose type it breaks."""
+        schema = self.predictions
+        odd = [index for index, row in enumerate(rows) if not schema.fits_as_is(row)]
+        ready: list[tuple[dict[str, Any], list[str]]] = [(row, []) for row in rows]
+        if not odd:
+            return ready
+        made = {
+            index: {name: self._plain(name, value) for name, value in rows[index].items()}
+            for index in odd
+        }
+        added, retyped = schema.changes(made.values(), self._holds)
+        if added or retyped:
+            with self._apart() as connection:
+                schema.add(connection, added)
+                for name, kind in retyped.items():
+                    schema.retype(connection, name, kind)
+        for index, row in made.items():
+            broken = schema.misfit(row)
+            ready[index] = (row, broken)
+            if not broken:
+                schema.remember(rows[index])
+        return ready
+
+    def _plain(self, name: str, value: Any) -> Any:
+        try:
+            return plain(value)
+        except TypeError:
+            return self.keep_asset(name, value)
+
+    def _holds(self, column: str) -> bool:
+        query = f"SELECT count({quoted(column)}) FROM {quoted(self.place.predictions)}"
+        return bool(self._one(query))
+
+    def insert(self, rows: list[dict[str, Any]], replace: list[str]) -> None:
+        """Write rows of plain values in one transaction, first deleting the failed rows `replace`."""
+        table = quoted(self.place.predictions)
+        columns = list({name: None for row in rows for name in row})
+        with _explained(self.place.db), self._transaction():
+            for key in replace:
+                self.connection.execute(
+                    f"DELETE FROM {table} WHERE experiment_version = ? AND task_key = ?",
+                    [self.experiment, key],
+                )
+            values = [tuple(map(row.get, columns)) for row in rows]
+            self._insert_values(table, columns, values)
+
+    def _insert_values(self, table: str, columns: list[str], values: list[tuple[Any, ...]]) -> None:
+        names = ", ".join(map(quoted, columns))
+        marks = f"({', '.join('?' * len(columns))})"
+        if self.engine == "sqlite":
+            insert = f"INSERT INTO {table} ({names}) VALUES {marks}"
+            try:
+                self.connection.executemany(insert, values)
+            except (UnicodeEncodeError, OverflowError):
+                clean = [tuple(map(_storable, row)) for row in values]
+                # What went in before the bad row is taken back by its savepoint.
+                self.connection.execute("ROLLBACK TO batch")
+                self.connection.executemany(insert, clean)
+            return
+        for start in range(0, len(values), _DUCKDB_ROWS):
+            part = values[start : start + _DUCKDB_ROWS]
+            flat = [_storable(value) for row in part for value in row]
+            self.connection.execute(
+                f"INSERT INTO {table} ({names}) VALUES {', '.join([marks] * len(part))}", flat
+            )
+
+    def put_run(self, row: dict[str, Any]) -> None:
+        """Write this run's row, or the newer version of it."""
+        table = quoted(self.place.runs)
+        with _explained(self.place.db), self._transaction():
+            self.connection.execute(f"DELETE FROM {table} WHERE track_id = ?", [row["track_id"]])
+            self._insert_values(table, list(row), [tuple(row.values())])
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self.connection.execute("BEGIN IMMEDIATE" if self.engine == "sqlite" else "BEGIN")
+        if self.engine == "sqlite":
+            self.connection.execute("SAVEPOINT batch")
+        try:
+            yield
+            self.connection.execute("COMMIT")
+        except BaseException:
+            with contextlib.suppress(Exception):
+                self.connection.execute("ROLLBACK")
+            raise
+
+    def _one(self, query: str, parameters: list[Any] | None = None) -> Any:
+        return self.connection.execute(query, parameters or []).fetchone()[0]
+
+    def close(self) -> None:
+        """Bring the file to rest: one file, delete mode, nothing open."""
+        for part in self._asset_parts():
+            part.close()
+        if self.engine == "sqlite":
+            self.connection.execute("PRAGMA journal_mode=DELETE")
+        self.connection.close()
+
+
+def clear_rows(place: Place, experiment: str) -> int:
+    """Delete what was predicted and measured under `experiment`; runs and the cache stay."""
+    if not place.db.exists():
+        return 0
+    with _explained(place.db), contextlib.closing(sqlite3.connect(place.db, timeout=10)) as con:
+        deleted = 0
+        for table in (place.predictions, place.metrics):
+            if con.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone():
+                deleted += con.execute(
+                    f"DELETE FROM {quoted(table)} WHERE experiment_version = ?", (experiment,)
+                ).rowcount
+        con.commit()
+        return deleted
+
+
+def _storable(value: Any) -> Any:
+    """A plain value in a form that both engines take: no lone surrogates, no NaN, 64 bits."""
+    return readable(value) if isinstance(value, str) else plain(value)
+
+
+def _second(seconds: int, _known: dict[int, str] = {}) -> str:  # noqa: B006 - a memo on purpose
+    if seconds not in _known:
+        _known.clear()
+        _known[seconds] = datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M:%S")
+    return _known[seconds]
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turn what SQLite and DuckDB say into what the person can do."""
+    try:
+        yield
+    except HarnessError:
+        raise
+    except Exception as error:
+        text = str(error)
+        if (
+            not isinstance(error, (sqlite3.Error, OSError))
+            and "duckdb" not in type(error).__module__
+        ):
+            raise
+        if "full" in text or getattr(error, "errno", None) == 28:
+            reason, fix = "the disk is full", "free some space and run the same command again"
+        elif "locked" in text:
+            reason, fix = "another program is writing to it", "wait for it to end, or stop it"
+        elif "not a database" in text or "malformed" in text:
+            reason = "it is damaged or no database"
+            fix = f"restore it with `dvc checkout` or `git checkout`, or move {path.name} away"
+        else:
+            reason, fix = text, "mend that and run the same command again; what is recorded stays"
+        raise HarnessError(f"cannot write {path}: {reason}", fix=fix, code=1) from error
+
+
+def allow_duckdb_sqlite() -> None:
+    """Put the SQLite extension where xetrack's duckdb engine looks for it, without the network."""
+    from duckdb_extensions import import_extension
+
+    import_extension("sqlite_scanner")

@@ -1,0 +1,253 @@
+"""The `metrics` table: one row per configuration and experiment, no number without n and interval."""
+
+import hashlib
+import sqlite3
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from rich.table import Table
+
+from harness.columns import INTEGER, REAL, Schema, plain, quoted
+from harness.errors import HarnessError
+from harness.layout import Place
+from harness.plan import Configuration, configurations
+from harness.project import Project
+from harness.score import score_names
+from harness.stats import Interval, mean_interval, percentiles, statistic_interval
+
+_PERCENTILES = {"latency_p50": 0.5, "latency_p95": 0.95, "latency_p99": 0.99}
+_COUNTS = ("n", "executed", "cached", "failed")
+
+
+@dataclass(slots=True)
+class _Rows:
+    """Columns of one configuration's rows; `values` by score name, NaN where there is none."""
+
+    failed: npt.NDArray[np.bool_]
+    cached: npt.NDArray[np.bool_]
+    latency: npt.NDArray[np.float64]
+    cost: npt.NDArray[np.float64]
+    items: npt.NDArray[np.uint64] | None
+    values: dict[str, npt.NDArray[np.float64]]
+
+
+def summarise(
+    project: Project, place: Place, experiment: str, track_id: str
+) -> list[dict[str, Any]]:
+    """Compute and store the metrics of an experiment; returns the rows as written."""
+    connection = sqlite3.connect(place.db, isolation_level=None, timeout=10)
+    try:
+        schema = Schema.prepare(
+            connection,
+            place.metrics,
+            {
+                "experiment_version": "TEXT",
+                "params_key": "TEXT",
+                **dict.fromkeys(_COUNTS, INTEGER),
+                **dict.fromkeys(("latency_n",), INTEGER),
+                **dict.fromkeys((*_PERCENTILES, "cost"), REAL),
+            },
+        )
+        scores = _numeric(connection, place)
+        made = [
+            _row(project, connection, place, experiment, configuration, scores)
+            for configuration in configurations(project)
+        ]
+        now = datetime.now().strftime("%Y-%m-%d %H:%M:%S")
+        for index, row in enumerate(made):
+            row |= {
+                "track_id": track_id,
+                "timestamp": f"{now}.{index:06d}",
+                "experiment_version": experiment,
+            }
+        ready = [{name: plain(value) for name, value in row.items()} for row in made]
+        measured = {n for n in schema.types if n.endswith(("_low", "_high"))}
+        added, retyped = schema.changes(ready, lambda name: name in measured)
+        schema.add(connection, {n: REAL if _is_measure(n, ready) else t for n, t in added.items()})
+        for name, kind in retyped.items():
+            schema.retype(connection, name, kind)
+        table = quoted(place.metrics)
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(f"DELETE FROM {table} WHERE experiment_version = ?", (experiment,))
+        for row in ready:
+            names = ", ".join(map(quoted, row))
+            connection.execute(
+                f"INSERT INTO {table} ({names}) VALUES ({', '.join('?' * len(row))})",
+                tuple(row.values()),
+            )
+        connection.execute("COMMIT")
+        return ready
+    finally:
+        connection.close()
+
+
+def _is_measure(name: str, rows: list[dict[str, Any]]) -> bool:
+    base = name.removesuffix("_low").removesuffix("_high")
+    return any(f"{base}_low" in row for row in rows)
+
+
+def _numeric(connection: sqlite3.Connection, place: Place) -> list[str]:
+    types = Schema.prepare(connection, place.predictions, {}).types
+    return [
+        name
+        for name in score_names(connection, place.predictions)
+        if types.get(name) in (INTEGER, REAL)
+    ]
+
+
+def _row(
+    project: Project,
+    connection: sqlite3.Connection,
+    place: Place,
+    experiment: str,
+    configuration: Configuration,
+    scores: list[str],
+) -> dict[str, Any]:
+    query, values = _selection(place, experiment, configuration)
+    rows = _read(connection, query, values, scores, repeats=project.settings.run.repeats)
+    executed = ~rows.failed & ~rows.cached
+    row: dict[str, Any] = {
+        **configuration.columns,
+        "params_key": configuration.digest.hex(),
+        "n": len(rows.failed),
+        "executed": int(executed.sum()),
+        "cached": int((~rows.failed & rows.cached).sum()),
+        "failed": int(rows.failed.sum()),
+    }
+    policy = project.settings.run.on_error
+    for name in scores:
+        row |= _columns(name, _interval(rows.values[name], rows, policy))
+    for name, aggregate in project.aggregates.items():
+        if name in row:
+            raise HarnessError(
+                f"AGGREGATES in metrics.py names {name}, which score returns already",
+                fix="give one of them another name in src/benchmark/metrics.py",
+            )
+        row |= _columns(name, _aggregate(connection, query, values, name, aggregate))
+    measured = rows.latency[executed]
+    measured = measured[np.isfinite(measured)]
+    row["latency_n"] = len(measured)
+    found = percentiles(measured, list(_PERCENTILES.values()))
+    row |= {name: found[q].estimate for name, q in _PERCENTILES.items()}
+    paid = rows.cost[~rows.cached]
+    row["cost"] = float(np.nansum(paid)) if np.isfinite(paid).any() else None
+    return row
+
+
+def _selection(
+    place: Place, experiment: str, configuration: Configuration
+) -> tuple[str, list[Any]]:
+    columns = {name: plain(value) for name, value in configuration.columns.items()}
+    wanted = "".join(f" AND {quoted(name)} IS ?" for name in columns)
+    where = f"FROM {quoted(place.predictions)} WHERE experiment_version = ?{wanted}"
+    return where, [experiment, *columns.values()]
+
+
+def _read(
+    connection: sqlite3.Connection,
+    where: str,
+    values: list[Any],
+    scores: list[str],
+    repeats: int,
+) -> _Rows:
+    """Fill arrays batch by batch: a million rows take a few dozen bytes each, not Python objects."""
+    count = connection.execute(f"SELECT count(*) {where}", values).fetchone()[0]
+    have = {row[1] for row in connection.execute(f"PRAGMA table_info({where.split(' ')[1]})")}
+    cost = "cost" if "cost" in have else "NULL"
+    names = ["error_type IS NOT NULL", "cache != ''", "latency", cost, *map(quoted, scores)]
+    numbers = np.full((len(names), count), np.nan)
+    items = np.empty(count, dtype=np.uint64) if repeats > 1 else None
+    cursor = connection.execute(f"SELECT input_id, {', '.join(names)} {where}", values)
+    filled = 0
+    while batch := cursor.fetchmany(5000):
+        stop = filled + len(batch)
+        part = np.array([row[1:] for row in batch], dtype=np.float64)
+        numbers[:, filled:stop] = part.T
+        if items is not None:
+            items[filled:stop] = [_hash(row[0]) for row in batch]
+        filled = stop
+    return _Rows(
+        numbers[0] == 1,
+        numbers[1] == 1,
+        numbers[2],
+        numbers[3],
+        items,
+        dict(zip(scores, numbers[4:], strict=True)),
+    )
+
+
+def _hash(text: str) -> int:
+    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "big")
+
+
+def _interval(values: npt.NDArray[np.float64], rows: _Rows, policy: str) -> Interval:
+    """Failures count as wrong in proportions, unless the policy is to skip them."""
+    good = values[~rows.failed]
+    good = good[np.isfinite(good)]
+    proportion = good.size > 0 and bool(np.isin(good, (0.0, 1.0)).all())
+    if proportion and policy != "skip":
+        values = np.where(rows.failed, 0.0, values)
+    keep = np.isfinite(values)
+    clusters = rows.items[keep] if rows.items is not None else None
+    return mean_interval(values[keep], clusters, binary=proportion or None)
+
+
+def _aggregate(
+    connection: sqlite3.Connection, where: str, values: list[Any], name: str, aggregate: Any
+) -> Interval:
+    frame = pd.read_sql_query(f"SELECT * {where} AND error_type IS NULL", connection, params=values)
+    try:
+        return statistic_interval(
+            len(frame),
+            lambda chosen: float(aggregate(frame.iloc[chosen])),
+            clusters=frame["input_id"].to_numpy(),
+        )
+    except Exception as error:
+        raise HarnessError(
+            f"AGGREGATES[{name!r}] in metrics.py failed: {type(error).__name__}: {error}",
+            fix="mend src/benchmark/metrics.py and run `make rescore`; the results are kept",
+            code=1,
+        ) from error
+
+
+def _columns(name: str, interval: Interval) -> dict[str, float | None]:
+    return {name: interval.estimate, f"{name}_low": interval.low, f"{name}_high": interval.high}
+
+
+def results_table(title: str, rows: list[dict[str, Any]]) -> Table:
+    """The metrics rows for people: what varies, the counts, each metric with its interval."""
+    params = [name for name in rows[0] if name.startswith("params_") and name != "params_key"]
+    varying = [name for name in params if len({row[name] for row in rows}) > 1] or params[:1]
+    metrics = [n for n in rows[0] if f"{n}_low" in rows[0]]
+    costs = any(row["cost"] is not None for row in rows)
+    table = Table(title=title, title_justify="left")
+    for name in varying:
+        table.add_column(name.removeprefix("params_"))
+    for name in (*_COUNTS, *metrics, "latency p50 (s)", *(["cost (USD)"] if costs else [])):
+        table.add_column(name, justify="right")
+    for row in rows:
+        table.add_row(
+            *(str(row[name]) for name in varying),
+            *(str(row[name]) for name in _COUNTS),
+            *(_shown(row, name) for name in metrics),
+            "-" if row["latency_p50"] is None else f"{row['latency_p50']:.3g}",
+            *([_money(row["cost"])] if costs else []),
+        )
+    return table
+
+
+def _shown(row: dict[str, Any], name: str) -> str:
+    if row[name] is None:
+        return "-"
+    low, high = row[f"{name}_low"], row[f"{name}_high"]
+    bounds = "" if low is None or high is None else f" [{low:.3f}, {high:.3f}]"
+    return f"{row[name]:.3f}{bounds}"
+
+
+def _money(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
