@@ -25,7 +25,9 @@ def write(db: Path, table: str, rows: Iterable[dict[str, Any]], once: bool = Fal
     con = sqlite3.connect(db)
     con.execute(f'CREATE TABLE IF NOT EXISTS "{table}" ({declared})')
     if once:
-        con.execute(f'CREATE UNIQUE INDEX "once_{table}" ON "{table}" (experiment_version, task_key)')
+        con.execute(
+            f'CREATE UNIQUE INDEX "once_{table}" ON "{table}" (experiment_version, task_key)'
+        )
     marks = ", ".join("?" * len(kinds))
     con.executemany(
         f'INSERT INTO "{table}" ({", ".join(kinds)}) VALUES ({marks})',

@@ -50,6 +50,21 @@ def show(findings: Sequence[Finding], subject: str, *, as_json: bool = False) ->
         if finding.fix:
             out.print(f"   [green]fix:[/] {escape(finding.fix)}", soft_wrap=True)
     graver = sum(finding.severity != "note" for finding in findings)
-    verdict = f"{graver} finding{'s' if graver != 1 else ''}" if graver else "[green]no findings[/]"
+    verdict = many(graver, "finding") if graver else "[green]no findings[/]"
     out.print(f"{escape(subject)}: {verdict}", soft_wrap=True)
     return exit_code(findings)
+
+
+def unchecked(check: str, why: str) -> Finding:
+    """A note that a check could not be made."""
+    return Finding(check, "note", f"not checked: {why}")
+
+
+def many(n: int, noun: str) -> str:
+    """A number with its noun."""
+    return f"{n:,} {noun}" + ("" if n == 1 else "s")
+
+
+def within(experiment: str | None) -> str:
+    """The start of a message about one experiment; '' where there are none."""
+    return f"{experiment}: " if experiment else ""

@@ -1,0 +1,125 @@
+"""Whether reused results and their figures can be trusted; one question a check."""
+
+from harness.facts import DEV, Facts
+from harness.findings import Finding, Severity, many, unchecked, within
+from harness.views import columns
+
+_SHOWN = 5
+
+
+def reused_failure(facts: Facts) -> list[Finding]:
+    """xetrack's own cache keeps a returned error as a result, which is then never tried again."""
+    n = facts.number(f"SELECT count(*) FROM predictions WHERE {facts.reused} AND {facts.failed}")
+    message = f"{many(n, 'row')} took a failure from the cache"
+    fix = "delete these entries (xt cache delete), then run again"
+    return [Finding("reused_failure", "error", message, n, fix=fix)] if n else []
+
+
+def stale_reuse(facts: Facts) -> list[Finding]:
+    """A reused result must have been computed by the code that the row claims."""
+    if not facts.code or not {"cache", "track_id"} <= facts.have:
+        return []
+    if not facts.ask(f"SELECT 1 FROM predictions WHERE {facts.reused} LIMIT 1"):
+        return []
+    task = "task_key" if "task_key" in facts.have else facts.item or "NULL"
+    executed = facts.ask(
+        f"SELECT track_id, mode({facts.code}), count(DISTINCT {facts.code}) > 1 FROM predictions "
+        f"WHERE NOT {facts.reused} GROUP BY 1"
+    )
+    # A run has one code nearly always; where it has not, its rows are compared one by one.
+    odd = "NULL"
+    join = ""
+    if any(several for _, _, several in executed):
+        odd = "odd.code"
+        join = (
+            f"LEFT JOIN (SELECT track_id, {task} AS task, {facts.code} AS code FROM predictions "
+            f"WHERE NOT {facts.reused}) AS odd ON odd.track_id = p.cache AND odd.task = p.{task}"
+        )
+    codes = {run: code for run, code, _ in executed}
+    if facts.code == '"code_key"' and "code_key" in columns(facts.con, "runs"):
+        codes = {**dict(facts.ask("SELECT track_id, code_key FROM runs")), **codes}
+    rows = [
+        (experiment, run, code, exact or codes.get(run), n)
+        for experiment, run, code, exact, n in facts.ask(
+            f"SELECT {facts.experiment} AS e, p.cache, p.{facts.code}, {odd} AS exact, count(*) "
+            f"FROM predictions AS p {join} WHERE {facts.reused} GROUP BY ALL ORDER BY ALL"
+        )
+        if (exact or codes.get(run)) != code
+    ]
+    found = []
+    for experiment, run, code, origin, n in rows:
+        where = f"{within(experiment)}{many(n, 'cached row')}"
+        if origin is None:
+            lost = f"{where} came from run {run}, which is not recorded here"
+            found.append(Finding("stale_reuse", "note", lost, n))
+            continue
+        found.append(
+            Finding(
+                "stale_reuse",
+                # Another commit may well hold the same code; another fingerprint never does.
+                "error" if facts.code == '"code_key"' else "warning",
+                f"{where} claim code {str(code)[:12]} but come from run {run} of {origin[:12]}",
+                n,
+                fix="run the experiment again under a new TAG; delete the cache before if in doubt",
+            )
+        )
+    return found
+
+
+def mixed_code(facts: Facts) -> list[Finding]:
+    """One experiment is one version of the code; otherwise its mean is of two different things."""
+    if not facts.code:
+        return [unchecked("mixed_code", "no column names the version of the code")]
+    rows = facts.ask(
+        f"SELECT e, count(*), list(left(code, 12) || ': ' || n || ' rows' ORDER BY n DESC) FROM ("
+        f"SELECT {facts.experiment} AS e, {facts.code} AS code, count(*) AS n FROM predictions "
+        f"WHERE {facts.code} IS NOT NULL GROUP BY ALL) "
+        f"WHERE e <> '{DEV}' GROUP BY e HAVING count(*) > 1 ORDER BY e"
+    )
+    severity: Severity = "error" if "experiment_version" in facts.have else "warning"
+    return [
+        Finding(
+            "mixed_code",
+            severity,
+            f"{within(e)}rows of {n} code versions",
+            n,
+            tuple(codes[:_SHOWN]),
+            "run it again under a new TAG, from one commit",
+        )
+        for e, n, codes in rows
+    ]
+
+
+def cached_latency(facts: Facts) -> list[Finding]:
+    """A row from the cache took no time of its own, so no latency may count it."""
+    metrics = columns(facts.con, "metrics")
+    needed = {"experiment_version", "latency_n", "latency_p50"}
+    if not needed <= set(metrics) or not {"experiment_version", "latency"} <= facts.have:
+        return []
+    shared = [n for n in ("experiment_version", *facts.params) if n.strip('"') in metrics]
+    same = " AND ".join(f"m.{name} IS NOT DISTINCT FROM p.{name}" for name in shared)
+    fresh = f"NOT {facts.reused} AND NOT {facts.failed}"
+    rows = facts.ask(
+        f"""WITH p AS (
+            SELECT {", ".join(shared)}, count(latency) FILTER ({fresh}) AS fresh,
+                median(latency) FILTER ({fresh}) AS middle,
+                median(latency) AS middle_of_all
+            FROM predictions GROUP BY ALL
+        )
+        SELECT m.experiment_version, concat_ws(' ', {", ".join(f"m.{n}" for n in shared[1:])}),
+            latency_n, coalesce(fresh, 0), latency_p50
+        FROM metrics AS m LEFT JOIN p ON {same}
+        WHERE latency_n > coalesce(fresh, 0) OR (coalesce(fresh, 0) = 0 AND latency_p50 IS NOT NULL)
+            OR (latency_p50 = middle_of_all AND latency_p50 <> middle) ORDER BY ALL"""
+    )
+    return [
+        Finding(
+            "cached_latency",
+            "error",
+            f"{e}: the latency of {configuration or 'its configuration'} is over {stated} rows, "
+            f"{many(n, 'row')} were executed" + ("" if stated > n else f" (p50 {p50:.4g} s)"),
+            max(int(stated or 0) - n, 1),
+            fix="make rescore recomputes metrics from executed rows only",
+        )
+        for e, configuration, stated, n, p50 in rows
+    ]

@@ -1,0 +1,48 @@
+"""Validate recorded results, of this harness or of any table that xetrack wrote."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import duckdb
+
+from harness import checks, checks_reuse
+from harness.errors import HarnessError
+from harness.facts import Facts, read_facts
+from harness.findings import Finding
+from harness.views import connect, first_line
+
+MEMORY = "160MB"
+CHECKS: tuple[Callable[[Facts], list[Finding]], ...] = (
+    checks.executed_twice,
+    checks.row_count,
+    checks.missing_params,
+    checks.failures,
+    checks.no_raw_output,
+    checks_reuse.reused_failure,
+    checks_reuse.stale_reuse,
+    checks_reuse.mixed_code,
+    checks_reuse.cached_latency,
+)
+
+
+def validate(
+    databases: Sequence[Path], table: str | None = None, key: Sequence[str] = ()
+) -> list[Finding]:
+    """Run every check; an empty list means that none found anything.
+
+    `table` restricts the checks to one table, which may be of any origin; `key` names the columns
+    that together identify a task where the harness did not record it. Never holds the table in
+    memory. Raises HarnessError where there is nothing to check.
+    """
+    for careful in (False, True):
+        con = connect(databases, table=table, memory_limit=MEMORY, careful=careful)
+        try:
+            facts = read_facts(con, key=key, whole=table is None)
+            return [finding for check in CHECKS for finding in check(facts)]
+        except duckdb.TypeMismatchException:
+            continue
+        except duckdb.Error as error:
+            raise HarnessError(f"The results cannot be checked: {first_line(error)}") from error
+        finally:
+            con.close()
+    raise HarnessError("The results hold values of a type that cannot be read.")
