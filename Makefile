@@ -1,0 +1,42 @@
+# What the makers of the template need. `make` alone lists it.
+VENV ?= .venv
+PY = "$(VENV)/bin/python"
+SHELL_DIR = {{cookiecutter.project_slug}}
+export PYTHONPATH := $(CURDIR)/$(SHELL_DIR)/src
+.DEFAULT_GOAL := help
+
+help: ## list the commands
+	@awk 'BEGIN { FS = ":[^#]*## " } /^[a-z-]+:[^#]*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+# One environment holds what every kind needs and the makers' tools; generated projects share it in the tests.
+$(VENV)/.ready: requirements-dev.lock
+	@python3 "$(SHELL_DIR)/scripts/setup_env.py" --venv "$(VENV)" --python 3.11 --lock requirements-dev.lock
+
+# Below the checkout lies this repository, which the demo must not take for its own: hence the ceiling.
+demo: $(VENV)/.ready ## generate the sklearn kind into .demo/, run dev-run and experiment there
+	@rm -rf .demo
+	@GIT_CEILING_DIRECTORIES="$(CURDIR)/.demo" $(PY) -m cookiecutter --no-input --output-dir .demo . \
+	  project_name="Digits" kind=sklearn
+	@unset PYTHONPATH; $(MAKE) --no-print-directory -C .demo/digits VENV=.venv dev-run
+	@unset PYTHONPATH; $(MAKE) --no-print-directory -C .demo/digits VENV=.venv experiment TAG=e0.0.1 MSG="first look"
+	@echo "The repository is in .demo/digits, its results in .demo/digits/results/benchmark.db"
+
+test: $(VENV)/.ready ## every test but the slow ones
+	@$(PY) -m pytest -q -n auto --dist loadgroup -m "not slow" tests
+
+test-slow: $(VENV)/.ready ## the tests that take minutes
+	@$(PY) -m pytest -q -m slow tests
+
+lint: $(VENV)/.ready ## ruff and mypy over harness, kinds, hooks and tests
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy --config-file "$(SHELL_DIR)/pyproject.toml" "$(SHELL_DIR)/src" "$(SHELL_DIR)/scripts"
+	@$(PY) -m mypy
+
+bench: $(VENV)/.ready ## how fast, how much memory, against what
+	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(PY) "$$file" || exit 1; done
+
+locks: $(VENV)/.ready ## requirements-dev.lock and the lock of every kind anew
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) scripts/locks.py
+
+.PHONY: help demo test test-slow lint bench locks
