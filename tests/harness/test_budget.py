@@ -1,0 +1,112 @@
+"""A budget is never exceeded, and a forecast adds up."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.budget import Budget, Share, forecast
+from harness.errors import HarnessError
+
+
+@given(
+    limit=st.floats(0.01, 10),
+    calls=st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), max_size=60),
+    in_flight=st.integers(1, 8),
+)
+def test_what_is_spent_stays_within_the_limit(
+    limit: float, calls: list[tuple[float, float]], in_flight: int
+) -> None:
+    """Whatever the order of outcomes, as long as no call costs more than estimated."""
+    budget, open_calls, paid = Budget(limit), [], 0.0
+    for estimate, part in calls:
+        if len(open_calls) == in_flight:
+            done, cost = open_calls.pop(0)
+            budget.spent(done, cost)
+            paid += cost
+        if budget.admit(estimate):
+            open_calls.append((estimate, estimate * part))
+    for done, cost in open_calls:
+        budget.spent(done, cost)
+        paid += cost
+    assert paid <= limit * (1 + 1e-9)
+    assert budget.total == pytest.approx(paid)
+
+
+def test_calls_in_flight_are_reserved() -> None:
+    budget = Budget(1.0)
+    assert [budget.admit(0.3) for _ in range(4)] == [True, True, True, False]
+    budget.spent(0.3, 0.1)  # cheaper than feared: 0.1 spent, 0.6 reserved
+    assert budget.admit(0.3)
+    assert not budget.admit(0.3)
+
+
+def test_a_resumed_run_counts_what_earlier_ones_spent() -> None:
+    assert not Budget(1.0, spent_usd=0.9).admit(0.2)
+    assert Budget(1.0, spent_usd=0.7).admit(0.2)
+
+
+def test_a_failed_call_counts_as_estimated_because_it_may_have_been_charged() -> None:
+    budget = Budget(1.0)
+    assert budget.admit(0.5)
+    budget.spent(0.5, None)
+    assert budget.total == 0.5
+
+
+def test_calls_dearer_than_estimated_make_the_next_ones_dearer() -> None:
+    budget = Budget(1.0)
+    assert budget.admit(0.1)
+    budget.spent(0.1, 0.4)
+    assert budget.admit(0.1)  # reserved at 0.4: 0.8
+    assert not budget.admit(0.1)
+
+
+def test_nothing_in_flight_means_nothing_reserved() -> None:
+    budget = Budget(1.0)
+    for _ in range(300):
+        assert budget.admit(0.1)
+        budget.spent(0.1, 0.0)
+    assert budget.admit(0.99)
+
+
+def test_without_a_limit_everything_is_admitted_and_still_summed() -> None:
+    budget = Budget(0.0)
+    assert budget.admit(None)
+    budget.spent(None, 2.5)
+    assert budget.total == 2.5
+
+
+@pytest.mark.parametrize("estimate", [None, float("nan"), float("inf"), -1.0])
+def test_a_limit_without_a_usable_estimate_is_refused(estimate: float | None) -> None:
+    with pytest.raises(HarnessError, match="is not known") as refused:
+        Budget(1.0).admit(estimate)
+    assert "max_cost_usd = 0" in refused.value.fix
+
+
+def test_the_reason_for_stopping_names_the_money_and_the_way_on() -> None:
+    budget = Budget(2.0, spent_usd=1.99)
+    assert not budget.admit(0.5)
+    assert "1.9900 USD of 2.0000" in budget.message
+    assert "same command" in budget.message
+
+
+def test_a_forecast_adds_up_by_configuration() -> None:
+    result = forecast(
+        [
+            ("a", "new", 0.5),
+            ("a", "new", 0.25),
+            ("a", "cached", None),
+            ("b", "done", 9.0),
+            ("b", "new", None),
+        ]
+    )
+    assert result.shares["a"] == Share(new=2, cached=1, cost=0.75)
+    assert result.total == Share(new=3, cached=1, done=1, cost=0.75, unpriced=1)
+    first, second, total = result.lines()
+    assert "2 new, 1 cached" in first
+    assert "0.7500 USD" in first
+    assert "cost unknown" in second
+    assert "and 1 calls without a price" in total
+
+
+def test_a_forecast_of_nothing_says_so() -> None:
+    assert forecast([]).lines() == ["all  0 new, 0 cached, 0 recorded already; 0 USD"]
