@@ -29,14 +29,14 @@ _STYLE: dict[Any, Any] = {
 }  # fmt: skip
 
 
-def chart(draw: Callable[[Axes], None], description: str, height: float = 3.2) -> str:
+def chart(draw: Callable[[Axes], None], description: str, height: float = 2.8) -> str:
     """SVG of what `draw` puts on the axes; `description` is what a screen reader says.
 
-    Colours for `draw`: SERIES in order, INK and MUTED. height: inches, at a width of 6.4. Draw at
+    Colours for `draw`: SERIES in order, INK and MUTED. height: inches, at a width of 5. Draw at
     most some thousand points: each is markup in the page.
     """
     with rc_context({**_STYLE, "svg.hashsalt": description}):
-        figure = Figure(figsize=(6.4, height), layout="constrained")
+        figure = Figure(figsize=(5, height), layout="constrained")
         figure.patch.set_visible(False)
         axes = figure.subplots()
         draw(axes)
@@ -74,14 +74,14 @@ def forest(
             if low is not None and high is not None:
                 axes.plot([low, high], [row, row], color=SERIES[0], linewidth=2)
             axes.plot([estimate], [row], "o", color=SERIES[0])
-        axes.set_yticks(range(len(labels)), [shown(label, 42) for label in labels])
+        axes.set_yticks(range(len(labels)), [shown(label, 28) for label in labels])
         axes.set_ylim(len(labels) - 0.5, -0.5)
         axes.set_xlabel(shown(metric, 60))
 
     words = "; ".join(
         f"{label}: {estimate:.4g}" for label, (estimate, *_) in zip(labels, intervals, strict=True)
     )
-    return chart(draw, f"{metric} with 95% intervals. {words}", 0.9 + 0.3 * len(labels))
+    return chart(draw, f"{metric} with 95% intervals. {words}", 0.8 + 0.26 * len(labels))
 
 
 def pareto_front(points: Sequence[tuple[float, float]], lower_is_better: bool = False) -> list[int]:
@@ -121,16 +121,16 @@ def tradeoff(
             # A name on the right half of the chart is written to the left, or it would be cut off.
             side = -1 if x > span / 2 else 1
             axes.annotate(
-                shown(labels[index], 32),
+                shown(labels[index], 24),
                 (x, y),
                 textcoords="offset points",
-                xytext=(7 * side, -3),
+                xytext=(7, -11) if side > 0 else (-7, 5),
                 ha="right" if side < 0 else "left",
-                fontsize=8,
+                fontsize=9,
             )
         axes.margins(0.12)
         axes.set_xlabel(price)
         axes.set_ylabel(shown(quality, 60))
 
     named = ", ".join(labels[i] for i in front)
-    return chart(draw, f"{quality} against {price}. Pareto front: {named}", 3.4)
+    return chart(draw, f"{quality} against {price}. Pareto front: {named}", 3)

@@ -124,23 +124,13 @@ def compare(
     return Comparison(a, b or a, _changed(first, second), pairs, warnings)
 
 
-def turned(a: Side, b: Side, metric: str) -> str:
-    """A warning where B beats A with failures counted wrong and not with them left out, or ''."""
-    _, at_a, at_b = np.intersect1d(a.scores.items, b.scores.items, return_indices=True)
-    gaps = []
-    for name in ("wrong", "left_out"):
-        x = pooled(getattr(a.scores, name)[metric][at_a], list(a.chosen))
-        y = pooled(getattr(b.scores, name)[metric][at_b], list(b.chosen))
-        # Each side by itself: what a reader of two separate averages would see.
-        known_x, known_y = x[np.isfinite(x)], y[np.isfinite(y)]
-        if not len(known_x) or not len(known_y):
-            return ""
-        gaps.append(float(known_y.mean() - known_x.mean()))
-    if gaps[0] * gaps[1] >= 0:
+def turned(metric: str, wrong: float, left_out: float) -> str:
+    """A warning where B - A changes its sign with the way failures are counted, or ''."""
+    if not wrong * left_out < 0:
         return ""
     return (
-        f"the ranking by {metric} turns round: B - A is {number(gaps[0], 3)} with failures counted "
-        f"wrong, {number(gaps[1], 3)} with failures left out"
+        f"the ranking by {metric} turns round: B - A is {number(wrong, 3)} with failures counted "
+        f"wrong, {number(left_out, 3)} with failures left out"
     )
 
 
@@ -226,11 +216,11 @@ def _pair(con: DuckDBPyConnection, metric: str, a: Side, b: Side) -> Pair:
     if shared < MIN_ITEMS:
         reason = f"{shared} shared items with a value, at least {MIN_ITEMS} are needed"
         return replace(pair, reason=reason)
-    if (
-        not np.isfinite(pooled(a.scores.left_out[metric], list(a.chosen))).any()
-        or not np.isfinite(pooled(b.scores.left_out[metric], list(b.chosen))).any()
-    ):
+    left_out = [pooled(side.scores.left_out[metric], list(side.chosen)) for side in (a, b)]
+    if not all(np.isfinite(each).any() for each in left_out):
         return replace(pair, reason="every datapoint of a side failed")
+    wrong = [pooled(side.scores.wrong[metric], list(side.chosen)) for side in (a, b)]
+    gaps = [float(np.nanmean(after) - np.nanmean(before)) for before, after in (wrong, left_out)]
     folds = fold_labels(a.scores)
     verdict = paired_verdict(
         y,
@@ -238,9 +228,12 @@ def _pair(con: DuckDBPyConnection, metric: str, a: Side, b: Side) -> Pair:
         folds=None if folds is None else folds[at_a],
         higher_is_better=not b.experiment.lower_is_better(metric),
     )
-    flips = _flips(con, a, b, items, y - x)
     return replace(
-        pair, outcome="undecided", verdict=verdict, failures=turned(a, b, metric), flips=flips
+        pair,
+        outcome="undecided",
+        verdict=verdict,
+        failures=turned(metric, *gaps),
+        flips=_flips(con, a, b, items, y - x),
     )
 
 

@@ -46,6 +46,16 @@ class Experiment:
     failed_is_wrong: bool
 
     @property
+    def shared_params(self) -> dict[str, Any]:
+        """The params that are the same in every configuration."""
+        first, *others = (each.params for each in self.configurations)
+        return {
+            key: value
+            for key, value in first.items()
+            if all(key in other and other[key] == value for other in others)
+        }
+
+    @property
     def data_version(self) -> str:
         """The data version of its last run ('' where none was recorded)."""
         return str(self.runs[-1].get("data_version") or "") if self.runs else ""
@@ -156,6 +166,19 @@ def where(experiment: Experiment, index: int) -> tuple[str, list[Any]]:
     return " AND ".join(tests) or "true", [have.get(key) for key in params]
 
 
+def which(experiment: Experiment) -> tuple[str, list[Any]]:
+    """The SQL expression that gives a row's configuration as its index, and its values."""
+    found = [where(experiment, index) for index in range(len(experiment.configurations))]
+    cases = [f"WHEN {condition} THEN {index}" for index, (condition, _) in enumerate(found)]
+    return f"CASE {' '.join(cases)} END", [value for _, values in found for value in values]
+
+
+def planned_metrics(experiment: Experiment) -> list[str]:
+    """The scores, and latency or cost where the plan names it."""
+    named = {each.metric for each in experiment.plan.hypotheses} & MEASURED & experiment.columns
+    return experiment.scores + sorted(named - set(experiment.scores))
+
+
 def read_outputs(
     con: DuckDBPyConnection, experiment: Experiment, index: int, items: Sequence[int], limit: int
 ) -> dict[int, dict[str, str]]:
@@ -180,11 +203,7 @@ def read_outputs(
 
 def read_scores(con: DuckDBPyConnection, experiment: Experiment, names: Sequence[str]) -> Scores:
     """The scores `names` (any numeric column of predictions) of every item and configuration."""
-    cases, values = [], []
-    for index in range(len(experiment.configurations)):
-        condition, bound = where(experiment, index)
-        cases.append(f"WHEN {condition} THEN {index}")
-        values += bound
+    case, values = which(experiment)
     fold = "any_value(fold)" if "fold" in experiment.columns else "NULL"
     wanted = []
     for name in names:
@@ -195,7 +214,7 @@ def read_scores(con: DuckDBPyConnection, experiment: Experiment, names: Sequence
         wanted.append(f"avg(CASE WHEN error IS NOT NULL THEN 0 ELSE {column} END), avg({good})")
         wanted.append(f"bool_and(error IS NOT NULL OR {column} IS NULL OR {column} IN (0, 1))")
     found = con.execute(
-        f"SELECT hash(input_id), CASE {' '.join(cases)} END AS c, TRY_CAST({fold} AS DOUBLE), "
+        f"SELECT hash(input_id), {case} AS c, TRY_CAST({fold} AS DOUBLE), "
         f"{', '.join(wanted) or '1'} FROM predictions WHERE experiment_version = ? GROUP BY 1, 2",
         [*values, experiment.name],
     ).df()

@@ -1,0 +1,99 @@
+"""The plan's segmentations: each score by the values of a column, with n and interval.
+
+Counted by DuckDB, so that the rows of a segment never come into memory.
+"""
+
+from collections.abc import Iterator
+from math import sqrt
+from typing import Any
+
+from duckdb import DuckDBPyConnection
+from scipy.special import stdtrit
+
+from harness.results import Experiment, Scores, rows_of, which
+from harness.section import Section, Table, interval
+from harness.stats import Interval, wilson
+from harness.views import identifier
+
+SEGMENTS = 30  # values of one segmentation, the commonest
+SEGMENT_CONFIGURATIONS = 8  # configurations in the tables of segments, the best
+
+
+def segment_sections(
+    con: DuckDBPyConnection, experiment: Experiment, scores: Scores, order: list[int]
+) -> Iterator[Section]:
+    """One section per segmentation; `order` lists the configurations, best first."""
+    shown = order[:SEGMENT_CONFIGURATIONS]
+    for name in experiment.plan.segmentations:
+        if name not in experiment.columns:
+            yield Section(f"By {name}", [f"No row has the column {name}."], warning=True)
+            continue
+        rows = _segment_rows(con, experiment, name)
+        sizes: dict[str, int] = {}
+        for row in rows:
+            sizes[row["segment"]] = sizes.get(row["segment"], 0) + row["n"]
+        kept = sorted(sizes, key=lambda each: (-sizes[each], each))[:SEGMENTS]
+        by_place = {(row["segment"], row["c"]): row for row in rows}
+        table = [
+            [segment, experiment.configurations[index].label, *_cells(experiment, scores, each)]
+            for segment in sorted(kept)
+            for index in shown
+            if (each := by_place.get((segment, index)))
+        ]
+        text = []
+        if len(sizes) > len(kept):
+            text.append(f"The {len(kept)} commonest of {len(sizes):,} values.")
+        if len(order) > len(shown):
+            text.append(f"The best {len(shown)} of {len(order)} configurations.")
+        heads = (name, "configuration", "items", *experiment.scores)
+        yield Section(f"By {name}", text, [Table(heads, table)])
+
+
+def _segment_rows(
+    con: DuckDBPyConnection, experiment: Experiment, name: str
+) -> list[dict[str, Any]]:
+    """Count, sum and spread of each score by segment and configuration, each item once."""
+    case, values = which(experiment)
+    means, parts = [], []
+    for index, metric in enumerate(experiment.scores):
+        failed = f"CASE WHEN error IS NULL THEN {identifier(metric)} END"
+        means.append(f"avg({failed}) AS m{index}, count(error) AS e{index}")
+        parts.append(
+            f"count(m{index}) AS n{index}, sum(m{index}) AS s{index}, "
+            f"stddev_samp(m{index}) AS d{index}, bool_and(m{index} IN (0, 1)) AS p{index}, "
+            f"count(*) FILTER (m{index} IS NULL AND e{index} > 0) AS f{index}"
+        )
+    items = (
+        f"SELECT coalesce(left(CAST({identifier(name)} AS VARCHAR), 200), '(none)') AS segment, "
+        f"{case} AS c, input_id, {', '.join(means) or '1'} FROM predictions "
+        "WHERE experiment_version = ? GROUP BY ALL"
+    )
+    return rows_of(
+        con,
+        f"SELECT segment, c, count(*) AS n, {', '.join(parts) or '1'} FROM ({items}) GROUP BY ALL",
+        [*values, experiment.name],
+    )
+
+
+def _cells(experiment: Experiment, scores: Scores, row: dict[str, Any]) -> list[str]:
+    cells = [f"{row['n']:,}"]
+    for index, metric in enumerate(experiment.scores):
+        proportion = metric in scores.proportions
+        n, total, spread, failed = (row[f"{key}{index}"] for key in "nsdf")
+        failed = failed if proportion and experiment.failed_is_wrong else 0
+        found = _interval(
+            proportion and bool(row[f"p{index}"] in (True, None)), n + failed, total, spread
+        )
+        cells.append(interval(found.estimate, found.low, found.high))
+    return cells
+
+
+def _interval(binary: bool, n: int, total: float | None, spread: float | None) -> Interval:
+    """Wilson where each item is 0 or 1, else Student's t on the items' means."""
+    mean = (total or 0.0) / n if n else None
+    if binary:
+        return wilson(int(total or 0), n)
+    if mean is None or spread is None:
+        return Interval(mean, None, None, n, "none")
+    margin = float(stdtrit(n - 1, 0.975)) * spread / sqrt(n)
+    return Interval(mean, mean - margin, mean + margin, n, "t")
