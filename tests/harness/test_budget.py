@@ -17,7 +17,8 @@ def test_what_is_spent_stays_within_the_limit(
     limit: float, calls: list[tuple[float, float]], in_flight: int
 ) -> None:
     """Whatever the order of outcomes, as long as no call costs more than estimated."""
-    budget, open_calls, paid = Budget(limit), [], 0.0
+    budget, paid = Budget(limit), 0.0
+    open_calls: list[tuple[float, float]] = []
     for estimate, part in calls:
         if len(open_calls) == in_flight:
             done, cost = open_calls.pop(0)
