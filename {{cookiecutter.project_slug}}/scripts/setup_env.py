@@ -154,11 +154,8 @@ def install_git_hooks(venv: Path, root: Path) -> str:
     return f"no git hooks: {(done.stdout + done.stderr).strip()}" if done.returncode else ""
 
 
-def copy_duckdb_extension(venv: Path, root: Path) -> str:
-    """xetrack's duckdb engine loads its SQLite extension from the home folder: copy it there."""
-    settings = (root / "benchmark.toml").read_text(encoding="utf-8")
-    if not re.search(r"""^engine\s*=\s*["']duckdb["']""", settings, re.MULTILINE):
-        return ""
+def copy_duckdb_extension(venv: Path) -> str:
+    """Put it where xetrack's duckdb engine (`xt`, Reader) looks before a download: at home."""
     code = "import duckdb_extensions as e; e.import_extension('sqlite_scanner')"
     done = run(python_in(venv), "-c", code)
     if done.returncode:
@@ -183,16 +180,16 @@ def relock(venv: Path, root: Path) -> None:
 
 def set_up(venv: Path, root: Path, lock: Path, wanted: str) -> None:
     """Bring the environment in line with the lock, and tell what was done."""
-    started, ready = time.monotonic(), venv / ".ready"
+    started, ready, notes = time.monotonic(), venv / ".ready", []
     state = hashlib.sha256(lock.read_bytes()).hexdigest()
     if not (ready.exists() and ready.read_text() == state and python_in(venv).exists()):
         python = find_python(wanted)
         print(f"Setting up {venv.name} with Python {version_of(python)}…", flush=True)
         install(venv, python, lock)
-    notes = []
+        notes.append(copy_duckdb_extension(venv))
     if (root / "benchmark.toml").exists():
         link_source(venv, root)
-        notes = [install_git_hooks(venv, root), copy_duckdb_extension(venv, root)]
+        notes.append(install_git_hooks(venv, root))
     ready.write_text(state)
     for note in filter(None, notes):
         print(f"note: {note}")

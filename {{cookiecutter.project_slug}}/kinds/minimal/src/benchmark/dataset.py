@@ -17,7 +17,7 @@ def load() -> Iterable[dict[str, Any]]:
         return [
             {
                 "id": row["id"],
-                "species": row["species"],
+                "label": row["species"],
                 **{name: float(row[name]) for name in MEASUREMENTS},
             }
             for row in csv.DictReader(file)

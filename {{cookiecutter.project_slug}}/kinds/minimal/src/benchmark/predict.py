@@ -12,9 +12,9 @@ def predict(item: dict[str, Any], params: Params) -> dict[str, Any]:
     value = item[params.measurement]
     return {
         "prediction": value > params.threshold,
-        "ground_truth": item["species"] == "virginica",
+        "ground_truth": item["label"] == "virginica",
         "raw_response": {"margin_cm": round(value - params.threshold, 6)},
-        "species": item["species"],
+        "species": item["label"],
     }
 
 

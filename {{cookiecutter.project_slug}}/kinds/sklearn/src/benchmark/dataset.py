@@ -33,7 +33,7 @@ def load() -> Iterable[dict[str, Any]]:
             "id": f"digit-{index:04d}",
             "fold": fold,
             "pixels": pixels[index].tolist(),
-            "digit": int(labels[index]),
+            "label": int(labels[index]),
         }
         for index, fold in enumerate(folds)
     ]

@@ -28,7 +28,7 @@ def predict(item: dict[str, Any], params: Params, resource: tuple[Any, float]) -
     probabilities = model.predict_proba([item["pixels"]])[0]
     return {
         "prediction": int(model.classes_[probabilities.argmax()]),
-        "ground_truth": item["digit"],
+        "ground_truth": item["label"],
         "raw_response": probabilities.tolist(),
         "fold": item["fold"],
         "fit_accuracy": train_accuracy,
