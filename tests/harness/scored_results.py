@@ -116,6 +116,8 @@ def _fill(connection: sqlite3.Connection, table: str, rows: Sequence[Row]) -> No
     columns: dict[str, str] = {}
     for row in rows:
         for name, value in row.items():
+            if name == "timestamp":
+                continue
             if value is not None or name not in columns:
                 columns[name] = _declared(value)
     for name, declared in columns.items():
@@ -126,7 +128,7 @@ def _fill(connection: sqlite3.Connection, table: str, rows: Sequence[Row]) -> No
     connection.executemany(
         f'INSERT INTO "{table}" ({listed}) VALUES ({marks})',
         (
-            ["run-1", f"2026-01-01 10:00:{index // 10**6:02d}.{index % 10**6:06d}"]
+            ["run-1", row.get("timestamp", f"2026-01-01 10:00:00.{index:06d}")]
             + [_stored(row.get(name)) for name in columns]
             for index, row in enumerate(rows)
         ),

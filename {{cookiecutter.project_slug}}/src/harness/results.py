@@ -101,6 +101,12 @@ def read_experiment(con: DuckDBPyConnection, name: str) -> Experiment:
 
     Raises HarnessError where there are no rows under that name; it lists the names that there are.
     """
+    have = columns(con)
+    if not have.keys() >= {"experiment_version", "input_id", "error"}:
+        raise HarnessError(
+            "these results were not recorded by this harness: they have no experiment_version",
+            fix="scripts/export_summary.py reads any table of xetrack",
+        )
     known = [
         str(row[0])
         for row in con.execute(
@@ -114,7 +120,6 @@ def read_experiment(con: DuckDBPyConnection, name: str) -> Experiment:
             fix="name one of them; make tags lists those with a tag",
         )
     runs = _runs(con, name)
-    have = columns(con)
     params = [each for each in have if each.startswith("params_")]
     summaries = _summaries(con, name, params)
     listed = ", ".join(identifier(each) for each in params) or "1"
@@ -245,7 +250,7 @@ def read_scores(con: DuckDBPyConnection, experiment: Experiment, names: Sequence
 
 
 def _runs(con: DuckDBPyConnection, name: str) -> list[dict[str, Any]]:
-    if not columns(con, "runs"):
+    if "experiment_version" not in columns(con, "runs"):
         return []
     runs = rows_of(
         con, "SELECT * FROM runs WHERE experiment_version = ? ORDER BY timestamp", [name]
@@ -260,7 +265,7 @@ def _summaries(
     con: DuckDBPyConnection, name: str, params: Sequence[str]
 ) -> dict[str, dict[str, Any]]:
     """The newest metrics row of each configuration."""
-    if not columns(con, "metrics"):
+    if "experiment_version" not in columns(con, "metrics"):
         return {}
     rows = rows_of(
         con, "SELECT * FROM metrics WHERE experiment_version = ? ORDER BY timestamp", [name]

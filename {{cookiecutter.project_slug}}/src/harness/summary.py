@@ -127,12 +127,15 @@ def _at_a_glance(experiment: Experiment, scores: Scores) -> str:
         key: sum(each.summary.get(key) or 0 for each in experiment.configurations)
         for key in ("n", "executed", "cached", "failed")
     }
+    versions = {each.summary.get("score_version") for each in experiment.configurations} - {None}
+    rescored = f" Scored again after the run, by {', '.join(sorted(versions))}." if versions else ""
     failures = "count as wrong" if experiment.failed_is_wrong else "are left out"
     return (
         f"{len(scores.items):,} items, {len(experiment.configurations)} configurations, "
         f"{total['n']:,} datapoints: {total['executed']:,} executed, {total['cached']:,} from the "
         f"cache, {total['failed']:,} failed. Failed ones {failures} in proportions. Intervals in "
         f"brackets are 95%. Data {experiment.data_version[:12] or 'of unknown version'}."
+        f"{rescored}"
     )
 
 

@@ -1,0 +1,208 @@
+"""The plan is judged by what was recorded, and every outcome can come of it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import views
+from harness.errors import HarnessError
+from harness.section import to_markdown
+from harness.summary import Summary, summarise_experiment
+from tests.harness.scored_results import Row, metrics_for, record, rows_for, run_for
+
+TAG = "e0.0.1"
+
+
+def claim(**other: Any) -> dict[str, Any]:
+    return {
+        "id": "H1", "claim": "deep beats flat", "metric": "correct", "better": {"depth": 8},
+        "than": {"depth": 2}, "direction": "higher", "smallest_difference": 0.05,
+    } | other  # fmt: skip
+
+
+def plan(*claims: dict[str, Any], **other: Any) -> dict[str, Any]:
+    return {"hypotheses": list(claims or [claim()])} | other
+
+
+def scored(depth: int, good: int, n: int = 100, **other: Any) -> list[Row]:
+    return rows_for(TAG, {"depth": depth}, [{"correct": int(i < good)} for i in range(n)], **other)
+
+
+def read(
+    folder: Path, rows: list[Row], *runs: Row, names: tuple[str, ...] = ("correct",)
+) -> Summary:
+    db = record(folder / "r.db", rows, metrics_for(rows, names), runs)
+    con = views.connect([db])
+    try:
+        return summarise_experiment(con, TAG)
+    finally:
+        con.close()
+
+
+def outcome(folder: Path, better: int, than: int, n: int = 100, **said: Any) -> str:
+    rows = scored(2, than, n) + scored(8, better, n)
+    return read(folder, rows, run_for(TAG, plan(claim(**said)))).judged[0].outcome
+
+
+def test_the_same_claim_comes_out_all_three_ways(tmp_path: Path) -> None:
+    assert outcome(tmp_path / "a", better=95, than=60) == "supported"
+    assert outcome(tmp_path / "b", better=60, than=95) == "refuted"
+    assert outcome(tmp_path / "c", better=80, than=76) == "undecided"
+
+
+def test_a_gain_too_small_to_matter_refutes_the_claim(tmp_path: Path) -> None:
+    assert outcome(tmp_path / "a", 1010, 1000, n=2000) == "refuted"
+    assert outcome(tmp_path / "b", 1010, 1000, n=2000, smallest_difference=0) == "supported"
+
+
+def test_a_gain_that_may_or_may_not_matter_is_undecided_however_clear_its_sign(
+    tmp_path: Path,
+) -> None:
+    assert outcome(tmp_path / "a", better=70, than=60, smallest_difference=0.08) == "undecided"
+    assert outcome(tmp_path / "b", better=70, than=60, smallest_difference=0.0) == "supported"
+
+
+def test_lower_turns_the_claim_round(tmp_path: Path) -> None:
+    assert outcome(tmp_path / "a", better=60, than=95, direction="lower") == "supported"
+    assert outcome(tmp_path / "b", better=95, than=60, direction="lower") == "refuted"
+
+
+def test_latency_is_judged_on_executed_rows_only(tmp_path: Path) -> None:
+    def rows(cached: str) -> list[Row]:
+        made = []
+        for depth, latency in ((2, 2.0), (8, 1.0)):
+            scores = [{"correct": 1, "latency": latency + i / 1000} for i in range(40)]
+            extra = [{"cache": cached}] * 40
+            made += rows_for(TAG, {"depth": depth}, scores, extra=extra)
+        return made
+
+    said = plan(claim(metric="latency", direction="lower"))
+    assert read(tmp_path / "a", rows(""), run_for(TAG, said)).judged[0].outcome == "supported"
+    served = read(tmp_path / "b", rows("run-0"), run_for(TAG, said))
+    assert served.judged[0].outcome == "undecided"
+    assert served.exit_code == 1
+
+
+def test_several_claims_hold_together_so_their_intervals_are_wider(tmp_path: Path) -> None:
+    rows = scored(2, 60) + scored(8, 80)
+    alone = read(tmp_path / "a", rows, run_for(TAG, plan())).judged[0].difference
+    many = [claim(id=f"H{i}") for i in range(10)]
+    first = read(tmp_path / "b", rows, run_for(TAG, plan(*many))).judged[0].difference
+    assert None not in (alone.low, alone.high, first.low, first.high)
+    assert first.low < alone.low < alone.high < first.high  # type: ignore[operator]
+
+
+def test_a_claim_over_several_configurations_is_about_each_items_mean(tmp_path: Path) -> None:
+    rows = [
+        row
+        for model, shift in (("a", 0), ("b", 5))
+        for depth, good in ((2, 60), (8, 90))
+        for row in rows_for(
+            TAG,
+            {"depth": depth, "model": model},
+            [{"correct": int(i < good + shift)} for i in range(100)],
+        )
+    ]
+    judged = read(tmp_path, rows, run_for(TAG, plan())).judged[0]
+    assert judged.difference.estimate == pytest.approx(0.30)
+    assert judged.difference.n == 100
+    assert judged.outcome == "supported"
+
+
+def test_an_aggregate_is_judged_by_its_own_intervals(tmp_path: Path) -> None:
+    rows = scored(2, 60) + scored(8, 95)
+    metrics = metrics_for(rows, ["correct"])
+    for line in metrics:
+        line |= {"f1": line["correct"], "f1_low": line["correct"] - 0.1}
+        line |= {"f1_high": line["correct"] + 0.1}
+    db = record(tmp_path / "r.db", rows, metrics, [run_for(TAG, plan(claim(metric="f1")))])
+    con = views.connect([db])
+    judged = summarise_experiment(con, TAG).judged[0]
+    con.close()
+    assert judged.outcome == "supported"
+    assert (judged.difference.low, judged.difference.high) == pytest.approx((0.15, 0.55))
+
+
+@pytest.mark.parametrize(
+    ("said", "n", "reason"),
+    [
+        ({"better": {"depth": 9}}, 100, "better = {'depth': 9} did not run"),
+        ({"metric": "f1"}, 100, "has the metric 'f1'"),
+        ({}, 9, "9 shared items"),
+    ],
+)
+def test_what_the_results_cannot_answer_is_undecided_and_a_finding(
+    tmp_path: Path, said: dict[str, Any], n: int, reason: str
+) -> None:
+    rows = scored(2, 1, n) + scored(8, n, n)
+    found = read(tmp_path, rows, run_for(TAG, plan(claim(**said))))
+    assert found.judged[0].outcome == "undecided"
+    assert reason in found.judged[0].reason
+    assert any(reason in each for each in found.findings)
+    assert found.exit_code == 1
+
+
+def test_the_plan_of_the_first_run_is_judged_and_a_later_one_is_told_of(tmp_path: Path) -> None:
+    later = {"timestamp": "2026-02-02 10:00:00.000000", "plan": plan(claim(direction="lower"))}
+    rows = scored(2, 60) + scored(8, 95)
+    found = read(tmp_path, rows, run_for(TAG, plan()), run_for(TAG, **later))
+    assert found.judged[0].outcome == "supported"
+    assert "The plan changed between its runs" in to_markdown("t", found.sections)
+
+
+def test_all_failures_a_single_configuration_and_few_items_are_said(tmp_path: Path) -> None:
+    failed = rows_for(TAG, {"depth": 2}, [None] * 9)
+    found = read(tmp_path, failed, run_for(TAG))
+    text = to_markdown("t", found.sections)
+    assert "all 9 datapoints failed" in text
+    assert "Only 9 items" in text
+    assert "A single configuration ran" in text
+    assert found.exit_code == 1
+
+
+def test_no_number_stands_alone(tmp_path: Path) -> None:
+    extra = [{"language": "de" if i % 2 else "en"} for i in range(100)]
+    rows = scored(2, 60, extra=extra) + scored(8, 95, extra=extra)
+    found = read(tmp_path, rows, run_for(TAG, plan(segmentations=["language", "colour"])))
+    text = to_markdown("t", found.sections)
+    assert "| depth=8 | 100 | 0 | 0.95 \\[0.9, 1\\] |" in text
+    assert "| de | depth=2 | 50 | 0.6 \\[0.462, 0.724\\] |" in text
+    assert "No row has the column colour" in text
+    assert found.exit_code == 0
+
+
+def test_segments_count_failures_by_the_policy(tmp_path: Path) -> None:
+    scores: list[dict[str, Any] | None] = [{"correct": 1}] * 30 + [None] * 10
+    extra = [{"language": "de"}] * 40
+    rows = rows_for(TAG, {"depth": 2}, scores, extra=extra)
+    wrong = read(tmp_path / "a", rows, run_for(TAG, plan(segmentations=["language"])))
+    assert "| de | the only" not in to_markdown("t", wrong.sections)
+    assert "| 40 | 0.75 \\[0.598, 0.858\\] |" in to_markdown("t", wrong.sections)
+    skip = {"run": {"on_error": "skip"}}
+    run = run_for(TAG, plan(segmentations=["language"]), settings=skip)
+    assert "| 40 | 1 \\[0.886, 1\\] |" in to_markdown("t", read(tmp_path / "b", rows, run).sections)
+
+
+def test_a_ranking_that_failures_turn_round_is_warned_of(tmp_path: Path) -> None:
+    brittle: list[dict[str, Any] | None] = [{"correct": 1}] * 60 + [None] * 40
+    rows = scored(2, 70) + rows_for(TAG, {"depth": 8}, brittle)
+    text = to_markdown("t", read(tmp_path, rows, run_for(TAG)).sections)
+    assert "A = depth=2, B = depth=8: the ranking by correct turns round" in text
+
+
+def test_gates_overridden_uncommitted_code_and_an_unfinished_run_are_said(tmp_path: Path) -> None:
+    run = run_for(TAG, gates={"branch": "overridden"}, dirty="ab", ended_how=None)
+    text = to_markdown("t", read(tmp_path, scored(2, 60), run).sections)
+    for words in ("Gates overridden: branch.", "not committed", "did not finish (it was killed)"):
+        assert words in text
+
+
+def test_a_plain_unknown_experiment_lists_those_there_are(tmp_path: Path) -> None:
+    db = record(tmp_path / "r.db", scored(2, 60), [], [])
+    con = views.connect([db])
+    with pytest.raises(HarnessError, match=r"there: e0\.0\.1"):
+        summarise_experiment(con, "e9.9.9")
+    without = summarise_experiment(con, TAG)
+    con.close()
+    assert "There are no metrics" in without.findings[0]

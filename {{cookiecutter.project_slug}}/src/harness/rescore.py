@@ -1,0 +1,139 @@
+"""Scores computed again from stored rows, after metrics.py changed; predict never runs.
+
+What was there before is kept: its scores in `scores_history`, its metrics in `metrics_history`,
+each row with the version of metrics.py that made it. `metrics.score_version` is the one in force.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from xetrack import Tracker
+
+from harness.columns import quoted
+from harness.errors import HarnessError
+from harness.fingerprint import reachable_code
+from harness.layout import DEV, Place, place_for
+from harness.lock import one_run
+from harness.project import Project
+from harness.score import score_names, score_rows
+from harness.summarise import summarise
+
+VERSION = "score_version"
+_OF = "WHERE experiment_version = ?"
+
+
+def rescore(project: Project, experiment: str) -> list[dict[str, Any]]:
+    """Score every row of an experiment (a tag, or `dev`) with today's metrics.py.
+
+    Returns the new metrics rows. Where score() or an aggregate fails, the earlier scores are put
+    back and the error is raised. Raises HarnessError too where the experiment has no metrics yet.
+    """
+    place = place_for(project.root, project.settings, experiment)
+    version = f"metrics.py {reachable_code(project.root, 'benchmark.metrics').key[:12]}"
+    track_id = str(Tracker.generate_track_id())
+    if not place.db.exists():
+        raise _nothing(experiment)
+    with one_run(place, track_id, experiment):
+        earlier = _archive(place, experiment)
+        try:
+            score_rows(place, experiment, project.score)
+            rows = summarise(project, place, experiment, track_id)
+        except BaseException:
+            _put_back(place, experiment, earlier)
+            raise
+        with _writing(place) as con:
+            update = f"UPDATE {quoted(place.metrics)} SET {VERSION} = ? {_OF}"
+            con.execute(update, (version, experiment))
+    return rows
+
+
+def _nothing(experiment: str) -> HarnessError:
+    command = "make dev-run" if experiment == DEV else f"make experiment TAG={experiment}"
+    return HarnessError(f"there are no metrics of {experiment} yet", fix=command)
+
+
+def _archive(place: Place, experiment: str) -> str:
+    """Move the scores in force to the history, copy the metrics there; returns their version."""
+    with _writing(place) as con:
+        have = _types(con, place.metrics)
+        if have and VERSION not in have:
+            con.execute(f"ALTER TABLE {quoted(place.metrics)} ADD COLUMN {VERSION} TEXT")
+        query = f"SELECT {VERSION} FROM {quoted(place.metrics)} {_OF}"
+        found = con.execute(query, (experiment,)).fetchone() if have else None
+        if found is None:
+            raise _nothing(experiment)
+        version = found[0] or "as run"
+        for history, source, names in _histories(con, place):
+            con.execute(f"CREATE TABLE IF NOT EXISTS {history} ({VERSION} TEXT)")
+            types, there = _types(con, source), _types(con, history)
+            for name in names:
+                if name not in there:
+                    column = f"{quoted(name)} {types[name]}"
+                    con.execute(f"ALTER TABLE {history} ADD COLUMN {column}")
+            # A version that was in force twice is kept once, as it was the last time.
+            con.execute(f"DELETE FROM {history} {_OF} AND {VERSION} = ?", (experiment, version))
+            listed = ", ".join(map(quoted, names))
+            con.execute(
+                f"INSERT INTO {history} ({VERSION}, {listed}) "
+                f"SELECT ?, {listed} FROM {quoted(source)} {_OF}",
+                (version, experiment),
+            )
+        # A score that metrics.py computes no more must not stand there as if it did.
+        _set(con, place, experiment, {n: "NULL" for n in score_names(con, place.predictions)})
+        return str(version)
+
+
+def _put_back(place: Place, experiment: str, version: str) -> None:
+    with _writing(place) as con:
+        (scores, _, kept), (history, source, names) = _histories(con, place)
+        con.execute(f"CREATE TEMP TABLE earlier AS SELECT * FROM {scores} {_OF} AND {VERSION} = ?",
+                    (experiment, version))  # fmt: skip
+        con.execute("CREATE INDEX temp.by_task ON earlier (task_key)")
+        have = _types(con, scores)
+        _set(con, place, experiment, {
+            name: f"(SELECT {quoted(name)} FROM earlier AS e "
+            f"WHERE e.task_key = {quoted(place.predictions)}.task_key)"
+            if name in have else "NULL"
+            for name in kept if name not in ("experiment_version", "task_key")
+        })  # fmt: skip
+        con.execute(f"DELETE FROM {quoted(source)} {_OF}", (experiment,))
+        listed = ", ".join(map(quoted, [VERSION, *(n for n in names if n in _types(con, history))]))
+        con.execute(
+            f"INSERT INTO {quoted(source)} ({listed}) SELECT {listed} FROM {history} {_OF} "
+            f"AND {VERSION} = ?",
+            (experiment, version),
+        )
+
+
+def _set(con: sqlite3.Connection, place: Place, experiment: str, values: dict[str, str]) -> None:
+    if values:
+        assigned = ", ".join(f"{quoted(name)} = {value}" for name, value in values.items())
+        con.execute(f"UPDATE {quoted(place.predictions)} SET {assigned} {_OF}", (experiment,))
+
+
+def _histories(con: sqlite3.Connection, place: Place) -> list[tuple[str, str, list[str]]]:
+    """(history, where its rows come from, which columns) for scores and for metrics."""
+    scores = ["experiment_version", "task_key", *score_names(con, place.predictions)]
+    metrics = [name for name in _types(con, place.metrics) if name != VERSION]
+    return [
+        ("scores_history", place.predictions, scores),
+        ("metrics_history", place.metrics, metrics),
+    ]
+
+
+def _types(con: sqlite3.Connection, table: str) -> dict[str, str]:
+    return {str(row[1]): str(row[2]) for row in con.execute(f"PRAGMA table_info({quoted(table)})")}
+
+
+@contextmanager
+def _writing(place: Place) -> Iterator[sqlite3.Connection]:
+    """One transaction: all of it is kept, or none."""
+    con = sqlite3.connect(place.db, isolation_level=None, timeout=10)
+    try:
+        con.execute("BEGIN IMMEDIATE")
+        yield con
+        con.execute("COMMIT")
+    finally:
+        con.close()
