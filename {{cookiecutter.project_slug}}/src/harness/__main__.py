@@ -141,8 +141,8 @@ def tags() -> None:
         out.print(f"{tag}  {words}", markup=False, soft_wrap=True)
 
 
-@app.command()
-def test(arguments: Annotated[list[str] | None, typer.Argument()] = None) -> None:
+@app.command("test")
+def run_the_tests(arguments: Annotated[list[str] | None, typer.Argument()] = None) -> None:
     """Run the tests; passing opens the gate `tests`."""
     from harness.tested import run_tests
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,10 +26,23 @@ from harness.project import Item, Project
 
 # The harness's own columns; what predict returns may not take their names.
 RESERVED = frozenset(
-    "track_id timestamp function_name function_time cache experiment_version task_key item_key "
-    "code_key repeat attempts fit_asset".split()
+    {
+        "track_id",
+        "timestamp",
+        "function_name",
+        "function_time",
+        "cache",
+        "experiment_version",
+        "task_key",
+        "item_key",
+        "code_key",
+        "repeat",
+        "attempts",
+        "fit_asset",
+    }
 )
 _COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}\Z")
+_NOT_KEPT = frozenset({"error", "error_type", "input_id", "latency"})
 _GRACE_SECONDS = 2.0
 
 # Retries are told in rows (`attempts`), not in log lines between the progress.
@@ -79,6 +93,8 @@ class Worker:
         self.limiter = limiter
         self.hard_kill = hard_kill
         self.transient = set(project.settings.retry.errors) | {"TransientError"}
+        self._seconds = project.settings.run.timeout_seconds
+        self._retry = project.settings.retry
         self._resources: dict[Any, Any] = {}
         self._resources_of: bytes | None = None
 
@@ -91,14 +107,17 @@ class Worker:
             if self.project.takes_resource:
                 arguments.append(self._resource(params, digest, fitted))
             start = time.perf_counter()
-            with time_limit(self.project.settings.run.timeout_seconds, self.hard_kill):
+            if self._seconds:
+                with time_limit(self._seconds, self.hard_kill):
+                    returned = self._retried(arguments, counter)
+            else:
                 returned = self._retried(arguments, counter)
         except (Exception, SystemExit, PredictionTimeout) as error:
             return self._failure(error, counter, start)
         end = time.perf_counter()
-        latency = returned.pop("latency", None) if "latency" in returned else None
+        latency = returned.pop("latency", None)
         return Result(
-            {k: v for k, v in returned.items() if k not in ("error", "error_type", "input_id")},
+            {k: v for k, v in returned.items() if k not in _NOT_KEPT},
             None,
             None,
             int(counter[0]),
@@ -107,13 +126,13 @@ class Worker:
         )
 
     def _retried(self, arguments: list[Any], counter: list[Any]) -> dict[str, Any]:
+        retry = self._retry
         try:
             return self._attempt(arguments, counter)
         except Exception as error:
-            if self.project.settings.retry.attempts == 1 or self._backoff(error) is False:
+            if retry.attempts == 1 or self._backoff(error) is False:
                 raise
-            failed: Exception | None = error
-        retry = self.project.settings.retry
+            first: Exception | None = error
         for attempt in stamina.retry_context(
             on=self._backoff,
             attempts=retry.attempts,
@@ -123,9 +142,9 @@ class Worker:
             wait_jitter=retry.wait_seconds,
         ):
             with attempt:
-                if failed is not None:  # the attempt made above is the first one of the loop
-                    error, failed = failed, None
-                    raise error
+                if first is not None:  # the attempt made above is the first one of this loop
+                    made, first = first, None
+                    raise made
                 return self._attempt(arguments, counter)
         raise AssertionError("unreachable: the last failed attempt raises")
 
@@ -136,7 +155,7 @@ class Worker:
         counter[1] = time.perf_counter()
         try:
             returned = self.project.predict(*arguments)
-            _check(returned, str(arguments[0]["id"]))
+            check(returned, str(arguments[0]["id"]))
             if returned.get("error") is not None:
                 raise _ReturnedError(returned)
         except BaseException as error:
@@ -164,11 +183,7 @@ class Worker:
         name, message = type(error).__name__, str(error) or repr(error)
         if isinstance(error, _ReturnedError):
             name = error.name
-            kept = {
-                k: v
-                for k, v in error.returned.items()
-                if k not in ("error", "error_type", "input_id", "latency")
-            }
+            kept = {k: v for k, v in error.returned.items() if k not in _NOT_KEPT}
         return Result(
             kept,
             message,
@@ -192,20 +207,25 @@ class Worker:
         return self._resources[fitted]
 
 
-def _check(returned: Any, input_id: str) -> None:
+def check(returned: Any, input_id: str) -> None:
     """Raise InvalidResult where what predict returned cannot become a row."""
     if not isinstance(returned, dict):
         raise InvalidResult(f"predict returned {type(returned).__name__}, expected a dict")
-    for name in returned:
-        if not isinstance(name, str) or not _COLUMN.match(name):
-            raise InvalidResult(f"predict returned the key {name!r}, which cannot name a column")
-        if name in RESERVED or name.startswith("params_"):
-            raise InvalidResult(f"predict returned {name!r}, a name that the harness fills itself")
+    _check_names(tuple(returned))
     if "input_id" in returned and str(returned["input_id"]) != input_id:
         raise InvalidResult(
             f"predict returned input_id {returned['input_id']!r} for the item with id {input_id!r}"
         )
-    if len({name.lower() for name in returned}) < len(returned):
+
+
+@lru_cache(maxsize=256)  # predict returns the same names again and again
+def _check_names(names: tuple[Any, ...]) -> None:
+    for name in names:
+        if not isinstance(name, str) or not _COLUMN.match(name):
+            raise InvalidResult(f"predict returned the key {name!r}, which cannot name a column")
+        if name in RESERVED or name.startswith("params_"):
+            raise InvalidResult(f"predict returned {name!r}, a name that the harness fills itself")
+    if len({name.lower() for name in names}) < len(names):
         raise InvalidResult("predict returned two keys that differ only in case")
 
 

@@ -1,7 +1,7 @@
 """Results that were computed before, in xetrack's own entry format, under keys of our own.
 
-An entry is {"result": what predict returned and its times, "cache": track_id of the run that computed
-it}, so `xt cache ls` and `xt cache delete` work. Failures never enter.
+An entry is {"result": what predict returned and its times, "cache": track_id of the run that
+computed it}, so `xt cache ls` and `xt cache delete` work. Failures never enter.
 """
 
 import sqlite3
@@ -9,24 +9,24 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import diskcache
 
 from harness.errors import HarnessError
 
-_NOTHING = object()
-
 
 class ResultCache:
-    """A folder of results. One thread may read while another writes."""
+    """A folder of results. The thread that opened it reads; any one other may write."""
 
     def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self.corrupt = 0
         self.moved_to: Path | None = None
         try:
             self._cache = _open(folder)
         except (sqlite3.DatabaseError, OSError) as error:
-            if isinstance(error, sqlite3.OperationalError) or isinstance(error, OSError):
+            if isinstance(error, (sqlite3.OperationalError, OSError)):
                 raise HarnessError(
                     f"cannot open the cache {folder}: {error}",
                     fix="free disk space or mend the folder's permissions, then run it again",
@@ -34,27 +34,39 @@ class ResultCache:
             self.moved_to = folder.with_name(f"{folder.name}-corrupt-{time.strftime('%H%M%S')}")
             folder.rename(self.moved_to)
             self._cache = _open(folder)
+        self._reader = sqlite3.connect(
+            f"file:{quote(str(folder / 'cache.db'))}?mode=ro", uri=True, timeout=60
+        )
 
-    def get(self, key: str) -> tuple[dict[str, Any], str] | None:
-        """The result under `key` and the track_id that computed it, or None.
+    def get_many(self, keys: list[str]) -> dict[str, tuple[dict[str, Any], str]]:
+        """The result under each key that has one, with the track_id that computed it.
 
         An entry that cannot be read counts in `corrupt` and is as good as absent.
         """
+        # One query for all; diskcache itself asks once a key, which a fast predict would feel.
+        marks = ", ".join("?" * len(keys))
         try:
-            entry = self._cache.get(key, default=_NOTHING)
-        except Exception:
-            self.corrupt += 1
-            return None
-        if entry is _NOTHING:
-            return None
-        try:
-            result, origin = entry["result"], entry["cache"]
-            if isinstance(result, dict) and isinstance(origin, str):
-                return dict(result), origin
-        except (TypeError, KeyError):
-            pass
-        self.corrupt += 1
-        return None
+            rows = self._reader.execute(
+                f"SELECT key, mode, filename, value FROM Cache WHERE raw = 1 AND key IN ({marks})",
+                keys,
+            ).fetchall()
+        except sqlite3.DatabaseError as error:
+            raise HarnessError(
+                f"cannot read the cache {self._folder}: {error}",
+                fix=f"move it away: mv {self._folder.name} {self._folder.name}-damaged",
+            ) from None
+        found: dict[str, tuple[dict[str, Any], str]] = {}
+        for key, mode, filename, value in rows:
+            try:
+                entry = self._cache.disk.fetch(mode, filename, value, False)
+                result, origin = entry["result"], entry["cache"]
+                if not isinstance(result, dict) or not isinstance(origin, str):
+                    raise TypeError(f"{key} is no entry of ours")
+            except Exception:  # whatever a damaged pickle or a missing file may raise
+                self.corrupt += 1
+                continue
+            found[key] = (dict(result), origin)
+        return found
 
     def put(self, entries: Iterable[tuple[str, dict[str, Any], str]]) -> None:
         """Store (key, result, track_id) entries in one transaction."""
@@ -64,6 +76,7 @@ class ResultCache:
 
     def close(self) -> None:
         """Release the files."""
+        self._reader.close()
         self._cache.close()
 
 

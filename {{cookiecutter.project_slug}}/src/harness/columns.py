@@ -102,7 +102,7 @@ class Schema:
         return (*row, *map(type, row.values())) in self._fitting
 
     def remember(self, row: dict[str, Any]) -> None:
-        """Note that a row of plain values of these types fits, so that the next one is not looked at."""
+        """Note that plain values of these types fit: the next such row is not looked at."""
         if all(type(value) in _AS_IS for value in row.values()):
             self._fitting.add((*row, *map(type, row.values())))
 

@@ -1,4 +1,4 @@
-"""Where output for people goes. Data for programs is printed on standard output and nowhere else."""
+"""Where output for people goes. Data for programs goes to standard output and nowhere else."""
 
 import sys
 

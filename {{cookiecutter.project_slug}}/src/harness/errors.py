@@ -16,7 +16,7 @@ class HarnessError(Exception):
 
 
 class TransientError(Exception):
-    """Raise it from `predict` where the same call may succeed later; `retry_after` is in seconds."""
+    """Raise it from `predict` where the same call may succeed later; `retry_after` in seconds."""
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -28,7 +28,7 @@ class TransientError(Exception):
 
 
 class PermanentError(Exception):
-    """Raise it from `predict` where no call can succeed (wrong key, unknown model): the run stops soon."""
+    """Raise it from `predict` where no call can succeed (wrong key): the run stops soon."""
 
 
 class PredictionTimeout(BaseException):

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,7 @@ def _serial(worker: Worker, jobs: Iterator[Job]) -> Iterator[Outcome]:
 
 
 class _Thread(threading.Thread):
-    """A worker thread. It is a daemon, so that a predict that hangs cannot keep the program alive."""
+    """A worker thread. A daemon: a predict that hangs must not keep the program alive."""
 
     def __init__(self, worker: Worker, inbox: "queue.SimpleQueue[Job | None]", outbox: Any) -> None:
         super().__init__(daemon=True)
@@ -94,7 +95,7 @@ class _Thread(threading.Thread):
                 self.outbox.put(Outcome(job, result))
 
     def abandon(self, limit: float) -> Outcome | None:
-        """Give up on the current job if it is over its limit; its result is dropped from then on."""
+        """Give up on the current job if it is over its limit; its result is dropped."""
         with self._deciding:
             if self.current is None or time.monotonic() - self.current[1] < limit:
                 return None
@@ -162,7 +163,7 @@ def _run_in_process(item: Any, params: Any, digest: bytes, fitted: Path | None) 
 
 
 def process_pool(project: Project) -> ProcessPool:
-    """A pool whose processes each hold a Worker. A process that dies takes only its own task along."""
+    """A pool whose processes each hold a Worker; one that dies takes only its own task along."""
     # Fork would copy the writer's database connections and locks into the children.
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
     return ProcessPool(
@@ -189,7 +190,7 @@ def _processes(project: Project, jobs: Iterator[Job]) -> Iterator[Outcome]:
                     _run_in_process,
                     args=(job.task.item, configuration.params, configuration.digest, job.fitted),
                 )
-                future.add_done_callback(lambda done, job=job: outbox.put((job, done)))
+                future.add_done_callback(partial(_hand_over, outbox, job))
                 in_flight += 1
                 if in_flight >= 2 * project.settings.run.workers:
                     yield next_outcome()
@@ -198,10 +199,14 @@ def _processes(project: Project, jobs: Iterator[Job]) -> Iterator[Outcome]:
                 yield next_outcome()
                 in_flight -= 1
         except BaseException:
-            pool.stop()
+            pool.stop()  # type: ignore[no-untyped-call]
             raise
-        pool.close()
+        pool.close()  # type: ignore[no-untyped-call]
         pool.join()
+
+
+def _hand_over(outbox: Any, job: Job, future: Any) -> None:
+    outbox.put((job, future))
 
 
 def _result_of(future: "Future[Result]", limit: float) -> Result:

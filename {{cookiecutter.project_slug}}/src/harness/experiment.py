@@ -1,4 +1,4 @@
-"""From a tag to a tagged commit: gates, run, scores, metrics, validation, summary, commit, tag, push."""
+"""From a tag's name to a tagged commit: gates, run, scores, metrics, checks, commit, tag, push."""
 
 import json
 from dataclasses import dataclass
@@ -15,9 +15,7 @@ from harness.plan import Census, take_census
 from harness.project import Project
 from harness.provenance import provenance
 from harness.run import RunReport, run
-from harness.score import score_rows
 from harness.store import clear_rows
-from harness.summarise import results_table, summarise
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +103,10 @@ def tell(report: RunReport) -> None:
 
 
 def _measure(project: Project, report: RunReport, name: str) -> list[dict[str, Any]]:
+    # Here, because scipy takes a second to load and most commands do without.
+    from harness.score import score_rows
+    from harness.summarise import results_table, summarise
+
     score_rows(report.place, name, project.score)
     rows = summarise(project, report.place, name, report.track_id)
     out.print(results_table(name, rows))

@@ -26,7 +26,7 @@ def preview(project: Project) -> list[str]:
 
     def states() -> Iterator[tuple[str, str, float | None]]:
         for task in tasks(project, context, None):
-            known = cache is not None and cache.get(task.key) is not None
+            known = cache is not None and bool(cache.get_many([task.key]))
             price = project.estimate
             cost = price(task.item, task.configuration.params) if price and not known else None
             yield str(task.configuration.params), "cached" if known else "new", cost
@@ -46,7 +46,7 @@ def explain(project: Project, keys: list[str]) -> list[str]:
     lines: list[str] = []
     for wanted in keys:
         found = [t for t in tasks(project, context, None) if _names(t, wanted)][:_SHOWN]
-        recorded = [row for row in rows if row["task_key"].startswith(wanted)]
+        recorded = [row for row in rows if _is_prefix(wanted, row["task_key"])]
         if not found and not recorded:
             lines.append(
                 f"{wanted}: no task of this project and no recorded row has that key or id"
@@ -62,7 +62,11 @@ def explain(project: Project, keys: list[str]) -> list[str]:
 
 
 def _names(task: Task, wanted: str) -> bool:
-    return task.input_id == wanted or (len(wanted) >= 6 and task.key.startswith(wanted))
+    return task.input_id == wanted or _is_prefix(wanted, task.key)
+
+
+def _is_prefix(wanted: str, key: str) -> bool:
+    return len(wanted) >= 6 and key.startswith(wanted)
 
 
 def _why(task: Task, now: dict[str, Any], rows: list[dict[str, Any]]) -> list[str]:
@@ -142,5 +146,6 @@ def _read(path: Path) -> list[dict[str, Any]]:
 
 
 _PARTS = frozenset(
-    "track_id timestamp experiment_version task_key item_key input_id repeat cache error_type".split()
+    {"track_id", "timestamp", "experiment_version", "task_key", "item_key", "input_id", "repeat"}
+    | {"cache", "error_type"}
 )

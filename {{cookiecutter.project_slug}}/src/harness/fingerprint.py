@@ -19,7 +19,7 @@ _PARAMS, _GRID = "benchmark.params", "GRID"
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """`parts`: repository path -> SHA-256 of its syntax tree; `packages`: imported from elsewhere."""
+    """`parts`: path -> SHA-256 of its syntax tree; `packages`: what is imported from elsewhere."""
 
     parts: dict[str, str]
     packages: frozenset[str]

@@ -1,4 +1,4 @@
-"""Models that are fitted once per params and fold, kept as xetrack assets and shared by all workers.
+"""Models fitted once per params and fold, kept as xetrack assets and shared by all workers.
 
 The file beside the cache is how a model travels between processes; the asset is the record.
 """
@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ class Fits:
         for fold in folds:
             name = self._name(configuration, fold)
             path = self.folder / f"{name}.pkl"
-            kept = self.call(lambda store, name=name: store.asset(name))
+            kept = self.call(partial(_kept, name))
             if kept is None:
                 missing[fold] = path
                 continue
@@ -72,7 +73,7 @@ class Fits:
             if error is None:
                 name = self._name(configuration, fold)
                 model = cloudpickle.loads(path.read_bytes())
-                asset = self.call(lambda store, n=name, m=model: store.keep_asset(n, m))
+                asset = self.call(partial(_keep, name, model))
                 found = Fitted(path, asset)
             else:
                 found = Fitted(None, None, f"fit failed: {error[1]}", error[0])
@@ -82,8 +83,8 @@ class Fits:
         run = self.project.settings.run
         if run.executor == "processes" and len(jobs) > 1:
             with process_pool(self.project) as pool:
-                futures = [pool.schedule(_fit_in_process, args=job) for job in jobs]
-                return [_error_of(future.result) for future in futures]
+                sent = [pool.schedule(_fit_in_process, args=job) for job in jobs]
+                return [_error_of(future.result) for future in sent]
         workers = run.workers if run.executor == "threads" else 1
         with ThreadPoolExecutor(workers) as threads:
             futures = [threads.submit(_fit, self.project, *job) for job in jobs]
@@ -92,6 +93,14 @@ class Fits:
     def _name(self, configuration: Configuration, fold: bytes) -> str:
         digest = hashlib.sha256(self.prefix + configuration.digest + fold).hexdigest()
         return f"fit_{digest[:24]}"
+
+
+def _kept(name: str, store: Store) -> tuple[str, Any] | None:
+    return store.asset(name)
+
+
+def _keep(name: str, model: Any, store: Store) -> str:
+    return store.keep_asset(name, model)
 
 
 def _fold(item: dict[str, Any]) -> bytes:

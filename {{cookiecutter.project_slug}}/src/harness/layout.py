@@ -1,4 +1,4 @@
-"""Which database, tables and cache an experiment uses: the three layouts, and the dev phase apart."""
+"""Which database, tables and cache an experiment uses: three layouts, and the dev phase apart."""
 
 from dataclasses import dataclass
 from pathlib import Path

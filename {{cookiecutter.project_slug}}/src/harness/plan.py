@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from harness.columns import declared_type
 from harness.errors import HarnessError
 from harness.keys import Context, item_digest, params_digest, task_key
-from harness.project import Item, Project, params_columns
+from harness.project import Item, Project, params_columns, params_types
 
 _SHOWN = 5
 
@@ -43,6 +44,17 @@ class Task:
 def configurations(project: Project) -> list[Configuration]:
     """The grid with its digests and columns."""
     return [Configuration(p, params_digest(p), params_columns(p)) for p in project.grid]
+
+
+def column_types(project: Project) -> dict[str, str]:
+    """Params columns: the annotation decides, else the values of the grid."""
+    annotated = params_types(project.params_type)
+    types: dict[str, str] = {}
+    for params in project.grid:
+        for name, value in params_columns(params).items():
+            kind = annotated.get(name) or (type(value) if value is not None else str)
+            types[name] = "REAL" if types.get(name) == "REAL" else declared_type(kind)
+    return types
 
 
 def tasks(project: Project, context: Context, limit: int | None) -> Iterator[Task]:

@@ -1,4 +1,4 @@
-"""Progress for people: a bar where there is a terminal, a plain line now and then where there is none."""
+"""Progress for people: a bar in a terminal, a plain line now and then elsewhere."""
 
 import time
 from types import TracebackType

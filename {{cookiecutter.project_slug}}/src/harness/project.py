@@ -24,7 +24,7 @@ Item = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """A benchmark repository, opened. `resource` says what predict's third argument is, if it has one."""
+    """A benchmark repository, opened; `takes_resource` where predict has a third argument."""
 
     root: Path
     settings: Settings
@@ -131,7 +131,7 @@ def params_columns(params: Any, prefix: str = "params") -> dict[str, Any]:
 
 
 def params_types(params_type: type, prefix: str = "params") -> dict[str, type]:
-    """The annotated type of each params column where it is one plain type (`X | None` counts as X)."""
+    """The annotated type of each params column that has one plain type (`X | None`: X)."""
     hints = typing.get_type_hints(params_type)
     types: dict[str, type] = {}
     for field in dataclasses.fields(params_type):
@@ -161,7 +161,7 @@ def _import(root: Path, name: str) -> ModuleType:
 
 
 def _where(error: Exception) -> str:
-    """The error with the person's own line: the last frame outside the harness and the libraries."""
+    """The error with the person's own line: the last frame inside their package."""
     if isinstance(error, SyntaxError):
         return f"{error.msg} ({Path(error.filename or '?').name}, line {error.lineno})"
     frames = [f for f in traceback.extract_tb(error.__traceback__) if f"/{PACKAGE}/" in f.filename]

@@ -8,6 +8,7 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +17,7 @@ from harness.errors import HarnessError
 from harness.store import Store
 
 FLUSH_SECONDS = 0.05
-_MOST_WAITING = 4096
+_MOST_WAITING = 1000
 
 
 @dataclass(slots=True)
@@ -50,6 +51,7 @@ class Recorder(threading.Thread):
         self._waiting: deque[tuple[dict[str, Any], dict[str, Any] | None]] = deque()
         self._calls: deque[tuple[Callable[[Store], Any], Future[Any]]] = deque()
         self._wake = threading.Event()
+        self._drained = threading.Event()
         self._closing = False
         self._failed_before: set[str] = set()
 
@@ -59,10 +61,13 @@ class Recorder(threading.Thread):
         Raises what stopped the writer, if anything did.
         """
         self._waiting.append((row, keep))
-        if len(self._waiting) > _MOST_WAITING:
+        if len(self._waiting) >= _MOST_WAITING:
+            # Until nothing waits: two threads that both work make each other wait for the
+            # interpreter at every statement that SQLite executes.
+            self._drained.clear()
             self._wake.set()
-            while len(self._waiting) > _MOST_WAITING and self.is_alive():
-                threading.Event().wait(0.001)
+            while not self._drained.wait(1.0) and self.is_alive():
+                pass
         if self.failure is not None:
             raise self.failure
 
@@ -71,11 +76,12 @@ class Recorder(threading.Thread):
         future: Future[Any] = Future()
         self._calls.append((function, future))
         self._wake.set()
-        while not future.done():
-            if not self.is_alive():
-                raise self.failure or HarnessError("the recorder has ended")
-            threading.Event().wait(0.001)
-        return future.result()
+        while True:
+            try:
+                return future.result(timeout=1.0)
+            except FutureTimeout:
+                if not self.is_alive() and not future.done():
+                    raise self.failure or HarnessError("the recorder has ended") from None
 
     def replaces(self, failed_keys: list[str]) -> None:
         """Name the tasks whose failed row is to be replaced by what comes now."""
@@ -97,6 +103,7 @@ class Recorder(threading.Thread):
                 self._wake.wait(FLUSH_SECONDS)
                 self._wake.clear()
                 self._write(store)
+                self._drained.set()
                 while self._calls:
                     function, future = self._calls.popleft()
                     try:
@@ -106,6 +113,7 @@ class Recorder(threading.Thread):
         except BaseException as error:
             self.failure = error
         finally:
+            self._drained.set()
             if store is not None:
                 try:
                     store.close()

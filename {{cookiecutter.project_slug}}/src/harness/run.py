@@ -4,9 +4,9 @@ The same call resumes: tasks that have a good row are left alone, failed ones ar
 """
 
 import contextlib
-import json
-import os
+import itertools
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,12 +15,10 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 from xetrack import Tracker
 
 from harness.budget import Budget
 from harness.cache import ResultCache
-from harness.columns import declared_type
 from harness.console import err
 from harness.errors import HarnessError
 from harness.executors import Job, Outcome, execute
@@ -28,11 +26,17 @@ from harness.fitted import Fits
 from harness.keys import Context
 from harness.layout import Place, place_for
 from harness.limits import shared_limiter
-from harness.plan import Census, Task, tasks
+from harness.lock import one_run
+from harness.plan import Census, Task, column_types, tasks
 from harness.progress import RunProgress
-from harness.project import Project, params_columns, params_types
+from harness.project import Project
 from harness.recorder import Counts, Recorder
 from harness.store import Store
+
+_LOOKED_UP_AT_ONCE = 256
+# How long a busy predict may keep the recorder waiting for the interpreter, in seconds; Python's
+# own 5 ms at every statement would make the recorder miss its 50 ms.
+_SWITCH_SECONDS = 0.0005
 
 
 @dataclass(slots=True)
@@ -71,18 +75,23 @@ def run(
     settings = project.settings
     place = place_for(project.root, settings, experiment)
     track_id = str(Tracker.generate_track_id())
-    with _lock(place, track_id, experiment):
+    with one_run(place, track_id, experiment):
         cache = ResultCache(place.cache) if settings.run.cache else None
         recorder = Recorder(
-            lambda: Store(place, settings.store.engine, track_id, experiment, _types(project)),
+            lambda: Store(
+                place, settings.store.engine, track_id, experiment, column_types(project)
+            ),
             cache,
         )
         recorder.start()
+        before = sys.getswitchinterval()
+        sys.setswitchinterval(_SWITCH_SECONDS)
         try:
             return _Run(project, context, census, place, track_id, experiment, recorder, cache).go(
                 provenance, limit
             )
         finally:
+            sys.setswitchinterval(before)
             if recorder.is_alive():
                 with contextlib.suppress(HarnessError):
                     recorder.close()
@@ -100,6 +109,7 @@ class _Run:
     experiment: str
     recorder: Recorder
     cache: ResultCache | None
+    code_key: str = ""
     stop: str = ""
     reason: str = ""
     permanent: int = 0
@@ -110,7 +120,8 @@ class _Run:
 
     def go(self, provenance: dict[str, Any], limit: int | None) -> RunReport:
         settings, call = self.project.settings, self.recorder.call
-        other = call(lambda store: store.code_keys()) - {self.context.code.key}
+        self.code_key = self.context.code.key
+        other = call(lambda store: store.code_keys()) - {self.code_key}
         if other and self.experiment != "dev":
             raise HarnessError(
                 f"{self.experiment} was begun with other code than this; mixing them would make "
@@ -182,13 +193,9 @@ class _Run:
 
     def _jobs(self, limit: int | None, skipped: list[int], progress: RunProgress) -> Iterator[Job]:
         """What has to be executed; what is recorded or cached never gets here."""
-        for task in tasks(self.project, self.context, limit):
+        for task, known in self._looked_up(tasks(self.project, self.context, limit), skipped):
             if self.stop:
                 return
-            if self._is_done(task.key):
-                skipped[0] += 1
-                continue
-            known = self.cache.get(task.key) if self.cache is not None else None
             if known is not None:
                 self._reuse(task, *known)
                 progress.before = skipped[0]
@@ -208,6 +215,19 @@ class _Run:
                 self._stop("budget", self.budget.message)
                 return
             yield job
+
+    def _looked_up(
+        self, stream: Iterator[Task], skipped: list[int]
+    ) -> Iterator[tuple[Task, tuple[dict[str, Any], str] | None]]:
+        """Tasks without a good row, each with what the cache knows of it."""
+        while chunk := list(itertools.islice(stream, _LOOKED_UP_AT_ONCE)):
+            missing = [task for task in chunk if not self._is_done(task.key)]
+            skipped[0] += len(chunk) - len(missing)
+            known = {}
+            if self.cache is not None and missing:
+                known = self.cache.get_many([task.key for task in missing])
+            for task in missing:
+                yield task, known.get(task.key)
 
     def _estimate(self, task: Task) -> float | None:
         if self.project.estimate is None:
@@ -282,7 +302,7 @@ class _Run:
             "experiment_version": self.experiment,
             "task_key": task.key,
             "item_key": task.item_key,
-            "code_key": self.context.code.key,
+            "code_key": self.code_key,
             "input_id": task.input_id,
             "repeat": task.repeat,
             **task.configuration.columns,
@@ -313,61 +333,6 @@ class _Run:
     def _ask_to_stop(self) -> None:
         self._stop("stopped", "stopped by hand")
         err.print("stopping after what is in flight; once more stops at once", markup=False)
-
-
-def _types(project: Project) -> dict[str, str]:
-    """Params columns: the annotation decides, else the values of the grid."""
-    annotated = params_types(project.params_type)
-    types: dict[str, str] = {}
-    for params in project.grid:
-        for name, value in params_columns(params).items():
-            kind = annotated.get(name) or (type(value) if value is not None else str)
-            types[name] = "REAL" if types.get(name) == "REAL" else declared_type(kind)
-    return types
-
-
-@contextlib.contextmanager
-def _lock(place: Place, track_id: str, experiment: str) -> Iterator[None]:
-    """One run at a time for a database; the lock goes with the process, however it ends."""
-    path = place.db.with_name(f".{place.db.name}.lock")
-    note = path.with_suffix(".run")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path, timeout=0)
-        lock.acquire()
-    except Timeout:
-        try:
-            holder = json.loads(note.read_text())
-        except (OSError, ValueError):
-            holder = {}
-        raise HarnessError(
-            f"another run is writing to {place.db}: {holder.get('track_id', 'unknown')} "
-            f"({holder.get('experiment')}, process {holder.get('pid')}, "
-            f"since {holder.get('since')})",
-            fix="wait until it ends, or stop it with Ctrl-C there; what it recorded stays",
-        ) from None
-    except OSError as error:
-        raise HarnessError(
-            f"cannot write in {path.parent}: {error.strerror}",
-            fix="free some space or mend the folder's permissions",
-            code=1,
-        ) from None
-    try:
-        since = datetime.now().isoformat(timespec="seconds")
-        note.write_text(
-            json.dumps(
-                {
-                    "track_id": track_id,
-                    "experiment": experiment,
-                    "pid": os.getpid(),
-                    "since": since,
-                }
-            )
-        )
-        yield
-    finally:
-        note.unlink(missing_ok=True)
-        lock.release()
 
 
 @contextlib.contextmanager

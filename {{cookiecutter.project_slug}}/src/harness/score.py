@@ -17,8 +17,8 @@ def score_rows(
 ) -> list[str]:
     """Compute and store the scores of every good row of an experiment; returns their names.
 
-    A failed row has NULL scores. Raises HarnessError where score raises, returns no dict, or names a
-    column that is not its own; the rows scored before that keep their scores.
+    A failed row has NULL scores. Raises HarnessError where score raises, returns no dict, or names
+    a column that is not its own; the rows scored before that keep their scores.
     """
     connection = sqlite3.connect(place.db, isolation_level=None, timeout=10)
     connection.row_factory = sqlite3.Row

@@ -1,4 +1,4 @@
-"""benchmark.toml as typed values. A wrong file is explained key by key, with the line it stands on."""
+"""benchmark.toml as typed values. A wrong file is explained key by key, with its line."""
 
 import re
 import tomllib
@@ -49,7 +49,7 @@ class Run(_Section):
 
 
 class Retry(_Section):
-    """When a failed attempt is tried again, and how long is waited (doubled each time, with jitter)."""
+    """When a failed attempt is tried again; the wait doubles each time, with jitter."""
 
     attempts: int = Field(default=3, ge=1)
     wait_seconds: float = Field(default=0.5, ge=0, strict=False)

@@ -16,17 +16,16 @@ from typing import Any
 import numpy as np
 from xetrack import Tracker
 
-from harness.columns import PREDICTIONS, TEXT, Schema, plain, quoted, readable
+from harness.columns import INTEGER, PREDICTIONS, TEXT, Schema, plain, quoted, readable
 from harness.errors import HarnessError
 from harness.layout import Place
 
 RUNS: dict[str, str | None] = {
-    **dict.fromkeys(
-        "experiment_version phase commit_hash branch dirty code_key code_parts environment "
-        "data_version lock_hash python platform cpu packages settings gates plan grid".split(),
-        TEXT,
-    ),
-    **dict.fromkeys(("items", "planned", "executed", "cached", "failed"), "INTEGER"),
+    **dict.fromkeys(("experiment_version", "phase", "commit_hash", "branch", "dirty"), TEXT),
+    **dict.fromkeys(("code_key", "code_parts", "environment", "data_version", "lock_hash"), TEXT),
+    **dict.fromkeys(("python", "platform", "cpu", "packages", "settings", "gates"), TEXT),
+    **dict.fromkeys(("plan", "grid"), TEXT),
+    **dict.fromkeys(("items", "planned", "executed", "cached", "failed"), INTEGER),
     **dict.fromkeys(("started", "ended", "ended_how", "message"), TEXT),
 }
 _DUCKDB_ROWS = 200
@@ -93,7 +92,7 @@ class Store:
             connection.close()
 
     def recorded(self) -> tuple[Any, list[str]]:
-        """The keys that this experiment has good rows for (sorted numpy bytes), and the failed ones."""
+        """Keys of this experiment's good rows (sorted numpy bytes), and of its failed ones."""
         table = quoted(self.place.predictions)
         where = "experiment_version = ? AND error_type IS"
         count = self._one(f"SELECT count(*) FROM {table} WHERE {where} NULL", [self.experiment])
@@ -156,7 +155,7 @@ class Store:
         return str(hash_value), self.tracker.assets.get_from_hash(hash_value)
 
     def stamp(self) -> str:
-        """The time now in xetrack's form; never twice the same, since it is half of the primary key."""
+        """The time now in xetrack's form; never twice the same: it is half of the primary key."""
         self._last_stamp = max(time.time_ns() // 1000, self._last_stamp + 1)
         seconds, micros = divmod(self._last_stamp, 1_000_000)
         return f"{_second(seconds)}.{micros:06d}"
@@ -196,7 +195,7 @@ class Store:
         return bool(self._one(query))
 
     def insert(self, rows: list[dict[str, Any]], replace: list[str]) -> None:
-        """Write rows of plain values in one transaction, first deleting the failed rows `replace`."""
+        """Write plain rows in one transaction, first deleting the failed rows in `replace`."""
         table = quoted(self.place.predictions)
         columns = list({name: None for row in rows for name in row})
         with _explained(self.place.db), self._transaction():

@@ -1,4 +1,4 @@
-"""The `metrics` table: one row per configuration and experiment, no number without n and interval."""
+"""The `metrics` table: a row per configuration and experiment, no number without its interval."""
 
 import hashlib
 import sqlite3
@@ -154,7 +154,7 @@ def _read(
     scores: list[str],
     repeats: int,
 ) -> _Rows:
-    """Fill arrays batch by batch: a million rows take a few dozen bytes each, not Python objects."""
+    """Fill arrays batch by batch: a few dozen bytes a row instead of Python objects."""
     count = connection.execute(f"SELECT count(*) {where}", values).fetchone()[0]
     have = {row[1] for row in connection.execute(f"PRAGMA table_info({where.split(' ')[1]})")}
     cost = "cost" if "cost" in have else "NULL"

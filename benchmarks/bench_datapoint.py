@@ -1,0 +1,167 @@
+"""What the harness adds to a datapoint, beside xetrack's own Tracker.track with its cache on.
+
+Both run a predict that does nothing, in this process, in turn, several rounds; the ratio of each round
+is taken and the median printed. The harness's time is the whole of harness.run.run: keys, cache,
+execution, recording, and bringing the database to rest. A second figure adds scoring and metrics.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import io
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+HARNESS = Path(__file__).resolve().parents[1] / "{{cookiecutter.project_slug}}" / "src"
+
+FILES = {
+    "params.py": """
+from dataclasses import dataclass
+
+@dataclass(frozen=True, slots=True)
+class Params:
+    model: str
+    threshold: float = 0.5
+
+GRID = [Params("m")]
+""",
+    "dataset.py": """
+import os
+
+def load():
+    count = int(os.environ["BENCH_ITEMS"])
+    return ({"id": index, "text": "a few words", "label": index % 2} for index in range(count))
+""",
+    "predict.py": """
+def predict(item, params):
+    return {"prediction": 1, "ground_truth": item["label"]}
+""",
+    "metrics.py": """
+def score(row):
+    return {"correct": row["prediction"] == row["ground_truth"]}
+""",
+}
+
+
+def write_project(root: Path) -> None:
+    package = root / "src/benchmark"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    for name, text in FILES.items():
+        (package / name).write_text(text)
+    (root / "benchmark.toml").write_text('[run]\nexecutor = "serial"\n[store]\ndvc = false\n')
+
+
+@dataclasses.dataclass(frozen=True)
+class Params:
+    model: str
+    threshold: float = 0.5
+
+
+@dataclasses.dataclass(frozen=True)
+class Item:
+    """Hashable, because Tracker.track caches nothing else."""
+
+    id: int
+    text: str
+    label: int
+
+
+def predict(item: Item, params: Params) -> dict[str, object]:
+    return {"prediction": 1, "ground_truth": item.label}
+
+
+def seconds_tracker(folder: Path, count: int) -> tuple[float, float]:
+    from xetrack import Tracker
+
+    tracker = Tracker(str(folder / "x.db"), cache=str(folder / "x-cache"), table="predictions")
+    items = [Item(index, "a few words", index % 2) for index in range(count)]
+    params = Params("m")
+    times = []
+    for _ in range(2):
+        start = time.perf_counter()
+        for item in items:
+            tracker.track(predict, args=[item, params])
+        times.append(time.perf_counter() - start)
+    return times[0] / count, times[1] / count
+
+
+def seconds_harness(folder: Path, count: int) -> tuple[float, float, float]:
+    from harness.experiment import prepare
+    from harness.project import Project
+    from harness.run import run
+    from harness.score import score_rows
+    from harness.summarise import summarise
+
+    os.environ["BENCH_ITEMS"] = str(count)
+    project = Project.open(folder)
+    times = []
+    for tag in ("e0.0.1", "e0.0.2"):
+        start = time.perf_counter()
+        ready = prepare(project, None)
+        report = run(project, tag, ready.context, ready.census, {})
+        times.append(time.perf_counter() - start)
+        assert report.counts.total == count, report
+    start = time.perf_counter()
+    score_rows(report.place, "e0.0.2", project.score)
+    summarise(project, report.place, "e0.0.2", report.track_id)
+    return times[0] / count, times[1] / count, (time.perf_counter() - start) / count
+
+
+def peak_mb(count: int) -> float:
+    """Peak memory of a fresh process that runs an experiment of `count` items."""
+    command = [sys.executable, __file__, "--peak-of", str(count)]
+    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def print_peak(count: int) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        write_project(Path(name))
+        with contextlib.redirect_stderr(io.StringIO()):
+            seconds_harness(Path(name), count)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--items", type=int, default=3000, help="a round")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--memory", action="store_true", help="also 10,000 against 1,000,000 items")
+    parser.add_argument("--peak-of", type=int, help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    sys.path.insert(0, str(HARNESS))
+    if chosen.peak_of:
+        print_peak(chosen.peak_of)
+        return
+    rows = []
+    for _ in range(chosen.rounds):
+        with tempfile.TemporaryDirectory() as name:
+            root = Path(name)
+            write_project(root)
+            sys.path.insert(0, str(root / "src"))
+            theirs, ours = seconds_tracker(root, chosen.items), seconds_harness(root, chosen.items)
+            sys.path.remove(str(root / "src"))
+            rows.append((*theirs, *ours))
+    new = [row[0] / row[2] for row in rows]
+    cached = [row[1] / row[3] for row in rows]
+    median = [statistics.median(column) * 1e6 for column in zip(*rows, strict=True)]
+    print(f"{chosen.rounds} rounds of {chosen.items} datapoints, predict does nothing, median")
+    print(f"new:    Tracker.track {median[0]:7.1f} us  harness {median[2]:6.1f} us  ", end="")
+    print(f"ratio {statistics.median(new):5.1f} ({min(new):.1f} to {max(new):.1f})")
+    print(f"cached: Tracker.track {median[1]:7.1f} us  harness {median[3]:6.1f} us  ", end="")
+    print(f"ratio {statistics.median(cached):5.1f} ({min(cached):.1f} to {max(cached):.1f})")
+    print(f"scoring and metrics, which Tracker.track has not: {median[4]:.1f} us")
+    if chosen.memory:
+        small, large = peak_mb(10_000), peak_mb(1_000_000)
+        print(f"peak memory: 10,000 items {small:.0f} MB, 1,000,000 items {large:.0f} MB")
+        print(f"growth {large - small:.0f} MB")
+
+
+if __name__ == "__main__":
+    main()
