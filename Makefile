@@ -37,6 +37,6 @@ bench: $(VENV)/.ready ## how fast, how much memory, against what
 	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(PY) "$$file" || exit 1; done
 
 locks: $(VENV)/.ready ## requirements-dev.lock and the lock of every kind anew
-	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) scripts/locks.py
+	@$(PY) scripts/locks.py
 
 .PHONY: help demo test test-slow lint bench locks

@@ -1,10 +1,11 @@
 """Every requirements.lock of the template anew: `make locks`.
 
-First one environment that holds all kinds and the makers' tools, then each kind with and without DVC,
-held to the same versions: so that what the tests run in is what a person installs.
+First one environment that holds all kinds and the makers' tools, then each kind with and without
+DVC, held to the same versions: so that what the tests run in is what a person installs.
 """
 
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -14,8 +15,6 @@ from jinja2 import Template
 
 ROOT = Path(__file__).resolve().parents[1]
 SHELL = ROOT / "{{cookiecutter.project_slug}}"
-OPTIONS = ("--quiet", "--universal", "--generate-hashes", "--python-version", "3.11")
-OPTIONS += ("--no-annotate", "--no-header")
 
 
 def harness_needs(use_dvc: str) -> str:
@@ -26,13 +25,17 @@ def harness_needs(use_dvc: str) -> str:
 
 
 def resolve(needs: str, lock: Path, constraints: str = "") -> None:
-    """Write `lock`; versions that it holds already are kept where they still fit."""
-    with tempfile.TemporaryDirectory() as folder:
-        wanted, bounds = Path(folder, "needs.in"), Path(folder, "bounds.txt")
-        wanted.write_text(needs, encoding="utf-8")
-        bounds.write_text(constraints, encoding="utf-8")
-        command = ["uv", "pip", "compile", *OPTIONS, "--constraints", bounds, wanted, "-o", lock]
-        subprocess.run(command, check=True)
+    """Write `lock` as `make lock` would; versions that it holds are kept where they still fit."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "requirements.in").write_text(f"{needs}\n-c bounds.txt\n", encoding="utf-8")
+        (folder / "bounds.txt").write_text(constraints, encoding="utf-8")
+        shutil.copy(ROOT / "pyproject.toml", folder)
+        if lock.exists():
+            shutil.copy(lock, folder / "requirements.lock")
+        tool = [sys.executable, str(SHELL / "scripts/setup_env.py")]
+        subprocess.run([*tool, "--relock", "--venv", sys.prefix], cwd=folder, check=True)
+        shutil.copy(folder / "requirements.lock", lock)
     if re.search(r"://|^-|\s-i\s", lock.read_text("utf-8"), re.MULTILINE):
         sys.exit(f"{lock} holds an address or an option; look at it before it is committed")
     print(f"{lock.relative_to(ROOT)}: {len(versions(lock).splitlines())} packages")

@@ -20,9 +20,6 @@ from pathlib import Path
 
 SUPPORTED = ("3.12", "3.11")  # xetrack 0.7 needs numpy below 2, which has no build for 3.13
 
-LOCK_OPTIONS = ("--quiet", "--universal", "--generate-hashes", "--python-version", "3.11")
-LOCK_OPTIONS += ("--no-annotate", "--no-header")
-
 
 class SetupError(Exception):
     """What is wrong, and the command that mends it; printed, exit code 2."""
@@ -84,31 +81,39 @@ def create(venv: Path, python: str) -> None:
         )
 
 
-def find_uv(venv: Path) -> str:
-    """uv on the path or in the environment, if it runs; "" otherwise."""
-    for candidate in (shutil.which("uv"), str(python_in(venv).with_name("uv"))):
-        if candidate and run(candidate, "--version").returncode == 0:
-            return candidate
-    return ""
+def uv_in(venv: Path) -> str:
+    """uv of the environment, if it runs; "" otherwise."""
+    uv = python_in(venv).with_name("uv")
+    return str(uv) if run(uv, "--version").returncode == 0 else ""
+
+
+def uv_on_path() -> str:
+    """uv of the machine, if it runs; "" otherwise."""
+    uv = shutil.which("uv")
+    return uv if uv and run(uv, "--version").returncode == 0 else ""
+
+
+def sync(uv: str, venv: Path, lock: Path) -> str:
+    """Make the environment hold exactly what the lock lists, hashes verified; "" or the problem."""
+    python = python_in(venv)
+    done = run(uv, "pip", "sync", "--quiet", "--require-hashes", "--python", python, lock)
+    return f"uv: {done.stderr.strip()}\n" if done.returncode else ""
 
 
 def install(venv: Path, python: str, lock: Path) -> None:
-    """Exactly what the lock lists, hashes verified: by uv, which is fast; by pip where uv fails."""
-    uv = find_uv(venv)
-    if uv:
-        made = run(uv, "venv", "--quiet", "--clear", "--python", python, venv).returncode == 0
-        uv = uv if made and Path(uv).exists() else ""
-    if not uv:
+    """What the lock lists: by uv, which is fast; by pip where uv fails."""
+    problem = "there is no uv\n"
+    fits = version_of(str(python_in(venv))) == version_of(python)
+    uv = uv_on_path() or (uv_in(venv) if fits else "")
+    if uv and not fits:
+        fits = run(uv, "venv", "--quiet", "--clear", "--python", python, venv).returncode == 0
+    if not fits:
         create(venv, python)
-        uv = bootstrap_uv(venv, lock)
-    problem = ""
-    if uv:
-        done = run(
-            uv, "pip", "sync", "--quiet", "--require-hashes", "--python", python_in(venv), lock
-        )
-        if done.returncode == 0:
+    if uv or bootstrap_uv(venv, lock):
+        problem = sync(uv or uv_in(venv), venv, lock)
+        if not problem:
             return
-        problem = f"uv: {done.stderr.strip()}\n"
+    if run(python_in(venv), "-m", "pip", "--version").returncode:
         create(venv, python)
     done = run(python_in(venv), "-m", "pip", "install", "--quiet", "--require-hashes", "-r", lock)
     if done.returncode:
@@ -119,11 +124,11 @@ def install(venv: Path, python: str, lock: Path) -> None:
         )
 
 
-def bootstrap_uv(venv: Path, lock: Path) -> str:
-    """uv, in the version and with the hashes of the lock; "" where that fails."""
+def bootstrap_uv(venv: Path, lock: Path) -> bool:
+    """Install uv in the version and with the hashes of the lock; whether that worked."""
     entry = re.search(r"^uv==.*(?:\n[ \t]+.*)*", lock.read_text(encoding="utf-8"), re.MULTILINE)
     if not entry:
-        return ""
+        return False
     with tempfile.TemporaryDirectory() as folder:
         only_uv = Path(folder, "uv.txt")
         only_uv.write_text(entry.group() + "\n", encoding="utf-8")
@@ -131,7 +136,7 @@ def bootstrap_uv(venv: Path, lock: Path) -> str:
             *(python_in(venv), "-m", "pip", "install", "--quiet", "--no-deps"),
             *("--require-hashes", "-r", only_uv),
         )
-    return find_uv(venv)
+    return bool(uv_in(venv))
 
 
 def link_source(venv: Path, root: Path) -> None:
@@ -165,12 +170,11 @@ def copy_duckdb_extension(venv: Path) -> str:
 
 def relock(venv: Path, root: Path) -> None:
     """requirements.lock anew: for every platform, with hashes, without addresses or paths."""
-    uv = find_uv(venv)
-    options = (
-        "--quiet --universal --generate-hashes --no-annotate --no-header --python-version 3.11"
-    )
-    command = [uv, "pip", "compile", *options.split(), "requirements.in", "-o", "requirements.lock"]
-    done = run(*command, cwd=root)
+    uv = uv_on_path() or uv_in(venv)
+    options = "--quiet --universal --generate-hashes --no-annotate --no-header"
+    options += " --python-version 3.11"
+    files = "requirements.in --output-file requirements.lock"
+    done = run(uv, "pip", "compile", *options.split(), *files.split(), cwd=root)
     if not uv or done.returncode:
         raise SetupError(
             f"the lock was not changed: {done.stderr.strip() or 'there is no uv'}\n"
