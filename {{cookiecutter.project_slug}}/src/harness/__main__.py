@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from harness import reading
 from harness.console import err, out, show_error
 from harness.errors import HarnessError
 
@@ -15,6 +16,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Run a benchmark, each datapoint exactly once, and keep what came out.",
 )
+app.registered_commands += reading.app.registered_commands
+app.registered_groups += reading.app.registered_groups
 
 
 def _project() -> Any:

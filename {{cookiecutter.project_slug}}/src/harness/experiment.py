@@ -15,7 +15,7 @@ from harness.plan import Census, take_census
 from harness.project import Project
 from harness.provenance import provenance
 from harness.run import RunReport, run
-from harness.store import clear_rows
+from harness.store import clear_rows, update_run
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,8 @@ def experiment(project: Project, tag: str, message: str, allow: set[str]) -> int
 
     Raises HarnessError where a gate is shut, the run stopped, or the code changed meanwhile.
     """
+    from harness.validate import validate
+
     root, settings = project.root, project.settings
     ready = prepare(project, None)
     verdicts = pass_gates(Situation(project, ready.context, ready.census, tag), allow)
@@ -84,6 +86,16 @@ def experiment(project: Project, tag: str, message: str, allow: set[str]) -> int
             fix=f"`{again}` tries them again; `{again} ALLOW=failures` accepts them",
             code=1,
         )
+    wrong = [f for f in validate([place.db], place.predictions) if f.severity == "error"]
+    if wrong and "validation" not in allow:
+        raise HarnessError(
+            f"{tag} is not tagged: " + "; ".join(finding.message for finding in wrong),
+            fix=f"make validate shows more; `{again} ALLOW=validation` accepts it",
+            code=1,
+        )
+    verdicts |= {"failures": "overridden" if failed else "passed"}
+    verdicts |= {"validation": "overridden" if wrong else "passed"}
+    update_run(place, report.track_id, {"gates": json.dumps(verdicts, sort_keys=True)})
     _finish(project, place, tag, message, rows, ready.census)
     return 0
 
@@ -141,7 +153,7 @@ def _finish(
     census: Census,
 ) -> None:
     root = project.root
-    kept = [_write_metrics(root, tag, rows)]
+    kept = [_write_metrics(root, tag, rows), _write_summary(project, place, tag)]
     if project.settings.store.dvc:
         kept += dvc.add(root, place.db)
         if dvc.has_remote(root):
@@ -168,6 +180,21 @@ def _write_metrics(root: Path, tag: str, rows: list[dict[str, Any]]) -> str:
     path = root / "results" / f"{tag}.json"
     path.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return path.relative_to(root).as_posix()
+
+
+def _write_summary(project: Project, place: Place, tag: str) -> str:
+    """The summary, which git keeps, and the report, which `make report` makes anew at any time."""
+    from harness.report import write_report
+    from harness.section import to_markdown
+    from harness.views import connect
+
+    path = project.root / "results" / f"{tag}.md"
+    report = project.root / "results" / "reports" / f"{tag}.html"
+    with connect([place.db]) as con:
+        found = write_report(con, tag, report, project.settings.benchmark.kind)
+    path.write_text(to_markdown(f"Results of {tag}", found.sections), encoding="utf-8")
+    out.print(f"report: {report.relative_to(project.root)}", markup=False, soft_wrap=True)
+    return path.relative_to(project.root).as_posix()
 
 
 def tag_message(rows: list[dict[str, Any]], census: Census, message: str) -> str:

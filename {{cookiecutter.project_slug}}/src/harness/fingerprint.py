@@ -15,6 +15,7 @@ from pathlib import Path
 from harness.errors import HarnessError
 
 _PARAMS, _GRID = "benchmark.params", "GRID"
+_ANY = "*"  # an import whose name is known only when it runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,29 +35,36 @@ class Code:
 def reachable_code(root: Path, start: str = "benchmark.predict") -> Code:
     """Follow imports from module `start`, searching `root/src` and then `root`.
 
+    Where an import's name is computed, every module beside the importing one's package counts.
     Raises HarnessError where a reached file is not valid Python.
     """
     parts: dict[str, str] = {}
     packages: set[str] = set()
     trees: dict[str, tuple[Path, ast.Module]] = {}
     grid_is_read = False
-    queue, seen = [start], {start}
+    # predict is handed a Params and may call its methods without ever importing the module.
+    queue = ["benchmark", _PARAMS, *_with_parents(start)]
+    seen = set(queue)
     while queue:
         name = queue.pop()
         path = _find(root, name)
         if path is None:
-            packages.add(name.partition(".")[0])
+            if not _is_ours(root, name.partition(".")[0]):
+                packages.add(name.partition(".")[0])
             continue
         tree = _parse(path, root)
         trees[name] = (path, tree)
         for imported, names in _imports(tree, name, path.name == "__init__.py"):
-            if imported == _PARAMS and (_GRID in names or "*" in names or not names):
-                grid_is_read = True
-            # `from a import b` may name a module b of package a; a package runs its __init__.
-            parents = [imported] if _find(root, imported) is None else _with_parents(imported)
-            submodules = [f"{imported}.{n}" for n in names if _find(root, f"{imported}.{n}")]
-            grid_is_read = grid_is_read or _PARAMS in submodules
-            for module in (*parents, *submodules):
+            if imported == _ANY:
+                found = _every_module(root)
+            else:
+                if imported == _PARAMS and (_GRID in names or "*" in names or not names):
+                    grid_is_read = True
+                # `from a import b` may name a module b of package a; a package runs its __init__.
+                found = [f"{imported}.{n}" for n in names if _find(root, f"{imported}.{n}")]
+                grid_is_read = grid_is_read or _PARAMS in found
+                found += _with_parents(imported)
+            for module in found:
                 if module not in seen:
                     seen.add(module)
                     queue.append(module)
@@ -67,6 +75,18 @@ def reachable_code(root: Path, start: str = "benchmark.predict") -> Code:
             ast.dump(tree).encode("utf-8", "surrogatepass")
         ).hexdigest()
     return Code(parts, frozenset(packages))
+
+
+def _is_ours(root: Path, name: str) -> bool:
+    """Whether a first part of a module's name is a file or folder of the repository."""
+    return any((base / name).is_dir() or _find(root, name) for base in (root / "src", root))
+
+
+def _every_module(root: Path) -> list[str]:
+    """All modules below src, but the harness's own."""
+    source = root / "src"
+    paths = [p for p in sorted(source.rglob("*.py")) if p.relative_to(source).parts[0] != "harness"]
+    return [".".join(p.relative_to(source).with_suffix("").parts) for p in paths]
 
 
 def _find(root: Path, module: str) -> Path | None:
@@ -107,8 +127,13 @@ def _imports(tree: ast.Module, module: str, is_package: bool) -> Iterator[tuple[
         elif isinstance(node, ast.Call):
             name = node.func.attr if isinstance(node.func, ast.Attribute) else ""
             name = node.func.id if isinstance(node.func, ast.Name) else name
-            first = node.args[0] if node.args else None
-            if name in ("import_module", "__import__") and isinstance(first, ast.Constant):
+            if name not in ("import_module", "__import__"):
+                continue
+            named = [word.value for word in node.keywords if word.arg == "name"]
+            first = [*node.args, *named, None][0]
+            if not isinstance(first, ast.Constant):
+                yield _ANY, []
+            else:
                 target = str(first.value)
                 if target.startswith("."):
                     target = ".".join([*package, target.lstrip(".")])

@@ -5,15 +5,18 @@ A gate can be overridden by name; the override is recorded in `runs` and printed
 
 import sqlite3
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from harness import dvc, git
 from harness.errors import HarnessError
+from harness.findings import Finding
 from harness.keys import Context
-from harness.layout import DEV, place_for
-from harness.plan import Census
-from harness.project import Project
+from harness.layout import DEV, databases, place_for
+from harness.plan import Census, column_types
+from harness.project import Project, params_columns
 from harness.tested import tests_passed
 
 
@@ -127,6 +130,78 @@ def data(now: Situation) -> Blocked | None:
     return Blocked(f"data differs from what DVC recorded: {', '.join(changed)}", "make data")
 
 
+def inspected(now: Situation) -> Blocked | None:
+    """What the dev-run recorded makes sense."""
+    from harness.inspect_data import inspect
+
+    database = place_for(now.root, now.project.settings, DEV).db
+    if not database.exists():
+        return Blocked("there is no dev-run to inspect", "make dev-run")
+    return _errors(inspect(database), "make inspect")
+
+
+def schema(now: Situation) -> Blocked | None:
+    """The columns are those that earlier experiments recorded."""
+    return _errors(schema_of(now.project), "")
+
+
+def schema_of(project: Project) -> list[Finding]:
+    """Findings of the schema check for a project as it is now."""
+    from harness.schema import (
+        expected_columns,
+        recorded_columns,
+        recorded_values,
+        schema_findings,
+    )
+
+    root, settings = project.root, project.settings
+    results = databases(root, settings, "experiment")
+    if not results:
+        return []
+    values: dict[str, set[Any]] = {}
+    for params in project.grid:
+        for name, value in params_columns(params).items():
+            values.setdefault(name, set()).add(value)
+    return schema_findings(
+        recorded_columns(results),
+        expected_columns(column_types(project), databases(root, settings, DEV)),
+        recorded_values(results),
+        values,
+    )
+
+
+def items(now: Situation) -> Blocked | None:
+    """No datapoint stands twice, or in train and test, or gives its answer away."""
+    from harness.dataset_check import check_dataset
+
+    return _errors(check_dataset(now.project.items(now.project.grid[0])), "")
+
+
+def plan(now: Situation) -> Blocked | None:
+    """The plan asks for what the dev-run recorded, so that the report can judge it."""
+    from harness.plan_file import load_plan, plan_findings
+
+    wanted = load_plan(now.root)
+    place = place_for(now.root, now.project.settings, DEV)
+    if not place.db.exists():
+        return Blocked("there is no dev-run to hold the plan against", "make dev-run")
+    with closing(sqlite3.connect(place.db, timeout=10)) as connection:
+        have = [r[1] for r in connection.execute(f"PRAGMA table_info({place.predictions})")]
+        measured = [r[1] for r in connection.execute(f"PRAGMA table_info({place.metrics})")]
+    metrics = [name for name in measured if f"{name}_low" in measured]
+    problems = plan_findings(wanted, have, metrics, now.project.grid)
+    return Blocked("; ".join(problems), "edit PLAN.toml and commit it") if problems else None
+
+
+def _errors(findings: Iterable[Finding], look: str) -> Blocked | None:
+    """The errors among findings as one verdict; warnings do not shut a gate."""
+    errors = [finding for finding in findings if finding.severity == "error"]
+    if not errors:
+        return None
+    fixes = " ; ".join(dict.fromkeys(f.fix for f in errors if f.fix))
+    return Blocked("; ".join(f.message for f in errors), fixes or look)
+
+
 GATES: dict[str, Gate] = {
     "branch": branch,
     "clean": clean,
@@ -134,6 +209,10 @@ GATES: dict[str, Gate] = {
     "dev-run": dev_run,
     "tests": tested,
     "data": data,
+    "inspect": inspected,
+    "schema": schema,
+    "items": items,
+    "plan": plan,
 }
 # Shut only after the run; named here so that they can be overridden in the same way.
 AFTER = ("failures", "validation")

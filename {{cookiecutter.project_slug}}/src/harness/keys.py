@@ -10,6 +10,7 @@ import importlib.metadata
 import json
 import platform
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -23,6 +24,7 @@ from harness.settings import Settings
 
 # Raise it when the harness changes what a stored result means; every earlier result then misses.
 KEY_VERSION = "1"
+_OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,17 +91,36 @@ def item_digest(item: dict[str, Any], root: Path) -> bytes:
             return {"file": value.name, "sha256": file_digest(path)}
         raise TypeError(f"a {type(value).__name__} cannot be written as JSON")
 
-    encoded = orjson.dumps(item, default=encode, option=orjson.OPT_SORT_KEYS)
-    if b"null" in encoded:
-        # orjson writes NaN as null, which would give two different items one key.
-        json.dumps(item, allow_nan=False, default=encode)
-    return hashlib.sha256(encoded).digest()
+    return hashlib.sha256(_canonical(item, encode)).digest()
+
+
+def _canonical(value: Any, encode: Callable[[Any], Any]) -> bytes:
+    """JSON in one form only: sorted names, no NaN, numbers of any size."""
+    try:
+        encoded = orjson.dumps(value, default=encode, option=_OPTIONS)
+        if b"null" not in encoded:
+            return encoded
+        # orjson writes NaN as null, which would give two different values one key.
+        json.dumps(value, allow_nan=False, default=encode)
+        return encoded
+    except TypeError as error:
+        if isinstance(error.__cause__, HarnessError):
+            raise error.__cause__ from None
+        if "64-bit" not in str(error):
+            raise
+        text = json.dumps(value, allow_nan=False, default=encode, sort_keys=True)
+        return text.encode()
 
 
 def params_digest(params: Any) -> bytes:
-    """SHA-256 of a configuration."""
-    encoded = orjson.dumps(dataclasses.asdict(params), option=orjson.OPT_SORT_KEYS)
-    return hashlib.sha256(encoded).digest()
+    """SHA-256 of a configuration. A nested dataclass counts with its class."""
+
+    def encode(value: Any) -> Any:
+        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        return {"class": type(value).__qualname__, "fields": fields}
+
+    fields = {field.name: getattr(params, field.name) for field in dataclasses.fields(params)}
+    return hashlib.sha256(_canonical(fields, encode)).digest()
 
 
 def task_key(prefix: bytes, params: bytes, item: bytes, repeat: int) -> str:

@@ -124,6 +124,7 @@ def params_columns(params: Any, prefix: str = "params") -> dict[str, Any]:
         value = getattr(params, field.name)
         name = f"{prefix}_{field.name}"
         if dataclasses.is_dataclass(value):
+            columns[name] = type(value).__qualname__  # two classes may have the same fields
             columns.update(params_columns(value, name))
         else:
             columns[name] = value
@@ -140,6 +141,7 @@ def params_types(params_type: type, prefix: str = "params") -> dict[str, type]:
         if type(None) in typing.get_args(hint) and len(plain) == 1:
             hint = plain[0]
         if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+            types[name] = str
             types.update(params_types(hint, name))
         elif hint in (int, float, str, bool):
             types[name] = hint
@@ -228,6 +230,8 @@ def _unfit(value: Any, path: str = "") -> list[str]:
         return [p for index, part in enumerate(value) for p in _unfit(part, f"{path}[{index}]")]
     if isinstance(value, float) and not math.isfinite(value):
         return [f"{path} is {value}"]
+    if isinstance(value, str) and any("\ud800" <= c <= "\udfff" for c in value):
+        return [f"{path} holds half of a broken character (a lone surrogate)"]
     if value is None or isinstance(value, (bool, int, float, str)):
         return []
     return [f"{path} is a {type(value).__name__}, which can change or has no fixed form"]

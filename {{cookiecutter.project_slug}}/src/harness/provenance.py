@@ -1,10 +1,10 @@
 """What made a run: recorded in `runs`, so that a figure can be traced months later."""
 
 import hashlib
-import importlib.metadata
 import json
 import os
 import platform
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +34,7 @@ def provenance(
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpu": _cpu(),
-        "packages": _json(
-            {d.metadata["Name"]: d.version for d in importlib.metadata.distributions()}
-        ),
+        "packages": _json(_packages()),
         "settings": _json(project.settings.model_dump()),
         "gates": _json(gates),
         "plan": _plan(plan),
@@ -53,6 +51,17 @@ def _plan(path: Path) -> str:
     import tomllib
 
     return _json(tomllib.loads(path.read_text(encoding="utf-8"))) if path.exists() else ""
+
+
+def _packages() -> dict[str, str]:
+    """Installed packages and versions, from the names of their folders: reading each one's
+    metadata would take longer than a small experiment."""
+    found: dict[str, str] = {}
+    for folder in {Path(entry) for entry in sys.path if entry.endswith("site-packages")}:
+        for info in folder.glob("*.dist-info"):
+            name, _, version = info.name.removesuffix(".dist-info").rpartition("-")
+            found[name.replace("_", "-").lower()] = version
+    return found
 
 
 def _cpu() -> str:

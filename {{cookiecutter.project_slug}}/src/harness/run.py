@@ -24,7 +24,7 @@ from harness.errors import HarnessError
 from harness.executors import Job, Outcome, execute
 from harness.fitted import Fits
 from harness.keys import Context
-from harness.layout import Place, place_for
+from harness.layout import DEV, Place, place_for
 from harness.limits import shared_limiter
 from harness.lock import one_run
 from harness.plan import Census, Task, column_types, tasks
@@ -122,7 +122,7 @@ class _Run:
         settings, call = self.project.settings, self.recorder.call
         self.code_key = self.context.code.key
         other = call(lambda store: store.code_keys()) - {self.code_key}
-        if other and self.experiment != "dev":
+        if other and self.experiment != DEV:
             raise HarnessError(
                 f"{self.experiment} was begun with other code than this; mixing them would make "
                 "its numbers meaningless",
@@ -130,7 +130,8 @@ class _Run:
                 f"{self.experiment}",
             )
         self.done, failed = call(lambda store: store.recorded())
-        self.own_runs = call(lambda store: store.track_ids())
+        if self.experiment != DEV:
+            self.own_runs = call(lambda store: store.track_ids())
         self.recorder.replaces(failed)
         started = datetime.now().isoformat(timespec="seconds")
         row = {

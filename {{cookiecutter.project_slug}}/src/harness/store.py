@@ -274,6 +274,17 @@ def clear_rows(place: Place, experiment: str) -> int:
         return deleted
 
 
+def update_run(place: Place, track_id: str, columns: dict[str, str]) -> None:
+    """Change columns of a run that has ended."""
+    assigned = ", ".join(f"{quoted(name)} = ?" for name in columns)
+    with _explained(place.db), contextlib.closing(sqlite3.connect(place.db, timeout=10)) as con:
+        con.execute(
+            f"UPDATE {quoted(place.runs)} SET {assigned} WHERE track_id = ?",
+            (*columns.values(), track_id),
+        )
+        con.commit()
+
+
 def _storable(value: Any) -> Any:
     """A plain value in a form that both engines take: no lone surrogates, no NaN, 64 bits."""
     return readable(value) if isinstance(value, str) else plain(value)

@@ -1,0 +1,199 @@
+"""The commands that look at what is recorded: before an experiment, after one, across several."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from harness.console import out
+from harness.errors import HarnessError
+from harness.layout import DEV, databases
+from harness.settings import Settings, load_settings
+
+app = typer.Typer()
+Phase = Literal["dev", "experiment"]
+Json = Annotated[bool, typer.Option("--json", help="for programs, on standard output")]
+Tag = Annotated[str, typer.Argument(help="an experiment's tag; the newest one, if left out")]
+
+
+def _here() -> tuple[Path, Settings]:
+    return Path.cwd(), load_settings(Path.cwd())
+
+
+def _recorded(phase: str) -> list[Path]:
+    root, settings = _here()
+    found = databases(root, settings, phase)
+    if not found:
+        command = "make dev-run" if phase == DEV else "make experiment TAG=e0.0.1"
+        raise HarnessError("nothing is recorded yet", fix=command)
+    return found
+
+
+def newest(tag: str) -> str:
+    """The tag, or the newest experiment's where none is given."""
+    from harness import git
+
+    tags = git.tags(Path.cwd())
+    if not tag and not tags:
+        raise HarnessError("there is no experiment yet", fix="make experiment TAG=e0.0.1")
+    return tag or tags[-1]
+
+
+@app.command()
+def inspect(as_json: Json = False) -> None:
+    """Look at what the dev-run recorded; findings set the exit code."""
+    from harness.findings import show
+    from harness.inspect_data import inspect as look
+    from harness.inspect_data import show_samples
+
+    database = _recorded(DEV)[0]
+    if not as_json:
+        show_samples(database)
+    raise typer.Exit(show(look(database), "the dev-run", as_json=as_json))
+
+
+@app.command()
+def validate(as_json: Json = False) -> None:
+    """Can the recorded rows be trusted?"""
+    from harness.findings import show
+    from harness.validate import validate as check
+
+    raise typer.Exit(show(check(_recorded("experiment")), "the experiments", as_json=as_json))
+
+
+@app.command("cache-hits")
+def cache_hits(as_json: Json = False) -> None:
+    """What was reused, from which run, and what that saved."""
+    from harness.overview import cache_hits as count
+    from harness.overview import show_cache_hits
+
+    hits = count(_recorded("experiment"))
+    print(json.dumps(hits, indent=2)) if as_json else show_cache_hits(hits)
+
+
+@app.command()
+def summary(tag: Tag = "", target: Annotated[Path | None, typer.Option("--out")] = None) -> None:
+    """Results with their intervals, as Markdown."""
+    from harness.section import to_markdown
+    from harness.summary import summarise_experiment
+    from harness.views import connect
+
+    phase = DEV if tag == DEV else "experiment"
+    name = newest(tag)
+    with connect(_recorded(phase)) as con:
+        found = summarise_experiment(con, name)
+    text = to_markdown(f"Results of {name}", found.sections)
+    if target is None:
+        print(text, end="")
+    else:
+        target.write_text(text, encoding="utf-8")
+        out.print(f"wrote {target}", markup=False)
+    raise typer.Exit(found.exit_code)
+
+
+@app.command()
+def report(tag: Tag = "", target: Annotated[Path | None, typer.Option("--out")] = None) -> None:
+    """The same and more as one HTML file that opens without network."""
+    from harness.report import write_report
+    from harness.views import connect
+
+    root, settings = _here()
+    name = newest(tag)
+    path = target or root / "results" / "reports" / f"{name}.html"
+    with connect(_recorded(DEV if name == DEV else "experiment")) as con:
+        found = write_report(con, name, path, settings.benchmark.kind)
+    out.print(f"wrote {path}", markup=False, soft_wrap=True)
+    raise typer.Exit(found.exit_code)
+
+
+@app.command()
+def compare(
+    a: str,
+    b: Annotated[str, typer.Argument()] = "",
+    metric: Annotated[str | None, typer.Option(help="one score, latency or cost")] = None,
+    force: Annotated[bool, typer.Option(help="also where the data differ")] = False,
+    as_json: Json = False,
+) -> None:
+    """What changed, which items flipped, and whether it is a difference."""
+    from harness.compare import compare as between
+    from harness.compare_text import sections
+    from harness.section import to_markdown
+    from harness.views import connect
+
+    with connect(_recorded("experiment")) as con:
+        found = between(con, a, b, metric, force)
+    if as_json:
+        print(json.dumps(found.as_json(), indent=2))
+    else:
+        out.print(to_markdown(f"{a} and {b or a}", sections(found)), markup=False, soft_wrap=True)
+    raise typer.Exit(found.exit_code)
+
+
+@app.command()
+def rescore(tag: Tag = "") -> None:
+    """Score stored rows again with today's metrics.py; predict does not run."""
+    from harness.project import Project
+    from harness.rescore import rescore as score_again
+    from harness.summarise import results_table
+
+    name = newest(tag)
+    out.print(results_table(f"{name}, scored again", score_again(Project.open(), name)))
+
+
+@app.command()
+def sql(
+    query: Annotated[str | None, typer.Option(help="one SELECT")] = None,
+    file: Annotated[Path | None, typer.Option(help="a recipe, such as sql/overview.sql")] = None,
+    fmt: Annotated[str, typer.Option("--format", help="table, csv, json or parquet")] = "table",
+    target: Annotated[Path | None, typer.Option("--out", help="write to this file")] = None,
+    variables: Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE")] = None,
+    phase: Phase = "experiment",
+) -> None:
+    """Query the results with DuckDB; reading only."""
+    from typing import cast
+
+    from harness.query import Format, run_sql
+
+    if (query is None) == (file is None):
+        raise HarnessError("give one query", fix='--query "SELECT …" or --file sql/overview.sql')
+    if file is not None and not file.is_file():
+        raise HarnessError(f"there is no file {file}", fix="ls sql/")
+    given = dict(pair.partition("=")[::2] for pair in variables or [])
+    text = query if file is None else file.read_text(encoding="utf-8")
+    run_sql(_recorded(phase), text or "", cast(Format, fmt), target, given)
+
+
+@app.command()
+def browse(phase: Phase = "experiment") -> None:
+    """Look at the results in a browser (Datasette, reading only)."""
+    from harness.browse import browse as serve
+
+    raise typer.Exit(serve(_recorded(phase)))
+
+
+schema = typer.Typer(invoke_without_command=True, help="Does the code agree with the columns?")
+app.add_typer(schema, name="schema")
+
+
+@schema.callback()
+def schema_check(context: typer.Context, as_json: Json = False) -> None:
+    """Compare the columns that the code would record with those that are recorded."""
+    from harness.findings import show
+    from harness.gates import schema_of
+    from harness.project import Project
+
+    if context.invoked_subcommand is None:
+        raise typer.Exit(show(schema_of(Project.open()), "the schema", as_json=as_json))
+
+
+@schema.command("rename")
+def rename(old: str, new: str) -> None:
+    """Rename a parameter in every table and database; backups are made first."""
+    from harness.schema import rename_column
+
+    root, settings = _here()
+    every = [p for phase in (DEV, "experiment") for p in databases(root, settings, phase)]
+    for backup in rename_column(every, old, new):
+        out.print(f"kept the old one as {backup}", markup=False, soft_wrap=True)
+    out.print(f"{old} is now {new}", markup=False)
