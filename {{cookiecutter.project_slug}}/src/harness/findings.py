@@ -43,10 +43,11 @@ def show(findings: Sequence[Finding], subject: str, *, as_json: bool = False) ->
         return exit_code(findings)
     for finding in ordered:
         out.print(
-            f"{_MARKS[finding.severity]} {finding.check}: {escape(finding.message)}", soft_wrap=True
+            f"{_MARKS[finding.severity]} {finding.check}: {escape(printable(finding.message))}",
+            soft_wrap=True,
         )
         for example in finding.examples:
-            out.print(f"        {escape(example)}", soft_wrap=True, style="dim")
+            out.print(f"        {escape(printable(example))}", soft_wrap=True, style="dim")
         if finding.fix:
             out.print(f"   [green]fix:[/] {escape(finding.fix)}", soft_wrap=True)
     graver = sum(finding.severity != "note" for finding in findings)
@@ -58,6 +59,11 @@ def show(findings: Sequence[Finding], subject: str, *, as_json: bool = False) ->
 def unchecked(check: str, why: str) -> Finding:
     """A note that a check could not be made."""
     return Finding(check, "note", f"not checked: {why}")
+
+
+def printable(text: str) -> str:
+    """Recorded text for a terminal: what would move the cursor or hide text is shown as a box."""
+    return "".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in text)
 
 
 def many(n: int, noun: str) -> str:

@@ -12,7 +12,7 @@ from harness.checks import failures, missing_params, no_raw_output
 from harness.console import out
 from harness.errors import HarnessError
 from harness.facts import DEV, Facts, read_facts
-from harness.findings import Finding, many
+from harness.findings import Finding, many, printable
 from harness.views import columns, connect, first_line, identifier, literal
 
 _NUMERIC = ("BIGINT", "DOUBLE")
@@ -73,7 +73,7 @@ def show_samples(database: Path, rows: int = 3) -> None:
         samples = result.fetchall()
     table = Table("column", *(f"sample {i + 1}" for i in range(len(samples))))
     for name, *values in zip(names, *samples, strict=True):
-        shown = ("NULL" if value is None else str(value) for value in values)
+        shown = ("NULL" if value is None else printable(str(value)) for value in values)
         table.add_row(Text(name), *(Text(v if len(v) <= 80 else v[:79] + "…") for v in shown))
     out.print(table)
 

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from harness.console import err, out
 from harness.errors import HarnessError
+from harness.findings import printable
 from harness.views import columns, connect, first_line, identifier, literal
 
 Format = Literal["table", "csv", "json", "parquet"]
@@ -139,7 +140,7 @@ def _print_table(con: duckdb.DuckDBPyConnection, statement: duckdb.Statement) ->
 def _cell(value: object) -> str:
     if value is None:
         return ""
-    text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    text = printable(f"{value:.6g}" if isinstance(value, float) else str(value))
     return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "…"
 
 

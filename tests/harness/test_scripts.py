@@ -1,0 +1,159 @@
+"""The scripts of a generated project, run as a person runs them; and `harness.browse`."""
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from harness.browse import browse
+from harness.errors import HarnessError
+from tests.harness.recorded import change, clean, write
+
+PROJECT = Path(__file__).parents[2] / "{{cookiecutter.project_slug}}"
+SCRIPTS = ("validate_benchmark", "analyze_cache_hits", "export_summary")
+
+
+def script(name: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run a script from elsewhere, with no PYTHONPATH and no home."""
+    return subprocess.run(
+        [sys.executable, str(PROJECT / f"scripts/{name}.py"), *map(str, arguments)],
+        cwd="/", env={"PATH": os.environ["PATH"], "HOME": "/nonexistent"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Path:
+    return clean(tmp_path / "benchmark.db")
+
+
+def test_validate_says_nothing_found_and_exits_0(db: Path) -> None:
+    done = script("validate_benchmark", db, "predictions", "--engine", "duckdb")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "no findings" in done.stdout
+
+
+def test_validate_tells_findings_as_text_and_as_json_and_exits_1(db: Path) -> None:
+    change(db, "UPDATE predictions SET raw_response = NULL WHERE task_key = 'key-1-0'")
+    text = script("validate_benchmark", db)
+    assert text.returncode == 1
+    assert "error no_raw_output: e0.0.1: 1 successful row without raw output" in text.stdout
+    told = script("validate_benchmark", db, "--json")
+    assert told.returncode == 1
+    findings = json.loads(told.stdout)["findings"]
+    assert [(each["check"], each["count"]) for each in findings] == [("no_raw_output", 1)] * 2
+
+
+def test_cache_hits_counts_reuse(db: Path) -> None:
+    told = script("analyze_cache_hits", db, "predictions", "--json")
+    assert told.returncode == 0
+    first, second = json.loads(told.stdout)
+    assert (first["executed"], first["reused"], first["from_runs"]) == (100, 0, [])
+    assert (second["executed"], second["reused"], second["from_runs"]) == (0, 100, ["run-e0.0.1"])
+    assert second["seconds_saved"] == pytest.approx(1.0245)
+    assert "100 of 100 rows reused (100.0%)" in script("analyze_cache_hits", db).stdout
+
+
+def test_summary_gives_each_score_with_its_n_and_interval(db: Path, tmp_path: Path) -> None:
+    for table in ("predictions", "metrics"):
+        change(db, f"UPDATE {table} SET params_model = 'a|b<script>' WHERE params_depth = 4")
+    change(db, "UPDATE runs SET grid = NULL")
+    out = tmp_path / "summary.md"
+    done = script("export_summary", db, "predictions", "--out", out)
+    assert (done.returncode, done.stdout) == (0, "")
+    text = out.read_text()
+    assert "0.800 [0.670, 0.888]" in text  # Wilson, 40 of 50
+    assert "| a\\|b\\<script\\> | 4 |" in text
+    assert text.endswith("## Findings\n\nNone.\n")
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_scripts_read_tables_that_xetrack_wrote_by_itself(tmp_path: Path, name: str) -> None:
+    rows = [
+        {"track_id": m, "timestamp": f"{i}", "model": m, "input_id": i, "score": v, "error": ""}
+        for m in "ab"
+        for i, v in enumerate((1, 0.75))
+    ]
+    db = write(tmp_path / "track.db", "events", rows)
+    change(db, "UPDATE events SET input_id = 0.5 WHERE input_id = 1")
+    done = script(name, db, "events")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_scripts_name_what_is_wrong_in_one_sentence_and_exit_2(tmp_path: Path, name: str) -> None:
+    db = clean(tmp_path / "b.db", items=2)
+    for arguments, message in [
+        ((tmp_path / "gone.db", "predictions"), "There is no database"),
+        ((db, "nosuch"), "There is no table 'nosuch'"),
+        ((Path(__file__), "predictions"), "is not an SQLite database"),
+    ]:
+        done = script(name, *arguments)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert message in done.stderr
+        assert "Traceback" not in done.stderr
+    change(db, "DELETE FROM predictions")
+    assert "no rows yet" in script(name, db, "predictions").stderr
+    assert script(name).returncode == 2
+
+
+def test_browse_serves_on_this_machine_only_and_writes_nothing(db: Path) -> None:
+    # A run has it open: what is in its write-ahead log must show, and stay untouched.
+    with closing(sqlite3.connect(db)) as writer:
+        writer.execute("PRAGMA journal_mode = WAL")
+        writer.execute("UPDATE predictions SET prediction = 'now'")
+        writer.commit()
+        before = _digest(db)
+        code = (
+            "import sys; from pathlib import Path; from harness.browse import browse\n"
+            "sys.exit(browse([Path(sys.argv[1])], open_browser=False))"
+        )
+        server = subprocess.Popen(
+            [sys.executable, "-c", code, str(db)],
+            env={**os.environ, "PYTHONPATH": str(PROJECT / "src")},
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+        )  # fmt: skip
+        try:
+            address = _address(server)
+            assert address.startswith("http://127.0.0.1:")
+            count = "benchmark.json?sql=select+count(*)+from+predictions+where+prediction='now'"
+            with urllib.request.urlopen(f"{address}/{count}") as answer:
+                assert json.load(answer)["rows"] == [[200]]
+            with pytest.raises(urllib.error.HTTPError):
+                urllib.request.urlopen(f"{address}/benchmark.json?sql=delete+from+predictions")
+        finally:
+            os.killpg(server.pid, signal.SIGINT)
+            server.wait(timeout=20)
+        assert _digest(db) == before
+
+
+def _digest(db: Path) -> bytes:
+    # In another process: closing the file here would drop the locks that sqlite3 holds on it.
+    return subprocess.run(["sha256sum", str(db)], capture_output=True, check=True).stdout
+
+
+def _address(server: "subprocess.Popen[str]") -> str:
+    assert server.stdout is not None
+    deadline = time.monotonic() + 30
+    for line in server.stdout:
+        if "running on" in line:
+            return line.split("running on ")[1].split()[0]
+        assert time.monotonic() < deadline, line
+    raise AssertionError("the server ended at once")
+
+
+def test_browse_needs_a_database(tmp_path: Path) -> None:
+    with pytest.raises(HarnessError, match="no results yet"):
+        browse([])
+    with pytest.raises(HarnessError, match="no database"):
+        browse([tmp_path / "gone.db"])

@@ -1,0 +1,39 @@
+"""Results as Markdown. `python scripts/export_summary.py DB [TABLE] [--out FILE]`
+
+Reads any SQLite database that xetrack wrote, and ends with what validation found in it.
+Exit code: 0, or 2 for wrong use.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+
+
+def main() -> int:
+    from harness.console import show_error
+    from harness.errors import HarnessError
+    from harness.overview import summary_markdown
+    from harness.validate import validate
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("db", type=Path)
+    parser.add_argument("table", nargs="?", help="default: all tables of predictions")
+    parser.add_argument("--out", type=Path, help="default: standard output")
+    given = parser.parse_args()
+    try:
+        findings = validate([given.db], given.table)
+        text = summary_markdown([given.db], given.table, findings)
+    except HarnessError as error:
+        show_error(error)
+        return error.code
+    if given.out:
+        given.out.write_text(text, encoding="utf-8")
+    else:
+        sys.stdout.write(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
