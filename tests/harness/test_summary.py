@@ -166,7 +166,7 @@ def test_no_number_stands_alone(tmp_path: Path) -> None:
     rows = scored(2, 60, extra=extra) + scored(8, 95, extra=extra)
     found = read(tmp_path, rows, run_for(TAG, plan(segmentations=["language", "colour"])))
     text = to_markdown("t", found.sections)
-    assert "| depth=8 | 100 | 0 | 0.95 \\[0.9, 1\\] |" in text
+    assert "| 1 | depth=8 | 100 | 0 | 0.95 \\[0.9, 1\\] |" in text
     assert "| de | depth=2 | 50 | 0.6 \\[0.462, 0.724\\] |" in text
     assert "No row has the column colour" in text
     assert found.exit_code == 0

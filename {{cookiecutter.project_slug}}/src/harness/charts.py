@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from harness.section import shown
 
+LABEL = 26  # characters beside a chart
 INK, MUTED, PAPER = "#010203", "#040506", "#070809"
 SERIES = ("#0a0b01", "#0a0b02", "#0a0b03", "#0a0b04", "#0a0b05", "#0a0b06")
 _VARIABLES = {INK: "--ink", MUTED: "--muted", PAPER: "--paper"} | {
@@ -62,6 +63,10 @@ def _first(attributes: str) -> Callable[[re.Match[str]], str]:
     return lambda found: attributes if found[0] == "<svg" else ""
 
 
+def _short(label: str) -> str:
+    return shown(label) if len(label) <= LABEL else shown(label[: LABEL - 1]) + "…"
+
+
 def forest(
     labels: Sequence[str],
     intervals: Sequence[tuple[float, float | None, float | None]],
@@ -74,7 +79,7 @@ def forest(
             if low is not None and high is not None:
                 axes.plot([low, high], [row, row], color=SERIES[0], linewidth=2)
             axes.plot([estimate], [row], "o", color=SERIES[0])
-        axes.set_yticks(range(len(labels)), [shown(label, 28) for label in labels])
+        axes.set_yticks(range(len(labels)), [_short(label) for label in labels])
         axes.set_ylim(len(labels) - 0.5, -0.5)
         axes.set_xlabel(shown(metric, 60))
 
@@ -96,12 +101,12 @@ def pareto_front(points: Sequence[tuple[float, float]], lower_is_better: bool = 
 
 def tradeoff(
     points: Sequence[tuple[float, float]],
-    labels: Sequence[str],
+    names: Sequence[str],
     price: str,
     quality: str,
     lower_is_better: bool = False,
 ) -> str:
-    """Quality against price, the Pareto front joined and named; the other points are left open."""
+    """Quality against price: the Pareto front filled and joined, the other points left open."""
     front = pareto_front(points, lower_is_better)
 
     def draw(axes: Axes) -> None:
@@ -115,22 +120,16 @@ def tradeoff(
         for index, (x, y) in enumerate(points):
             on_front = index in front
             axes.plot([x], [y], "o", color=SERIES[0], markerfacecolor=None if on_front else "none")
-        span = max(p[0] for p in points) + min(p[0] for p in points)
-        for index in front[:8]:
-            x, y = points[index]
-            # A name on the right half of the chart is written to the left, or it would be cut off.
-            side = -1 if x > span / 2 else 1
             axes.annotate(
-                shown(labels[index], 24),
+                _short(names[index]),
                 (x, y),
                 textcoords="offset points",
-                xytext=(7, -11) if side > 0 else (-7, 5),
-                ha="right" if side < 0 else "left",
+                xytext=(5, 4),
                 fontsize=9,
             )
         axes.margins(0.12)
         axes.set_xlabel(price)
         axes.set_ylabel(shown(quality, 60))
 
-    named = ", ".join(labels[i] for i in front)
-    return chart(draw, f"{quality} against {price}. Pareto front: {named}", 3)
+    best = ", ".join(names[i] for i in front)
+    return chart(draw, f"{quality} against {price}. Pareto front: {best}", 3)

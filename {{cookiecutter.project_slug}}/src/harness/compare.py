@@ -37,8 +37,12 @@ class Side:
 
     def label(self, tagged: bool) -> str:
         """How the side is called, with the experiment's name where the other has another."""
-        found = [self.experiment.configurations[index].label for index in self.chosen]
-        text = found[0] if len(found) == 1 else f"mean of {len(found)} configurations"
+        found = [self.experiment.configurations[index] for index in self.chosen]
+        text = found[0].label
+        if len(found) > 1:
+            same = replace(self.experiment, configurations=found).shared_params
+            rest = {k: v for k, v in same.items() if k not in self.experiment.shared_params}
+            text = f"mean of {len(found)}" + (f" with {label(rest)}" if rest else "")
         return f"{self.experiment.name}: {text}" if tagged else text
 
 

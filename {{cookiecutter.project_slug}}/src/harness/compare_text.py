@@ -12,12 +12,14 @@ def sections(comparison: Comparison) -> list[Section]:
     parts = []
     if comparison.warnings:
         parts.append(Section("Warnings", comparison.warnings, warning=True))
-    if comparison.a != comparison.b:
+    if comparison.a.partition(":")[0] != comparison.b.partition(":")[0]:
         table = Table(("what", "A", "B"), comparison.changed)
         nothing = () if comparison.changed else ("Nothing that is recorded.",)
         parts.append(Section("What changed", nothing, [table] if comparison.changed else []))
     headings = ("metric", "A", "B", "B is", "B - A [95%]", "n", "p (Holm)", "effect", "note")
-    text = [f"A = {shown(comparison.a)}, B = {shown(comparison.b)}, paired on shared items."]
+    text = ["Paired on shared items; every two configurations of one experiment."]
+    if comparison.a != comparison.b:
+        text = [f"A = {shown(comparison.a)}, B = {shown(comparison.b)}, paired on shared items."]
     if len(comparison.pairs) > PAIRS:
         text.append(f"{PAIRS} of {len(comparison.pairs)} comparisons are shown, --json has all.")
     rows = [_line(pair) for pair in comparison.pairs[:PAIRS]]

@@ -22,6 +22,7 @@ Outcome = Literal["supported", "refuted", "undecided"]
 class Judged:
     """A hypothesis and what came of it; `difference` is better - than, in units of the metric.
 
+    `items` is how many both sides have (`difference.n` counts folds where there are some).
     `answerable` is False where the results could not have decided it: what it names did not run.
     """
 
@@ -30,6 +31,7 @@ class Judged:
     difference: Interval
     test: str
     reason: str
+    items: int = 0
     answerable: bool = True
 
 
@@ -73,7 +75,7 @@ def _judge(
         sides[side] = columns_of(experiment, wanted)
         if not sides[side]:
             reason = f"{side} = {wanted} did not run in {experiment.name}"
-            return Judged(hypothesis, "undecided", nothing, "none", reason, False)
+            return Judged(hypothesis, "undecided", nothing, "none", reason, answerable=False)
     metric = hypothesis.metric
     if metric in scores.wrong:
         values = scores.of(experiment, metric)
@@ -87,7 +89,7 @@ def _judge(
     if metric in experiment.metrics:
         return _outcome(hypothesis, _apart(experiment, metric, sides))
     reason = f"no row of {experiment.name} has the metric {metric!r}"
-    return Judged(hypothesis, "undecided", nothing, "none", reason, False)
+    return Judged(hypothesis, "undecided", nothing, "none", reason, answerable=False)
 
 
 def _apart(experiment: Experiment, metric: str, sides: dict[str, list[int]]) -> Interval:
@@ -114,14 +116,14 @@ def _outcome(
 ) -> Judged:
     smallest = hypothesis.smallest_difference
     test = verdict.test if verdict else difference.method
+    items = verdict.n if verdict else difference.n
     outcome: Outcome = "undecided"
     if difference.low is None or difference.high is None or difference.estimate is None:
         reason = difference.note or "no item has a value under both"
-        return Judged(hypothesis, outcome, difference, test, reason, False)
-    items = verdict.n if verdict else difference.n
+        return Judged(hypothesis, outcome, difference, test, reason, items, False)
     if items < MIN_ITEMS:
         reason = f"{items} shared items, at least {MIN_ITEMS} are needed"
-        return Judged(hypothesis, outcome, difference, test, reason, False)
+        return Judged(hypothesis, outcome, difference, test, reason, items, False)
     up = hypothesis.direction == "higher"
     low, high = (difference.low, difference.high) if up else (-difference.high, -difference.low)
     if low > 0 and low >= smallest:
@@ -133,4 +135,4 @@ def _outcome(
         reason = "the interval holds both a difference that matters and one that does not"
         if verdict and verdict.items_needed and verdict.items_needed > items:
             reason += f"; about {verdict.items_needed:,} items would decide"
-    return Judged(hypothesis, outcome, difference, test, reason)
+    return Judged(hypothesis, outcome, difference, test, reason, items)

@@ -70,7 +70,11 @@ def _charts(experiment: Experiment) -> Iterable[Section]:
         return
     metric = experiment.metrics[0]
     found = [experiment.configurations[index] for index in order]
-    labels = [each.label for each in found]
+    shared = experiment.shared_params
+    labels = [
+        f"{rank}  " + ", ".join(str(v) for k, v in each.params.items() if k not in shared)
+        for rank, each in enumerate(found, start=1)
+    ]
     quality = [each.summary[metric] for each in found]
     bounds = [
         (each.summary[metric], each.summary[f"{metric}_low"], each.summary[f"{metric}_high"])
@@ -86,7 +90,7 @@ def _charts(experiment: Experiment) -> Iterable[Section]:
         ],
     }
     for price, values in prices.items():
-        known = [(float(value), quality[i], labels[i]) for i, value in enumerate(values) if value]
+        known = [(float(value), quality[i], str(i + 1)) for i, value in enumerate(values) if value]
         if len(known) > 1:
             drawn = tradeoff(
                 [(cheap, good) for cheap, good, _ in known],
@@ -95,7 +99,9 @@ def _charts(experiment: Experiment) -> Iterable[Section]:
                 metric,
                 experiment.lower_is_better(metric),
             )
-            text = ["Filled points: no other is both better and cheaper (the Pareto front)."]
+            text = [
+                "Numbers as in Results. Filled: none is both better and cheaper (the Pareto front)."
+            ]
             yield Section(f"{metric} against {price}", text, charts=[drawn])
 
 

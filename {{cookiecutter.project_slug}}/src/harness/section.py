@@ -13,6 +13,12 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rich.box import SIMPLE_HEAD
+from rich.table import Table as Grid
+from rich.text import Text
+
+from harness.console import out
+
 ABSENT = "–"
 CELL = 120  # characters of a value in a table
 RAW = 1500  # characters of a model's output in a report
@@ -91,6 +97,22 @@ def to_markdown(heading: str, sections: Sequence[Section]) -> str:
                 )
             )
     return "\n\n".join(parts) + "\n"
+
+
+def to_console(sections: Sequence[Section]) -> None:
+    """Print the sections on standard output."""
+    for section in sections:
+        style = "bold yellow" if section.warning else "bold"
+        out.print(Text(f"\n{shown(section.title)}", style))
+        for text in section.text:
+            out.print(Text(shown(text, RAW)))
+        for table in section.tables:
+            grid = Grid(box=SIMPLE_HEAD, pad_edge=False)
+            for column in table.columns:
+                grid.add_column(Text(shown(column)), overflow="fold")
+            for row in table.rows:
+                grid.add_row(*(Text(shown(cell)) for cell in row))
+            out.print(grid)
 
 
 def _inline(text: str) -> str:

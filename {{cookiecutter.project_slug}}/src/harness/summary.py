@@ -128,7 +128,11 @@ def _at_a_glance(experiment: Experiment, scores: Scores) -> str:
         for key in ("n", "executed", "cached", "failed")
     }
     versions = {each.summary.get("score_version") for each in experiment.configurations} - {None}
-    rescored = f" Scored again after the run, by {', '.join(sorted(versions))}." if versions else ""
+    rescored = (
+        f" Scored again after the run, by {', '.join(sorted(map(str, versions)))}."
+        if versions
+        else ""
+    )
     failures = "count as wrong" if experiment.failed_is_wrong else "are left out"
     return (
         f"{len(scores.items):,} items, {len(experiment.configurations)} configurations, "
@@ -143,21 +147,19 @@ def _hypotheses(judged: list[Judged]) -> Section:
     rows = []
     for each in judged:
         said, gap = each.hypothesis, each.difference
-        amount = f"at least {number(said.smallest_difference)}"
-        if not said.smallest_difference:
-            amount = "any amount"
+        amount = f"≥ {number(said.smallest_difference)} " if said.smallest_difference else ""
         rows.append(
             [
                 said.id, said.claim, each.outcome,
                 interval(gap.estimate, gap.low, gap.high),
-                f"{said.metric} {said.direction} by {amount}",
-                f"{gap.n:,}", each.test, each.reason,
+                f"{said.metric} {amount}{said.direction}",
+                f"{each.items:,}", f"{each.reason} ({each.test})",
             ]
         )  # fmt: skip
     level = 100 * (1 - 0.05 / len(judged))
     text = "As committed before the run. The difference is better - than"
     text += f"; each interval is at {level:.4g}%, so that all hold together at 95%."
-    heads = ("id", "claim", "outcome", "difference", "claimed", "n", "test", "because")
+    heads = ("id", "claim", "outcome", "difference", "claimed", "items", "because")
     return Section("Hypotheses", [text], [Table(heads, rows)])
 
 
@@ -165,12 +167,13 @@ def _results(experiment: Experiment, scores: Scores, order: list[int]) -> Sectio
     metrics = experiment.metrics
     failed = any(each.summary.get("failed") for each in experiment.configurations)
     apart = [each for each in metrics if failed and each in scores.proportions]
-    heads = ["configuration", "n", "failed", *metrics]
+    heads = ["#", "configuration", "n", "failed", *metrics]
     heads += [f"{metric}, failures left out" for metric in apart]
     rows = []
-    for index in order:
+    for rank, index in enumerate(order, start=1):
         each = experiment.configurations[index]
         row = [
+            str(rank),
             each.label,
             f"{each.summary.get('n') or 0:,}",
             f"{each.summary.get('failed') or 0:,}",
