@@ -1,0 +1,111 @@
+"""The Makefile of a generated project: what is listed exists, and what is typed is data."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.template.conftest import REPOSITORY, Bake, BakedProject
+
+# Where make finds a program instead of Python that prints its arguments, one a line.
+ECHO = '#!/bin/sh\nprintf "%s\\n" "$@"\n'
+HOSTILE = [
+    "costs $5, $HOME and $$",
+    "`touch pwned` $(touch pwned) $(shell touch pwned)",
+    "a 'single' and a \"double\" quote \\ and a backslash",
+    "Größe 🎉 # no comment; touch pwned",
+    "--help",
+    "a, b) c (d = e",
+]
+
+
+@pytest.fixture
+def echoing(bake: Bake) -> BakedProject:
+    """A project in a folder with spaces and quotes, whose Python prints its arguments."""
+    project = bake()
+    folder = project.root.parent / 'it\'s a "folder" with $pace'
+    folder.mkdir()
+    project = BakedProject(project.root.rename(folder / "my-benchmark"))
+    (project.root / ".venv/bin").mkdir(parents=True)
+    (project.root / ".venv/bin/python").write_text(ECHO)
+    (project.root / ".venv/bin/python").chmod(0o755)
+    return project
+
+
+def arguments(project: BakedProject, *command: str) -> list[str]:
+    return project.run("make", "VENV=.venv", "READY=", *command).stdout.splitlines()
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_what_is_typed_reaches_the_program_as_it_was_typed(
+    echoing: BakedProject, text: str
+) -> None:
+    said = arguments(echoing, "experiment", f"TAG={text}", f"MSG={text}", f"ALLOW={text}")
+
+    assert said == [
+        *("-m", "harness", "experiment"),
+        *(f"--message={text}", f"--allow={text}", "--", text),
+    ]
+    assert arguments(echoing, "sql", f"Q={text}")[-1] == f"--query={text}"
+    assert not list(echoing.root.rglob("pwned"))
+
+
+def test_a_variable_of_the_machine_is_not_taken_for_an_argument(echoing: BakedProject) -> None:
+    done = echoing.run("make", "VENV=.venv", "READY=", "dev-run", env={"N": "7", "TAG": "x"})
+
+    assert done.stdout.splitlines() == ["-m", "harness", "dev-run"]
+    assert arguments(echoing, "dev-run", "N=5") == ["-m", "harness", "dev-run", "--items=5"]
+
+
+def test_bare_make_lists_every_command(bake: Bake) -> None:
+    project = bake()
+    listed = re.findall(r"^  make ([a-z-]+)", project.make().stdout, re.MULTILINE)
+    [phony] = re.findall(r"^\.PHONY: ((?:.*\\\n)*.*)", project.read("Makefile"), re.MULTILINE)
+
+    assert sorted(listed) == sorted(phony.replace("\\", "").split())
+    assert {"setup", "dev-run", "experiment", "test", "help"} <= set(listed)
+    assert "{" not in project.make().stdout
+
+
+def test_every_listed_command_is_one_that_the_program_has(bake: Bake) -> None:
+    project = bake()
+    wanted = set(re.findall(r"-m harness ([a-z-]+)", project.read("Makefile")))
+    done = project.run(sys.executable, "-m", "harness", "--help", env={"PYTHONPATH": "src"})
+    have = set(re.findall(r"^[│ ]+([a-z-]+)  ", done.stdout, re.MULTILINE))
+
+    assert wanted <= have, sorted(wanted - have)
+
+
+def test_the_templates_own_commands_are_listed() -> None:
+    done = subprocess.run(["make"], cwd=REPOSITORY, check=True, capture_output=True, text=True)
+
+    for command in ("demo", "test", "lint", "bench", "locks"):
+        assert f"make {command} " in done.stdout
+
+
+def test_git_hooks_work_without_network_or_activation(bake: Bake, tmp_path: Path) -> None:
+    project = bake()
+    no_network = {
+        "PRE_COMMIT_HOME": str(tmp_path / "pre-commit"),
+        "https_proxy": "http://127.0.0.1:9",
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+    }
+    project.run(sys.executable, "-m", "pre_commit", "install")
+    project.run(sys.executable, "-m", "pre_commit", "validate-config")
+    (project.root / "src/benchmark/extra.py").write_text("import os\nX  =  1   \n")
+    project.git("add", "--all")
+
+    refused = project.run("git", "commit", "-m", "ugly", check=False, env=no_network)
+    assert refused.returncode == 1
+    assert "F401" in refused.stderr + refused.stdout
+    (project.root / "src/benchmark/extra.py").write_text("X = 1\n")
+    project.git("add", "--all")
+    project.run("git", "commit", "-m", "clean", env=no_network)
+
+    project.git("checkout", "--quiet", "main")
+    project.git("merge", "--quiet", "--no-commit", "--no-ff", "feat/first-benchmark")
+    refused = project.run("git", "commit", "-m", "on main", check=False, env=no_network)
+    assert refused.returncode == 1
+    assert "main is a protected branch" in refused.stderr + refused.stdout

@@ -1,0 +1,127 @@
+"""`make setup` for real: a fresh environment from the lock, by uv or without it."""
+
+import importlib.util
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from tests.template.conftest import REPOSITORY, SHELL, Bake, BakedProject
+
+
+@pytest.fixture
+def setup_env() -> ModuleType:
+    """scripts/setup_env.py as a module."""
+    spec = importlib.util.spec_from_file_location(
+        "setup_env", REPOSITORY / SHELL / "scripts/setup_env.py"
+    )
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def tools_without_uv(folder: Path) -> str:
+    """A PATH with the usual tools and a Python, but without uv."""
+    folder.mkdir()
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    for name in ("python3", version):
+        (folder / name).symlink_to(Path(sys.base_prefix, "bin", version))
+    path = f"{folder}:/usr/bin:/bin"
+    assert not shutil.which("uv", path=path)
+    return path
+
+
+def on_this_machine(project: BakedProject, *command: str, path: str = "") -> tuple[str, float]:
+    """Output and seconds of a command that knows nothing of the tests' environment."""
+    clean = {"PATH": path or os.environ["PATH"], "VENV": ".venv", "PYTHONPATH": ""}
+    start = time.monotonic()
+    return project.run(*command, env=clean).stdout, time.monotonic() - start
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("uv", ["with uv", "without uv"])
+def test_a_fresh_checkout_sets_itself_up_once(bake: Bake, uv: str, tmp_path: Path) -> None:
+    if uv == "with uv" and not shutil.which("uv"):
+        pytest.skip("there is no uv on this machine's path")
+    path = "" if uv == "with uv" else tools_without_uv(tmp_path / "tools")
+    project = bake()
+    first, _ = on_this_machine(project, "make", "VENV=.venv", "dev-run", "N=2", path=path)
+    assert "Setting up .venv" in first
+    assert "recorded in .dev/benchmark.db" in first
+
+    again, seconds = on_this_machine(project, "make", "VENV=.venv", "setup", path=path)
+    assert "Setting up" not in again
+    assert seconds < 1
+    assert project.changes() == ""
+    # With the environment activated there is no PYTHONPATH.
+    on_this_machine(project, ".venv/bin/python", "-m", "harness", "tags")
+    assert ".venv/bin/python" in project.read(".git/hooks/pre-commit")
+
+
+def test_a_lock_that_does_not_match_its_hash_is_refused(bake: Bake, tmp_path: Path) -> None:
+    project = bake()
+    (project.root / "wrong.lock").write_text(f"iniconfig==2.3.0 \\\n    --hash=sha256:{'0' * 64}\n")
+    command = [sys.executable, "scripts/setup_env.py", "--venv", ".venv", "--lock", "wrong.lock"]
+    done = project.run(*command, check=False)
+
+    assert done.returncode == 2
+    assert "the packages of wrong.lock could not be installed" in done.stderr
+    assert "fix:" in done.stderr
+    assert not (project.root / ".venv/.ready").exists()
+
+
+def test_a_python_that_is_only_a_broken_shim_is_passed_over(
+    setup_env: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tools = tools_without_uv(tmp_path / "tools").split(":")[0]
+    for name in ("python3.11", "python3.12"):
+        Path(tools, name).unlink(missing_ok=True)
+        Path(tools, name).write_text("#!/bin/sh\necho 'command not found' >&2\nexit 127\n")
+        Path(tools, name).chmod(0o755)
+    monkeypatch.setenv("PATH", tools)
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
+
+    assert setup_env.find_python("3.12") == "python3"
+
+
+def test_a_machine_without_a_fitting_python_says_what_to_install(
+    setup_env: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(setup_env, "version_of", lambda name: "3.13")
+
+    with pytest.raises(
+        setup_env.SetupError, match=r"(?s)no Python 3\.12 or 3\.11 .*found: 3\.13.*fix: "
+    ):
+        setup_env.find_python("3.11")
+
+
+def test_the_python_wanted_comes_before_another_that_would_do(
+    setup_env: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = {"python3": "3.11", "python3.12": "3.12"}
+    monkeypatch.setattr(setup_env, "version_of", lambda name: there.get(name, ""))
+
+    assert setup_env.find_python("3.11") == "python3"
+    assert setup_env.find_python("3.12") == "python3.12"
+    there.pop("python3.12")
+    assert setup_env.find_python("3.12") == "python3"
+
+
+@pytest.mark.slow
+def test_make_lock_takes_up_a_new_package(bake: Bake) -> None:
+    project = bake()
+    wanted = project.root / "requirements-benchmark.in"
+    wanted.write_text(wanted.read_text() + "cowsay==6.1\n")
+    before = project.read("requirements.lock")
+    project.make("lock")
+
+    after = project.read("requirements.lock")
+    assert "cowsay==6.1 ;" in after
+    assert "://" not in after
+    assert {line for line in before.splitlines() if "==" in line} <= set(after.splitlines())
