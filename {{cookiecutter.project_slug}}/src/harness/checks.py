@@ -176,7 +176,7 @@ def no_raw_output(facts: Facts) -> list[Finding]:
     return [
         Finding(
             "no_raw_output",
-            "error",
+            "warning",
             f"{within(e)}{many(n, 'successful row')} without raw output",
             n,
             tuple(f"item {name}" for name in ids or ()),
