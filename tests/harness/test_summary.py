@@ -206,3 +206,17 @@ def test_a_plain_unknown_experiment_lists_those_there_are(tmp_path: Path) -> Non
     without = summarise_experiment(con, TAG)
     con.close()
     assert "There are no metrics" in without.findings[0]
+
+
+@pytest.mark.parametrize("broken", ["{", {"hypotheses": [{"id": "H1"}]}])
+def test_a_broken_plan_costs_the_verdicts_not_the_results(tmp_path: Path, broken: Any) -> None:
+    found = read(tmp_path, scored(2, 60) + scored(8, 95), run_for(TAG, broken))
+    assert "No hypothesis could be judged: PLAN.toml" in found.findings[0]
+    assert "| 1 | depth=8 | 100 |" in to_markdown("t", found.sections)
+
+
+def test_an_experiment_without_scores_is_summarised(tmp_path: Path) -> None:
+    rows = rows_for(TAG, {"depth": 2}, [{}] * 20)
+    found = read(tmp_path, rows, run_for(TAG, plan()), names=())
+    assert "There are no metrics" in found.findings[0]
+    assert found.judged[0].outcome == "undecided"

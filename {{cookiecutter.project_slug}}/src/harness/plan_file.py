@@ -95,8 +95,11 @@ def load_plan(root: Path) -> Plan:
 
 def parse_plan(values: Mapping[str, Any] | str | None) -> Plan:
     """Plan from TOML values, or from the JSON text that `runs.plan` holds (None: an empty plan)."""
-    if isinstance(values, str):
-        values = json.loads(values) if values.strip() else {}
+    try:
+        if isinstance(values, str):
+            values = json.loads(values) if values.strip() else {}
+    except ValueError as error:
+        raise HarnessError(f"{PLAN_NAME} was not recorded as JSON: {error}") from None
     try:
         return Plan.model_validate(dict(values or {}))
     except ValidationError as error:

@@ -43,6 +43,7 @@ class Experiment:
     scores: list[str]
     columns: frozenset[str]
     plan: Plan
+    plan_problem: str
     failed_is_wrong: bool
 
     @property
@@ -138,6 +139,12 @@ def read_experiment(con: DuckDBPyConnection, name: str) -> Experiment:
     ]
     numeric = [each for each in metrics if have.get(each) in ("BIGINT", "DOUBLE")]
     settings = runs[-1]["settings"] if runs else {}
+    plan, problem = Plan(), ""
+    try:
+        plan = parse_plan(runs[0].get("plan") if runs else None)
+    except HarnessError as error:
+        # The gate can be overridden, and a broken plan must not take the results with it.
+        problem = error.message
     return Experiment(
         name=name,
         runs=runs,
@@ -152,7 +159,8 @@ def read_experiment(con: DuckDBPyConnection, name: str) -> Experiment:
         metrics=metrics,
         scores=numeric,
         columns=frozenset(have),
-        plan=parse_plan(runs[0].get("plan") if runs else None),
+        plan=plan,
+        plan_problem=problem,
         failed_is_wrong=settings.get("run", {}).get("on_error", "continue") != "skip",
     )
 

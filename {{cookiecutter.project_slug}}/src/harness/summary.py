@@ -72,6 +72,8 @@ def ranked(experiment: Experiment) -> list[int]:
 def _findings(experiment: Experiment, scores: Scores, judged: list[Judged]) -> Iterator[str]:
     if not experiment.metrics:
         yield "There are no metrics: the experiment is not finished, or score() returned no number."
+    if experiment.plan_problem:
+        yield f"No hypothesis could be judged: {experiment.plan_problem}."
     if len(scores.items) < MIN_ITEMS:
         yield f"Only {len(scores.items)} items: at least {MIN_ITEMS} are needed for any verdict."
     for each in experiment.configurations:
