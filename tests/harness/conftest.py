@@ -1,11 +1,13 @@
 """Fixtures that several tests of the harness share."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.harness.project_fixture import Bench
+from tests.harness.project_fixture import SOURCE, Bench
+from tests.harness.warm import WarmProcess
 
 
 @pytest.fixture(scope="session")
@@ -14,12 +16,30 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("home")
 
 
-@pytest.fixture
-def make_bench(tmp_path: Path, home: Path) -> Callable[..., Bench]:
-    """Makes a benchmark repository: `make_bench(name, dvc=True)`."""
+@pytest.fixture(scope="session")
+def warm(home: Path) -> Iterator[WarmProcess]:
+    """A process whose forks run commands without importing everything anew."""
+    process = WarmProcess(
+        {
+            "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
+            "HOME": str(home),
+            "PYTHONPATH": str(SOURCE),
+            "PYTHONPYCACHEPREFIX": str(home / "bytecode"),
+        }
+    )
+    yield process
+    process.close()
 
-    def make(name: str = "bench", *, dvc: bool = False) -> Bench:
-        return Bench(tmp_path / name, home, dvc=dvc)
+
+@pytest.fixture
+def make_bench(tmp_path: Path, home: Path, warm: WarmProcess) -> Callable[..., Bench]:
+    """Makes a benchmark repository: `make_bench(name, dvc=True, fresh=True)`.
+
+    `fresh` starts each command from nothing instead of from a warm process.
+    """
+
+    def make(name: str = "bench", *, dvc: bool = False, fresh: bool = False) -> Bench:
+        return Bench(tmp_path / name, home, dvc=dvc, warm=None if fresh else warm)
 
     return make
 

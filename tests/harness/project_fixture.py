@@ -21,12 +21,15 @@ from typing import Any
 
 from jinja2 import Template
 
+from tests.harness.warm import WarmProcess
+
 REPOSITORY = Path(__file__).parents[2]
 PROJECT = REPOSITORY / "{{cookiecutter.project_slug}}"
 SOURCE = PROJECT / "src"
 
 # Gates that have tests of their own; opened here so that others need no dev-run and no pytest.
 OPENED = "dev-run,tests"
+LONG_SECONDS = 100.0
 CASES = [
     (executor, engine, layout)
     for executor in ("serial", "threads", "processes")
@@ -79,8 +82,10 @@ class Done:
 class Bench:
     """A benchmark repository with verbs."""
 
-    def __init__(self, root: Path, home: Path, *, dvc: bool = False) -> None:
-        self.root, self.home, self.dvc = root, home, dvc
+    def __init__(
+        self, root: Path, home: Path, *, dvc: bool = False, warm: WarmProcess | None = None
+    ) -> None:
+        self.root, self.home, self.dvc, self.warm = root, home, dvc, warm
         self.trace = root.with_name(f"{root.name}-trace.txt")
         self._written = time.time() - 1e6
         root.mkdir(parents=True)
@@ -228,15 +233,14 @@ class Bench:
         **environment: str,
     ) -> Done:
         """Run `python -m harness …`; `expect` is the exit code it has to end with (None: any)."""
-        process = self.start(*command, before=before, **environment)
-        try:
-            out, err = process.communicate(timeout=150)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            out, err = process.communicate()
-            raise AssertionError(f"{command} did not end:\n{out}\n{err}") from None
-        done = Done(process.returncode, out, err)
-        assert expect is None or done.code == expect, f"{command} ended with {done.code}:\n{out}{err}"
+        if self.warm and before is None:
+            surroundings = self.environment(**environment)
+            done = Done(*self.warm.run([*command], self.root, surroundings, LONG_SECONDS))
+        else:
+            done = finished(self.start(*command, before=before, **environment))
+        assert expect is None or done.code == expect, (
+            f"{command} ended with {done.code}:\n{done.out}{done.err}"
+        )
         return done
 
     def dev_run(self, items: int = 1000, expect: int | None = 0) -> Done:
@@ -356,6 +360,16 @@ class Bench:
     def _unpickled(self, source: str, *arguments: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = pickle.loads(self.python(source, *arguments))
         return found
+
+
+def finished(process: "subprocess.Popen[str]", seconds: float = LONG_SECONDS) -> Done:
+    """Wait for a process that was started; one that takes longer is killed."""
+    try:
+        out, err = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        out, err = process.communicate()
+    return Done(process.returncode, out, err)
 
 
 def once_each(models: Sequence[str], items: int) -> "Counter[tuple[str, ...]]":

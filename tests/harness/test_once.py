@@ -1,10 +1,17 @@
 """Promise 1, Once: for each task of an experiment `predict` ran once and one row says so."""
 
 from collections import Counter
+from collections.abc import Callable
 
 import pytest
 
 from tests.harness.project_fixture import Bench, once_each
+
+
+@pytest.fixture
+def bench(make_bench: Callable[..., Bench]) -> Bench:
+    """Each command in a process of its own from the start: the promise is about restarts."""
+    return make_bench(fresh=True)
 
 
 @pytest.mark.parametrize("executor", ["serial", "threads", "processes"])
