@@ -1,0 +1,1 @@
+"""What is benchmarked: params, dataset, predict, metrics."""
