@@ -31,6 +31,7 @@ from harness.significance import (
 )
 from harness.stats import (
     Interval,
+    Values,
     cluster_totals,
     finite_values,
     join_notes,
@@ -70,8 +71,8 @@ class Verdict:
 
 
 def paired_verdict(
-    a: ArrayLike,
-    b: ArrayLike,
+    a: Values,
+    b: Values,
     clusters: ArrayLike | None = None,
     folds: ArrayLike | None = None,
     smallest_difference: float = 0.0,
@@ -121,7 +122,7 @@ def paired_verdict(
     else:
         difference, p = paired_bootstrap(a, b, clusters, confidence, seed)
         name = "paired t"
-        if test == "wilcoxon":
+        if test == "wilcoxon" and p is not None:
             p, name = wilcoxon_paired(per_item, np.zeros(per_item.size)), "Wilcoxon signed rank"
             effect, effect_name = rank_biserial(per_item), "rank-biserial correlation"
     needed = None
@@ -134,8 +135,8 @@ def paired_verdict(
 
 
 def unpaired_verdict(
-    a: ArrayLike,
-    b: ArrayLike,
+    a: Values,
+    b: Values,
     clusters_a: ArrayLike | None = None,
     clusters_b: ArrayLike | None = None,
     smallest_difference: float = 0.0,

@@ -16,6 +16,7 @@ from scipy.special import ndtri
 from harness.stats import (
     Floats,
     Interval,
+    Values,
     cluster_totals,
     finite_values,
     mean_interval,
@@ -26,7 +27,7 @@ from harness.stats import (
 )
 
 
-def paired_differences(a: ArrayLike, b: ArrayLike) -> Floats:
+def paired_differences(a: Values, b: Values) -> Floats:
     """a - b of shape (n,), NaN where either is missing, exactly 0 where they differ by rounding."""
     x, y = np.asarray(a, dtype=float).ravel(), np.asarray(b, dtype=float).ravel()
     if x.size != y.size:
@@ -80,7 +81,7 @@ def unpaired_proportions_interval(
     return Interval(p - q, low, high, n_a + n_b, "Newcombe hybrid score")
 
 
-def wilcoxon_paired(a: ArrayLike, b: ArrayLike) -> float:
+def wilcoxon_paired(a: Values, b: Values) -> float:
     """p of Wilcoxon's signed-rank test, pairs without a difference dropped (Wilcoxon 1945).
 
     It asks whether the differences are symmetric about 0, not quite whether their mean is 0.
@@ -91,8 +92,8 @@ def wilcoxon_paired(a: ArrayLike, b: ArrayLike) -> float:
 
 
 def paired_bootstrap(
-    a: ArrayLike,
-    b: ArrayLike,
+    a: Values,
+    b: Values,
     clusters: ArrayLike | None = None,
     confidence: float = 0.95,
     seed: int = 0,
@@ -113,7 +114,7 @@ def paired_bootstrap(
 
 
 def corrected_resampled_t(
-    differences_per_fold: ArrayLike, n_train: float, n_test: float, confidence: float = 0.95
+    differences_per_fold: Values, n_train: float, n_test: float, confidence: float = 0.95
 ) -> tuple[Interval, float | None]:
     """Interval and p of the mean difference over folds or repeated splits (None below two).
 
@@ -142,13 +143,13 @@ def odds_ratio(b: int, c: int) -> float | None:
     return b / c if c else None
 
 
-def cohen_dz(differences: ArrayLike) -> float | None:
+def cohen_dz(differences: Values) -> float | None:
     """Mean difference in standard deviations of the differences (Cohen 1988, sec. 2.3.5)."""
     d, _, _ = finite_values(differences)
     return None if d.size < 2 or without_spread(d) else float(d.mean() / d.std(ddof=1))
 
 
-def rank_biserial(differences: ArrayLike) -> float | None:
+def rank_biserial(differences: Values) -> float | None:
     """Matched-pairs rank-biserial correlation, -1 to 1 (Kerby 2014): goes with Wilcoxon's test."""
     d, _, _ = finite_values(differences)
     d = d[d != 0]
@@ -156,7 +157,7 @@ def rank_biserial(differences: ArrayLike) -> float | None:
     return float((ranks * np.sign(d)).sum() / ranks.sum()) if d.size else None
 
 
-def cliffs_delta(a: ArrayLike, b: ArrayLike) -> float | None:
+def cliffs_delta(a: Values, b: Values) -> float | None:
     """P(a > b) - P(a < b) of unpaired values (Cliff 1993, Psychological Bulletin 114:494)."""
     x, y = finite_values(a)[0], finite_values(b)[0]
     if x.size == 0 or y.size == 0:

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 from scipy.special import ndtr, ndtri
 
+Values = ArrayLike | Sequence[float | None]
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
 Bounds = tuple[float, float]
@@ -55,7 +56,7 @@ def wilson(successes: int, n: int, confidence: float = 0.95) -> Interval:
 
 
 def mean_interval(
-    values: ArrayLike,
+    values: Values,
     clusters: ArrayLike | None = None,
     confidence: float = 0.95,
     seed: int = 0,
@@ -71,8 +72,9 @@ def mean_interval(
       normal samples of 20 instead of 95%.
     - Fewer or more items: Student's t on item totals (`ratio_error`). Of few items a resample
       cannot leave the range of the data; of many, both agree.
-    The note warns below 10 G^2 items (G: skewness), where the bounds are too narrow (compare the
-    25 G^2 of Cochran 1977, sec. 2.15). Raises ValueError for a proportion outside 0 to 1.
+    Strong skew makes the bounds too narrow, and a sample cannot tell, as what it misses is the
+    tail: of log-normal values with sigma 1, 50 gave 91% and 200 gave 93% (sigma 0.5: 93.5%, 95%).
+    So prefer percentiles for latencies. Raises ValueError for a proportion outside 0 to 1.
     """
     tail = tail_of(confidence)
     x, codes, note = finite_values(values, clusters)
@@ -93,8 +95,6 @@ def mean_interval(
         return Interval(estimate, None, None, x.size, "none", join_notes(note, "a single item"))
     if without_spread(sums / sizes):
         return Interval(estimate, estimate, estimate, x.size, "none", join_notes(note, "all equal"))
-    if units < 10 * float(stats.skew(sums - estimate * sizes)) ** 2:
-        note = join_notes(note, "too skewed for this n: the bounds may be too narrow")
     if units not in BOOTSTRAP_UNITS:
         margin = -float(stats.t.ppf(tail, units - 1)) * ratio_error(sums, sizes)
         return Interval(estimate, estimate - margin, estimate + margin, x.size, "t", note)
@@ -161,7 +161,7 @@ def statistic_interval(
 
 
 def percentiles(
-    values: ArrayLike,
+    values: Values,
     qs: Sequence[float],
     clusters: ArrayLike | None = None,
     confidence: float = 0.95,
@@ -219,7 +219,7 @@ def join_notes(*notes: str) -> str:
 
 
 def finite_values(
-    values: ArrayLike, clusters: ArrayLike | None = None
+    values: Values, clusters: ArrayLike | None = None
 ) -> tuple[Floats, Indices | None, str]:
     """The values that are not missing, their cluster codes, a note of how many are missing."""
     x = np.asarray(values, dtype=float).ravel()
