@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.conftest import Trial
 
 from benchmark import dataset, metrics, params, predict
 from benchmark.llm import canned, client
@@ -13,6 +12,7 @@ from benchmark.llm.endpoint import CANNED
 from benchmark.llm.prompt import build_prompt, check_prompt, choose
 from benchmark.params import GRID, Params
 from harness.errors import HarnessError
+from tests.conftest import Trial
 
 PARAMS = Params("guide", shots=3, endpoint=CANNED, model=CANNED, api="chat")
 ITEMS = list(dataset.load(PARAMS))
@@ -193,12 +193,6 @@ def test_answers_of_a_second_attempt_are_scored_apart() -> None:
     first, retried = _scores(), _scores(attempts=3)
     assert (first["correct_first_try"], first["correct_retried"]) == (True, None)
     assert (retried["correct_first_try"], retried["correct_retried"]) == (None, True)
-
-
-def test_refusals_are_counted() -> None:
-    assert _scores(refusal="I would rather not.")["refused"] is True
-    assert _scores(finish_reason="content_filter")["refused"] is True
-    assert _scores()["refused"] is False
 
 
 def test_canned_answers_are_better_where_the_prompt_says_more() -> None:

@@ -26,7 +26,6 @@ def score(row: dict[str, Any]) -> dict[str, Any]:
         "correct": correct,
         "correct_strict": bool(correct),
         "unparsed": label is None,
-        "refused": bool(row["refusal"]) or row["finish_reason"] == "content_filter",
         "correct_first_try": correct if first else None,
         "correct_retried": None if first else correct,
     }

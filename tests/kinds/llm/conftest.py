@@ -1,0 +1,106 @@
+"""A generated project of the kind `llm`, and what a test does with it."""
+
+import json
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cookiecutter.main import cookiecutter
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+KEY = "sk-marker-7f3b9c51e2d84a06"
+
+
+@dataclass
+class LlmProject:
+    """A repository; commands run with a clean environment but for `environment`."""
+
+    root: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def setting(self, section: str, **values: Any) -> None:
+        """Change keys that stand in a section of benchmark.toml."""
+        path = self.root / "benchmark.toml"
+        before, head, rest = path.read_text("utf-8").partition(f"[{section}]\n")
+        body, gap, after = rest.partition("\n\n")
+        for name, value in values.items():
+            body, count = re.subn(rf"(?m)^{name} = .*", f"{name} = {json.dumps(value)}", body)
+            assert count == 1, f"[{section}] has no {name}"
+        path.write_text(before + head + body + gap + after, encoding="utf-8")
+
+    def ask(self, url: str, model: str = "faulty-1") -> None:
+        """Point the project at a server, with the marker as its key."""
+        self.environment |= {
+            "OPENAI_BASE_URL": url,
+            "OPENAI_MODEL": model,
+            "OPENAI_API_KEY": KEY,
+        }
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """`python -m harness …` under way."""
+        clean = {k: v for k, v in os.environ.items() if not k.startswith("OPENAI_")}
+        return subprocess.Popen(
+            [sys.executable, "-m", "harness", *arguments],
+            cwd=self.root,
+            env=clean | {"PYTHONPATH": str(self.root / "src")} | self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def harness(self, *arguments: str) -> tuple[int, str]:
+        """Exit code and all that was printed, in one line where it was wrapped."""
+        process = self.start(*arguments)
+        printed, _ = process.communicate(timeout=300)
+        return process.returncode, " ".join(printed.split())
+
+    def experiment(self, tag: str = "e0.0.1") -> tuple[int, str]:
+        """Run or resume an experiment without the dev phase that its gates ask for."""
+        self.commit()
+        return self.harness("experiment", tag, "--allow=dev-run,tests,inspect,items,plan")
+
+    def rows(self, database: str = ".dev/benchmark.db") -> list[dict[str, Any]]:
+        """Table predictions."""
+        with sqlite3.connect(self.root / database) as connection:
+            connection.row_factory = sqlite3.Row
+            return [dict(row) for row in connection.execute("SELECT * FROM predictions")]
+
+    def grid(self, text: str) -> None:
+        """Replace GRID."""
+        path = self.root / "src/benchmark/params.py"
+        path.write_text(re.sub(r"(?s)GRID = .*", f"GRID = {text}\n", path.read_text("utf-8")))
+
+    def commit(self) -> None:
+        """Commit all changes."""
+        name = ["-c", "user.name=Tester", "-c", "user.email=tester@localhost"]
+        quietly = ["--quiet", "--no-verify", "--allow-empty", "--message=change"]
+        for arguments in (["add", "--all"], ["commit", *quietly]):
+            subprocess.run(["git", *name, *arguments], cwd=self.root, check=True)
+
+
+def bake(folder: Path) -> LlmProject:
+    """Generate into `folder`."""
+    made = cookiecutter(
+        str(REPOSITORY), no_input=True, extra_context={"kind": "llm", "use_dvc": "no"},
+        output_dir=str(folder), default_config=True, accept_hooks=True,
+    )  # fmt: skip
+    return LlmProject(Path(made))
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LlmProject:
+    """A fresh project that retries without much waiting."""
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
+    project = bake(tmp_path)
+    project.setting("retry", wait_seconds=0.01, max_wait_seconds=0.1)
+    project.setting("llm", timeout_seconds=1)
+    project.commit()
+    return project

@@ -1,0 +1,247 @@
+"""What the client makes of each fault that a server can have."""
+
+import importlib
+import json
+import shutil
+import ssl
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from harness import PermanentError, TransientError
+from harness.errors import HarnessError
+from tests.kinds.llm.conftest import KEY, bake
+from tests.kinds.llm.fault_server import FaultServer
+
+
+@pytest.fixture(scope="module")
+def kind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """The modules of a generated project, which waits a second for a server and has a key."""
+    project = bake(tmp_path_factory.mktemp("llm"))
+    project.setting("llm", timeout_seconds=1)
+    patch = pytest.MonkeyPatch()
+    for name in ("OPENAI_BASE_URL", "OPENAI_MODEL"):
+        patch.delenv(name, raising=False)
+    patch.setenv("OPENAI_API_KEY", KEY)
+    patch.setattr(sys, "path", [str(project.root / "src"), *sys.path])
+    ours = [name for name in sys.modules if name.partition(".")[0] == "benchmark"]
+    kept = {name: sys.modules.pop(name) for name in ours}
+    names = ("llm.client", "llm.endpoint", "predict", "params", "metrics")
+    yield SimpleNamespace(
+        root=project.root,
+        **{name.rpartition(".")[2]: importlib.import_module(f"benchmark.{name}") for name in names},
+    )
+    for name in [name for name in sys.modules if name.partition(".")[0] == "benchmark"]:
+        del sys.modules[name]
+    sys.modules.update(kept)
+    patch.undo()
+
+
+REQUEST = {"model": "faulty-1", "messages": [{"role": "user", "content": "well?"}]}
+
+
+def _ask(kind: Any, tmp_path: Path, *faults: str, **request: Any) -> Any:
+    with FaultServer(tmp_path / "log", lambda _: faults) as server:
+        return kind.client.ask(kind.client.connect(server.url), REQUEST | request, "chat")
+
+
+def test_an_answer_comes_with_all_that_is_known_of_it(kind: Any, tmp_path: Path) -> None:
+    answer = _ask(kind, tmp_path)
+    assert (answer.text, answer.finish_reason, answer.model) == ("positive", "stop", "faulty-1")
+    assert (answer.prompt_tokens, answer.completion_tokens, answer.total_tokens) == (1, 2, 3)
+    assert json.loads(answer.request)["messages"] == REQUEST["messages"]
+    assert json.loads(answer.body)["id"].startswith("answer-")
+
+
+def test_a_stream_gives_the_same_and_the_time_of_its_first_word(kind: Any, tmp_path: Path) -> None:
+    answer = _ask(kind, tmp_path, stream=True)
+    assert (answer.text, answer.finish_reason, answer.total_tokens) == ("positive", "stop", 3)
+    assert 0 < answer.time_to_first_token <= answer.latency
+    assert len(answer.body.split("\n")) == 3
+
+
+@pytest.mark.parametrize("fault", ["429", "429:2", "503:2"])
+def test_a_server_that_asks_for_patience_is_given_it(kind: Any, tmp_path: Path, fault: str) -> None:
+    with pytest.raises(TransientError) as caught:
+        _ask(kind, tmp_path, fault)
+    assert type(caught.value).__name__ == "RateLimited"
+    assert caught.value.retry_after == (2.0 if ":" in fault else None)
+
+
+def test_patience_until_a_date_is_counted_in_seconds(kind: Any, tmp_path: Path) -> None:
+    date = format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True)
+    with pytest.raises(TransientError) as caught:
+        _ask(kind, tmp_path, f"429:{date}")
+    assert 27 < (caught.value.retry_after or 0) <= 30
+
+
+def test_a_time_that_is_no_time_is_none(kind: Any, tmp_path: Path) -> None:
+    with pytest.raises(TransientError) as caught:
+        _ask(kind, tmp_path, "429:soon")
+    assert caught.value.retry_after is None
+
+
+def test_patience_for_hours_means_that_the_quota_is_used_up(kind: Any, tmp_path: Path) -> None:
+    with pytest.raises(PermanentError, match="the quota is used up; run the same command later"):
+        _ask(kind, tmp_path, "429:86400")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    "fault", ["500", "502", "503", "drop", "drop_midway", "truncated", "malformed", "no_choices"]
+)
+def test_a_fault_that_passes_is_a_connection_error(
+    kind: Any, tmp_path: Path, fault: str, stream: bool
+) -> None:
+    if fault == "no_choices" and stream:
+        fault = "malformed"
+    with pytest.raises(ConnectionError) as caught:
+        _ask(kind, tmp_path, fault, stream=stream)
+    assert type(caught.value).__name__ == "ServerFault"
+
+
+def test_silence_is_a_timeout(kind: Any, tmp_path: Path) -> None:
+    with pytest.raises(TimeoutError, match="no answer from localhost for 1 s"):
+        _ask(kind, tmp_path, "slow:1.5")
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("401", "the server refused the key in OPENAI_API_KEY"),
+        ("403", "the server refused the key in OPENAI_API_KEY"),
+        ("404", "no such model or address"),
+        ("400", "the server does not take the request"),
+        ("422", "the server does not take the request"),
+        ("429:insufficient_quota", "the quota is used up"),
+    ],
+)
+def test_what_no_repetition_mends_is_permanent(
+    kind: Any, tmp_path: Path, fault: str, message: str
+) -> None:
+    with pytest.raises(PermanentError, match=message):
+        _ask(kind, tmp_path, fault)
+
+
+@pytest.mark.parametrize("code", ["content_filter", "context_length_exceeded"])
+def test_a_question_that_is_not_taken_does_not_stop_the_others(
+    kind: Any, tmp_path: Path, code: str
+) -> None:
+    with pytest.raises(kind.client.Unanswerable) as caught:
+        _ask(kind, tmp_path, f"400:{code}")
+    assert not isinstance(caught.value, (PermanentError, TransientError, OSError))
+
+
+@pytest.mark.parametrize("fault", ["refusal", "empty", "null", "filter"])
+def test_an_answer_without_a_word_is_an_answer(kind: Any, tmp_path: Path, fault: str) -> None:
+    answer = _ask(kind, tmp_path, fault)
+    assert bool(answer.refusal) == (fault == "refusal")
+    assert answer.finish_reason == ("content_filter" if fault == "filter" else "stop")
+    row = {"prediction": answer.text, "ground_truth": "positive", "attempts": 1}
+    scores = kind.metrics.score(row)
+    assert scores["correct"] is None
+    assert scores["unparsed"] is True
+
+
+def test_a_key_that_the_server_quotes_is_taken_out(kind: Any, tmp_path: Path) -> None:
+    with pytest.raises(PermanentError, match=r"no such key: bearer \[key\]") as caught:
+        _ask(kind, tmp_path, "401")
+    assert KEY not in repr(caught.value)
+    assert caught.value.__cause__ is None
+    answer = _ask(kind, tmp_path, "quote_key")
+    assert answer.text == "you sent bearer [key]"
+    assert KEY not in repr(answer)
+
+
+def test_a_host_that_is_not_there_is_named(kind: Any) -> None:
+    with pytest.raises(PermanentError, match=r"there is no host nowhere\.invalid"):
+        kind.client.connect("http://nowhere.invalid/v1")
+
+
+def test_a_port_where_nothing_listens_is_named(kind: Any) -> None:
+    with pytest.raises(PermanentError, match=r"no server answers at http://127\.0\.0\.1:9/v1"):
+        kind.client.connect("http://127.0.0.1:9/v1")
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> ssl.SSLContext:
+    """For localhost, signed by itself."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    names = [tmp_path / "key.pem", tmp_path / "certificate.pem"]
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+         "-subj", "/CN=localhost", "-keyout", names[0], "-out", names[1]],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(names[1], names[0])
+    return context
+
+
+def test_a_certificate_that_nobody_vouches_for_is_permanent(
+    kind: Any, tmp_path: Path, certificate: ssl.SSLContext
+) -> None:
+    with FaultServer(tmp_path / "log", tls=certificate) as server:
+        client = kind.client.connect(server.url)
+        with pytest.raises(
+            PermanentError, match="localhost has no certificate that can be trusted"
+        ):
+            kind.client.ask(client, REQUEST, "chat")
+
+
+def test_a_server_without_tls_is_permanent(kind: Any, tmp_path: Path) -> None:
+    with FaultServer(tmp_path / "log") as server:
+        client = kind.client.connect(server.url.replace("http:", "https:"))
+        with pytest.raises(PermanentError, match="localhost does not speak TLS there"):
+            kind.client.ask(client, REQUEST, "chat")
+
+
+@pytest.mark.parametrize(
+    ("section", "environment", "complaint"),
+    [
+        ({"api_key": "sk-1"}, {}, "no such setting api_key"),
+        ({"base_url": "api.openai.com"}, {}, "not an address"),
+        ({"base_url": "https://me:secret@host/v1", "model": "m"}, {}, "carries a password"),
+        ({"base_url": "https://host/v1?key=secret", "model": "m"}, {}, "carries a password"),
+        ({"base_url": "https://host/v1"}, {}, "names no model"),
+        ({"model": "m"}, {}, "names no base_url"),
+        ({}, {"OPENAI_MODEL": "m"}, "names no base_url"),
+        ({"api": "responses"}, {}, "api = 'responses'"),
+        ({"timeout_seconds": 0}, {}, "more than 0"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_named(
+    kind: Any, section: dict[str, Any], environment: dict[str, str], complaint: str
+) -> None:
+    with pytest.raises(HarnessError, match=complaint) as refused:
+        kind.endpoint.configured(section, environment)
+    assert "secret" not in refused.value.message
+    assert "sk-1" not in refused.value.message
+    assert refused.value.fix
+
+
+def test_a_key_alone_asks_nobody(kind: Any) -> None:
+    assert kind.endpoint.configured({}, {"OPENAI_API_KEY": KEY}).url == "canned"
+
+
+def test_the_environment_comes_before_the_file(kind: Any) -> None:
+    file = {"base_url": "https://file/v1", "model": "file"}
+    environment = {"OPENAI_BASE_URL": "https://environment/v1/", "OPENAI_MODEL": "environment"}
+    chosen = kind.endpoint.configured(file, environment)
+    assert (chosen.url, chosen.model) == ("https://environment/v1", "environment")
+    assert kind.endpoint.configured(file, {}).url == "https://file/v1"
+
+
+def test_a_cost_is_known_only_with_a_price_and_with_tokens(kind: Any) -> None:
+    price = kind.endpoint.price_of("https://api.openai.com/v1", "gpt-4o-mini")
+    assert price.cost(1_000_000, 1_000_000) == pytest.approx(0.75)
+    assert price.cost(None, 3) is None
+    assert kind.endpoint.price_of("http://localhost/v1", "gpt-4o-mini") is None
