@@ -204,7 +204,7 @@ class FaultServer:
                       for part in (text[:3], text[3:])]  # fmt: skip
             events.append(reply | {"choices": [{"index": 0, "delta": {}, "finish_reason": finish}]})
             parts = [f"data: {json.dumps(event)}\n\n" for event in events]
-            content = "".join(parts if kind != "truncated" else parts[:1])
+            content = "".join(parts if kind != "truncated" else parts[:2])
             content += "data: [DONE]\n\n" if kind != "truncated" else ""
         self._note(prompt, attempt, fault, given)
         if kind == "drop":
