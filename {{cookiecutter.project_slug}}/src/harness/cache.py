@@ -4,6 +4,7 @@ An entry is {"result": what predict returned and its times, "cache": track_id of
 computed it}, so `xt cache ls` and `xt cache delete` work. Failures never enter.
 """
 
+import pickle
 import sqlite3
 import time
 from collections.abc import Iterable
@@ -22,6 +23,7 @@ class ResultCache:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.corrupt = 0
+        self.unkept = 0
         self.moved_to: Path | None = None
         try:
             self._cache = _open(folder)
@@ -69,10 +71,16 @@ class ResultCache:
         return found
 
     def put(self, entries: Iterable[tuple[str, dict[str, Any], str]]) -> None:
-        """Store (key, result, track_id) entries in one transaction."""
+        """Store (key, result, track_id) entries in one transaction.
+
+        A result that does not pickle counts in `unkept`: the next experiment computes it again.
+        """
         with self._cache.transact():
             for key, result, track_id in entries:
-                self._cache.set(key, {"result": result, "cache": track_id})
+                try:
+                    self._cache.set(key, {"result": result, "cache": track_id})
+                except (pickle.PicklingError, AttributeError, TypeError):
+                    self.unkept += 1
 
     def close(self) -> None:
         """Release the files."""

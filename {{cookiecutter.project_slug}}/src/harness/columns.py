@@ -5,6 +5,7 @@ stand in the schema are kept true here.
 """
 
 import json
+import math
 import sqlite3
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -49,39 +50,46 @@ def declared_type(kind: type) -> str:
 def plain(value: Any) -> Any:
     """A value as SQLite keeps it: numpy scalars unwrapped, nested values as JSON text, NaN as NULL.
 
-    Raises TypeError for a value that is no data (a model, a client): those become assets.
+    A whole number beyond 64 bits becomes a float, which keeps its magnitude. Raises TypeError for a
+    value that is no data (a model, a client): those become assets. Raises ValueError for a value
+    that contains itself.
     """
-    if value is None or type(value) in (int, str, bytes):
-        return _bounded(value) if type(value) is int else value
-    if isinstance(value, float):
-        return None if value != value else float(value)
+    if value is None or type(value) in (str, bytes):
+        return value
     if isinstance(value, bool):
         return int(value)
+    if isinstance(value, int):
+        return int(value) if -_INT64 <= value < _INT64 else float(value)
+    if isinstance(value, float):
+        return None if value != value else float(value)
     if isinstance(value, (bytearray, memoryview)):
         return bytes(value)
-    if isinstance(value, (int, str)):
-        return _bounded(int(value)) if isinstance(value, int) else str(value)
+    if isinstance(value, str):
+        return str(value)
     if hasattr(value, "tolist"):
         return plain(value.tolist())
     if isinstance(value, (dict, list, tuple, set, frozenset)):
-        return json.dumps(_ordered(value), ensure_ascii=False, default=_nested)
+        text = json.dumps(_nested(value), ensure_ascii=False, allow_nan=False)
+        # Lone surrogates become U+FFFD: half a character is no JSON text for other programs.
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     raise TypeError(f"a {type(value).__name__} is no data")
 
 
-def _bounded(value: int) -> int | str:
-    return value if -_INT64 <= value < _INT64 else str(value)
-
-
-def _ordered(value: Any) -> Any:
-    return sorted(value, key=repr) if isinstance(value, (set, frozenset)) else value
-
-
-def _nested(value: Any) -> Any:
-    if hasattr(value, "tolist"):
-        return value.tolist()
+def _nested(value: Any, within: tuple[int, ...] = ()) -> Any:
+    """Nested data as JSON can hold it: names are text, NaN and infinities are null."""
+    if id(value) in within:
+        raise ValueError("it contains itself")
+    if isinstance(value, dict):
+        return {str(k): _nested(v, (*within, id(value))) for k, v in value.items()}
     if isinstance(value, (set, frozenset)):
-        return _ordered(value)
-    return str(value)
+        value = sorted(value, key=repr)
+    if isinstance(value, (list, tuple)):
+        return [_nested(each, (*within, id(value))) for each in value]
+    if hasattr(value, "tolist"):
+        return _nested(value.tolist(), within)
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    return value if value is None or isinstance(value, (bool, int, str)) else str(value)
 
 
 def readable(text: str) -> str:
@@ -141,6 +149,10 @@ class Schema:
         connection.execute(f"ALTER TABLE {table} RENAME COLUMN {fresh} TO {column}")
         connection.execute("COMMIT")
         self.types[name] = kind
+        self.forget()
+
+    def forget(self) -> None:
+        """Look at every row again."""
         self._fitting.clear()
 
     def changes(
@@ -151,25 +163,29 @@ class Schema:
         `holds(column)` tells whether a column has any value yet: one that has none may still become
         anything.
         """
-        seen: dict[str, set[str]] = {}
+        seen: dict[str, list[str]] = {}
         for row in rows:
             for name, value in row.items():
+                kinds = seen.setdefault(name, [])
                 if value is not None:
-                    seen.setdefault(name, set()).add(declared_type(type(value)))
-                else:
-                    seen.setdefault(name, set())
+                    kinds.append(declared_type(type(value)))
         added: dict[str, str] = {}
         retyped: dict[str, str] = {}
         for name, kinds in seen.items():
-            widest = REAL if kinds == {INTEGER, REAL} else min(kinds, default=None)
             current = self.types.get(name)
+            # The first value decides, however rows fall into batches; only numbers widen.
+            wanted = kinds[0] if kinds else None
+            if wanted == INTEGER and REAL in kinds:
+                wanted = REAL
             if current is None:
                 # A column without a value yet is TEXT until its first value says otherwise.
-                added[name] = widest or TEXT
-            elif widest in (None, current) or (current, widest) == (REAL, INTEGER):
+                added[name] = wanted or TEXT
+            elif current == INTEGER and REAL in kinds:
+                retyped[name] = REAL
+            elif wanted in (None, current) or (current, wanted) == (REAL, INTEGER):
                 continue
-            elif (current, widest) == (INTEGER, REAL) or not holds(name):
-                retyped[name] = widest
+            elif not holds(name):
+                retyped[name] = str(wanted)
         return added, retyped
 
     def misfit(self, row: dict[str, Any]) -> list[str]:

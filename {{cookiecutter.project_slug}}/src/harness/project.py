@@ -1,7 +1,9 @@
 """The person's four files, loaded and held to their contracts before anything runs."""
 
+import contextlib
 import dataclasses
 import importlib
+import importlib.util
 import inspect
 import itertools
 import math
@@ -16,6 +18,7 @@ from types import ModuleType
 from typing import Any
 
 from harness.errors import HarnessError
+from harness.fingerprint import reachable_code
 from harness.settings import Settings, load_settings
 
 PACKAGE = "benchmark"
@@ -50,6 +53,7 @@ class Project:
         source = str(root / "src")
         if source not in sys.path:
             sys.path.insert(0, source)
+        _forget_bytecode(root)
         params, dataset, predict, metrics = (
             _import(root, name) for name in ("params", "dataset", "predict", "metrics")
         )
@@ -146,6 +150,18 @@ def params_types(params_type: type, prefix: str = "params") -> dict[str, type]:
         elif hint in (int, float, str, bool):
             types[name] = hint
     return types
+
+
+def _forget_bytecode(root: Path) -> None:
+    """Python takes a .pyc for current by size and whole seconds: an edit within one second would
+    run the old code under the new code's key."""
+    try:
+        paths = reachable_code(root).parts
+    except HarnessError:
+        return  # importing it will say what is wrong
+    for path in paths:
+        with contextlib.suppress(OSError):
+            Path(importlib.util.cache_from_source(str(root / path))).unlink(missing_ok=True)
 
 
 def _import(root: Path, name: str) -> ModuleType:

@@ -67,8 +67,9 @@ def cache_hits(as_json: Json = False) -> None:
     """What was reused, from which run, and what that saved."""
     from harness.overview import cache_hits as count
     from harness.overview import show_cache_hits
+    from harness.validate import examine
 
-    hits = count(_recorded("experiment"))
+    hits = examine(_recorded("experiment"), None, count)
     print(json.dumps(hits, indent=2)) if as_json else show_cache_hits(hits)
 
 

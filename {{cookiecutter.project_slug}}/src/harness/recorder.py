@@ -128,9 +128,9 @@ class Recorder(threading.Thread):
             fitted = store.fit([row for row, _ in batch])
             keep: list[tuple[str, dict[str, Any], str]] = []
             rows = []
-            for (row, broken), (_, result) in zip(fitted, batch, strict=True):
-                if broken:
-                    _spoil(store, row, broken)
+            for (row, wrong), (_, result) in zip(fitted, batch, strict=True):
+                if wrong:
+                    _spoil(row, wrong)
                 elif result is not None:
                     keep.append((row["task_key"], result, row["track_id"]))
                 row["timestamp"] = store.stamp()
@@ -161,13 +161,7 @@ class Recorder(threading.Thread):
                 self.counts.executed += 1
 
 
-def _spoil(store: Store, row: dict[str, Any], broken: list[str]) -> None:
-    """Turn a row whose values break their columns' types into a failure that keeps the rest."""
-    parts = []
-    for name in broken:
-        parts.append(
-            f"predict returned {name} = {str(row[name])[:80]!r} ({type(row[name]).__name__}), "
-            f"but that column is {store.predictions.types[name]}"
-        )
-        row[name] = None
-    row["error"], row["error_type"], row["cache"] = "; ".join(parts), "TypeChanged", ""
+def _spoil(row: dict[str, Any], wrong: dict[str, str]) -> None:
+    """Make a failure of a row whose values cannot be kept as they are; the others stay."""
+    row["error"] = "predict returned " + "; ".join(wrong.values())
+    row["error_type"], row["cache"] = "InvalidResult", ""

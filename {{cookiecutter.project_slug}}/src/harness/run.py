@@ -174,6 +174,8 @@ class _Run:
             report.notes.append(
                 f"{self.cache.corrupt} cache entries could not be read and were computed again"
             )
+        if self.cache is not None and self.cache.unkept:
+            report.notes.append(f"{self.cache.unkept} results cannot be cached (no pickle of them)")
         if self.cache is not None and self.cache.moved_to is not None:
             report.notes.append(
                 f"the cache was damaged; it was moved to {self.cache.moved_to.name} and begun anew"

@@ -160,17 +160,20 @@ class Store:
         seconds, micros = divmod(self._last_stamp, 1_000_000)
         return f"{_second(seconds)}.{micros:06d}"
 
-    def fit(self, rows: list[dict[str, Any]]) -> list[tuple[dict[str, Any], list[str]]]:
-        """Make values plain and columns fit; each row with the columns whose type it breaks."""
+    def fit(self, rows: list[dict[str, Any]]) -> list[tuple[dict[str, Any], dict[str, str]]]:
+        """Make values plain and columns fit; each row with what is wrong, by column.
+
+        A value that cannot be kept, or is of another type than its column, is left NULL.
+        """
         schema = self.predictions
         odd = [index for index, row in enumerate(rows) if not schema.fits_as_is(row)]
-        ready: list[tuple[dict[str, Any], list[str]]] = [(row, []) for row in rows]
+        ready: list[tuple[dict[str, Any], dict[str, str]]] = [(row, {}) for row in rows]
         if not odd:
             return ready
-        made = {
-            index: {name: self._plain(name, value) for name, value in rows[index].items()}
-            for index in odd
-        }
+        made: dict[int, dict[str, Any]] = {}
+        for index in odd:
+            wrong = ready[index][1]
+            made[index] = {n: self._plain(n, v, wrong) for n, v in rows[index].items()}
         added, retyped = schema.changes(made.values(), self._holds)
         if added or retyped:
             with self._apart() as connection:
@@ -178,17 +181,29 @@ class Store:
                 for name, kind in retyped.items():
                     schema.retype(connection, name, kind)
         for index, row in made.items():
-            broken = schema.misfit(row)
-            ready[index] = (row, broken)
-            if not broken:
+            wrong = ready[index][1]
+            for name in schema.misfit(row):
+                kind = type(rows[index][name]).__name__
+                shown, row[name] = str(row[name])[:80], None
+                wrong[name] = f"{name} = {shown!r} ({kind}), but it is {schema.types[name]} so far"
+            ready[index] = (row, wrong)
+            if not wrong:
                 schema.remember(rows[index])
         return ready
 
-    def _plain(self, name: str, value: Any) -> Any:
+    def _plain(self, name: str, value: Any, wrong: dict[str, str]) -> Any:
         try:
             return plain(value)
         except TypeError:
+            pass
+        except (ValueError, OverflowError, RecursionError) as error:
+            wrong[name] = f"{name}, which cannot be kept: {error}"
+            return None
+        try:
             return self.keep_asset(name, value)
+        except Exception as error:  # whatever pickling a lock, a generator or a file may raise
+            wrong[name] = f"{name}, which cannot be kept: {error}"
+            return None
 
     def _holds(self, column: str) -> bool:
         query = f"SELECT count({quoted(column)}) FROM {quoted(self.place.predictions)}"
@@ -196,6 +211,14 @@ class Store:
 
     def insert(self, rows: list[dict[str, Any]], replace: list[str]) -> None:
         """Write plain rows in one transaction, first deleting the failed rows in `replace`."""
+        try:
+            self._insert(rows, replace)
+        except OverflowError:
+            # A number beyond 64 bits hid in a row that looked like those before it.
+            self.predictions.forget()
+            self._insert([row for row, _ in self.fit(rows)], replace)
+
+    def _insert(self, rows: list[dict[str, Any]], replace: list[str]) -> None:
         table = quoted(self.place.predictions)
         columns = list({name: None for row in rows for name in row})
         with _explained(self.place.db), self._transaction():
@@ -214,15 +237,17 @@ class Store:
             insert = f"INSERT INTO {table} ({names}) VALUES {marks}"
             try:
                 self.connection.executemany(insert, values)
-            except (UnicodeEncodeError, OverflowError):
-                clean = [tuple(map(_storable, row)) for row in values]
+            except UnicodeEncodeError:
+                clean = [
+                    tuple(readable(v) if isinstance(v, str) else v for v in row) for row in values
+                ]
                 # What went in before the bad row is taken back by its savepoint.
                 self.connection.execute("ROLLBACK TO batch")
                 self.connection.executemany(insert, clean)
             return
         for start in range(0, len(values), _DUCKDB_ROWS):
             part = values[start : start + _DUCKDB_ROWS]
-            flat = [_storable(value) for row in part for value in row]
+            flat = [readable(v) if isinstance(v, str) else v for row in part for v in row]
             self.connection.execute(
                 f"INSERT INTO {table} ({names}) VALUES {', '.join([marks] * len(part))}", flat
             )
@@ -283,11 +308,6 @@ def update_run(place: Place, track_id: str, columns: dict[str, str]) -> None:
             (*columns.values(), track_id),
         )
         con.commit()
-
-
-def _storable(value: Any) -> Any:
-    """A plain value in a form that both engines take: no lone surrogates, no NaN, 64 bits."""
-    return readable(value) if isinstance(value, str) else plain(value)
 
 
 def _second(seconds: int, _known: dict[int, str] = {}) -> str:  # noqa: B006 - a memo on purpose
