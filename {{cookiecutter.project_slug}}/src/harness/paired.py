@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
-from scipy.special import ndtri
+from scipy.special import ndtri, stdtr, stdtrit
 
 from harness.significance import (
     cliffs_delta,
@@ -172,8 +172,8 @@ def unpaired_verdict(
         else:
             parts = variances**2 / np.array([items_x.size - 1, items_y.size - 1])
             df, error = float(variances.sum() ** 2 / parts.sum()), sqrt(float(variances.sum()))
-            p = float(2 * stats.t.sf(abs(estimate) / error, df))
-            margin = -float(stats.t.ppf(tail_of(confidence), df)) * error
+            p = float(2 * stdtr(df, -abs(estimate) / error))
+            margin = -float(stdtrit(df, tail_of(confidence))) * error
         difference = Interval(estimate, estimate - margin, estimate + margin, x.size + y.size, name)
     needed = None
     if spread := sqrt(float(items_x.var(ddof=1) + items_y.var(ddof=1))):

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 from scipy.optimize import brentq
-from scipy.special import ndtri
+from scipy.special import bdtr, ndtri, stdtr, stdtrit
 
 from harness.stats import (
     Floats,
@@ -39,7 +39,7 @@ def paired_differences(a: Values, b: Values) -> Floats:
 
 def mcnemar_exact(b: int, c: int) -> float:
     """p of `b` pairs right only under a against `c` only under b (Agresti 2013, sec. 11.1)."""
-    return float(stats.binomtest(b, b + c, 0.5).pvalue) if b + c else 1.0
+    return min(1.0, 2 * float(bdtr(min(b, c), b + c, 0.5)))
 
 
 def paired_proportions_interval(b: int, c: int, n: int, confidence: float = 0.95) -> Interval:
@@ -128,7 +128,7 @@ def corrected_resampled_t(
     estimate = float(d.mean())
     spread = 0.0 if without_spread(d) else float(d.std(ddof=1))
     error = spread * sqrt(1 / d.size + n_test / n_train)
-    margin = -float(stats.t.ppf(tail, d.size - 1)) * error
+    margin = -float(stdtrit(d.size - 1, tail)) * error
     interval = Interval(estimate, estimate - margin, estimate + margin, d.size, name, note)
     return interval, _t_test(estimate, error, d.size)
 
@@ -212,4 +212,4 @@ def items_needed(
 def _t_test(estimate: float, error: float, units: int) -> float:
     if error == 0:  # no spread to measure by: the sign test, each unit one toss of a coin
         return 0.5 ** (units - 1) if estimate else 1.0
-    return float(2 * stats.t.sf(abs(estimate) / error, units - 1))
+    return float(2 * stdtr(units - 1, -abs(estimate) / error))
