@@ -1,0 +1,184 @@
+"""Promise 4, Nothing lost: `kill -9` costs at most what was in flight and the last 50 ms."""
+
+import os
+import random
+import signal
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.harness.project_fixture import OPENED, Bench, eventually, once_each
+
+ITEMS, WORKERS, MS = 60, 2, 1_000_000
+PREDICT = """
+time.sleep(0.004 + 0.004 * (int(item["id"][1:]) % 3))
+note("end", params.model, item["id"])
+return {"prediction": item["x"], "ground_truth": 0.5, "raw_response": {"by": params.model}}
+"""
+
+
+@dataclass
+class Execution:
+    """One call of predict, in monotonic ns; `end` is None where the process did not live so long."""
+
+    begin: int
+    end: int | None = None
+
+
+@dataclass
+class Kill:
+    """When the driver was killed and when all of it was gone (ns), and how late this machine woke us."""
+
+    at: int
+    lag: int
+    gone: int = 0
+    wasted: list[Execution] = field(default_factory=list)
+
+
+def processes_of(bench: Bench) -> list[int]:
+    """Every process that was started for this repository, by the trace file in its environment."""
+    mark = f"BENCH_TRACE={bench.trace}".encode()
+    found = []
+    for place in Path("/proc").iterdir():
+        if place.name.isdigit() and int(place.name) != os.getpid():
+            try:
+                if mark in (place / "environ").read_bytes().split(b"\0"):
+                    found.append(int(place.name))
+            except OSError:
+                continue  # it has ended
+    return found
+
+
+@dataclass
+class Killer:
+    """Starts the experiment, kills its driver at a moment, and waits until all of it is gone."""
+
+    bench: Bench
+    kills: list[Kill] = field(default_factory=list)
+
+    def kill(self, moment: Callable[[float], bool]) -> bool:
+        """Kill as soon as `moment(seconds since the start)` holds; False where the run was faster."""
+        process = self.bench.start("experiment", "e0.0.1", "--allow", OPENED)
+        start = last = time.monotonic_ns()
+        lags: list[int] = []
+        while process.poll() is None and not moment((last - start) / 1e9):
+            time.sleep(0.002)
+            now = time.monotonic_ns()
+            lags.append(now - last - 2 * MS)
+            last = now
+        process.kill()
+        self.kills.append(Kill(time.monotonic_ns(), max(lags[-100:], default=0)))
+        process.communicate()
+        assert eventually(lambda: not processes_of(self.bench)), "processes were left behind"
+        self.kills[-1].gone = time.monotonic_ns()
+        return process.returncode == -signal.SIGKILL
+
+
+def executions(bench: Bench) -> dict[tuple[str, ...], list[Execution]]:
+    """Every call of predict by task, in order."""
+    found: dict[tuple[str, ...], list[Execution]] = defaultdict(list)
+    events = [(at, "begin", task) for task, at in bench.traced("ran")]
+    events += [(at, "end", task) for task, at in bench.traced("end")]
+    for at, what, task in sorted(events):
+        if what == "begin":
+            found[task].append(Execution(at))
+        else:
+            found[task][-1].end = at
+    return found
+
+
+@pytest.mark.parametrize(
+    ("executor", "engine", "kills", "seed"),
+    [
+        ("serial", "sqlite", 6, 1),
+        ("threads", "sqlite", 6, 2),
+        ("processes", "sqlite", 6, 3),
+        ("serial", "duckdb", 2, 4),
+    ],
+)
+def test_nothing_lost(
+    make_bench: Callable[..., Bench], executor: str, engine: str, kills: int, seed: int
+) -> None:
+    bench = make_bench(fresh=True)
+    bench.settings(store={"engine": engine}, run={"executor": executor, "workers": WORKERS})
+    bench.items(ITEMS)
+    bench.predict(PREDICT, head="import time")
+    bench.commit()
+    chance = random.Random(seed)
+    killer = Killer(bench)
+    tasks = 2 * ITEMS
+
+    def after(count: int, delay: float) -> Callable[[float], bool]:
+        due: list[float] = []
+
+        def moment(seconds: float) -> bool:
+            if not due and len(bench.traced("ran")) >= count:
+                due.append(seconds + delay)
+            return bool(due) and seconds >= due[0]
+
+        return moment
+
+    # One while it starts, the others anywhere between the first datapoint and the last.
+    killer.kill(lambda seconds, moment=chance.uniform(0, 1.5): seconds > moment)
+    begun = 0
+    for turn in range(1, kills):
+        begun = max(begun + 1, len(bench.traced("ran")) + 1)
+        share = (tasks - begun) // (kills - turn)
+        killed = killer.kill(after(begun + chance.randrange(share), chance.uniform(0, 0.06)))
+        assert killed, "the run was over before its moment came"
+    assert sum(1 for row in bench.sql("SELECT ended_how FROM runs") if row["ended_how"]) == 0
+
+    bench.run("experiment", "e0.0.1", "--allow", OPENED)
+    rows = bench.rows()
+    assert len(rows) == tasks
+    assert {(row["params_model"], row["input_id"]) for row in rows} == set(
+        once_each(["low", "high"], ITEMS)
+    )
+    assert {(row["cache"], row["error"]) for row in rows} == {("", None)}
+    known = {row["track_id"] for row in bench.sql("SELECT track_id FROM runs")}
+    assert {row["track_id"] for row in rows} <= known
+    assert bench.git("tag") == "e0.0.1"
+    assert bench.git("status", "--porcelain") == ""
+
+    calls = executions(bench)
+    assert set(calls) == set(once_each(["low", "high"], ITEMS))
+    for call in (call for task in calls.values() for call in task[:-1]):
+        next(kill for kill in killer.kills if call.begin < kill.gone).wasted.append(call)
+    for kill in killer.kills:
+        ended = [call.end for call in kill.wasted if call.end is not None and call.end < kill.at]
+        age, late = (kill.at - min(ended, default=kill.at)) / MS, kill.lag / MS
+        assert age <= 50 + 15 + 2 * late, f"lost after {age:.0f} ms (we woke {late:.0f} ms late)"
+        assert len(kill.wasted) - len(ended) <= (2 * WORKERS if executor != "serial" else 1)
+
+
+def test_killed_while_it_counts_commits_and_tags(make_bench: Callable[..., Bench]) -> None:
+    """After the last datapoint only bookkeeping is left, and that is done again."""
+    bench = make_bench(fresh=True)
+    bench.items(6)
+    bench.predict(PREDICT, head="import time")
+    bench.commit()
+    chance = random.Random(5)
+    killer = Killer(bench)
+    for _ in range(3):
+        if "e0.0.1" in bench.git("tag"):
+            break
+        ended: list[float] = []
+        delay = chance.uniform(0, 1.2)
+
+        def moment(seconds: float, ended: list[float] = ended, delay: float = delay) -> bool:
+            if not ended and len(bench.traced("end")) >= 12:
+                ended.append(seconds)
+            return bool(ended) and seconds > ended[0] + delay
+
+        killer.kill(moment)
+    if "e0.0.1" not in bench.git("tag"):
+        bench.run("experiment", "e0.0.1", "--allow", OPENED)
+    assert bench.executed() == once_each(["low", "high"], 6)
+    assert len(bench.rows()) == 12
+    assert len(bench.sql("SELECT * FROM metrics")) == 2
+    assert bench.git("tag") == "e0.0.1"
+    assert bench.git("status", "--porcelain") == ""
