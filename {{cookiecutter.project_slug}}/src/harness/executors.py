@@ -6,6 +6,7 @@ yields an Outcome as soon as one is there. None of them writes.
 
 import multiprocessing
 import queue
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -153,6 +154,8 @@ def _start_worker(root: Path, workers: int) -> None:
     global _worker
     from harness.limits import shared_limiter
 
+    # Ctrl-C reaches the whole terminal; the driver alone decides, and lets this one finish.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     project = Project.open(root)
     _worker = Worker(project, shared_limiter(project.settings, workers), hard_kill=True)
 

@@ -128,15 +128,20 @@ def _measure(project: Project, report: RunReport, name: str) -> list[dict[str, A
 
 
 def _check_unchanged(project: Project, before: Context, commit: str, may_be_dirty: bool) -> None:
-    after = read_context(project.root, project.settings)
-    same = after.code.key == before.code.key and git.head(project.root) == commit
-    if same and (may_be_dirty or not git.changed(project.root)):
-        return
-    raise HarnessError(
-        "the code changed while the experiment ran, so it is not tagged",
-        fix="back to the dev phase: commit the change, make dev-run, then a new TAG",
-        code=1,
-    )
+    root = project.root
+    code, now = before.code.parts, read_context(root, project.settings).code.parts
+    changed = [path for path in code.keys() | now.keys() if code.get(path) != now.get(path)]
+    if not may_be_dirty:
+        changed += git.changed(root)
+    if git.head(root) != commit:
+        changed.append("the commit that is checked out")
+    if changed:
+        what = ", ".join(sorted(set(changed)))
+        raise HarnessError(
+            f"{what} changed while the experiment ran, so it is not tagged",
+            fix="back to the dev phase: commit the change, make dev-run, then a new TAG",
+            code=1,
+        )
 
 
 def _types(report: RunReport, place: Place, tag: str) -> str:
