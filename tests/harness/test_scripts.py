@@ -46,7 +46,7 @@ def test_validate_tells_findings_as_text_and_as_json_and_exits_1(db: Path) -> No
     change(db, "UPDATE predictions SET raw_response = NULL WHERE task_key = 'key-1-0'")
     text = script("validate_benchmark", db)
     assert text.returncode == 1
-    assert "error no_raw_output: e0.0.1: 1 successful row without raw output" in text.stdout
+    assert "warning no_raw_output: e0.0.1: 1 successful row without raw output" in text.stdout
     told = script("validate_benchmark", db, "--json")
     assert told.returncode == 1
     findings = json.loads(told.stdout)["findings"]

@@ -15,6 +15,7 @@ def main() -> int:
     from harness.console import show_error
     from harness.errors import HarnessError
     from harness.overview import cache_hits, show_cache_hits
+    from harness.validate import examine
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("db", type=Path)
@@ -22,7 +23,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="figures for programs")
     given = parser.parse_args()
     try:
-        hits = cache_hits([given.db], given.table)
+        hits = examine([given.db], given.table, cache_hits)
     except HarnessError as error:
         show_error(error)
         return error.code

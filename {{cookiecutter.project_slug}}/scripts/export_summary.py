@@ -15,7 +15,7 @@ def main() -> int:
     from harness.console import show_error
     from harness.errors import HarnessError
     from harness.overview import summary_markdown
-    from harness.validate import validate
+    from harness.validate import check, examine
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("db", type=Path)
@@ -23,8 +23,12 @@ def main() -> int:
     parser.add_argument("--out", type=Path, help="default: standard output")
     given = parser.parse_args()
     try:
-        findings = validate([given.db], given.table)
-        text = summary_markdown([given.db], given.table, findings)
+        text = examine(
+            [given.db],
+            given.table,
+            lambda facts: summary_markdown(facts, f"Results of {given.db.name}", check(facts)),
+            with_scores=True,
+        )
     except HarnessError as error:
         show_error(error)
         return error.code

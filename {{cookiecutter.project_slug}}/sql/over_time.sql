@@ -12,6 +12,6 @@ WITH scores AS (
 )
 SELECT
     *,
-    mean_score - lag(mean_score) OVER (PARTITION BY configuration ORDER BY started) AS change
+    mean_score - lag(mean_score) OVER (PARTITION BY configuration ORDER BY started, experiment_version) AS change
 FROM scores
-ORDER BY configuration, started;
+ORDER BY configuration, started, experiment_version;

@@ -27,8 +27,7 @@ def executed_twice(facts: Facts) -> list[Finding]:
     doubled = (
         f"SELECT hash({task}) AS h FROM predictions WHERE {counted} GROUP BY h HAVING count(*) > 1"
     )
-    hashes = [row[0] for row in facts.ask(doubled)]
-    if not hashes:
+    if not facts.ask(f"{doubled} LIMIT 1"):
         return []
     rows = facts.ask(
         f"SELECT {facts.experiment}, {facts.task[0]}, count(*) AS times, count(*) OVER () "
@@ -58,7 +57,7 @@ def row_count(facts: Facts) -> list[Finding]:
             SELECT experiment_version AS e, arg_max(planned, timestamp) AS planned,
                 arg_max(coalesce({ended}, 'killed'), timestamp) AS ended
             FROM runs GROUP BY 1
-        ), recorded AS (SELECT {facts.experiment} AS e, count(*) AS n FROM predictions GROUP BY 1)
+        ), recorded AS (SELECT e, sum(n)::BIGINT AS n FROM tally GROUP BY 1)
         SELECT e, planned, coalesce(n, 0) AS n, ended FROM plan {join} recorded USING (e)
         WHERE planned IS NOT NULL AND (n IS DISTINCT FROM planned) ORDER BY e"""
     )
@@ -102,12 +101,12 @@ def missing_params(facts: Facts) -> list[Finding]:
     if not facts.params:
         return []
     allowed = _may_be_none(facts)
-    counts = ", ".join(f"count({name})" for name in facts.params)
     nothing = " AND ".join(f"{name} IS NULL" for name in facts.params)
-    rows = facts.ask(
-        f"SELECT {facts.experiment} AS e, count(*), count(*) FILTER ({nothing}), {counts} "
-        "FROM predictions GROUP BY 1 ORDER BY 1"
+    counts = ", ".join(
+        f"coalesce(sum(n) FILTER ({what}), 0)::BIGINT"
+        for what in ("true", nothing, *(f"{name} IS NOT NULL" for name in facts.params))
     )
+    rows = facts.ask(f"SELECT e, {counts} FROM tally GROUP BY 1 ORDER BY 1")
     found = []
     for experiment, n, empty, *filled in rows:
         holes = {}
@@ -148,14 +147,9 @@ def _may_be_none(facts: Facts) -> dict[str, tuple[set[str], set[str]]]:
 
 def failures(facts: Facts) -> list[Finding]:
     """Failures are rows: their number and kind belong beside every score."""
-    kind = "error_type" if "error_type" in facts.have else "NULL"
-    if "error" not in facts.have:
-        return []
     rows = facts.ask(
-        f"SELECT {facts.experiment} AS e, coalesce(nullif({kind}, ''), "
-        "nullif(regexp_extract(error, '^([A-Za-z_.]+)(:|$)', 1), ''), 'unknown') AS kind, "
-        f"count(*) AS n, left(any_value(error), 200) FROM predictions WHERE {facts.failed} "
-        "GROUP BY 1, 2 ORDER BY 1, n DESC, 2"
+        "SELECT e, kind, sum(n)::BIGINT AS count, any_value(example) FROM tally WHERE failed "
+        "GROUP BY 1, 2 ORDER BY 1, count DESC, 2"
     )
     return [
         Finding("failures", "warning", f"{within(e)}{many(n, 'row')} failed: {kind}", n, (text,))
@@ -167,11 +161,12 @@ def no_raw_output(facts: Facts) -> list[Finding]:
     """Without the raw output a score can never be checked or computed anew."""
     if not facts.raw:
         return [unchecked("no_raw_output", "no column holds raw output (raw_response)")]
+    if not facts.ask("SELECT 1 FROM tally WHERE empty > 0"):
+        return []
     item = f"CAST({facts.item or 'NULL'} AS VARCHAR)"
     rows = facts.ask(
         f"SELECT {facts.experiment} AS e, count(*), min({item}, {_SHOWN}) FROM predictions "
-        f"WHERE NOT {facts.failed} AND coalesce(trim(CAST({facts.raw} AS VARCHAR)), '') = '' "
-        "GROUP BY 1 ORDER BY 1"
+        f"WHERE {facts.empty} GROUP BY 1 ORDER BY 1"
     )
     return [
         Finding(

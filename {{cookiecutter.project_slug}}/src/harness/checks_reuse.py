@@ -9,7 +9,7 @@ _SHOWN = 5
 
 def reused_failure(facts: Facts) -> list[Finding]:
     """xetrack's own cache keeps a returned error as a result, which is then never tried again."""
-    n = facts.number(f"SELECT count(*) FROM predictions WHERE {facts.reused} AND {facts.failed}")
+    [(n,)] = facts.ask("SELECT coalesce(sum(n), 0)::BIGINT FROM tally WHERE reused AND failed")
     message = f"{many(n, 'row')} took a failure from the cache"
     fix = "delete these entries (xt cache delete), then run again"
     return [Finding("reused_failure", "error", message, n, fix=fix)] if n else []
@@ -19,32 +19,31 @@ def stale_reuse(facts: Facts) -> list[Finding]:
     """A reused result must have been computed by the code that the row claims."""
     if not facts.code or not {"cache", "track_id"} <= facts.have:
         return []
-    if not facts.ask(f"SELECT 1 FROM predictions WHERE {facts.reused} LIMIT 1"):
+    if not facts.ask("SELECT 1 FROM tally WHERE reused"):
         return []
-    task = "task_key" if "task_key" in facts.have else facts.item or "NULL"
     executed = facts.ask(
         f"SELECT track_id, mode({facts.code}), count(DISTINCT {facts.code}) > 1 FROM predictions "
         f"WHERE NOT {facts.reused} GROUP BY 1"
     )
-    # A run has one code nearly always; where it has not, its rows are compared one by one.
-    odd = "NULL"
-    join = ""
-    if any(several for _, _, several in executed):
-        odd = "odd.code"
-        join = (
-            f"LEFT JOIN (SELECT track_id, {task} AS task, {facts.code} AS code FROM predictions "
-            f"WHERE NOT {facts.reused}) AS odd ON odd.track_id = p.cache AND odd.task = p.{task}"
-        )
     codes = {run: code for run, code, _ in executed}
     if facts.code == '"code_key"' and "code_key" in columns(facts.con, "runs"):
         codes = {**dict(facts.ask("SELECT track_id, code_key FROM runs")), **codes}
+    exact, join = "NULL", ""
+    # A run has one code nearly always; where it has not, its rows are compared one by one.
+    if any(several for _, _, several in executed):
+        task = "task_key" if "task_key" in facts.have else facts.item or "NULL"
+        exact = "o.code"
+        join = (
+            f"LEFT JOIN (SELECT track_id, {task} AS task, {facts.code} AS code FROM predictions "
+            f"WHERE NOT {facts.reused}) AS o ON o.track_id = p.cache AND o.task = p.{task}"
+        )
     rows = [
-        (experiment, run, code, exact or codes.get(run), n)
-        for experiment, run, code, exact, n in facts.ask(
-            f"SELECT {facts.experiment} AS e, p.cache, p.{facts.code}, {odd} AS exact, count(*) "
+        (experiment, run, code, origin or codes.get(run), n)
+        for experiment, run, code, origin, n in facts.ask(
+            f"SELECT {facts.experiment} AS e, p.cache, p.{facts.code}, {exact}, count(*) "
             f"FROM predictions AS p {join} WHERE {facts.reused} GROUP BY ALL ORDER BY ALL"
         )
-        if (exact or codes.get(run)) != code
+        if (origin or codes.get(run)) != code
     ]
     found = []
     for experiment, run, code, origin, n in rows:
@@ -71,9 +70,8 @@ def mixed_code(facts: Facts) -> list[Finding]:
     if not facts.code:
         return [unchecked("mixed_code", "no column names the version of the code")]
     rows = facts.ask(
-        f"SELECT e, count(*), list(left(code, 12) || ': ' || n || ' rows' ORDER BY n DESC) FROM ("
-        f"SELECT {facts.experiment} AS e, {facts.code} AS code, count(*) AS n FROM predictions "
-        f"WHERE {facts.code} IS NOT NULL GROUP BY ALL) "
+        "SELECT e, count(*), list(left(code, 12) || ': ' || n || ' rows' ORDER BY n DESC) FROM ("
+        "SELECT e, code, sum(n)::BIGINT AS n FROM tally WHERE code IS NOT NULL GROUP BY ALL) "
         f"WHERE e <> '{DEV}' GROUP BY e HAVING count(*) > 1 ORDER BY e"
     )
     severity: Severity = "error" if "experiment_version" in facts.have else "warning"
@@ -96,19 +94,30 @@ def cached_latency(facts: Facts) -> list[Finding]:
     needed = {"experiment_version", "latency_n", "latency_p50"}
     if not needed <= set(metrics) or not {"experiment_version", "latency"} <= facts.have:
         return []
-    shared = [n for n in ("experiment_version", *facts.params) if n.strip('"') in metrics]
-    same = " AND ".join(f"m.{name} IS NOT DISTINCT FROM p.{name}" for name in shared)
-    fresh = f"NOT {facts.reused} AND NOT {facts.failed}"
+    shared = [name for name in facts.params if name.strip('"') in metrics]
+    same = "".join(f" AND m.{name} IS NOT DISTINCT FROM t.{name}" for name in shared)
+    group = ", ".join(("e", *shared))
+    # Only where some rows took time and others did not can a percentile be of the wrong ones.
+    [(mixed,)] = facts.ask(
+        "SELECT count(*) FROM (SELECT 1 FROM tally "
+        f"GROUP BY {group} HAVING bool_or(reused) AND bool_or(NOT reused))"
+    )
+    middles = (
+        f"SELECT {facts.experiment} AS e, {''.join(f'{name}, ' for name in shared)}"
+        f"median(latency) FILTER (NOT {facts.reused} AND NOT {facts.failed}) AS middle, "
+        "median(latency) AS middle_of_all FROM predictions GROUP BY ALL"
+    )
+    if not mixed:
+        middles = f"SELECT {group}, NULL AS middle, NULL AS middle_of_all FROM tally GROUP BY ALL"
     rows = facts.ask(
-        f"""WITH p AS (
-            SELECT {", ".join(shared)}, count(latency) FILTER ({fresh}) AS fresh,
-                median(latency) FILTER ({fresh}) AS middle,
-                median(latency) AS middle_of_all
-            FROM predictions GROUP BY ALL
+        f"""WITH t AS (
+            SELECT t.*, middle, middle_of_all
+            FROM (SELECT {group}, sum(timed)::BIGINT AS fresh FROM tally GROUP BY ALL) AS t
+            JOIN ({middles}) AS m ON m.e = t.e {same}
         )
-        SELECT m.experiment_version, concat_ws(' ', {", ".join(f"m.{n}" for n in shared[1:])}),
+        SELECT m.experiment_version, concat_ws(' ', {", ".join(f"m.{n}" for n in shared) or "''"}),
             latency_n, coalesce(fresh, 0), latency_p50
-        FROM metrics AS m LEFT JOIN p ON {same}
+        FROM metrics AS m LEFT JOIN t ON m.experiment_version = t.e {same}
         WHERE latency_n > coalesce(fresh, 0) OR (coalesce(fresh, 0) = 0 AND latency_p50 IS NOT NULL)
             OR (latency_p50 = middle_of_all AND latency_p50 <> middle) ORDER BY ALL"""
     )

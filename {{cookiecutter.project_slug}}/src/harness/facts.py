@@ -16,6 +16,9 @@ from harness.views import columns, identifier
 DEV = "dev"
 _ITEM = ("input_id", "item_id", "sample_id", "example_id", "id")
 _RAW = ("raw_response", "raw_output", "response", "output", "function_result")
+_SPACE = "' ' || chr(9) || chr(10) || chr(13)"
+_NO_SCORES = {"repeat", "fold", "seed", "attempts", "latency", "function_time", "cost", "id"}
+_MOST_SCORES = 8
 _CODE = ("code_key", "git_commit_hash", "git_hash", "commit_hash", "git_commit")
 # Never part of a task's identity, though a run may show one value of them all the way through.
 _RESULTS = {
@@ -28,11 +31,18 @@ _RESULTS = {
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """A view `predictions` and how to ask it; every text but `ours` and `whole` is an SQL part.
+    """A view `predictions` and how to ask it; each text is a part of SQL.
 
     `task` lists the columns that together name a task; it is empty where nothing names the item.
     `code` and `raw` are '' where there is no such column. `whole` is False where one table out of
     several was asked for, so that rows may rightly lie elsewhere.
+
+    The table `tally` holds what one pass over the rows counted, so that checks need no pass of
+    their own. A group is an experiment `e`, the columns of `configuration` and `params`, `code`,
+    `kind` of failure, `failed`, `reused`. It has `n` rows, of them `empty` ones (success without
+    raw output) and `timed` ones (with a latency of their own), and an `example` of an error; read
+    with scores, it has `times` (p50 and p95 of the timed rows, s) and per score i of `scores` the
+    list `s<i>`: count, sum, sum of squares, values other than 0 and 1.
     """
 
     con: duckdb.DuckDBPyConnection
@@ -42,30 +52,48 @@ class Facts:
     experiment: str
     failed: str
     reused: str
+    empty: str
     item: str
     params: tuple[str, ...]
     task: tuple[str, ...]
     code: str
     raw: str
+    with_scores: bool
+    scores: tuple[str, ...]
+
+    @property
+    def fresh(self) -> str:
+        """Whether a row took its own time to succeed."""
+        return f"(NOT {self.failed} AND NOT {self.reused})"
+
+    @property
+    def time(self) -> str:
+        """How long a prediction took, in seconds."""
+        return "latency" if "latency" in self.have else "CAST(NULL AS DOUBLE)"
+
+    @property
+    def percentiles(self) -> str:
+        """The aggregate that gives p50 and p95 of the fresh rows' time."""
+        return f"quantile_cont({self.time}, [0.5, 0.95]) FILTER ({self.fresh})"
 
     def ask(self, sql: str) -> list[tuple[Any, ...]]:
         """The rows of a query."""
         return self.con.execute(sql).fetchall()
 
-    def number(self, sql: str) -> int:
-        """The first value of the first row, as an integer."""
-        return int(self.ask(sql)[0][0] or 0)
-
     @property
     def configuration(self) -> tuple[str, ...]:
         """The columns that name what an item was tried with."""
-        return tuple(name for name in self.task if name not in (self.item, '"repeat"'))
+        return tuple(name for name in self.task if name not in (self.item, '"repeat"', '"fold"'))
 
 
 def read_facts(
-    con: duckdb.DuckDBPyConnection, *, key: Sequence[str] = (), whole: bool = True
+    con: duckdb.DuckDBPyConnection,
+    *,
+    key: Sequence[str] = (),
+    whole: bool = True,
+    with_scores: bool = False,
 ) -> Facts:
-    """Look at the columns of the view `predictions`; `key` names the columns of a task, if given.
+    """Look at the view `predictions` and tally it; `key` names the columns of a task, if given.
 
     Raises HarnessError where the table is empty or lacks a column of `key`.
     """
@@ -86,20 +114,76 @@ def read_facts(
     else:
         repeat = tuple(identifier(n) for n in ("repeat", "fold", "seed") if n in have)
         task = (item, *params, *repeat, *(() if ours else _settings(con, have, item)))
-    return Facts(
+    failed = "(coalesce(error, '') <> '')" if "error" in have else "false"
+    raw = _first(have, _RAW)
+    text = f"CAST({raw} AS VARCHAR)"
+    # Only a text that begins with white space sorts below '!', and trimming them all is slow.
+    trimmed = f"coalesce(trim({text}, {_SPACE}), '') = ''"
+    blank = f"CASE WHEN coalesce({text}, '') >= '!' THEN false ELSE {trimmed} END"
+    facts = Facts(
         con=con,
         have=frozenset(have),
         ours=ours,
         whole=whole,
         experiment="experiment_version" if "experiment_version" in have else "''",
-        failed="(coalesce(error, '') <> '')" if "error" in have else "false",
+        failed=failed,
         reused="(coalesce(cache, '') <> '')" if "cache" in have else "false",
+        empty=f"(NOT {failed} AND {blank})" if raw else "false",
         item=item,
         params=params,
         task=task,
         code=_first(have, _CODE),
-        raw=_first(have, _RAW),
+        raw=raw,
+        with_scores=with_scores,
+        scores=_scores(con, have, (*task, item)) if with_scores else (),
     )
+    _tally(facts)
+    return facts
+
+
+def _tally(facts: Facts) -> None:
+    have = facts.have
+    kind = "nullif(error_type, '')" if "error_type" in have else "NULL"
+    error = "error" if "error" in have else "CAST(NULL AS VARCHAR)"
+    counted = [
+        "count(*) AS n",
+        f"count(*) FILTER ({facts.empty}) AS empty",
+        f"count({facts.time}) FILTER ({facts.fresh}) AS timed",
+        f"left(any_value({error}), 200) AS example",
+    ]
+    if facts.with_scores:
+        counted.append(f"{facts.percentiles} AS times")
+    for i, name in enumerate(facts.scores):
+        x = f"CAST({name} AS DOUBLE)"
+        counted.append(
+            f"[count({x}), sum({x}), sum({x} * {x}), count(*) FILTER ({x} NOT IN (0, 1))] AS s{i}"
+        )
+    named = dict.fromkeys((*facts.configuration, *facts.params))
+    facts.con.execute(
+        f"""CREATE OR REPLACE TEMP TABLE tally AS SELECT {facts.experiment} AS e,
+            {"".join(f"{name}, " for name in named)}
+            {facts.code or "CAST(NULL AS VARCHAR)"} AS code,
+            CASE WHEN {facts.failed} THEN coalesce({kind}, nullif(regexp_extract({error},
+                '^([A-Za-z_.]+)(:|$)', 1), ''), 'unknown') END AS kind,
+            {facts.failed} AS failed, {facts.reused} AS reused, {", ".join(counted)}
+        FROM predictions GROUP BY ALL"""
+    )
+
+
+def _scores(
+    con: duckdb.DuckDBPyConnection, have: dict[str, str], names: Sequence[str]
+) -> tuple[str, ...]:
+    """The numeric columns that are results: those that metrics summarises, if it is there."""
+    metrics = columns(con, "metrics")
+    summarised = [name for name in have if f"{name}_low" in metrics]
+    others = [
+        name
+        for name, kind in have.items()
+        if kind in ("BIGINT", "DOUBLE", "BOOLEAN")
+        and identifier(name) not in names
+        and name not in _NO_SCORES
+    ]
+    return tuple(identifier(name) for name in (summarised or others)[:_MOST_SCORES])
 
 
 def _first(have: dict[str, str], names: Sequence[str]) -> str:

@@ -105,7 +105,7 @@ def _numbers_as_text(facts: Facts) -> list[Finding]:
     found = []
     for name in texts:
         column = identifier(name)
-        n = facts.number(
+        [(n,)] = facts.ask(
             f"SELECT CASE WHEN count(*) = count(TRY_CAST({column} AS DOUBLE)) THEN count(*) END "
             f"FROM predictions WHERE trim({column}) <> ''"
         )

@@ -1,51 +1,30 @@
 """What a table of predictions holds, of this harness or any other: as figures and as Markdown."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from math import sqrt
-from pathlib import Path
 from typing import Any
 
-import duckdb
-
 from harness.console import out
-from harness.errors import HarnessError
-from harness.facts import Facts, read_facts
+from harness.facts import Facts
 from harness.findings import Finding, within
 from harness.stats import wilson
-from harness.validate import MEMORY
-from harness.views import columns, connect, first_line, identifier
-
-_NO_SCORES = {"repeat", "fold", "seed", "attempts", "latency", "function_time", "cost", "id"}
-_MOST_SCORES = 8
 
 
-@contextmanager
-def reading(databases: Sequence[Path], table: str | None) -> Iterator[Facts]:
-    """The facts of a table, with every error told in a sentence."""
-    with connect(databases, table=table, memory_limit=MEMORY) as con:
-        try:
-            yield read_facts(con, whole=table is None)
-        except duckdb.Error as error:
-            raise HarnessError(f"The results cannot be read: {first_line(error)}") from error
-
-
-def cache_hits(databases: Sequence[Path], table: str | None = None) -> list[dict[str, Any]]:
+def cache_hits(facts: Facts) -> list[dict[str, Any]]:
     """Per experiment: rows, executed, reused, failed, seconds that reuse saved, and their runs.
 
     `seconds_saved` is None where the table does not say how long a prediction took.
     """
-    with reading(databases, table) as facts:
-        saved = f"sum(latency) FILTER ({facts.reused})" if "latency" in facts.have else "NULL"
-        runs = "list(DISTINCT cache)" if "cache" in facts.have else "[]"
-        rows = facts.ask(
-            f"SELECT {facts.experiment} AS e, count(*), count(*) FILTER (NOT {facts.reused}), "
-            f"count(*) FILTER ({facts.reused}), count(*) FILTER ({facts.failed}), {saved}, {runs} "
-            "FROM predictions GROUP BY 1 ORDER BY 1"
-        )
+    saved = f"sum(latency) FILTER ({facts.reused})" if "latency" in facts.have else "NULL"
+    runs = "list(DISTINCT cache ORDER BY cache)" if "cache" in facts.have else "[]"
+    rows = facts.ask(
+        f"SELECT {facts.experiment} AS e, count(*), count(*) FILTER (NOT {facts.reused}), "
+        f"count(*) FILTER ({facts.reused}), count(*) FILTER ({facts.failed}), {saved}, {runs} "
+        "FROM predictions GROUP BY 1 ORDER BY 1"
+    )
     names = ("experiment", "rows", "executed", "reused", "failed", "seconds_saved", "from_runs")
     return [
-        {**dict(zip(names, row, strict=True)), "from_runs": sorted(run for run in row[-1] if run)}
+        {**dict(zip(names, row, strict=True)), "from_runs": [run for run in row[-1] if run]}
         for row in rows
     ]
 
@@ -61,67 +40,53 @@ def show_cache_hits(hits: Sequence[dict[str, Any]]) -> None:
             out.print(f"  computed by {', '.join(each['from_runs'])}", markup=False)
 
 
-def summary_markdown(
-    databases: Sequence[Path], table: str | None, findings: Sequence[Finding]
-) -> str:
+def summary_markdown(facts: Facts, title: str, findings: Sequence[Finding]) -> str:
     """A table per experiment: each configuration with its counts, scores and latency.
 
-    Proportions carry their Wilson interval, other means the normal one (both 95%); rows count as
-    independent, which repeats of an item are not. Latency is of executed rows without an error.
+    `facts` must have been read with their scores. Proportions carry their Wilson interval, other
+    means the normal one (both 95%); rows count as independent, which repeats of an item are not.
+    Latency is of executed rows without an error.
     """
-    with reading(databases, table) as facts:
-        lines = [f"# Results of {', '.join(path.name for path in databases)}", ""]
-        scores = _scores(facts)
-        names = [name.strip('"').removeprefix("params_") for name in facts.configuration]
-        header = [
-            *map(_plain, names),
-            "n",
-            "executed",
-            "reused",
-            "failed",
-            *map(_plain, scores),
-            "latency p50",
-            "p95",
-        ]
-        for experiment, rows in _by_experiment(_figures(facts, scores)):
-            lines += [f"## {_plain(experiment)}", ""] if experiment else []
-            lines += [_row(header), _row(["---"] * len(header))]
-            lines += [_row(_cells(row, len(names), len(scores))) for row in rows] + [""]
+    lines = [f"# {_plain(title)}", ""]
+    names = [name.strip('"').removeprefix("params_") for name in facts.configuration]
+    scores = [_plain(name.strip('"')) for name in facts.scores]
+    header = [*map(_plain, names), "n", "executed", "reused", "failed", *scores]
+    header += ["latency p50", "p95"]
+    for experiment, rows in _by_experiment(_figures(facts)):
+        lines += [f"## {_plain(experiment)}", ""] if experiment else []
+        lines += [_row(header), _row(["---"] * len(header))]
+        lines += [_row(_cells(row, len(names), len(scores))) for row in rows] + [""]
     lines += ["## Findings", ""]
     lines += [f"- {f.severity}: {f.check}: {_plain(f.message)}" for f in findings] or ["None."]
     return "\n".join(lines) + "\n"
 
 
-def _scores(facts: Facts) -> list[str]:
-    """The numeric columns that are results: those that metrics summarises, if it is there."""
-    have, metrics = columns(facts.con), columns(facts.con, "metrics")
-    summarised = [name for name in have if f"{name}_low" in metrics]
-    others = [
-        name
-        for name, kind in have.items()
-        if kind in ("BIGINT", "DOUBLE", "BOOLEAN")
-        and identifier(name) not in (*facts.task, facts.item)
-        and name not in _NO_SCORES
+def _figures(facts: Facts) -> list[tuple[Any, ...]]:
+    """Per experiment and configuration: counts, four sums a score, and two percentiles."""
+    group = ["e", *facts.configuration]
+    listed = ", ".join(group)
+    counts = [
+        f"coalesce(sum(n) FILTER ({which}), 0)::BIGINT"
+        for which in ("true", "NOT reused", "reused", "failed")
     ]
-    return (summarised or others)[:_MOST_SCORES]
-
-
-def _figures(facts: Facts, scores: Sequence[str]) -> list[tuple[Any, ...]]:
-    parts = [facts.experiment + " AS e", *facts.configuration, "count(*)"]
-    parts += [f"count(*) FILTER ({what})" for what in (f"NOT {facts.reused}", facts.reused)]
-    parts.append(f"count(*) FILTER ({facts.failed})")
-    for name in scores:
-        value = f"CAST({identifier(name)} AS DOUBLE)"
-        parts.append(
-            f"[count({value}), sum({value}), stddev_samp({value}), "
-            f"count(*) FILTER ({value} NOT IN (0, 1))]"
+    sums = [
+        f"[{', '.join(f'sum(s{i}[{j}])' for j in (1, 2, 3, 4))}]" for i in range(len(facts.scores))
+    ]
+    names = "".join(f"{name}, " for name in facts.configuration)
+    times = f"SELECT {listed}, any_value(times) AS p FROM tally WHERE timed > 0 GROUP BY {listed}"
+    # Percentiles of parts do not add up: where a configuration has several, the rows are asked.
+    if facts.ask(
+        f"SELECT 1 FROM tally WHERE timed > 0 GROUP BY {listed} HAVING count(*) > 1 LIMIT 1"
+    ):
+        times = (
+            f"SELECT {facts.experiment} AS e, {names} {facts.percentiles} AS p "
+            "FROM predictions GROUP BY ALL"
         )
-    fresh = f"FILTER (NOT {facts.reused} AND NOT {facts.failed})"
-    time = "latency" if "latency" in facts.have else "CAST(NULL AS DOUBLE)"
-    parts += [f"quantile_cont({time}, {q}) {fresh}" for q in (0.5, 0.95)]
-    groups = ", ".join(str(i + 1) for i in range(1 + len(facts.configuration)))
+    same = " AND ".join(f"t.{name} IS NOT DISTINCT FROM l.{name}" for name in group)
     return facts.ask(
-        f"SELECT {', '.join(parts)} FROM predictions GROUP BY {groups} ORDER BY {groups}"
+        f"""SELECT t.*, l.p[1], l.p[2]
+        FROM (SELECT {listed}, {", ".join([*counts, *sums])} FROM tally GROUP BY {listed}) AS t
+        LEFT JOIN ({times}) AS l ON {same} ORDER BY ALL"""
     )
 
 
@@ -137,15 +102,17 @@ def _cells(row: tuple[Any, ...], names: int, scores: int) -> list[str]:
     return shown + ["" if value is None else f"{value:.4g} s" for value in row[counts + scores :]]
 
 
-def _mean(n: float, total: float | None, spread: float | None, others: float) -> str:
-    if not n or total is None:
+def _mean(n: float, total: float | None, squares: float | None, others: float) -> str:
+    if not n or total is None or squares is None:
         return ""
     mean = total / n
     if not others:
-        bounds = wilson(int(total), int(n))
+        bounds = wilson(round(total), round(n))
         return f"{mean:.3f} [{bounds.low:.3f}, {bounds.high:.3f}]"
-    half = 1.96 * (spread or 0.0) / sqrt(n)
-    return f"{mean:.4g} [{mean - half:.4g}, {mean + half:.4g}]" if n > 1 else f"{mean:.4g}"
+    if n < 2:
+        return f"{mean:.4g}"
+    half = 1.96 * sqrt(max(0.0, squares - n * mean**2) / (n - 1) / n)
+    return f"{mean:.4g} [{mean - half:.4g}, {mean + half:.4g}]"
 
 
 def _row(cells: Sequence[str]) -> str:

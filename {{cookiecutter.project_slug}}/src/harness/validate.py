@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import duckdb
 
@@ -12,6 +13,8 @@ from harness.findings import Finding
 from harness.views import connect, first_line
 
 MEMORY = "160MB"
+Answer = TypeVar("Answer")
+
 CHECKS: tuple[Callable[[Facts], list[Finding]], ...] = (
     checks.executed_twice,
     checks.row_count,
@@ -25,24 +28,44 @@ CHECKS: tuple[Callable[[Facts], list[Finding]], ...] = (
 )
 
 
+def check(facts: Facts) -> list[Finding]:
+    """Run every check; an empty list means that none found anything."""
+    return [finding for each in CHECKS for finding in each(facts)]
+
+
 def validate(
     databases: Sequence[Path], table: str | None = None, key: Sequence[str] = ()
 ) -> list[Finding]:
-    """Run every check; an empty list means that none found anything.
+    """Check recorded results.
 
     `table` restricts the checks to one table, which may be of any origin; `key` names the columns
     that together identify a task where the harness did not record it. Never holds the table in
     memory. Raises HarnessError where there is nothing to check.
     """
+    return examine(databases, table, check, key=key)
+
+
+def examine(
+    databases: Sequence[Path],
+    table: str | None,
+    question: Callable[[Facts], Answer],
+    *,
+    key: Sequence[str] = (),
+    with_scores: bool = False,
+) -> Answer:
+    """What `question` answers about recorded results, within `MEMORY`.
+
+    Where a value of another type than its column's stops DuckDB, it is asked again over converted
+    values. Raises HarnessError where there is no row, or where the results cannot be read.
+    """
     for careful in (False, True):
         con = connect(databases, table=table, memory_limit=MEMORY, careful=careful)
         try:
-            facts = read_facts(con, key=key, whole=table is None)
-            return [finding for check in CHECKS for finding in check(facts)]
+            return question(read_facts(con, key=key, whole=table is None, with_scores=with_scores))
         except duckdb.TypeMismatchException:
             continue
         except duckdb.Error as error:
-            raise HarnessError(f"The results cannot be checked: {first_line(error)}") from error
+            raise HarnessError(f"The results cannot be read: {first_line(error)}") from error
         finally:
             con.close()
     raise HarnessError("The results hold values of a type that cannot be read.")
