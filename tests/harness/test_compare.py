@@ -27,7 +27,7 @@ def run(
     db = record(tmp_path / "results.db", rows, metrics_for(rows, ["correct"]), runs)
     con = views.connect([db])
     try:
-        return compare(con, *names, **options)
+        return compare(con, names[0], names[1] if names[1:] else "", **options)
     finally:
         con.close()
 

@@ -184,7 +184,7 @@ def test_the_page_is_no_wider_than_the_screen(
             assert browser.execute_script("return document.documentElement.scrollWidth") <= width
             style = "return getComputedStyle(document.body).backgroundColor"
             assert browser.execute_script(style) == paper
-            errors = [each["message"] for each in browser.get_log("browser")]
+            errors = [each["message"] for each in browser.get_log("browser")]  # type: ignore[no-untyped-call]
             assert errors == []
     finally:
         browser.quit()

@@ -144,7 +144,10 @@ def test_what_the_results_cannot_answer_is_undecided_and_a_finding(
 
 
 def test_the_plan_of_the_first_run_is_judged_and_a_later_one_is_told_of(tmp_path: Path) -> None:
-    later = {"timestamp": "2026-02-02 10:00:00.000000", "plan": plan(claim(direction="lower"))}
+    later: dict[str, Any] = {
+        "timestamp": "2026-02-02 10:00:00.000000",
+        "plan": plan(claim(direction="lower")),
+    }
     rows = scored(2, 60) + scored(8, 95)
     found = read(tmp_path, rows, run_for(TAG, plan()), run_for(TAG, **later))
     assert found.judged[0].outcome == "supported"
@@ -220,3 +223,20 @@ def test_an_experiment_without_scores_is_summarised(tmp_path: Path) -> None:
     found = read(tmp_path, rows, run_for(TAG, plan()), names=())
     assert "There are no metrics" in found.findings[0]
     assert found.judged[0].outcome == "undecided"
+
+
+def test_repeats_change_neither_items_nor_verdicts(tmp_path: Path) -> None:
+    extra = [{"language": "de" if i % 2 else "en"} for i in range(100)]
+    made = []
+    for folder, repeats in (("a", 1), ("b", 3)):
+        rows = scored(2, 60, extra=extra, repeats=repeats)
+        rows += scored(8, 95, extra=extra, repeats=repeats)
+        run = run_for(TAG, plan(segmentations=["language"]))
+        made.append(read(tmp_path / folder, rows, run))
+    once, thrice = made
+    assert once.judged[0].outcome == thrice.judged[0].outcome == "supported"
+    assert once.judged[0].items == thrice.judged[0].items == 100
+    by_language = [
+        next(each for each in found.sections if each.title == "By language") for found in made
+    ]
+    assert by_language[0] == by_language[1]

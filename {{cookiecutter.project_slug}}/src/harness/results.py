@@ -45,6 +45,7 @@ class Experiment:
     plan: Plan
     plan_problem: str
     failed_is_wrong: bool
+    repeated: bool
 
     @property
     def shared_params(self) -> dict[str, Any]:
@@ -63,10 +64,8 @@ class Experiment:
 
     def lower_is_better(self, metric: str) -> bool:
         """As the plan says of the metric; latency and cost are better low, anything else high."""
-        for hypothesis in self.plan.hypotheses:
-            if hypothesis.metric == metric:
-                return hypothesis.direction == "lower"
-        return metric in MEASURED
+        said = {each.metric: each.direction for each in self.plan.hypotheses}
+        return said.get(metric, "lower" if metric in MEASURED else "higher") == "lower"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +87,7 @@ class Scores:
         return (self.wrong if experiment.failed_is_wrong else self.left_out)[metric]
 
 
-def rows_of(
-    con: DuckDBPyConnection, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()
-) -> list[dict[str, Any]]:
+def rows_of(con: DuckDBPyConnection, sql: str, values: Sequence[Any]) -> list[dict[str, Any]]:
     """The rows of a query as dicts."""
     found = con.execute(sql, values)
     names = [str(each[0]) for each in found.description or ()]
@@ -103,17 +100,13 @@ def read_experiment(con: DuckDBPyConnection, name: str) -> Experiment:
     Raises HarnessError where there are no rows under that name; it lists the names that there are.
     """
     have = columns(con)
-    if not have.keys() >= {"experiment_version", "input_id", "error"}:
+    if not have.keys() >= {"experiment_version", "input_id", "repeat", "error"}:
         raise HarnessError(
             "these results were not recorded by this harness: they have no experiment_version",
             fix="scripts/export_summary.py reads any table of xetrack",
         )
-    known = [
-        str(row[0])
-        for row in con.execute(
-            "SELECT DISTINCT experiment_version FROM predictions ORDER BY 1"
-        ).fetchall()
-    ]
+    names = con.execute("SELECT DISTINCT experiment_version FROM predictions ORDER BY 1")
+    known = [str(row[0]) for row in names.fetchall()]
     if name not in known:
         there = ", ".join(known[-10:]) or "none"
         raise HarnessError(
@@ -161,6 +154,10 @@ def read_experiment(con: DuckDBPyConnection, name: str) -> Experiment:
         columns=frozenset(have),
         plan=plan,
         plan_problem=problem,
+        repeated=con.execute(
+            "SELECT max(repeat) > 0 FROM predictions WHERE experiment_version = ?", [name]
+        ).fetchone()
+        == (True,),
         failed_is_wrong=settings.get("run", {}).get("on_error", "continue") != "skip",
     )
 
@@ -181,9 +178,12 @@ def where(experiment: Experiment, index: int) -> tuple[str, list[Any]]:
 
 def which(experiment: Experiment) -> tuple[str, list[Any]]:
     """The SQL expression that gives a row's configuration as its index, and its values."""
-    found = [where(experiment, index) for index in range(len(experiment.configurations))]
-    cases = [f"WHEN {condition} THEN {index}" for index, (condition, _) in enumerate(found)]
-    return f"CASE {' '.join(cases)} END", [value for _, values in found for value in values]
+    cases, bound = [], []
+    for index in range(len(experiment.configurations)):
+        condition, values = where(experiment, index)
+        cases.append(f"WHEN {condition} THEN {index}")
+        bound += values
+    return f"CASE {' '.join(cases)} END", bound
 
 
 def planned_metrics(experiment: Experiment) -> list[str]:
@@ -217,18 +217,24 @@ def read_outputs(
 def read_scores(con: DuckDBPyConnection, experiment: Experiment, names: Sequence[str]) -> Scores:
     """The scores `names` (any numeric column of predictions) of every item and configuration."""
     case, values = which(experiment)
-    fold = "any_value(fold)" if "fold" in experiment.columns else "NULL"
+    # A row is a datapoint already where nothing is repeated: a million groups cost a gigabyte.
+    grouped = experiment.repeated
+    mean, every, some = ("avg", "bool_and", "any_value") if grouped else ("", "", "")
+    fold = f"{some}(fold)" if "fold" in experiment.columns else "NULL"
     wanted = []
     for name in names:
         column = identifier(name)
         # A cached row was not measured in this experiment, so it has no latency of its own.
         fit = "error IS NULL AND cache = ''" if name == "latency" else "error IS NULL"
         good = f"CASE WHEN {fit} THEN CAST({column} AS DOUBLE) END"
-        wanted.append(f"avg(CASE WHEN error IS NOT NULL THEN 0 ELSE {column} END), avg({good})")
-        wanted.append(f"bool_and(error IS NOT NULL OR {column} IS NULL OR {column} IN (0, 1))")
+        wanted.append(
+            f"{mean}(CASE WHEN error IS NOT NULL THEN 0 ELSE {column} END), {mean}({good})"
+        )
+        wanted.append(f"{every}(error IS NOT NULL OR {column} IS NULL OR {column} IN (0, 1))")
     found = con.execute(
         f"SELECT hash(input_id), {case} AS c, TRY_CAST({fold} AS DOUBLE), "
-        f"{', '.join(wanted) or '1'} FROM predictions WHERE experiment_version = ? GROUP BY 1, 2",
+        f"{', '.join(wanted) or '1'} FROM predictions WHERE experiment_version = ? "
+        f"{'GROUP BY 1, 2' if grouped else ''}",
         [*values, experiment.name],
     ).df()
     arrays = [found[name].to_numpy() for name in found]

@@ -54,19 +54,22 @@ def _segment_rows(
 ) -> list[dict[str, Any]]:
     """Count, sum and spread of each score by segment and configuration, each item once."""
     case, values = which(experiment)
+    # Groups by item only where items are repeated: a million groups cost a gigabyte.
+    mean, some = ("avg", "bool_or") if experiment.repeated else ("", "")
     means, parts = [], []
     for index, metric in enumerate(experiment.scores):
         failed = f"CASE WHEN error IS NULL THEN {identifier(metric)} END"
-        means.append(f"avg({failed}) AS m{index}, count(error) AS e{index}")
+        means.append(f"{mean}({failed}) AS m{index}")
         parts.append(
             f"count(m{index}) AS n{index}, sum(m{index}) AS s{index}, "
             f"stddev_samp(m{index}) AS d{index}, bool_and(m{index} IN (0, 1)) AS p{index}, "
-            f"count(*) FILTER (m{index} IS NULL AND e{index} > 0) AS f{index}"
+            f"count(*) FILTER (m{index} IS NULL AND failed) AS f{index}"
         )
     items = (
         f"SELECT coalesce(left(CAST({identifier(name)} AS VARCHAR), 200), '(none)') AS segment, "
-        f"{case} AS c, input_id, {', '.join(means) or '1'} FROM predictions "
-        "WHERE experiment_version = ? GROUP BY ALL"
+        f"{case} AS c, input_id, {some}(error IS NOT NULL) AS failed, {', '.join(means) or '1'} "
+        "FROM predictions WHERE experiment_version = ? "
+        f"{'GROUP BY ALL' if experiment.repeated else ''}"
     )
     return rows_of(
         con,
