@@ -8,6 +8,7 @@ import faulthandler
 import os
 import re
 import signal
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -92,43 +93,58 @@ class Worker:
         self.project = project
         self.limiter = limiter
         self.hard_kill = hard_kill
-        self.transient = set(project.settings.retry.errors) | {"TransientError"}
+        self.attempts = 0  # made for the datapoint at hand
+        self.abandoned = False
+        self._transient = set(project.settings.retry.errors) | {"TransientError"}
         self._seconds = project.settings.run.timeout_seconds
         self._retry = project.settings.retry
+        self._began: float | None = None  # when the call of predict that goes on now began
+        self._latest = 0.0
+        self._deciding = threading.Lock()
         self._resources: dict[Any, Any] = {}
         self._resources_of: bytes | None = None
 
     def run(self, item: Item, params: Any, digest: bytes, fitted: Path | None) -> Result:
         """Execute predict for one datapoint; never raises but for KeyboardInterrupt."""
         arguments: list[Any] = [item, params]
-        counter = [0, 0.0]
+        self.attempts = 0
         start = time.perf_counter()
         try:
             if self.project.takes_resource:
                 arguments.append(self._resource(params, digest, fitted))
             start = time.perf_counter()
-            if self._seconds:
-                with time_limit(self._seconds, self.hard_kill):
-                    returned = self._retried(arguments, counter)
-            else:
-                returned = self._retried(arguments, counter)
+            returned = self._retried(arguments)
         except (Exception, SystemExit, PredictionTimeout) as error:
-            return self._failure(error, counter, start)
+            return self._failure(error, start)
         end = time.perf_counter()
         latency = returned.pop("latency", None)
         return Result(
             {k: v for k, v in returned.items() if k not in _NOT_KEPT},
             None,
             None,
-            int(counter[0]),
+            self.attempts,
             end - start,
-            end - counter[1] if latency is None else latency,
+            end - self._latest if latency is None else latency,
         )
 
-    def _retried(self, arguments: list[Any], counter: list[Any]) -> dict[str, Any]:
+    def abandon(self, seconds: float) -> Result | None:
+        """Called from another thread: give up on a call of predict that takes longer than `seconds`.
+
+        Returns the timeout; whatever the call still returns counts for nothing from then on.
+        """
+        with self._deciding:
+            elapsed = 0.0 if self._began is None else time.perf_counter() - self._began
+            if elapsed < seconds or self._began is None:
+                return None
+            self.abandoned = True
+            if self.limiter is not None:
+                self.limiter.failed()  # its place goes to the thread that takes over
+            return timed_out(seconds, self.attempts, elapsed)
+
+    def _retried(self, arguments: list[Any]) -> dict[str, Any]:
         retry = self._retry
         try:
-            return self._attempt(arguments, counter)
+            return self._attempt(arguments)
         except Exception as error:
             if retry.attempts == 1 or self._backoff(error) is False:
                 raise
@@ -145,52 +161,67 @@ class Worker:
                 if first is not None:  # the attempt made above is the first one of this loop
                     made, first = first, None
                     raise made
-                return self._attempt(arguments, counter)
+                return self._attempt(arguments)
         raise AssertionError("unreachable: the last failed attempt raises")
 
-    def _attempt(self, arguments: list[Any], counter: list[Any]) -> dict[str, Any]:
+    def _attempt(self, arguments: list[Any]) -> dict[str, Any]:
         if self.limiter is not None:
             self.limiter.acquire()
-        counter[0] += 1
-        counter[1] = time.perf_counter()
+        self.attempts += 1
+        # The limit is on predict alone: waiting for one's turn, or for a model to load, is no delay
+        # of the prediction.
+        self._latest = self._began = time.perf_counter()
         try:
-            returned = self.project.predict(*arguments)
+            if self._seconds:
+                with time_limit(self._seconds, self.hard_kill):
+                    returned = self.project.predict(*arguments)
+            else:
+                returned = self.project.predict(*arguments)
             check(returned, str(arguments[0]["id"]))
             if returned.get("error") is not None:
                 raise _ReturnedError(returned)
         except BaseException as error:
-            if self.limiter is not None:
-                if hasattr(error, "retry_after"):
-                    self.limiter.throttled(error.retry_after)
-                else:
-                    self.limiter.failed()
+            self._settle(error)
             raise
-        if self.limiter is not None:
-            self.limiter.succeeded()
+        self._settle(None)
         return dict(returned)
+
+    def _settle(self, error: BaseException | None) -> None:
+        """End the clock of an attempt and tell the limiter, unless somebody gave up on it."""
+        with self._deciding:
+            if self.abandoned:
+                return
+            self._began = None
+            if self.limiter is None:
+                return
+            if error is None:
+                self.limiter.succeeded()
+            elif hasattr(error, "retry_after"):
+                self.limiter.throttled(error.retry_after)
+            else:
+                self.limiter.failed()
 
     def _backoff(self, error: Exception) -> bool | float:
         """Whether to try again: True for the usual backoff, or the seconds the server asked for."""
         if isinstance(error, TransientError) and error.retry_after is not None:
             return float(error.retry_after)
         if isinstance(error, _ReturnedError):
-            return error.name in self.transient
-        return any(kind.__name__ in self.transient for kind in type(error).__mro__)
+            return error.name in self._transient
+        return any(kind.__name__ in self._transient for kind in type(error).__mro__)
 
-    def _failure(self, error: BaseException, counter: list[Any], start: float) -> Result:
+    def _failure(self, error: BaseException, start: float) -> Result:
         end = time.perf_counter()
-        kept = None
-        name, message = type(error).__name__, str(error) or repr(error)
+        kept, name = None, type(error).__name__
         if isinstance(error, _ReturnedError):
             name = error.name
             kept = {k: v for k, v in error.returned.items() if k not in _NOT_KEPT}
         return Result(
             kept,
-            message,
+            words_of(error),
             name,
-            int(counter[0]),
+            self.attempts,
             end - start,
-            end - counter[1] if counter[0] else None,
+            end - self._latest if self.attempts else None,
             permanent=isinstance(error, (PermanentError, InvalidResult)),
         )
 
@@ -245,23 +276,54 @@ def time_limit(seconds: float, hard_kill: bool) -> Iterator[None]:
         return
 
     def interrupt(signum: int, frame: object) -> None:
-        raise PredictionTimeout(timeout_message(seconds))
+        raise PredictionTimeout(_message(seconds))
 
     previous = signal.signal(signal.SIGALRM, interrupt)
     # Fires again every second, in case a bare `except:` in predict swallowed the first one.
     signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
-    if hard_kill:
-        with open(os.devnull, "w") as nowhere:
-            faulthandler.dump_traceback_later(seconds + _GRACE_SECONDS, exit=True, file=nowhere)
+    watched = _watchdog_file(os.getpid()).open("w") if hard_kill else None
+    if watched:
+        faulthandler.dump_traceback_later(seconds + _GRACE_SECONDS, exit=True, file=watched)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)
-        if hard_kill:
+        if watched:
             faulthandler.cancel_dump_traceback_later()
+            watched.close()
+            _watchdog_file(os.getpid()).unlink(missing_ok=True)
 
 
-def timeout_message(seconds: float) -> str:
-    """The one wording of a timeout, so that every executor writes the same row."""
+def _watchdog_file(pid: int) -> Path:
+    return Path(tempfile.gettempdir()) / f"benchmark-watchdog-{os.getuid()}-{pid}"
+
+
+def ended_by_watchdog(pid: int | None) -> bool:
+    """Whether the process ended itself for overrunning its time limit (and not by os._exit)."""
+    if pid is None:
+        return False
+    file = _watchdog_file(pid)
+    try:
+        return bool(file.read_text(errors="replace"))
+    except OSError:
+        return False
+    finally:
+        file.unlink(missing_ok=True)
+
+
+def timed_out(seconds: float, attempts: int, elapsed: float) -> Result:
+    """The one form of a timeout, so that every executor writes the same row."""
+    return Result(None, _message(seconds), PredictionTimeout.__name__, attempts, elapsed, elapsed)
+
+
+def _message(seconds: float) -> str:
     return f"took longer than {seconds:g} s ([run] timeout_seconds)"
+
+
+def words_of(error: BaseException) -> str:
+    """An error's message; some errors cannot even be printed."""
+    try:
+        return str(error) or repr(error)
+    except Exception:
+        return f"a {type(error).__name__} that has no words"

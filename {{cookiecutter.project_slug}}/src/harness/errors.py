@@ -32,7 +32,7 @@ class PermanentError(Exception):
 
 
 class PredictionTimeout(BaseException):
-    """A datapoint took longer than `[run] timeout_seconds`, all its attempts and waits together.
+    """A call of predict took longer than `[run] timeout_seconds`.
 
     Not an Exception, so that an `except Exception` inside predict cannot swallow it.
     """

@@ -8,7 +8,6 @@ import multiprocessing
 import queue
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -19,7 +18,7 @@ from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
 
-from harness.attempt import Limiter, Result, Worker, timeout_message
+from harness.attempt import Limiter, Result, Worker, ended_by_watchdog, timed_out, words_of
 from harness.errors import HarnessError
 from harness.plan import Task
 from harness.project import Project
@@ -81,28 +80,18 @@ class _Thread(threading.Thread):
     def __init__(self, worker: Worker, inbox: "queue.SimpleQueue[Job | None]", outbox: Any) -> None:
         super().__init__(daemon=True)
         self.worker, self.inbox, self.outbox = worker, inbox, outbox
-        self.current: tuple[Job, float] | None = None
-        self.abandoned = False
-        self._deciding = threading.Lock()
+        self.job: Job | None = None
 
     def run(self) -> None:
         while (job := self.inbox.get()) is not None:
-            self.current = (job, time.monotonic())
-            result = _run(self.worker, job)
-            with self._deciding:
-                if self.abandoned:
-                    return
-                self.current = None
-                self.outbox.put(Outcome(job, result))
-
-    def abandon(self, limit: float) -> Outcome | None:
-        """Give up on the current job if it is over its limit; its result is dropped."""
-        with self._deciding:
-            if self.current is None or time.monotonic() - self.current[1] < limit:
-                return None
-            self.abandoned = True
-            job, since = self.current
-            return Outcome(job, _timed_out(limit, time.monotonic() - since))
+            self.job = job
+            try:
+                result = _run(self.worker, job)
+            except BaseException as error:  # a thread that ended here would hang the whole run
+                result = _broken(error)
+            if self.worker.abandoned:
+                return
+            self.outbox.put(Outcome(job, result))
 
 
 def _threads(project: Project, jobs: Iterator[Job], limiter: Limiter | None) -> Iterator[Outcome]:
@@ -120,11 +109,11 @@ def _threads(project: Project, jobs: Iterator[Job], limiter: Limiter | None) -> 
                 return outbox.get(timeout=_POLL_SECONDS if limit else None)
             except queue.Empty:
                 for index, thread in enumerate(threads):
-                    outcome = thread.abandon(limit)
-                    if outcome is not None:
+                    job, result = thread.job, thread.worker.abandon(limit)
+                    if job is not None and result is not None:
                         threads[index] = _Thread(Worker(project, limiter), inbox, outbox)
                         threads[index].start()
-                        return outcome
+                        return Outcome(job, result)
 
     in_flight = 0
     try:
@@ -140,10 +129,6 @@ def _threads(project: Project, jobs: Iterator[Job], limiter: Limiter | None) -> 
     finally:
         for _ in threads:
             inbox.put(None)
-
-
-def _timed_out(limit: float, elapsed: float) -> Result:
-    return Result(None, timeout_message(limit), "PredictionTimeout", 1, elapsed, elapsed)
 
 
 _worker: Worker | None = None
@@ -216,8 +201,8 @@ def _result_of(future: "Future[Result]", limit: float) -> Result:
     try:
         return future.result()
     except ProcessExpired as error:
-        if limit and error.exitcode == 1:  # how the watchdog in attempt.time_limit ends a process
-            return _timed_out(limit, limit)
+        if limit and ended_by_watchdog(error.pid):
+            return timed_out(limit, 1, limit)
         return Result(
             None,
             f"the process that computed it died (exit code {error.exitcode})",
@@ -229,4 +214,8 @@ def _result_of(future: "Future[Result]", limit: float) -> Result:
     except (FutureTimeout, HarnessError):
         raise
     except Exception as error:  # the result could not be sent back: it does not pickle
-        return Result(None, str(error), type(error).__name__, 1, 0.0, None, permanent=True)
+        return _broken(error)
+
+
+def _broken(error: BaseException) -> Result:
+    return Result(None, words_of(error), type(error).__name__, 1, 0.0, None, permanent=True)

@@ -5,12 +5,14 @@ import json
 import os
 import platform
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
 from harness import git
 from harness.keys import Context
 from harness.plan import Census, configurations
+from harness.plan_file import load_plan
 from harness.project import Project
 
 
@@ -48,9 +50,10 @@ def _json(value: Any) -> str:
 
 
 def _plan(path: Path) -> str:
-    import tomllib
-
-    return _json(tomllib.loads(path.read_text(encoding="utf-8"))) if path.exists() else ""
+    if not path.exists():
+        return ""
+    load_plan(path.parent)  # says what is wrong with it, where something is
+    return _json(tomllib.loads(path.read_text(encoding="utf-8")))
 
 
 def _packages() -> dict[str, str]:

@@ -119,15 +119,16 @@ def compare(
     """What changed, which items flipped, and whether it is a difference."""
     from harness.compare import compare as between
     from harness.compare_text import sections
-    from harness.section import to_markdown
+    from harness.section import to_console
     from harness.views import connect
 
-    with connect(_recorded("experiment")) as con:
+    phase = DEV if a.partition(":")[0] == DEV else "experiment"
+    with connect(_recorded(phase)) as con:
         found = between(con, a, b, metric, force)
     if as_json:
         print(json.dumps(found.as_json(), indent=2))
     else:
-        out.print(to_markdown(f"{a} and {b or a}", sections(found)), markup=False, soft_wrap=True)
+        to_console(sections(found))
     raise typer.Exit(found.exit_code)
 
 

@@ -113,6 +113,7 @@ class _Run:
     stop: str = ""
     reason: str = ""
     permanent: int = 0
+    failures: int = 0
     own_runs: set[str] = field(default_factory=set)
     done: Any = None
     fits: Fits | None = None
@@ -318,7 +319,9 @@ class _Run:
     def _mind_errors(self, permanent: bool) -> None:
         run = self.project.settings.run
         self.permanent += permanent
-        failed = self.recorder.counts.failed + 1  # the newest one may not be written yet
+        self.failures += 1
+        # Those that the recorder made of values it could not keep come on top.
+        failed = max(self.failures, self.recorder.counts.failed)
         if run.on_error == "stop":
             self._stop("failed-limit", 'a datapoint failed and [run] on_error is "stop"')
         elif self.permanent >= run.max_permanent_errors:

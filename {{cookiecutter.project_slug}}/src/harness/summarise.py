@@ -53,8 +53,9 @@ def summarise(
             },
         )
         scores = _numeric(connection, place)
+        shares = _proportions(connection, place, experiment, scores)
         made = [
-            _row(project, connection, place, experiment, configuration, scores)
+            _row(project, connection, place, experiment, configuration, scores, shares)
             for configuration in configurations(project)
         ]
         now = datetime.now().strftime("%Y-%m-%d %H:%M:%S")
@@ -106,6 +107,7 @@ def _row(
     experiment: str,
     configuration: Configuration,
     scores: list[str],
+    shares: set[str],
 ) -> dict[str, Any]:
     query, values = _selection(place, experiment, configuration)
     rows = _read(connection, query, values, scores, repeats=project.settings.run.repeats)
@@ -120,7 +122,7 @@ def _row(
     }
     policy = project.settings.run.on_error
     for name in scores:
-        row |= _columns(name, _interval(rows.values[name], rows, policy))
+        row |= _columns(name, _interval(rows.values[name], rows, policy, name in shares))
     for name, aggregate in project.aggregates.items():
         if name in row:
             raise HarnessError(
@@ -185,11 +187,22 @@ def _hash(text: str) -> int:
     return int.from_bytes(digest, "big")
 
 
-def _interval(values: npt.NDArray[np.float64], rows: _Rows, policy: str) -> Interval:
+def _proportions(
+    connection: sqlite3.Connection, place: Place, experiment: str, scores: list[str]
+) -> set[str]:
+    """Scores that are 0 or 1 wherever they are, in every configuration."""
+    if not scores:
+        return set()
+    tests = ", ".join(f"min({quoted(n)} IN (0, 1))" for n in scores)
+    query = f"SELECT {tests} FROM {quoted(place.predictions)} WHERE experiment_version = ?"
+    found = connection.execute(query, (experiment,)).fetchone()
+    return {name for name, only in zip(scores, found, strict=True) if only}
+
+
+def _interval(
+    values: npt.NDArray[np.float64], rows: _Rows, policy: str, proportion: bool
+) -> Interval:
     """Failures count as wrong in proportions, unless the policy is to skip them."""
-    good = values[~rows.failed]
-    good = good[np.isfinite(good)]
-    proportion = good.size > 0 and bool(np.isin(good, (0.0, 1.0)).all())
     if proportion and policy != "skip":
         values = np.where(rows.failed, 0.0, values)
     keep = np.isfinite(values)
