@@ -102,6 +102,11 @@ def test_recipes_count_right(db: Path) -> None:
     assert [row["times"] for row in answer(db, recipe("duplicates"))] == ["2", "2"]
 
 
+def test_cost_recipe_says_unknown_where_predict_returns_no_cost(db: Path) -> None:
+    rows = answer(db, recipe("cost"))
+    assert {(row["paid"], row["price_unknown"]) for row in rows} == {("", "50")}
+
+
 def test_takes_the_first_score_or_the_named_one_as_metric(db: Path) -> None:
     assert answer(db, "SELECT getvariable('metric') AS m") == [{"m": "correct"}]
     assert answer(db, "SELECT getvariable('metric') AS m", metric="confidence") == [

@@ -20,7 +20,8 @@ _NUMERIC = ("BIGINT", "DOUBLE")
 _MAY_BE_CONSTANT = {
     *("track_id", "timestamp", "function_name", "error", "error_type", "cache", "attempts"),
     *("experiment_version", "task_key", "item_key", "code_key", "input_id", "repeat", "fold"),
-    *("fit_asset", "ground_truth", "split", "model_version", "finish_reason", "cost", "canned"),
+    *("fit_asset", "ground_truth", "split", "finish_reason", "refusal", "status", "cost"),
+    *("model_version", "model_reported", "price_as_of"),
 }
 _NO_NUMBERS = {
     *("input_id", "task_key", "item_key", "code_key", "track_id", "cache", "timestamp"),
@@ -156,13 +157,19 @@ def _constant(facts: Facts) -> list[Finding]:
     [(n, *values)] = facts.ask(f"SELECT count(*), {sets} FROM predictions")
     if n < _FEWEST:
         return []
+    # What is always empty may be meant for a case that has not come up, such as a retry.
     return [
-        Finding("constant", "warning", f"{name} is {_value(value)} in all {many(n, 'row')}", n)
+        Finding(
+            "constant",
+            "note" if value is None else "warning",
+            f"{name} is {'empty' if value is None else _short(value)} in all {many(n, 'row')}",
+            n,
+        )
         for name, distinct, value in zip(names, values[::2], values[1::2], strict=True)
         if distinct <= 1 and identifier(name) != facts.raw
     ]
 
 
-def _value(value: Any) -> str:
-    text = "empty" if value is None else repr(value)
+def _short(value: Any) -> str:
+    text = repr(value)
     return text if len(text) <= 60 else text[:59] + "…"
