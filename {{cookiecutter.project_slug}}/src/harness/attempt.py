@@ -128,7 +128,7 @@ class Worker:
         )
 
     def abandon(self, seconds: float) -> Result | None:
-        """Called from another thread: give up on a call of predict that takes longer than `seconds`.
+        """From another thread: give up on a call of predict that takes longer than `seconds`.
 
         Returns the timeout; whatever the call still returns counts for nothing from then on.
         """
