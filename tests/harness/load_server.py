@@ -73,6 +73,9 @@ class Server(ThreadingHTTPServer):
     request_queue_size = 1024
     daemon_threads = True
 
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Clients leave on purpose in these tests."""
+
 
 server = Server(("127.0.0.1", 0), Handler)
 if sys.argv[4:]:

@@ -16,8 +16,7 @@ import pytest
 from harness.errors import HarnessError, PermanentError, TransientError
 from harness.executors import Outcome
 from harness.load import Request, Response, Target, load_options
-from harness.load.schedule import Shape, arrivals
-from harness.load.target import sent_late
+from harness.load.schedule import Shape, arrivals, sent_late
 from tests.harness.load_fixture import (
     KnownServer,
     Params,

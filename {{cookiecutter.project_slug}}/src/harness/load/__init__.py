@@ -7,7 +7,8 @@ target (what is asked) > schedule (when) > generator, connection (a process that
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from harness.load.target import Request, Response, Target, load_options, open_target, sent_late
+from harness.load.schedule import sent_late
+from harness.load.target import Request, Response, Target, load_options, open_target
 
 if TYPE_CHECKING:
     from harness.executors import Job, Outcome

@@ -22,25 +22,16 @@ from harness.errors import HarnessError, InvalidResult, PermanentError
 from harness.executors import Job, Outcome
 from harness.load.generator import WARMUP
 from harness.load.sampler import Sampler
-from harness.load.schedule import Shape, arrivals
-from harness.load.target import (
-    Target,
-    close_targets,
-    environment,
-    load_options,
-    sent_late,
-)
+from harness.load.schedule import Shape, arrivals, behind, bottleneck, sent_late
+from harness.load.target import Target, close_targets, environment, load_options
 from harness.project import Project
 
-# A rate was not generated if, at the end, sending lags behind the schedule by more than this.
-BEHIND_SECONDS, BEHIND_SHARE = 0.25, 0.05
-_GIVE_UP_SECONDS = 10.0
-LATE_SHARE, _FEW = 0.01, 4  # of requests sent late: above it, the p99 is the generator's
+_GIVE_UP_SECONDS = 10.0  # behind the schedule
 _BUSY = 90.0  # percent of a core
 _AHEAD_SECONDS, _AHEAD_BYTES = 5.0, 64 * 2**20  # of load handed to the generators before it is due
 _PER_PROCESS = 8000.0  # requests per second that one core can be trusted to send
 _BATCH = 64
-_NOT_KEPT = ("input_id", "latency", "error", "error_type")
+_STOP_SECONDS = 5.0
 _Work = tuple[int, float, bytes]  # index, due in seconds from the start, request
 
 
@@ -58,8 +49,7 @@ def run(project: Project, jobs: Iterator[Job]) -> Iterator[Outcome]:
         except HarnessError as error:
             problems.append(error.message)
     module = sys.modules[project.predict.__module__]
-    hooks = [getattr(module, name, None) for name in ("request", "answer")]
-    if None in hooks or project.load is None:
+    if not (project.load and hasattr(module, "request") and hasattr(module, "answer")):
         problems.append("predict.py lacks load, request or answer, which the executor load calls")
     if problems:
         raise HarnessError("\n".join(problems), fix="mend params.py or predict.py in src/benchmark")
@@ -67,7 +57,7 @@ def run(project: Project, jobs: Iterator[Job]) -> Iterator[Outcome]:
     with Sampler() as sampler:
         try:
             for _, group in groupby(jobs, key=lambda job: job.task.configuration.digest):
-                phase = _Phase(project, options, hooks, sampler, group)
+                phase = _Phase(project, module, options, sampler, group)
                 yield from phase.run()
                 not_generated += phase.verdict()
         finally:
@@ -86,53 +76,55 @@ class _Phase:
     def __init__(
         self,
         project: Project,
+        module: Any,
         options: dict[str, Any],
-        hooks: list[Any],
         sampler: Sampler,
         group: Iterator[Job],
     ) -> None:
         first = next(group)
         self.jobs, self.ended = chain([first], group), False
         self.params = first.task.configuration.params
-        self.shape, self.options, self.sampler = Shape.of(self.params), options, sampler
-        self.request, self.answer = hooks
+        self.module, self.options, self.sampler = module, options, sampler
         assert project.load is not None
-        self.target: Target = project.load(self.params)
+        self.target = project.load(self.params)
         if not isinstance(self.target, Target):
             raise HarnessError(
                 "load(params) in predict.py must return what harness.load.open_target returns"
             )
         self.target.check()
+        self.shape = shape = Shape.of(self.params)
         # A closed loop has no schedule: its requests are due at once.
-        self.arrivals = arrivals(self.shape.rate or math.inf, self.shape.arrival, self.shape.seed)
-        self.in_flight: dict[int, tuple[Job, int]] = {}
-        wanted = options["processes"] or math.ceil(self.shape.rate / _PER_PROCESS) or 1
-        self.processes = min(wanted, self.shape.limit, os.cpu_count() or 1)
-        self.fed = self.done = self.late = self.bytes = 0
+        self.arrivals = arrivals(shape.rate or math.inf, shape.arrival, shape.seed)
         self.next_due = next(self.arrivals)
+        wanted = options["processes"] or math.ceil(shape.rate / _PER_PROCESS) or 1
+        self.processes = min(wanted, shape.limit, os.cpu_count() or 1)
+        self.in_flight: dict[int, tuple[Job, int]] = {}
+        self.fed = self.done = self.late = self.bytes = 0
         self.start = self.wall = self.cpu = 0.0
-        self.last = (0.0, 0.0)
+        self.last = (0.0, 0.0)  # when the last request was due, and how late it left
 
     def run(self) -> Iterator[Outcome]:
         """Start the generators, hand over what is due soon, and yield what comes back."""
-        count = self.processes
         generators: list[_Generator] = []
         try:
-            generators += [_Generator() for _ in range(count)]
+            for _ in range(self.processes):
+                generators.append(_Generator())
             self.sampler.watch("generator", [each.process.pid for each in generators])
             self.sampler.watch("server", [self.target.server.pid] if self.target.server else [])
             soon = self._ready(0.0)
+            for each in generators:
+                each.receive()  # it is up
             self._begin(generators, [payload for _, _, payload in soon])
-            # A generator that is hopelessly behind would only go on for hours.
-            while self.last[1] < _GIVE_UP_SECONDS and (
-                reading := [each for each in generators if not each.over]
-            ):
+            while reading := [each for each in generators if not each.over]:
                 for number, each in enumerate(generators):
-                    mine = [work for work in soon if work[0] % count == number]
+                    mine = [work for work in soon if work[0] % self.processes == number]
                     each.hand_over(self.start, mine, self.ended)
-                for pipe in wait([each.pipe for each in reading], 0.05):
-                    for result in next(each for each in reading if each.pipe is pipe).receive():
-                        yield self._outcome(*result)
+                by_pipe = {each.pipe: each for each in reading}
+                for pipe in wait(by_pipe, 0.05):
+                    for result in by_pipe[pipe].receive():  # type: ignore[index]
+                        yield self._outcome(result)
+                if self.last[1] > _GIVE_UP_SECONDS:
+                    return  # it would go on for hours
                 soon = self._ready(time.monotonic() - self.start)
         finally:
             self.sampler.watch("generator", [])
@@ -140,24 +132,22 @@ class _Phase:
                 each.close()
 
     def _begin(self, generators: "list[_Generator]", payloads: list[bytes]) -> None:
-        """Wait until the generators are up, set the clock, and begin with the warm-up."""
-        for each in generators:
-            each.receive()
-        shape, target, closed = self.shape, self.target, self.shape.mode == "closed"
-        lead = shape.warmup_seconds + 0.05
+        """Set the clock and begin with the warm-up, which in an open loop has a schedule too."""
+        shape, target, lead = self.shape, self.target, self.shape.warmup_seconds + 0.05
         self.start, self.wall = time.monotonic() + lead, time.time() + lead
-        before = arrivals(shape.rate or 1, shape.arrival, shape.seed + 1, -shape.warmup_seconds)
+        closed, seed = shape.mode == "closed", shape.seed + 1
+        before = arrivals(shape.rate or 1.0, shape.arrival, seed, -shape.warmup_seconds)
         warmup = [] if closed else list(takewhile(lambda due: due < 0, before))
         for number, each in enumerate(generators):
             options = {
                 "closed_loop": closed, "start": self.start, "timeout": self.options["timeout"],
-                "limit": len(range(number, shape.limit, len(generators))),
+                "limit": len(range(number, shape.limit, self.processes)),
                 "address": (target.host, target.port), "keep": target.kept_bytes,
                 "tls": target.tls, "ca_file": self.options["ca_file"],
                 "warmup": payloads[:_BATCH] if closed else [],
             }  # fmt: skip
             each.send(options)
-            mine = range(number, len(warmup), len(generators))
+            mine = range(number, len(warmup), self.processes)
             work = [(WARMUP, warmup[i], payloads[i % len(payloads)]) for i in mine]
             each.hand_over(self.start, work)
 
@@ -167,24 +157,16 @@ class _Phase:
         some = 4 * self.shape.limit + _AHEAD_SECONDS * self.done / max(elapsed, 1.0)
         while not self.ended and self.bytes < _AHEAD_BYTES:
             if self.shape.mode == "closed":
-                if len(self.in_flight) >= some:
-                    break
-            elif self.next_due > elapsed + _AHEAD_SECONDS:
+                enough = len(self.in_flight) >= some
+            else:
+                enough = self.next_due > elapsed + _AHEAD_SECONDS
+            if enough:
                 break
             job = next(self.jobs, None)
             if job is None:
                 self.ended = True
                 break
-            try:
-                payload = self.target.payload(self.request(job.task.item, self.params))
-            except HarnessError:
-                raise
-            except Exception as error:
-                raise HarnessError(
-                    f"request in predict.py failed on input_id {job.task.input_id!r}: "
-                    f"{type(error).__name__}: {error}",
-                    fix="mend src/benchmark/predict.py",
-                ) from error
+            payload = self._payload(job)
             found.append((self.fed, self.next_due, payload))
             self.in_flight[self.fed] = (job, len(payload))
             self.bytes += len(payload)
@@ -192,76 +174,66 @@ class _Phase:
             self.next_due = next(self.arrivals)
         return found
 
-    def _outcome(
-        self,
-        index: int,
-        scheduled: float,
-        lag: float,
-        sent: float,
-        first_byte: float,
-        done: float,
-        status: int,
-        size: int,
-        error_type: str,
-        error: str,
-        body: bytes,
-        sha256: str,
-    ) -> Outcome:
+    def _payload(self, job: Job) -> bytes:
+        try:
+            request = self.module.request(job.task.item, self.params)
+            return bytes(self.target.payload(request))
+        except HarnessError:
+            raise
+        except Exception as error:
+            raise HarnessError(
+                f"request in predict.py failed on input_id {job.task.input_id!r}: "
+                f"{type(error).__name__}: {error}",
+                fix="mend src/benchmark/predict.py",
+            ) from error
+
+    def _outcome(self, result: tuple[Any, ...]) -> Outcome:
+        index, due, lag, sent, first_byte, done, status, size, error_type, error, body, sha = result
         job, sent_bytes = self.in_flight.pop(index)
+        took = done - due
         self.bytes -= sent_bytes
         self.done += 1
-        self.late += sent_late(lag, done - scheduled)
-        if self.shape.mode == "open":
-            self.last = max(self.last, (scheduled - self.start, lag))
+        self.late += sent_late(lag, took)
         self.cpu += self.sampler.latest["generator_cpu"] or 0.0
+        if self.shape.mode == "open":
+            self.last = max(self.last, (due - self.start, lag))
         measured = {
-            "phase_start": self.wall, "scheduled": scheduled - self.start, "send_lag": lag,
+            "phase_start": self.wall, "scheduled": due - self.start, "send_lag": lag,
             "sent": sent - self.start if sent else None,
             "first_byte": first_byte - self.start if first_byte else None,
             "done": done - self.start, "status": status or None, "bytes": size,
             **self.sampler.latest,
         }  # fmt: skip
-        response = self.target.response(status, size, body, sha256, done - scheduled)
+        response = self.target.response(status, size, body, sha, took)
         row: dict[str, Any] = {"raw_response": response.text} if status else {}
         permanent = False
         if status >= 400 and not error_type:
             error_type, error = f"HTTP {status}", response.text or "no body"
         if not error_type:
             try:
-                returned = self.answer(job.task.item, self.params, response)
+                returned = self.module.answer(job.task.item, self.params, response)
                 check(returned, job.task.input_id)
-                if clash := measured.keys() & returned.keys():
-                    raise InvalidResult(
-                        f"answer returned {', '.join(sorted(clash))}, measured here"
-                    )
-                row |= {k: v for k, v in returned.items() if k not in _NOT_KEPT}
-                if returned.get("error") is not None:
-                    error_type = str(returned.get("error_type") or "ReturnedError")
-                    error = str(returned["error"])
+                if clash := sorted(measured.keys() & returned.keys()):
+                    raise InvalidResult(f"answer returned {', '.join(clash)}, which is measured")
+                row |= returned
+                if row.get("error") is not None:
+                    error_type, error = str(row.get("error_type") or "ReturnedError"), row["error"]
             except Exception as failure:
                 error_type, error = type(failure).__name__, str(failure) or repr(failure)
                 permanent = isinstance(failure, (PermanentError, InvalidResult))
-        took = done - scheduled
-        return Outcome(
-            job,
-            Result(
-                row | measured,
-                error or None,
-                error_type or None,
-                1,
-                took,
-                took,
-                permanent=permanent,
-            ),
-        )
+        for name in ("input_id", "latency", "error", "error_type"):
+            row.pop(name, None)
+        said = str(error) if error_type else None
+        values = row | measured
+        return Outcome(job, Result(values, said, error_type or None, 1, took, took, permanent))
 
     def verdict(self) -> list[str]:
         """Warn where the generators held up requests; name the phase if they never caught up."""
         busy = self.cpu / max(self.done, 1) / self.processes
-        due, lag = self.last
-        if lag > BEHIND_SECONDS + BEHIND_SHARE * due:
+        if behind(*self.last):
+            lag = self.last[1]
             return [f"{self.params}: the last request left {lag:.2g} s late, {busy:.0f}% CPU"]
-        if self.late > max(_FEW, LATE_SHARE * self.done) or busy > _BUSY:
+        if bottleneck(self.late, self.done) or busy > _BUSY:
             err.print(
                 f"warning: the load generator was a bottleneck: {self.params}: {self.late} of "
                 f"{self.done} requests left late, {busy:.0f}% CPU",
@@ -275,12 +247,9 @@ class _Generator:
 
     def __init__(self) -> None:
         ours, theirs = socket.socketpair()
+        command = [sys.executable, "-m", "harness.load.generator"]
         with theirs:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "harness.load.generator"],
-                stdin=theirs.fileno(),
-                env=environment(),
-            )
+            self.process = subprocess.Popen(command, stdin=theirs.fileno(), env=environment())
         self.pipe = Connection(ours.detach())
         self.ending = self.over = False
 
@@ -317,4 +286,8 @@ class _Generator:
 
     def close(self) -> None:
         self.pipe.close()  # it ends when this does
-        self.process.wait()
+        try:
+            self.process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()

@@ -1,15 +1,12 @@
 """What load a configuration asks for, and when its requests are due."""
 
 import math
+import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from harness.errors import HarnessError
-
-_BLOCK = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,30 +50,26 @@ class Shape:
 
     def _problems(self) -> list[str]:
         found = []
-        for name in ("mode", "arrival"):
-            if not isinstance(getattr(self, name), str):
-                found.append(f"{name} is {getattr(self, name)!r}, not text")
-        for name in ("rate", "users", "connections", "warmup_seconds", "seed"):
+        for name, kind in self.__annotations__.items():
             value = getattr(self, name)
-            whole = name in ("users", "connections", "seed")
-            kinds = (int,) if whole else (int, float)
-            if isinstance(value, bool) or not isinstance(value, kinds) or not math.isfinite(value):
-                found.append(f"{name} is {value!r}, not a {'whole ' if whole else ''}number")
+            fits = isinstance(value, (int, float) if kind is float else kind)
+            if not fits or isinstance(value, bool) or value != value:
+                words = {str: "text", int: "a whole number", float: "a number"}[kind]
+                found.append(f"{name} is {value!r}, not {words}")
         if found:
             return found
-        if self.mode not in ("open", "closed"):
-            found.append(f"mode is {self.mode!r}; there are open and closed")
-        if self.mode == "open" and self.rate <= 0:
-            found.append(f"rate is {self.rate:g}; requests per second must be above 0")
-        if self.mode == "closed" and self.users < 1:
-            found.append(f"users is {self.users}; a closed loop needs at least 1")
-        if self.arrival not in ("poisson", "constant"):
-            found.append(f"arrival is {self.arrival!r}; there are poisson and constant")
-        if self.connections < 1:
-            found.append(f"connections is {self.connections}; at least 1 is needed")
-        if self.warmup_seconds < 0 or self.seed < 0:
-            found.append("warmup_seconds and seed may not be negative")
-        return found
+        rules = {
+            f"mode is {self.mode!r}; there are open and closed": self.mode in ("open", "closed"),
+            f"rate is {self.rate:g}; requests per second must be above 0": self.mode == "closed"
+            or 0 < self.rate < math.inf,
+            f"users is {self.users}; a closed loop needs at least 1": self.mode != "closed"
+            or self.users >= 1,
+            f"arrival is {self.arrival!r}; there are poisson and constant": self.arrival
+            in ("poisson", "constant"),
+            f"connections is {self.connections}; at least 1 is needed": self.connections >= 1,
+            "warmup_seconds and seed may not be negative": min(self.warmup_seconds, self.seed) >= 0,
+        }
+        return [words for words, holds in rules.items() if not holds]
 
 
 def arrivals(rate: float, arrival: str, seed: int, start: float = 0.0) -> Iterator[float]:
@@ -89,8 +82,22 @@ def arrivals(rate: float, arrival: str, seed: int, start: float = 0.0) -> Iterat
         while True:
             yield start + count / rate
             count += 1
-    rng = np.random.default_rng(seed)
+    rng, due = random.Random(seed), start
     while True:
-        times = start + np.cumsum(rng.exponential(1 / rate, _BLOCK))
-        yield from times.tolist()
-        start = float(times[-1])
+        due += rng.expovariate(1.0) / rate
+        yield due
+
+
+def sent_late(lag: float, latency: float) -> bool:
+    """Whether the generator's own delay is a notable part of a latency (both in seconds)."""
+    return lag > 0.001 and lag > latency / 10
+
+
+def behind(due: float, lag: float) -> bool:
+    """Whether the last request, due at `due`, left so late that the rate was not generated."""
+    return lag > 0.25 + 0.05 * due
+
+
+def bottleneck(late: int, n: int) -> bool:
+    """Whether so many of n requests left late that the p99 is the generator's."""
+    return late > max(4, 0.01 * n)

@@ -13,7 +13,7 @@ import uvicorn
 
 
 def _end_with_owner(server: uvicorn.Server) -> None:
-    while sys.stdin.buffer.read(4096):
+    while os.read(sys.stdin.fileno(), 4096):
         pass
     server.should_exit = server.force_exit = True
     time.sleep(2.0)
@@ -22,6 +22,10 @@ def _end_with_owner(server: uvicorn.Server) -> None:
 
 if __name__ == "__main__":
     app, descriptor = sys.argv[1:3]
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
+    # The same loop and parser whatever else is installed: they change what is measured.
+    config = uvicorn.Config(
+        app, loop="asyncio", http="httptools", log_level="warning", access_log=False
+    )
+    server = uvicorn.Server(config)
     threading.Thread(target=_end_with_owner, args=(server,), daemon=True).start()
     server.run(sockets=[socket.socket(fileno=int(descriptor))])

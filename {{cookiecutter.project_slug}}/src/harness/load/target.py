@@ -62,11 +62,6 @@ class Response:
         return f"{text}… ({self.size} bytes, sha256 {self.sha256})" if self.sha256 else text
 
 
-def sent_late(lag: float, latency: float) -> bool:
-    """Whether the generator's own delay is a notable part of a latency (both in seconds)."""
-    return lag > 0.001 and lag > latency / 10
-
-
 def project_root() -> Path:
     """The repository that the package `benchmark` belongs to."""
     found = importlib.util.find_spec("benchmark")

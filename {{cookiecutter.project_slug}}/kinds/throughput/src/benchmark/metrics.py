@@ -16,7 +16,7 @@ def score(row: dict[str, Any]) -> dict[str, float | int | bool | None]:
     # that failed has no scores and counts as wrong.
     known = row.get("ground_truth")
     return {
-        "in_time": row["latency"] <= IN_TIME_SECONDS,
+        "answered_in_time": row["latency"] <= IN_TIME_SECONDS,
         "correct": None if known is None else row["prediction"] == known,
         "sent_late": sent_late(row.get("send_lag") or 0.0, row["latency"]),
     }

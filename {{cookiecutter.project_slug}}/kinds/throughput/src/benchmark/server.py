@@ -24,10 +24,11 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
         body += message.get("body", b"")
         if not message.get("more_body"):
             break
+    status, said = 200, dict[str, Any]()
     try:
         probabilities = model.predict_proba([json.loads(body)["pixels"]])[0]
         best = int(probabilities.argmax())
-        status, said = 200, {"digit": best, "probability": float(probabilities[best])}
+        said |= {"digit": best, "probability": float(probabilities[best])}
     except (ValueError, TypeError, KeyError) as error:
         status, said = 400, {"error": str(error)}
     content = json.dumps(said).encode()

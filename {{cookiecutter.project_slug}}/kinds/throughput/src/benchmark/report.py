@@ -1,0 +1,262 @@
+"""What the report shows of a load: figures by configuration, over time, by rate, and their spread.
+
+`make report` calls `sections`. Delete this file, and the report is what every benchmark has.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from duckdb import DuckDBPyConnection
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, NullFormatter
+from numpy.typing import NDArray
+
+from harness.charts import MUTED, SERIES, chart
+from harness.results import Configuration, read_experiment, which
+from harness.section import Section, Table, number
+from harness.stats import percentiles
+
+PERCENTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p99.9": 0.999}
+SUSTAINED, ERRORS = 0.95, 0.01  # of a rate that is answered at least, of requests that fail at most
+POINTS = 150  # of a line in a chart
+Numbers = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Load:
+    """One configuration's requests, by when they were due; times in seconds.
+
+    `due` and `done` count from its first phase, with the pauses between phases (a run that was
+    resumed) left out; `seams` are where a phase ended. Latencies are those of good answers.
+    """
+
+    configuration: Configuration
+    due: Numbers
+    latency: Numbers
+    failed: int
+    lag: Numbers
+    used: dict[str, Numbers]
+    seconds: float
+    seams: tuple[float, ...]
+    runs: int
+
+    @property
+    def n(self) -> int:
+        return self.failed + len(self.latency)
+
+    @property
+    def rate(self) -> float | None:
+        """Requests per second that were asked for; None in a closed loop."""
+        params = self.configuration.params
+        return None if params.get("mode") == "closed" else float(params["rate"])
+
+    @property
+    def name(self) -> str:
+        """What a legend says: `80/s`, or `4 users`."""
+        rate, users = self.rate, self.configuration.params.get("users")
+        return f"{users} users" if rate is None else f"{rate:g}/s"
+
+    @property
+    def achieved(self) -> float:
+        """Good answers per second, until the last one."""
+        return len(self.latency) / self.seconds if self.seconds else 0.0
+
+    @property
+    def sustained(self) -> bool:
+        """Whether the server kept up with what was due."""
+        kept = self.n / max(float(self.due.max(initial=0.0)), 1e-9)
+        return self.achieved >= SUSTAINED * kept and self.failed <= ERRORS * self.n
+
+
+def sections(con: DuckDBPyConnection, experiment: str) -> list[Section]:
+    """The parts that are about load; the report adds them before its last one."""
+    loads = read_loads(con, experiment)
+    if not loads:
+        return []
+    parts = [Section("Load", [*saturation(loads), *seams(loads)], [_figures(loads), _used(loads)])]
+    drawn = [load for load in loads if len(load.latency) > 1][: len(SERIES)]
+    if drawn:
+        text = ["Counted from when a request was due. Solid: the slowest, dotted: the median."]
+        parts.append(Section("Latency over time", text, charts=[_over_time(drawn)]))
+        text = ["The share of requests that took longer: 0.01 is the p99."]
+        parts.append(Section("How latencies are spread", text, charts=[_spread(drawn)]))
+    open_loads = [load for load in loads if load.rate is not None and len(load.latency) > 1]
+    if len({load.rate for load in open_loads}) > 1:
+        parts.insert(1, Section("Latency by rate", charts=[_by_rate(open_loads)]))
+    return parts
+
+
+def read_loads(con: DuckDBPyConnection, experiment: str) -> list[Load]:
+    """The requests of every configuration: by rate, closed loops at the end."""
+    found = read_experiment(con, experiment)
+    if not {"phase_start", "scheduled", "done", "send_lag"} <= found.columns:
+        return []
+    case, values = which(found)
+    used = [f"{who}_{what}" for who in ("server", "generator") for what in ("cpu", "mib")]
+    used.append("machine_cpu")
+    numbers = ", ".join(f"CAST({name} AS DOUBLE)" for name in used)
+    rows = con.execute(
+        f"SELECT {case}, phase_start, scheduled, done, latency, send_lag, error IS NOT NULL, "
+        f"dense_rank() OVER (ORDER BY track_id), {numbers} FROM predictions "
+        "WHERE experiment_version = ? AND phase_start IS NOT NULL ORDER BY phase_start, scheduled",
+        [*values, experiment],
+    ).fetchnumpy()
+    table = [np.ma.filled(np.ma.asarray(column).astype(float), np.nan) for column in rows.values()]
+    loads = []
+    for index, configuration in enumerate(found.configurations):
+        mine = [column[table[0] == index] for column in table]
+        if len(mine[0]):
+            loads.append(_load(configuration, mine, used))
+    return sorted(loads, key=lambda load: load.rate or np.inf)
+
+
+def _load(configuration: Configuration, table: list[Numbers], used: list[str]) -> Load:
+    _, phase, due, done, latency, lag, failed, run, *samples = table
+    ends: list[float] = []
+    due = due.copy()
+    for start in np.unique(phase):
+        mine = phase == start
+        due[mine] += sum(ends)
+        ends.append(float(done[mine].max()))
+    good = failed == 0
+    return Load(
+        configuration, due[good], latency[good], int((~good).sum()), lag,
+        dict(zip(used, samples, strict=True)), sum(ends),
+        tuple(np.cumsum(ends)[:-1].tolist()), len(np.unique(run)),
+    )  # fmt: skip
+
+
+def saturation(loads: Sequence[Load]) -> list[str]:
+    """Between which rates the server stopped to keep up, in a sentence."""
+    tried = [load for load in loads if load.rate is not None]
+    if not tried:
+        return []
+    lost = next((load for load in tried if not load.sustained), None)
+    kept = [load for load in tried if lost is None or (load.rate or 0) < (lost.rate or 0)]
+    if lost is None:
+        return [
+            f"Saturation was not reached: {kept[-1].rate:g} requests per second were sustained."
+        ]
+    words = f"at {lost.rate:g} requests per second {lost.achieved:.4g} were answered"
+    if not kept:
+        return [f"Saturated at the lowest rate tried: {words}."]
+    return [f"Saturation lies between {kept[-1].rate:g} and {lost.rate:g}: {words}."]
+
+
+def seams(loads: Sequence[Load]) -> list[str]:
+    """Which configurations were measured in more than one go."""
+    return [
+        f"{load.configuration.label}: resumed, in {len(load.seams) + 1} phases of {load.runs} "
+        "runs; the server was idle between them."
+        for load in loads
+        if load.seams
+    ]
+
+
+def _figures(loads: Sequence[Load]) -> Table:
+    rows = []
+    for load in loads:
+        found = percentiles(load.latency, list(PERCENTILES.values()))
+        cells = [
+            f"{_ms(each.estimate)} [{_ms(each.low)}, {_ms(each.high)}]"
+            if each.estimate is not None and each.low is not None and each.high is not None
+            else each.note
+            for each in found.values()
+        ]
+        rate = "as users come" if load.rate is None else number(load.rate)
+        share = f"{load.failed} ({load.failed / load.n:.2%})" if load.failed else "0"
+        rows.append(
+            [load.configuration.label, f"{load.n:,}", share, rate, number(load.achieved), *cells]
+        )
+    heads = ["configuration", "requests", "failed", "asked/s", "answered/s"]
+    return Table([*heads, *(f"{name} (ms)" for name in PERCENTILES)], rows)
+
+
+def _ms(seconds: float) -> str:
+    return f"{1000 * seconds:,.0f}" if seconds >= 1 else f"{1000 * seconds:.3g}"
+
+
+def _used(loads: Sequence[Load]) -> Table:
+    def top(values: Numbers) -> str:
+        known = values[np.isfinite(values)]
+        return number(float(known.max()), 3) if len(known) else number(None)
+
+    rows = []
+    for load in loads:
+        found = percentiles(1000 * load.lag, [0.99])[0.99]
+        rows.append(
+            [
+                load.configuration.label,
+                number(found.estimate, 3) if found.estimate is not None else found.note,
+                *(top(values) for values in load.used.values()),
+            ]
+        )
+    heads = ["server CPU", "server MiB", "generator CPU", "generator MiB", "machine CPU"]
+    note = "left late, p99 (ms)"
+    return Table(["configuration", note, *(f"{head}, most" for head in heads)], rows)
+
+
+def _over_time(loads: Sequence[Load]) -> str:
+    def draw(axes: Axes) -> None:
+        for colour, load in zip(SERIES, loads, strict=False):
+            edges = np.linspace(0, load.due.max() + 1e-9, min(POINTS, len(load.due)) + 1)
+            bucket = np.digitize(load.due, edges)
+            kept = np.unique(bucket)
+            at = [float(edges[each - 1]) for each in kept]
+            for style, pick in (("-", np.max), ("dotted", np.median)):
+                values = [float(pick(load.latency[bucket == each])) for each in kept]
+                label = load.name if style == "-" else None
+                axes.plot(at, values, color=colour, linewidth=1, linestyle=style, label=label)
+            for seam in load.seams:
+                axes.axvline(seam, color=MUTED, linestyle="--", linewidth=1)
+        axes.set_xlabel("due, seconds from the start")
+        axes.set_ylabel("latency (s)")
+        _finish(axes, "y")
+
+    return _chart(draw, "Latency over time", loads)
+
+
+def _by_rate(loads: Sequence[Load]) -> str:
+    def draw(axes: Axes) -> None:
+        for colour, (name, q) in zip(SERIES, PERCENTILES.items(), strict=False):
+            known = [(load.rate, percentiles(load.latency, [q])[q].estimate) for load in loads]
+            points = [(rate, value) for rate, value in known if value is not None]
+            if points:
+                axes.plot(*zip(*points, strict=True), "o-", color=colour, linewidth=1, label=name)
+        axes.set_xlabel("requests per second")
+        axes.set_ylabel("latency (s)")
+        _finish(axes, "y")
+
+    return _chart(draw, "Latency by rate", loads)
+
+
+def _spread(loads: Sequence[Load]) -> str:
+    def draw(axes: Axes) -> None:
+        for colour, load in zip(SERIES, loads, strict=False):
+            slower = np.geomspace(1.0, 1 / len(load.latency), POINTS)
+            values = np.quantile(load.latency, 1 - slower)
+            axes.plot(values, slower, color=colour, linewidth=1, label=load.name)
+        axes.set_xlabel("latency (s)")
+        axes.set_ylabel("share that took longer")
+        _finish(axes, "xy")
+
+    return _chart(draw, "Share of requests that took longer, by latency", loads)
+
+
+def _finish(axes: Axes, logarithmic: str) -> None:
+    """Logarithmic axes with plain numbers at their powers of ten, and the legend beside them."""
+    for letter in logarithmic:
+        axes.set(**{f"{letter}scale": "log"})
+        axis = axes.xaxis if letter == "x" else axes.yaxis
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_formatter(NullFormatter())
+    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+
+
+def _chart(draw: Callable[[Axes], None], title: str, loads: Sequence[Load]) -> str:
+    medians = "; ".join(
+        f"{load.name}: median {np.median(load.latency):.3g} s, slowest {load.latency.max():.3g} s"
+        for load in loads
+    )
+    return chart(draw, f"{title}. {medians}")
