@@ -44,6 +44,14 @@ def make_bench(tmp_path: Path, home: Path, warm: WarmProcess) -> Callable[..., B
     return make
 
 
+@pytest.fixture(scope="module")
+def make_module_bench(
+    tmp_path_factory: pytest.TempPathFactory, home: Path, warm: WarmProcess
+) -> Callable[[], Bench]:
+    """Makes a benchmark repository that all tests of a module look at."""
+    return lambda: Bench(tmp_path_factory.mktemp("shared") / "bench", home, warm=warm)
+
+
 @pytest.fixture
 def bench(make_bench: Callable[..., Bench]) -> Bench:
     """A benchmark repository of four items and two configurations, kept by git alone."""
