@@ -180,14 +180,16 @@ def test_the_caches_of_the_makers_do_not_come_along(bake: Bake, template: Path) 
 
 def test_a_project_is_generated_in_under_a_second(template: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "cookiecutter", "--no-input", "--default-config"]
+    # As installed by pip: bytecode is there from the first run on.
+    env = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     seconds = []
-    for number in range(5):
+    for number in range(6):
         before = sum(os.times()[:4])
         start = time.perf_counter()
         subprocess.run(
             [*command, "-o", str(tmp_path / str(number)), str(template)],
-            check=True, capture_output=True,
+            check=True, capture_output=True, env=env,
         )  # fmt: skip
         # Other tests share the cores, so what the command itself worked counts where it waited.
         seconds.append(min(time.perf_counter() - start, sum(os.times()[:4]) - before))
-    assert statistics.median(seconds) < 1.0, seconds
+    assert statistics.median(seconds[1:]) < 1.0, seconds
