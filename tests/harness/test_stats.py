@@ -146,9 +146,9 @@ def test_missing_values_are_left_out_and_counted() -> None:
 
 
 def test_missing_values_take_their_clusters_with_them() -> None:
-    interval = mean_interval([1.0, 2.0, None, None, 4.0, 4.5], clusters=list("aabbcc"))
-    assert interval.note == "2 of 6 missing; repeats of 2 items"
-    assert interval.n == 4
+    interval = mean_interval([1.0, None, 4.0, 4.5], clusters=list("abcc"))
+    assert interval.note == "1 of 4 missing; repeats of 2 items"
+    assert interval.n == 3
 
 
 @pytest.mark.parametrize("nothing", [[], [None], [float("nan")] * 3])

@@ -258,6 +258,8 @@ def test_scores_and_repeats_get_the_mean_difference() -> None:
     x, y = pairs(30, 15, 5, 10)
     repeated = paired_verdict(x, y, clusters=np.repeat(np.arange(20), 3))
     assert (repeated.test, repeated.n, repeated.difference.n) == ("paired t", 20, 60)
+    items = scipy_stats.ttest_rel(x.reshape(20, 3).mean(axis=1), y.reshape(20, 3).mean(axis=1))
+    assert repeated.p_value == pytest.approx(items.pvalue)
 
 
 def test_wilcoxon_on_demand() -> None:
@@ -311,6 +313,7 @@ def test_too_little_to_compare_is_undecided(a: list[float], b: list[float]) -> N
     ):
         assert verdict.verdict == "undecided"
         assert verdict.difference.low is None
+        assert verdict.p_value is None
         assert verdict.items_needed is None
 
 

@@ -87,8 +87,7 @@ def wilcoxon_paired(a: Values, b: Values) -> float:
     It asks whether the differences are symmetric about 0, not quite whether their mean is 0.
     """
     differences, _, _ = finite_values(paired_differences(a, b))
-    differences = differences[differences != 0]
-    return float(stats.wilcoxon(differences).pvalue) if differences.size else 1.0
+    return float(stats.wilcoxon(differences).pvalue) if differences.any() else 1.0
 
 
 def paired_bootstrap(
