@@ -97,10 +97,14 @@ def test_finds_a_label_inside_its_own_text() -> None:
 
 
 def test_finds_free_answers_and_announced_short_ones() -> None:
-    long = [{"id": i, "text": sentence(12), "answer": sentence(3)} for i in range(100)]
+    long: list[dict[str, Any]] = [
+        {"id": i, "text": sentence(12), "answer": sentence(3)} for i in range(100)
+    ]
     long[7]["text"] += f", so {long[7]['answer']}!"
     assert by_check(long)["answer_in_input"].examples[0].startswith("7: ")
-    short = [{"id": i, "text": sentence(12) + f" {i % 7}", "answer": i % 7} for i in range(100)]
+    short: list[dict[str, Any]] = [
+        {"id": i, "text": sentence(12) + f" {i % 7}", "answer": i % 7} for i in range(100)
+    ]
     assert by_check(short) == {}
     short[3]["text"] += " Answer: 3"
     assert by_check(short)["answer_in_input"].count == 1
