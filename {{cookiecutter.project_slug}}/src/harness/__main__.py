@@ -1,5 +1,6 @@
 """`python -m harness COMMAND`: every command of the Makefile, where make is not at hand."""
 
+import sqlite3
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -172,6 +173,10 @@ def main() -> None:
     except HarnessError as error:
         show_error(error)
         sys.exit(error.code)
+    except sqlite3.Error as error:
+        fix = "wait for what is using it, or restore it with `dvc checkout` or `git checkout`"
+        show_error(HarnessError(f"a results database cannot be used: {error}", fix=fix))
+        sys.exit(1)
     except KeyboardInterrupt:
         err.print("stopped; what is recorded stays, the same command goes on")
         sys.exit(130)

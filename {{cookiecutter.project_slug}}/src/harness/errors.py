@@ -1,5 +1,10 @@
 """What can go wrong, said so that the person knows what, where, and which command mends it."""
 
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
 
 class HarnessError(Exception):
     """A stop with a reason.
@@ -40,3 +45,29 @@ class PredictionTimeout(BaseException):
 
 class InvalidResult(Exception):
     """What `predict` returned cannot become a row: no dict, a reserved name, a changed type."""
+
+
+@contextlib.contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn what SQLite and DuckDB say into what the person can do."""
+    try:
+        yield
+    except HarnessError:
+        raise
+    except Exception as error:
+        text = str(error)
+        if (
+            not isinstance(error, (sqlite3.Error, OSError))
+            and "duckdb" not in type(error).__module__
+        ):
+            raise
+        if "full" in text or getattr(error, "errno", None) == 28:
+            reason, fix = "the disk is full", "free some space and run the same command again"
+        elif "locked" in text:
+            reason, fix = "another program is writing to it", "wait for it to end, or stop it"
+        elif "not a database" in text or "malformed" in text:
+            reason = "it is damaged or no database"
+            fix = f"restore it with `dvc checkout` or `git checkout`, or move {path.name} away"
+        else:
+            reason, fix = text, "mend that and run the same command again; what is recorded stays"
+        raise HarnessError(f"cannot use {path}: {reason}", fix=fix, code=1) from error

@@ -86,7 +86,8 @@ def experiment(project: Project, tag: str, message: str, allow: set[str]) -> int
             fix=f"`{again}` tries them again; `{again} ALLOW=failures` accepts them",
             code=1,
         )
-    wrong = [f for f in validate([place.db], place.predictions) if f.severity == "error"]
+    findings = [f for f in validate([place.db]) if f.message.startswith(f"{tag}: ")]
+    wrong = [finding for finding in findings if finding.severity == "error"]
     if wrong and "validation" not in allow:
         raise HarnessError(
             f"{tag} is not tagged: " + "; ".join(finding.message for finding in wrong),

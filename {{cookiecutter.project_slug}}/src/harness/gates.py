@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import dvc, git
-from harness.errors import HarnessError
+from harness.errors import HarnessError, explained
 from harness.findings import Finding
 from harness.keys import Context
 from harness.layout import DEV, databases, place_for
@@ -162,12 +162,13 @@ def schema_of(project: Project) -> list[Finding]:
     for params in project.grid:
         for name, value in params_columns(params).items():
             values.setdefault(name, set()).add(value)
-    return schema_findings(
-        recorded_columns(results),
-        expected_columns(column_types(project), databases(root, settings, DEV)),
-        recorded_values(results),
-        values,
-    )
+    with explained(results[-1]):
+        return schema_findings(
+            recorded_columns(results),
+            expected_columns(column_types(project), databases(root, settings, DEV)),
+            recorded_values(results),
+            values,
+        )
 
 
 def items(now: Situation) -> Blocked | None:

@@ -135,19 +135,27 @@ class Recorder(threading.Thread):
                     keep.append((row["task_key"], result, row["track_id"]))
                 row["timestamp"] = store.stamp()
                 rows.append(row)
-            if keep and self._cache is not None:
-                try:
-                    self._cache.put(keep)
-                except (sqlite3.Error, OSError) as error:
-                    raise HarnessError(
-                        f"cannot write the cache: {error}",
-                        fix="free some space and run the same command again",
-                        code=1,
-                    ) from error
+            uncached = self._keep(keep)
             replaced = [row["task_key"] for row in rows if row["task_key"] in self._failed_before]
             store.insert(rows, replaced)
             self._failed_before.difference_update(replaced)
             self._count(rows)
+            if uncached is not None:
+                raise uncached
+
+    def _keep(self, entries: list[tuple[str, dict[str, Any], str]]) -> HarnessError | None:
+        """Put entries into the cache; where that fails the rows are still to be written."""
+        if not entries or self._cache is None:
+            return None
+        try:
+            self._cache.put(entries)
+        except (sqlite3.Error, OSError) as error:
+            return HarnessError(
+                f"cannot write the cache: {error}",
+                fix="free some space and run the same command again",
+                code=1,
+            )
+        return None
 
     def _count(self, rows: list[dict[str, Any]]) -> None:
         for row in rows:

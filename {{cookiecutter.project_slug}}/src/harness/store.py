@@ -10,14 +10,13 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from xetrack import Tracker
 
 from harness.columns import INTEGER, PREDICTIONS, TEXT, Schema, plain, quoted, readable
-from harness.errors import HarnessError
+from harness.errors import HarnessError, explained
 from harness.layout import Place
 
 RUNS: dict[str, str | None] = {
@@ -47,7 +46,7 @@ class Store:
     ) -> None:
         self.place, self.engine, self.experiment = place, engine, experiment
         self._last_stamp = 0
-        with _explained(place.db):
+        with explained(place.db):
             place.db.parent.mkdir(parents=True, exist_ok=True)
             with self._apart() as connection:
                 index = quoted(f"once_{place.predictions}")
@@ -221,7 +220,7 @@ class Store:
     def _insert(self, rows: list[dict[str, Any]], replace: list[str]) -> None:
         table = quoted(self.place.predictions)
         columns = list({name: None for row in rows for name in row})
-        with _explained(self.place.db), self._transaction():
+        with explained(self.place.db), self._transaction():
             for key in replace:
                 self.connection.execute(
                     f"DELETE FROM {table} WHERE experiment_version = ? AND task_key = ?",
@@ -255,7 +254,7 @@ class Store:
     def put_run(self, row: dict[str, Any]) -> None:
         """Write this run's row, or the newer version of it."""
         table = quoted(self.place.runs)
-        with _explained(self.place.db), self._transaction():
+        with explained(self.place.db), self._transaction():
             self.connection.execute(f"DELETE FROM {table} WHERE track_id = ?", [row["track_id"]])
             self._insert_values(table, list(row), [tuple(row.values())])
 
@@ -277,18 +276,20 @@ class Store:
 
     def close(self) -> None:
         """Bring the file to rest: one file, delete mode, nothing open."""
-        for part in self._asset_parts():
-            part.close()
-        if self.engine == "sqlite":
-            self.connection.execute("PRAGMA journal_mode=DELETE")
-        self.connection.close()
+        try:
+            for part in self._asset_parts():
+                part.close()
+            if self.engine == "sqlite":
+                self.connection.execute("PRAGMA journal_mode=DELETE")
+        finally:
+            self.connection.close()
 
 
 def clear_rows(place: Place, experiment: str) -> int:
     """Delete what was predicted and measured under `experiment`; runs and the cache stay."""
     if not place.db.exists():
         return 0
-    with _explained(place.db), contextlib.closing(sqlite3.connect(place.db, timeout=10)) as con:
+    with explained(place.db), contextlib.closing(sqlite3.connect(place.db, timeout=10)) as con:
         deleted = 0
         for table in (place.predictions, place.metrics):
             if con.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone():
@@ -302,7 +303,7 @@ def clear_rows(place: Place, experiment: str) -> int:
 def update_run(place: Place, track_id: str, columns: dict[str, str]) -> None:
     """Change columns of a run that has ended."""
     assigned = ", ".join(f"{quoted(name)} = ?" for name in columns)
-    with _explained(place.db), contextlib.closing(sqlite3.connect(place.db, timeout=10)) as con:
+    with explained(place.db), contextlib.closing(sqlite3.connect(place.db, timeout=10)) as con:
         con.execute(
             f"UPDATE {quoted(place.runs)} SET {assigned} WHERE track_id = ?",
             (*columns.values(), track_id),
@@ -315,32 +316,6 @@ def _second(seconds: int, _known: dict[int, str] = {}) -> str:  # noqa: B006 - a
         _known.clear()
         _known[seconds] = datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M:%S")
     return _known[seconds]
-
-
-@contextlib.contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    """Turn what SQLite and DuckDB say into what the person can do."""
-    try:
-        yield
-    except HarnessError:
-        raise
-    except Exception as error:
-        text = str(error)
-        if (
-            not isinstance(error, (sqlite3.Error, OSError))
-            and "duckdb" not in type(error).__module__
-        ):
-            raise
-        if "full" in text or getattr(error, "errno", None) == 28:
-            reason, fix = "the disk is full", "free some space and run the same command again"
-        elif "locked" in text:
-            reason, fix = "another program is writing to it", "wait for it to end, or stop it"
-        elif "not a database" in text or "malformed" in text:
-            reason = "it is damaged or no database"
-            fix = f"restore it with `dvc checkout` or `git checkout`, or move {path.name} away"
-        else:
-            reason, fix = text, "mend that and run the same command again; what is recorded stays"
-        raise HarnessError(f"cannot write {path}: {reason}", fix=fix, code=1) from error
 
 
 def allow_duckdb_sqlite() -> None:
