@@ -15,12 +15,21 @@ def cache_hits(facts: Facts) -> list[dict[str, Any]]:
 
     `seconds_saved` is None where the table does not say how long a prediction took.
     """
-    saved = f"sum(latency) FILTER ({facts.reused})" if "latency" in facts.have else "NULL"
+    saved, origin = "NULL", ""
+    if {"task_key", "function_time", "cache"} <= facts.have:
+        # A reused row took no time itself: what it saved stands in the row of its execution.
+        saved = f"sum(took) FILTER ({facts.reused})"
+        origin = (
+            "LEFT JOIN (SELECT task_key, max(function_time) AS took FROM predictions "
+            f"WHERE NOT {facts.reused} GROUP BY 1) USING (task_key) "
+        )
+    elif "latency" in facts.have:
+        saved = f"sum(latency) FILTER ({facts.reused})"
     runs = "list(DISTINCT cache ORDER BY cache)" if "cache" in facts.have else "[]"
     rows = facts.ask(
         f"SELECT {facts.experiment} AS e, count(*), count(*) FILTER (NOT {facts.reused}), "
         f"count(*) FILTER ({facts.reused}), count(*) FILTER ({facts.failed}), {saved}, {runs} "
-        "FROM predictions GROUP BY 1 ORDER BY 1"
+        f"FROM predictions {origin}GROUP BY 1 ORDER BY 1"
     )
     names = ("experiment", "rows", "executed", "reused", "failed", "seconds_saved", "from_runs")
     return [
