@@ -1,0 +1,101 @@
+"""`explain` says why a task was computed and not reused; `dry-run` says what would run."""
+
+from tests.harness.project_fixture import Bench
+
+
+def explained(bench: Bench, *keys: str) -> str:
+    return bench.run("explain", *keys).out
+
+
+def test_a_task_that_is_known(bench: Bench) -> None:
+    bench.experiment("e0.0.1")
+    [row] = [r for r in bench.rows() if (r["params_model"], r["input_id"]) == ("low", "i1")]
+    by_id = explained(bench, "i1")
+    assert by_id.count("known: e0.0.1") == 2
+    assert row["track_id"] in by_id
+    by_key = explained(bench, row["task_key"][:12])
+    assert by_key.count("known: e0.0.1") == 1
+    assert "id i1" in by_key
+    assert "low" in by_key
+
+
+def test_what_never_ran(bench: Bench) -> None:
+    assert "new: an item with this id never ran" in explained(bench, "i1")
+    bench.experiment("e0.0.1")
+    bench.params('[Params("low", 0.25), Params("mid", 0.5)]')
+    said = explained(bench, "i1")
+    assert "new: this item never ran under these params" in said
+    assert "known: e0.0.1" in said
+
+
+def test_each_reason_is_named(bench: Bench) -> None:
+    bench.file("src/benchmark/rule.py", "x = 1\n")
+    bench.file("prompts/one.txt", "Say it.")
+    bench.predict(
+        'return {"prediction": rule.x, "ground_truth": 1}', head="from benchmark import rule"
+    )
+    bench.settings(key={"files": ["prompts/*.txt"], "packages": ["typer"]})
+    bench.experiment("e0.0.1")
+    assert "known" in explained(bench, "i2")
+
+    bench.file("src/benchmark/rule.py", "x = 2\n")
+    said = explained(bench, "i2")
+    assert "not reused from e0.0.1" in said
+    assert "code changed: src/benchmark/rule.py" in said
+    assert "predict.py" not in said
+
+    bench.file("src/benchmark/rule.py", "x = 1\n")
+    bench.file("prompts/one.txt", "Sing it.")
+    said = explained(bench, "i2")
+    assert "file prompts/one.txt changed" in said
+    assert "code" not in said
+
+    bench.file("prompts/one.txt", "Say it.")
+    bench.settings(key={"files": ["prompts/*.txt"], "packages": ["typer", "rich"]})
+    assert "package rich changed: absent ->" in explained(bench, "i2")
+
+    bench.settings(key={"files": ["prompts/*.txt"], "packages": ["typer"]})
+    bench.items(4, more="n == 2")
+    said = explained(bench, "i2")
+    assert "the item's content changed" in said
+
+
+def test_a_failed_task_says_that_it_is_tried_again(bench: Bench) -> None:
+    bench.predict('if item["id"] == "i1":\n    raise ValueError("no")\nreturn {"prediction": 1}')
+    bench.score("def score(row):\n    return {}\n")
+    bench.experiment("e0.0.1", expect=1)
+    assert "failed before and tried again: ValueError" in explained(bench, "i1")
+
+
+def test_a_key_that_there_is_not(bench: Bench) -> None:
+    assert "nothing_such: no task" in explained(bench, "nothing_such")
+
+
+def test_a_recorded_key_of_old_code_is_explained_by_itself(bench: Bench) -> None:
+    bench.experiment("e0.0.1")
+    key = bench.rows()[0]["task_key"]
+    bench.predict('return {"prediction": 2, "ground_truth": 1}')
+    said = explained(bench, key)
+    assert "code changed: src/benchmark/predict.py" in said
+
+
+def test_dry_run_counts_what_is_new_and_runs_nothing(bench: Bench) -> None:
+    assert "8 new, 0 cached" in bench.run("dry-run").said
+    assert not bench.executed()
+    bench.experiment("e0.0.1")
+    bench.params('[Params("low", 0.25), Params("mid", 0.5)]')
+    bench.forget()
+    said = bench.run("dry-run").said
+    assert "4 new, 4 cached" in said
+    assert not bench.executed()
+
+
+def test_dry_run_says_what_the_new_ones_cost(bench: Bench) -> None:
+    bench.predict(
+        'return {"prediction": 1, "ground_truth": 1, "cost": 0.5}',
+        head="def estimate(item, params):\n    return 0.5 if params.model == 'low' else 0.25",
+    )
+    said = bench.run("dry-run").said
+    assert "at most about 3.0000 USD" in said
+    bench.experiment("e0.0.1")
+    assert "0 USD" in bench.run("dry-run").said
