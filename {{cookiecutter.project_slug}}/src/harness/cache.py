@@ -90,4 +90,7 @@ class ResultCache:
 
 def _open(folder: Path) -> diskcache.Cache:
     # The defaults would silently drop old results at 1 GB. The setting is kept in the folder.
-    return diskcache.Cache(str(folder), eviction_policy="none", cull_limit=0)
+    # A small page cache (1,024 pages): keys are random, so a larger one only takes memory.
+    return diskcache.Cache(
+        str(folder), eviction_policy="none", cull_limit=0, sqlite_cache_size=1024
+    )

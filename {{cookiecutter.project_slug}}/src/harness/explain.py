@@ -12,7 +12,7 @@ from harness.cache import ResultCache
 from harness.columns import plain, quoted
 from harness.experiment import prepare
 from harness.layout import DEV, databases, place_for
-from harness.plan import Task, tasks
+from harness.plan import Configuration, Task, configurations, tasks
 from harness.project import Project
 
 _SHOWN = 20
@@ -24,18 +24,26 @@ def preview(project: Project) -> list[str]:
     place = place_for(project.root, project.settings, "e0.0.0")
     cache = ResultCache(place.cache) if project.settings.run.cache else None
 
+    grid = configurations(project)
+    varying = [n for n in grid[0].columns if len({str(c.columns.get(n)) for c in grid}) > 1]
+    names = {c.digest: " ".join(_named(c, varying)) or "the only one" for c in grid}
+
     def states() -> Iterator[tuple[str, str, float | None]]:
         for task in tasks(project, context, None):
             known = cache is not None and bool(cache.get_many([task.key]))
             price = project.estimate
             cost = price(task.item, task.configuration.params) if price and not known else None
-            yield str(task.configuration.params), "cached" if known else "new", cost
+            yield names[task.configuration.digest], "cached" if known else "new", cost
 
     try:
         return forecast(states()).lines()
     finally:
         if cache is not None:
             cache.close()
+
+
+def _named(configuration: Configuration, varying: list[str]) -> list[str]:
+    return [f"{n.removeprefix('params_')}={configuration.columns.get(n)}" for n in varying]
 
 
 def explain(project: Project, keys: list[str]) -> list[str]:

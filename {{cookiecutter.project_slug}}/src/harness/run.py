@@ -186,6 +186,9 @@ class _Run:
     def _loop(self, limit: int | None, progress: RunProgress) -> int:
         skipped = [0]
         jobs = self._jobs(limit, skipped, progress)
+        if self.project.settings.run.executor == "processes":
+            # Here rather than in each process, where nobody would read what is wrong.
+            shared_limiter(self.project.settings, self.project.settings.run.workers)
         for outcome in execute(self.project, jobs, shared_limiter(self.project.settings)):
             self._record(outcome)
             progress.before = skipped[0]
