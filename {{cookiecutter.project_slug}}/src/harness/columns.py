@@ -184,7 +184,7 @@ class Schema:
                 retyped[name] = REAL
             elif wanted in (None, current) or (current, wanted) == (REAL, INTEGER):
                 continue
-            elif not holds(name):
+            elif PREDICTIONS.get(name) is None and not holds(name):
                 retyped[name] = str(wanted)
         return added, retyped
 

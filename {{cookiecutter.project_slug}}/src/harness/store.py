@@ -192,7 +192,10 @@ class Store:
 
     def _plain(self, name: str, value: Any, wrong: dict[str, str]) -> Any:
         try:
-            return plain(value)
+            ready = plain(value)
+            if PREDICTIONS.get(name) == TEXT and isinstance(ready, (int, float)):
+                return str(ready)  # raw output is text, also where a model answers with a number
+            return ready
         except TypeError:
             pass
         except (ValueError, OverflowError, RecursionError) as error:
