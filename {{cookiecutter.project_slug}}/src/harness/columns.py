@@ -50,7 +50,7 @@ def declared_type(kind: type) -> str:
 def plain(value: Any) -> Any:
     """A value as SQLite keeps it: numpy scalars unwrapped, nested values as JSON text, NaN as NULL.
 
-    A whole number beyond 64 bits becomes a float, which keeps its magnitude. Raises TypeError for a
+    A whole number beyond 64 bits becomes text, which keeps every digit. Raises TypeError for a
     value that is no data (a model, a client): those become assets. Raises ValueError for a value
     that contains itself.
     """
@@ -59,7 +59,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, bool):
         return int(value)
     if isinstance(value, int):
-        return int(value) if -_INT64 <= value < _INT64 else float(value)
+        return int(value) if -_INT64 <= value < _INT64 else str(value)
     if isinstance(value, float):
         return None if value != value else float(value)
     if isinstance(value, (bytearray, memoryview)):

@@ -14,7 +14,7 @@ from typing import Any
 
 from harness.cache import ResultCache
 from harness.errors import HarnessError
-from harness.store import Store
+from harness.store import Store, spoil
 
 FLUSH_SECONDS = 0.05
 _MOST_WAITING = 1000
@@ -130,7 +130,7 @@ class Recorder(threading.Thread):
             rows = []
             for (row, wrong), (_, result) in zip(fitted, batch, strict=True):
                 if wrong:
-                    _spoil(row, wrong)
+                    spoil(row, wrong)
                 elif result is not None:
                     keep.append((row["task_key"], result, row["track_id"]))
                 row["timestamp"] = store.stamp()
@@ -167,9 +167,3 @@ class Recorder(threading.Thread):
                 self.counts.cached += 1
             else:
                 self.counts.executed += 1
-
-
-def _spoil(row: dict[str, Any], wrong: dict[str, str]) -> None:
-    """Make a failure of a row whose values cannot be kept as they are; the others stay."""
-    row["error"] = "predict returned " + "; ".join(wrong.values())
-    row["error_type"], row["cache"] = "InvalidResult", ""

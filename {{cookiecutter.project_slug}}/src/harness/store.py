@@ -218,7 +218,12 @@ class Store:
         except OverflowError:
             # A number beyond 64 bits hid in a row that looked like those before it.
             self.predictions.forget()
-            self._insert([row for row, _ in self.fit(rows)], replace)
+            fitted = self.fit(rows)
+            for row, wrong in fitted:
+                if wrong:
+                    spoil(row, wrong)
+            self._insert([row for row, _ in fitted], replace)
+            rows[:] = [row for row, _ in fitted]
 
     def _insert(self, rows: list[dict[str, Any]], replace: list[str]) -> None:
         table = quoted(self.place.predictions)
@@ -286,6 +291,12 @@ class Store:
                 self.connection.execute("PRAGMA journal_mode=DELETE")
         finally:
             self.connection.close()
+
+
+def spoil(row: dict[str, Any], wrong: dict[str, str]) -> None:
+    """Make a failure of a row whose values cannot be kept as they are; the others stay."""
+    row["error"] = "predict returned " + "; ".join(wrong.values())
+    row["error_type"], row["cache"] = "InvalidResult", ""
 
 
 def clear_rows(place: Place, experiment: str) -> int:
