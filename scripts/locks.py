@@ -14,7 +14,7 @@ from pathlib import Path
 from jinja2 import Template
 
 ROOT = Path(__file__).resolve().parents[1]
-SHELL = ROOT / "{{cookiecutter.project_slug}}"
+SHELL = next(ROOT.glob("{{*}}"))
 
 
 def harness_needs(use_dvc: str) -> str:
