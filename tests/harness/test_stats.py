@@ -269,6 +269,17 @@ def test_an_aggregate_that_some_resamples_cannot_have_is_told_with_their_number(
     assert statistic_interval(4, lambda chosen: 2.0, clusters=[1, 1, 1, 1]).low is None
 
 
+def test_an_aggregate_that_cannot_leave_one_out_still_gets_bounds() -> None:
+    values = np.random.default_rng(1).normal(size=40)
+
+    def of_pairs(chosen: NDArray[Any]) -> float:
+        return float(values[chosen].reshape(-1, 2).max(axis=1).mean())  # an odd number has no pairs
+
+    interval = statistic_interval(40, of_pairs)
+    assert interval.low is not None
+    assert interval.low < interval.high
+
+
 def test_what_an_aggregate_raises_on_the_whole_data_is_raised() -> None:
     def broken(chosen: NDArray[Any]) -> float:
         raise ValueError("no such class")

@@ -283,7 +283,7 @@ def _bca(drawn: Floats, estimate: float, without: Floats, units: int, tail: floa
     """Bounds from resampled statistics and those with one unit (or group of units) left out."""
     share = ((drawn < estimate).mean() + (drawn <= estimate).mean()) / 2
     bias = float(ndtri(np.clip(share, 0.5 / drawn.size, 1 - 0.5 / drawn.size)))
-    away = without.mean() - without
+    away = without.mean() - without if without.size else np.zeros(1)
     away = away / (np.abs(away).max() or 1.0)
     acceleration = float((away**3).sum()) / (6 * (float((away**2).sum()) or 1.0) ** 1.5)
     t = float(stdtrit(units - 1, tail)) * sqrt(units / (units - 1))
