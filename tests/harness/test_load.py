@@ -239,6 +239,16 @@ def test_a_head_request_has_no_body_and_does_not_hang(tmp_path: Path, server: Kn
     items = [{"id": str(n), "path": "/bytes=9", "more": {"method": "HEAD"}} for n in range(3)]
     found = list(send_load(tmp_path, server.url, [(Params(rate=50), items)], timeout_seconds=2))
     assert [(row(o)["status"], row(o)["bytes"]) for o in found] == [(200, 0)] * 3
+    assert [o.result.error for o in found] == [None] * 3
+
+
+def test_a_connection_that_the_server_closes_carries_no_second_request(
+    tmp_path: Path, server: KnownServer
+) -> None:
+    items = [{"id": str(number), "path": "/close"} for number in range(20)]
+    one_user = Params(mode="closed", users=1, rate=0)
+    found = list(send_load(tmp_path, server.url, [(one_user, items)]))
+    assert [o.result.error for o in found] == [None] * 20
 
 
 def test_of_a_long_answer_the_beginning_and_the_hash_are_kept(
@@ -268,6 +278,9 @@ def test_what_answer_returns_becomes_columns_and_what_it_raises_an_error(
     found = ask(tmp_path, server, *["/bytes=3"] * 5, answer=answer)
     assert row(found[0])["prediction"] == "xxx"
     assert found[0].result.latency != 99.0
+    assert not {"latency", "input_id", "error", "error_type"} & (
+        row(found[0]).keys() | row(found[4])
+    )
     assert [o.result.error_type for o in found[1:]] == [
         "InvalidResult", "InvalidResult", "ValueError", "Wrong",
     ]  # fmt: skip
@@ -319,6 +332,7 @@ def test_a_key_from_the_environment_is_sent_and_never_kept(
         [outcome] = ask(tmp_path, server, "/echo", throughput=settings)
         kept = row(outcome)["raw_response"]
         assert "Authorization: Bearer ***" in kept
+        assert len(kept.partition("…")[0]) <= int(settings.rpartition(" ")[2])
         assert "s3cret" not in str(outcome)
         # Cut in the middle of the key, if it were cut before it is masked.
         settings = settings.replace("90", str(len(kept.partition("***")[0]) + 4))

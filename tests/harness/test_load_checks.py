@@ -65,7 +65,7 @@ def test_a_rate_that_was_not_generated_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_closed_loop_cannot_fall_behind_a_schedule(tmp_path: Path) -> None:
-    assert check(recorded(tmp_path, ("closed", 1.0, [0.0] * 99 + [3.0], 1.0))) == []
+    assert check(recorded(tmp_path, ("closed", 1.0, [0.0] * 99 + [30.0], 1.0))) == []
 
 
 def test_a_load_that_nobody_answered_is_an_error(tmp_path: Path) -> None:

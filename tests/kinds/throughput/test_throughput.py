@@ -164,7 +164,9 @@ def test_a_server_that_does_not_start_is_said_with_its_last_words(project: LoadP
     assert "mend src/benchmark/server.py" in said
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT], ids=lambda how: how.name
+)
 def test_nothing_is_left_running_however_a_run_ends(
     project: LoadProject, how: signal.Signals
 ) -> None:
@@ -236,17 +238,29 @@ def test_nothing_is_taken_from_another_experiment(project: LoadProject) -> None:
 
 def test_a_failed_request_is_a_result_and_is_not_asked_again(project: LoadProject) -> None:
     """Alone, after the load, it would succeed: that would be another measurement."""
-    project.grid("Params(requests=40, rate=100.0, warmup_seconds=0.0, connections=1)")
+    project.grid(
+        "Params(requests=40, rate=100.0, warmup_seconds=0.0, connections=1)",
+        "Params(requests=300, rate=100.0, warmup_seconds=0.0)",
+    )
     project.setting("run", timeout_seconds="1.0")
     with known_server(0.001, stall_number=20, stall_seconds=1.5) as server:
         project.ask(server.url)
+        project.commit()
+        process = project.start("experiment", "e0.0.1", f"--allow={ALLOWED}")
+        while len(server.asked) < 120:
+            assert process.poll() is None, process.communicate()[0]
+            time.sleep(0.05)
+        process.kill()
+        process.communicate()
         code, said = project.experiment()
         assert code == 0, said
     rows = project.rows()
-    failed = [row for row in rows if row["error_type"] == "PredictionTimeout"]
-    assert len(rows) == 40
-    assert 1 <= len(failed) < 40
-    assert all(row["answered_in_time"] is None for row in failed)
+    assert len(rows) == 340
+    failed = [row for row in rows if row["params_connections"] == 1 and row["error_type"]]
+    assert {row["error_type"] for row in failed} == {"PredictionTimeout"}
+    assert {row["answered_in_time"] for row in failed} == {None}
+    runs = [run["track_id"] for run in project.table("runs")]
+    assert {row["track_id"] for row in failed} == {runs[0]}
 
 
 # -- what must be said
