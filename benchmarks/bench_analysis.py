@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-HARNESS = Path(__file__).resolve().parents[1] / "{{cookiecutter.project_slug}}" / "src"
+HARNESS = next(Path(__file__).resolve().parents[1].glob("{{*}}/src"))
 GRID = [{"params_model": f"model-{m}", "params_depth": d} for m in "ab" for d in (2, 4)]
 
 OURS = """

@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-HARNESS = Path(__file__).resolve().parents[1] / "{{cookiecutter.project_slug}}" / "src"
+HARNESS = next(Path(__file__).resolve().parents[1].glob("{{*}}/src"))
 
 FILES = {
     "params.py": """

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "{{cookiecutter.project_slug}}" / "src")]
+sys.path[:0] = [str(ROOT), str(next(ROOT.glob("{{*}}/src")))]
 
 SECONDS, BYTES, CONFIGURATIONS = 10.0, 5_000_000, 10
 PLAN = {

@@ -158,7 +158,7 @@ def sql(
     from harness.query import Format, run_sql
 
     if (query is None) == (file is None):
-        raise HarnessError("give one query", fix='--query "SELECT …" or --file sql/overview.sql')
+        raise HarnessError("give one query", fix='make sql Q="SELECT …" or FILE=sql/overview.sql')
     if file is not None and not file.is_file():
         raise HarnessError(f"there is no file {file}", fix="ls sql/")
     given = dict(pair.partition("=")[::2] for pair in variables or [])

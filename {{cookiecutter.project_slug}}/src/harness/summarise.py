@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 from rich.table import Table
 
+from harness.attempt import RESERVED
 from harness.columns import INTEGER, REAL, Schema, plain, quoted
 from harness.errors import HarnessError
 from harness.layout import Place
@@ -20,6 +21,7 @@ from harness.score import score_names
 from harness.stats import Interval, mean_interval, percentiles, statistic_interval
 
 _PERCENTILES = {"latency_p50": 0.5, "latency_p95": 0.95, "latency_p99": 0.99}
+_OWN = frozenset({"track_id", "timestamp", "error", "error_type"} | RESERVED) - {"repeat"}
 _COUNTS = ("n", "executed", "cached", "failed")
 
 
@@ -213,7 +215,12 @@ def _interval(
 def _aggregate(
     connection: sqlite3.Connection, where: str, values: list[Any], name: str, aggregate: Any
 ) -> Interval:
-    frame = pd.read_sql_query(f"SELECT * {where} AND error_type IS NULL", connection, params=values)
+    # Without the harness's own columns: every resample copies what is there.
+    table = where.split(" ")[1]
+    have = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+    wanted = ", ".join(quoted(n) for n in have if n not in _OWN and not n.startswith("params_"))
+    query = f"SELECT {wanted} {where} AND error_type IS NULL"
+    frame = pd.read_sql_query(query, connection, params=values).copy()
     try:
         return statistic_interval(
             len(frame),
