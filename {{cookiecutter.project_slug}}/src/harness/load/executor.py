@@ -142,7 +142,7 @@ class _Phase:
             options = {
                 "closed_loop": closed, "start": self.start, "timeout": self.options["timeout"],
                 "limit": len(range(number, shape.limit, self.processes)),
-                "address": (target.host, target.port), "keep": target.kept_bytes,
+                "address": target.address, "host": target.host, "keep": target.kept_bytes,
                 "tls": target.tls, "ca_file": self.options["ca_file"],
                 "warmup": payloads[:_BATCH] if closed else [],
             }  # fmt: skip

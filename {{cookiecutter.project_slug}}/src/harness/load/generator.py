@@ -10,9 +10,11 @@ All times are seconds of the machine's monotonic clock, which is one for all pro
 """
 
 import asyncio
+import contextlib
 import gc
 import os
 import pickle
+import resource
 import select
 import selectors
 import signal
@@ -26,6 +28,7 @@ from harness.load.connection import Connection, Exchange
 
 WARMUP = -1  # the index of requests whose results are dropped
 _FLUSH_SECONDS, _FLUSH_RESULTS = 0.02, 200
+_BURST = 64  # requests sent before answers are looked at again
 
 
 class PreciseSelector(selectors.DefaultSelector):
@@ -50,6 +53,7 @@ class Load:
         self.start, self.timeout, self.keep = options["start"], options["timeout"], options["keep"]
         self.warmup: deque[bytes] = deque(options["warmup"])
         self.host, self.port = options["address"]
+        self.name = options["host"] if options["tls"] else None
         self.tls = _tls(options) if options["tls"] else None
         self.loop, self.writer = asyncio.get_running_loop(), writer
         self.work: deque[tuple[int, float, bytes]] = deque()
@@ -75,7 +79,9 @@ class Load:
             while self.under_way < self.limit and self._send_as_user():
                 pass
         else:
-            while self.work and self.work[0][1] <= (now := monotonic()):
+            for _ in range(_BURST):
+                if not self.work or self.work[0][1] > (now := monotonic()):
+                    break
                 index, due, payload = self.work.popleft()
                 self.dispatch(Exchange(index, due, now - due, payload))
             if self.alarm is not None:
@@ -122,7 +128,11 @@ class Load:
     async def _connect(self) -> None:
         try:
             _, connection = await self.loop.create_connection(
-                lambda: Connection(self), self.host, self.port, ssl=self.tls
+                lambda: Connection(self),
+                self.host,
+                self.port,
+                ssl=self.tls,
+                server_hostname=self.name,
             )
         except OSError as error:
             if exchange := self.next_waiting():
@@ -222,11 +232,14 @@ async def _main() -> None:
     taking.cancel()
     load.flush()
     writer.write(framed(None))
-    writer.close()
-    await writer.wait_closed()
+    with contextlib.suppress(OSError):  # nobody wants to hear it any more
+        writer.close()
+        await writer.wait_closed()
 
 
 if __name__ == "__main__":
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a file for each connection
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the owner, who then ends this
     with asyncio.Runner(
         loop_factory=lambda: asyncio.SelectorEventLoop(PreciseSelector())

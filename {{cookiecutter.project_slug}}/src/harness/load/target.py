@@ -106,6 +106,7 @@ class Target:
                 "[throughput] url must look like http://host:port/path, without a user or password",
                 fix='write keys as headers = { Authorization = "Bearer ${NAME}" }',
             )
+        self.address = (parts.hostname, self.port)
         self.host, self.authority, self.tls = parts.hostname, parts.netloc, parts.scheme == "https"
         self.path, self.query = parts.path, f"?{parts.query}" if parts.query else ""
         self.headers = {k: self._expanded(str(v)) for k, v in options["headers"].items()}
@@ -196,6 +197,8 @@ class Target:
         try:
             connection = self._connection(10.0)
             connection.connect()
+            # Where the generator connects to, without asking for the name again each time.
+            self.address = connection.sock.getpeername()[:2]
             connection.close()
         except socket.gaierror as error:
             raise HarnessError(
@@ -274,4 +277,5 @@ def _start(app: str, options: dict[str, Any]) -> Target:
 def environment() -> dict[str, str]:
     """The environment in which a child imports what this process imports."""
     paths = [str(Path(__file__).resolve().parents[2]), str(project_root() / "src")]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join([*paths, os.environ.get("PYTHONPATH", "")])}
+    paths += filter(None, [os.environ.get("PYTHONPATH")])
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))}
