@@ -152,7 +152,9 @@ class Bench:
     def dataset(self, body: str) -> None:
         """dataset.py whose load() has this body."""
         body = textwrap.indent(textwrap.dedent(body).strip("\n"), "    ")
-        self.file("src/benchmark/dataset.py", f"from pathlib import Path\n\n\ndef load():\n{body}\n")
+        self.file(
+            "src/benchmark/dataset.py", f"from pathlib import Path\n\n\ndef load():\n{body}\n"
+        )
 
     def predict(self, body: str, head: str = "", resource: bool = False) -> None:
         """predict.py whose predict() leaves a trace and then does `body`."""
@@ -340,11 +342,9 @@ class Bench:
         """What DuckDB reads from the file, in a process of its own; the database is called `b`."""
         return self._unpickled(
             """
-            import pickle, sys, duckdb
-            from harness.views import connect
-            import importlib.util, pathlib
-            folder = pathlib.Path(importlib.util.find_spec("duckdb_extension_sqlite_scanner").origin)
-            file = next(folder.parent.rglob("*.duckdb_extension"))
+            import importlib.util, pathlib, pickle, sys, duckdb
+            wheel = importlib.util.find_spec("duckdb_extension_sqlite_scanner").origin
+            file = next(pathlib.Path(wheel).parent.rglob("*.duckdb_extension"))
             con = duckdb.connect()
             con.execute(f"LOAD '{file}'")
             con.execute(f"ATTACH '{sys.argv[1]}' AS b (TYPE sqlite, READ_ONLY)")

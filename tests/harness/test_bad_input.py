@@ -1,4 +1,4 @@
-"""Bad input: one clear sentence with the mending command, exit code not 0, nothing recorded lost."""
+"""Bad input: one clear sentence with the mending command, exit code not 0, nothing lost."""
 
 import json
 import os
@@ -161,7 +161,7 @@ def test_the_four_files(bench: Bench, name: str, text: str | None, words: list[s
         ('{"cache": "x"}', "cache"),
         ('{"params_model": "x"}', "params_model"),
         ('{"function_time": 1}', "function_time"),
-        ('{1: 2}', "1"),
+        ("{1: 2}", "1"),
         ('{"not a name": 2}', "not a name"),
         ('{"a": 1, "A": 2}', "case"),
         ('{"input_id": "other"}', "input_id"),
@@ -202,7 +202,8 @@ def test_an_input_id_that_agrees_is_welcome(bench: Bench) -> None:
         ("def score(row):\n    return {'prediction': 1}\n", ["metrics.score", "prediction"], 2),
         ("def score(row):\n    return {'error': 1}\n", ["metrics.score", "error"], 2),
         (
-            "def score(row):\n    return {}\nAGGREGATES = {'bad': lambda rows: rows['gone'].sum()}\n",
+            "def score(row):\n    return {}\n"
+            "AGGREGATES = {'bad': lambda rows: rows['gone'].sum()}\n",
             ["AGGREGATES", "bad", "KeyError"],
             1,
         ),
@@ -472,7 +473,9 @@ def test_commands_that_do_not_exist_or_miss_something(bench: Bench, command: lis
 
 
 def test_a_folder_that_is_no_benchmark(bench: Bench, tmp_path: Path) -> None:
-    text = "import sys; from harness.__main__ import main; sys.argv = ['harness', 'dev-run']; main()"
+    text = (
+        "import sys; from harness.__main__ import main; sys.argv = ['harness', 'dev-run']; main()"
+    )
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(text)],
         cwd=tmp_path,

@@ -63,7 +63,7 @@ def test_a_result_that_does_not_pickle_is_counted_and_the_others_kept(tmp_path: 
 
 
 def test_nothing_is_dropped_for_room(tmp_path: Path) -> None:
-    """diskcache drops old entries at 1 GB unless told otherwise, and keeps that setting in its folder."""
+    """diskcache drops old entries at 1 GB unless told otherwise."""
     ResultCache(tmp_path / "cache").close()
     connection = sqlite3.connect(tmp_path / "cache/cache.db")
     kept = dict(connection.execute("SELECT key, value FROM Settings"))

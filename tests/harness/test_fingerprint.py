@@ -112,7 +112,8 @@ IMPORTS = {
         "src/benchmark/model.py",
     ),
     "import_module of a computed name": (
-        "import importlib\ndef pick(n):\n    return importlib.import_module(f'benchmark.models.{n}')",
+        "import importlib\ndef pick(n):\n"
+        "    return importlib.import_module(f'benchmark.models.{n}')",
         "src/benchmark/models/tree.py",
     ),
     "__import__": ("m = __import__('benchmark.model')", "src/benchmark/model.py"),
@@ -180,7 +181,8 @@ def test_params_count_even_where_predict_does_not_import_them(root: Path) -> Non
         root,
         "src/benchmark/params.py",
         FILES["src/benchmark/params.py"].replace(
-            "model: str", "model: str\n\n            def prompt(self):\n                return 'old'"
+            "model: str",
+            "model: str\n\n            def prompt(self):\n                return 'old'",
         ),
     )
     before = predict(root, "", "return {'prediction': params.prompt()}")

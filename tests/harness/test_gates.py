@@ -1,4 +1,4 @@
-"""Gates before an experiment: each says what is wrong and what mends it, and opens when that is done."""
+"""Gates before an experiment: each says what is wrong and what opens it."""
 
 import json
 from collections.abc import Callable
@@ -45,7 +45,11 @@ def test_with_everything_done_all_gates_are_open(bench: Bench) -> None:
 def test_several_gates_are_named_at_once(bench: Bench) -> None:
     bench.file("new.txt", "x")
     done = bench.run("experiment", "e0.0.1", expect=1)
-    for gate, mend in (("clean", "git commit"), ("dev-run", "make dev-run"), ("tests", "make test")):
+    for gate, mend in (
+        ("clean", "git commit"),
+        ("dev-run", "make dev-run"),
+        ("tests", "make test"),
+    ):
         assert f"gate {gate}:" in done.said
         assert mend in done.said
     ready = bench.run("ready", expect=1)

@@ -5,7 +5,6 @@ import json
 import math
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,7 +35,7 @@ items = st.dictionaries(names, json_values, max_size=5)
 
 
 def canonical(value: Any) -> str:
-    """A form in which two values are the same text exactly if a program could not tell them apart."""
+    """A text that two values share exactly if a program could not tell them apart."""
     if isinstance(value, dict):
         return "{" + ",".join(f"{k!r}:{canonical(v)}" for k, v in sorted(value.items())) + "}"
     if isinstance(value, (list, tuple)):
@@ -216,7 +215,7 @@ def test_a_key_is_the_same_in_another_process(item: dict[str, Any]) -> None:
 
 
 @pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository, and a package `made-up` in a folder of installed packages."""
     package = tmp_path / "src/benchmark"
     package.mkdir(parents=True)
@@ -224,7 +223,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     site = tmp_path / "site"
     install(site, "1.0")
     monkeypatch.syspath_prepend(str(site))
-    yield tmp_path
+    return tmp_path
 
 
 def install(site: Path, version: str) -> None:

@@ -23,7 +23,7 @@ return {"prediction": item["x"], "ground_truth": 0.5, "raw_response": {"by": par
 
 @dataclass
 class Execution:
-    """One call of predict, in monotonic ns; `end` is None where the process did not live so long."""
+    """One call of predict, in monotonic ns; `end` is None where its process died first."""
 
     begin: int
     end: int | None = None
@@ -31,7 +31,7 @@ class Execution:
 
 @dataclass
 class Kill:
-    """When the driver was killed and when all of it was gone (ns), and how late this machine woke us."""
+    """When the driver was killed and when it was gone (ns); `lag`: how late we were woken."""
 
     at: int
     lag: int
@@ -61,7 +61,7 @@ class Killer:
     kills: list[Kill] = field(default_factory=list)
 
     def kill(self, moment: Callable[[float], bool]) -> bool:
-        """Kill as soon as `moment(seconds since the start)` holds; False where the run was faster."""
+        """Kill once `moment(seconds since the start)` holds; False where the run was faster."""
         process = self.bench.start("experiment", "e0.0.1", "--allow", OPENED)
         start = last = time.monotonic_ns()
         lags: list[int] = []
@@ -123,7 +123,8 @@ def test_nothing_lost(
         return moment
 
     # One while it starts, the others anywhere between the first datapoint and the last.
-    killer.kill(lambda seconds, moment=chance.uniform(0, 1.5): seconds > moment)
+    early = chance.uniform(0, 1.5)
+    killer.kill(lambda seconds: seconds > early)
     begun = 0
     for turn in range(1, kills):
         begun = max(begun + 1, len(bench.traced("ran")) + 1)

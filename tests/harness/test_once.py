@@ -50,7 +50,14 @@ def test_next_experiment_executes_nothing_and_names_the_run_it_came_from(bench: 
     [origin] = {row["track_id"] for row in first}
     assert {row["cache"] for row in second} == {origin}
     assert origin not in {row["track_id"] for row in second}
-    kept = ["params_model", "params_threshold", "input_id", "prediction", "raw_response", "task_key"]
+    kept = [
+        "params_model",
+        "params_threshold",
+        "input_id",
+        "prediction",
+        "raw_response",
+        "task_key",
+    ]
     assert [[row[name] for name in kept] for row in second] == [
         [row[name] for name in kept] for row in first
     ]

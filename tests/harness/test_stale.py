@@ -1,4 +1,4 @@
-"""Promise 2, Never stale: a result is reused only where everything that could change it is the same."""
+"""Promise 2, Never stale: a result is reused only where all that could change it is the same."""
 
 import os
 from collections import Counter
@@ -14,7 +14,7 @@ EVERY = once_each(["low", "high"], 4)
 def run_again(bench: Bench, **environment: str) -> "Counter[tuple[str, ...]]":
     """What a dev-run really executed."""
     bench.forget()
-    bench.run("dev-run", "--items=1000", **environment)
+    bench.run("dev-run", "--items=1000", expect=0, before=None, **environment)
     return bench.executed()
 
 
@@ -197,7 +197,7 @@ def test_a_declared_file_and_a_declared_package_count(bench: Bench, tmp_path: Pa
 
 
 def test_an_edit_that_keeps_size_and_time_of_the_file_is_run(bench: Bench) -> None:
-    """As after `git checkout` within one second, or `rsync -t`: Python would run its old bytecode."""
+    """As after two `git switch` in one second, or `rsync -t`: Python would run old bytecode."""
     bench.predict('return {"prediction": "old", "ground_truth": "old"}')
     path = bench.root / "src/benchmark/predict.py"
     assert run_again(bench) == EVERY
