@@ -163,7 +163,7 @@ def _finish(
     if project.settings.store.dvc:
         kept += dvc.add(root, place.db)
         if dvc.has_remote(root):
-            dvc.run(root, "push", "-q", f"{place.db.relative_to(root).as_posix()}.dvc")
+            dvc.run(root, "push", "-q")  # data too: a tag without it could not be checked out
     else:
         kept.append(place.db.relative_to(root).as_posix())
     words = tag_message(rows, census, message)

@@ -5,6 +5,7 @@ It is a thread so that rows reach the disk while predict is still busy with the 
 
 import sqlite3
 import threading
+import traceback
 from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -113,12 +114,16 @@ class Recorder(threading.Thread):
         except BaseException as error:
             self.failure = error
         finally:
-            self._drained.set()
             if store is not None:
                 try:
                     store.close()
                 except Exception as error:
                     self.failure = self.failure or error
+            # What failed holds on to the store through its frames; xetrack would then close the
+            # connection in whichever thread lets go of it last, which SQLite refuses.
+            _forget_frames(self.failure)
+            store = None
+            self._drained.set()
 
     def _write(self, store: Store) -> None:
         while self._waiting:
@@ -167,3 +172,9 @@ class Recorder(threading.Thread):
                 self.counts.cached += 1
             else:
                 self.counts.executed += 1
+
+
+def _forget_frames(error: BaseException | None) -> None:
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__

@@ -186,7 +186,8 @@ class Store:
                 shown, row[name] = str(row[name])[:80], None
                 wrong[name] = f"{name} = {shown!r} ({kind}), but it is {schema.types[name]} so far"
             ready[index] = (row, wrong)
-            if not wrong:
+            if not wrong and (self.engine == "sqlite" or int not in map(type, row.values())):
+                # DuckDB does not say in time that a number is beyond 64 bits.
                 schema.remember(rows[index])
         return ready
 
