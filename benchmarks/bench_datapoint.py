@@ -1,7 +1,7 @@
 """What the harness adds to a datapoint, beside xetrack's own Tracker.track with its cache on.
 
-Both run a predict that does nothing, in this process, in turn, several rounds; the ratio of each round
-is taken and the median printed. The harness's time is the whole of harness.run.run: keys, cache,
+Both run a predict that does nothing, in this process, in turn, several rounds; the median of the
+rounds' ratios is printed. The harness's time is the whole of harness.run.run: keys, cache,
 execution, recording, and bringing the database to rest. A second figure adds scoring and metrics.
 """
 
