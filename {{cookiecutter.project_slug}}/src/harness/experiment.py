@@ -80,7 +80,7 @@ def experiment(project: Project, tag: str, message: str, allow: set[str]) -> int
     rows = _measure(project, report, tag)
     _check_unchanged(project, ready.context, commit, "clean" in allow)
     failed = sum(row["failed"] for row in rows)
-    if failed and "failures" not in allow:
+    if failed and "failures" not in allow and not settings.run.failures_are_results:
         raise HarnessError(
             f"{tag} is not tagged: {failed} datapoints failed ({_types(report, place, tag)})",
             fix=f"`{again}` tries them again; `{again} ALLOW=failures` accepts them",
@@ -94,7 +94,8 @@ def experiment(project: Project, tag: str, message: str, allow: set[str]) -> int
             fix=f"make validate shows more; `{again} ALLOW=validation` accepts it",
             code=1,
         )
-    verdicts |= {"failures": "overridden" if failed else "passed"}
+    accepted = failed and not settings.run.failures_are_results
+    verdicts |= {"failures": "overridden" if accepted else "passed"}
     verdicts |= {"validation": "overridden" if wrong else "passed"}
     update_run(place, report.track_id, {"gates": json.dumps(verdicts, sort_keys=True)})
     _finish(project, place, tag, message, rows, ready.census)

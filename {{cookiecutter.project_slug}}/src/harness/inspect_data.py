@@ -22,6 +22,8 @@ _MAY_BE_CONSTANT = {
     *("experiment_version", "task_key", "item_key", "code_key", "input_id", "repeat", "fold"),
     *("fit_asset", "ground_truth", "split", "finish_reason", "refusal", "status", "cost"),
     *("model_version", "model_reported", "price_as_of"),
+    *("bytes", "phase_start", "machine_cpu", "server_cpu", "server_mib"),
+    *("generator_cpu", "generator_mib"),
 }
 _NO_NUMBERS = {
     *("input_id", "task_key", "item_key", "code_key", "track_id", "cache", "timestamp"),

@@ -131,6 +131,9 @@ class _Run:
                 f"{self.experiment}",
             )
         self.done, failed = call(lambda store: store.recorded())
+        if settings.run.failures_are_results:
+            keys = np.array([bytes.fromhex(key) for key in failed], dtype="S32")
+            self.done, failed = np.sort(np.concatenate([self.done, keys])), []
         if self.experiment != DEV:
             self.own_runs = call(lambda store: store.track_ids())
         self.recorder.replaces(failed)

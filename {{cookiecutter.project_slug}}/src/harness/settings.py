@@ -47,6 +47,11 @@ class Run(_Section):
     max_permanent_errors: int = Field(default=3, ge=1)
     cache: bool = True
 
+    @property
+    def failures_are_results(self) -> bool:
+        """Under load a failed request is what was measured; asked again alone, it would hide it."""
+        return self.executor == "load"
+
 
 class Retry(_Section):
     """When a failed attempt is tried again; the wait doubles each time, with jitter."""

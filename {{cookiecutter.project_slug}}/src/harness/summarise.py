@@ -20,7 +20,13 @@ from harness.project import Project
 from harness.score import score_names
 from harness.stats import Interval, mean_interval, percentiles, statistic_interval
 
-_PERCENTILES = {"latency_p50": 0.5, "latency_p95": 0.95, "latency_p99": 0.99}
+_PERCENTILES = {
+    "latency_p50": 0.5,
+    "latency_p90": 0.9,
+    "latency_p95": 0.95,
+    "latency_p99": 0.99,
+    "latency_p999": 0.999,
+}
 _OWN = frozenset({"track_id", "timestamp", "error", "error_type"} | RESERVED) - {"repeat"}
 _COUNTS = ("n", "executed", "cached", "failed")
 

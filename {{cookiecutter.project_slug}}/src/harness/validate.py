@@ -10,6 +10,7 @@ from harness import checks, checks_reuse
 from harness.errors import HarnessError
 from harness.facts import Facts, read_facts
 from harness.findings import Finding
+from harness.load.checks import load_measured
 from harness.views import connect, first_line
 
 MEMORY = "160MB"
@@ -25,6 +26,7 @@ CHECKS: tuple[Callable[[Facts], list[Finding]], ...] = (
     checks_reuse.stale_reuse,
     checks_reuse.mixed_code,
     checks_reuse.cached_latency,
+    load_measured,
 )
 
 
