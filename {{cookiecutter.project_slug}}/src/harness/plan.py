@@ -132,8 +132,8 @@ def _unfit(item: Any, root: Path, content: Any) -> str:
 
 def _duplicates(project: Project, params: Any, limit: int | None, hashes: Any) -> list[str]:
     """Ids that stand twice. Only where hashes collide are the ids themselves looked at again."""
-    values, seen = np.unique(hashes, return_counts=True)
-    suspects = set(values[seen > 1].tolist())
+    hashes.sort()  # in place: a million ids need no second array
+    suspects = set(hashes[1:][hashes[1:] == hashes[:-1]].tolist())
     if not suspects:
         return []
     first: dict[str, int] = {}

@@ -143,7 +143,7 @@ def _row(
     row["latency_n"] = len(measured)
     found = percentiles(measured, list(_PERCENTILES.values()))
     row |= {name: found[q].estimate for name, q in _PERCENTILES.items()}
-    paid = rows.cost[~rows.cached]
+    paid = rows.cost[~rows.cached] if rows.cost.size else rows.cost
     row["cost"] = float(np.nansum(paid)) if np.isfinite(paid).any() else None
     return row
 
@@ -167,27 +167,27 @@ def _read(
     """Fill arrays batch by batch: a few dozen bytes a row instead of Python objects."""
     count = connection.execute(f"SELECT count(*) {where}", values).fetchone()[0]
     have = {row[1] for row in connection.execute(f"PRAGMA table_info({where.split(' ')[1]})")}
-    cost = "cost" if "cost" in have else "NULL"
-    names = ["error_type IS NOT NULL", "cache != ''", "latency", cost, *map(quoted, scores)]
-    numbers = np.full((len(names), count), np.nan)
+    measured = ["latency", *(["cost"] if "cost" in have else []), *scores]
+    failed, cached = np.zeros(count, dtype=np.bool_), np.zeros(count, dtype=np.bool_)
+    numbers = {name: np.empty(count) for name in measured}
     items = np.empty(count, dtype=np.uint64) if repeats > 1 else None
-    cursor = connection.execute(f"SELECT input_id, {', '.join(names)} {where}", values)
+    cursor = connection.execute(
+        f"SELECT error_type IS NOT NULL, cache != '', input_id, "
+        f"{', '.join(map(quoted, measured))} {where}",
+        values,
+    )
     filled = 0
     while batch := cursor.fetchmany(5000):
         stop = filled + len(batch)
-        part = np.array([row[1:] for row in batch], dtype=np.float64)
-        numbers[:, filled:stop] = part.T
+        columns = list(zip(*batch, strict=True))
+        failed[filled:stop], cached[filled:stop] = columns[0], columns[1]
         if items is not None:
-            items[filled:stop] = [_hash(row[0]) for row in batch]
+            items[filled:stop] = [_hash(name) for name in columns[2]]
+        for name, column in zip(measured, columns[3:], strict=True):
+            numbers[name][filled:stop] = np.array(column, dtype=np.float64)
         filled = stop
-    return _Rows(
-        numbers[0] == 1,
-        numbers[1] == 1,
-        numbers[2],
-        numbers[3],
-        items,
-        dict(zip(scores, numbers[4:], strict=True)),
-    )
+    latency, cost = numbers.pop("latency"), numbers.pop("cost", np.empty(0))
+    return _Rows(failed, cached, latency, cost, items, numbers)
 
 
 def _hash(text: str) -> int:
