@@ -48,7 +48,7 @@ class InvalidResult(Exception):
 
 
 @contextlib.contextmanager
-def explained(path: Path) -> Iterator[None]:
+def explained(path: Path, doing: str = "write") -> Iterator[None]:
     """Turn what SQLite and DuckDB say into what the person can do."""
     try:
         yield
@@ -68,6 +68,9 @@ def explained(path: Path) -> Iterator[None]:
         elif "not a database" in text or "malformed" in text:
             reason = "it is damaged or no database"
             fix = f"restore it with `dvc checkout` or `git checkout`, or move {path.name} away"
+        elif "disk I/O" in text:
+            reason = "the disk took no more (disk I/O error)"
+            fix = "free some space or look at the disk, then run the same command again"
         else:
             reason, fix = text, "mend that and run the same command again; what is recorded stays"
-        raise HarnessError(f"cannot use {path}: {reason}", fix=fix, code=1) from error
+        raise HarnessError(f"cannot {doing} {path}: {reason}", fix=fix, code=1) from error

@@ -162,7 +162,7 @@ def schema_of(project: Project) -> list[Finding]:
     for params in project.grid:
         for name, value in params_columns(params).items():
             values.setdefault(name, set()).add(value)
-    with explained(results[-1]):
+    with explained(results[-1], "read"):
         return schema_findings(
             recorded_columns(results),
             expected_columns(column_types(project), databases(root, settings, DEV)),
