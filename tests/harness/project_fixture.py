@@ -237,7 +237,8 @@ class Bench:
         """Run `python -m harness …`; `expect` is the exit code it has to end with (None: any)."""
         if self.warm and before is None:
             surroundings = self.environment(**environment)
-            done = Done(*self.warm.run([*command], self.root, surroundings, LONG_SECONDS))
+            code, out, err = self.warm.run([*command], self.root, surroundings, LONG_SECONDS)
+            done = Done(code, out.decode(errors="replace"), err.decode(errors="replace"))
         else:
             done = finished(self.start(*command, before=before, **environment))
         assert expect is None or done.code == expect, (
@@ -254,28 +255,27 @@ class Bench:
         self.commit()
         return self.run("experiment", tag, "--allow", allow, expect=expect)
 
-    def python(self, source: str, *arguments: str, expect: int = 0) -> bytes:
+    def python(self, source: str, *arguments: str) -> bytes:
         """Run Python text as another program; returns its standard output."""
-        done = subprocess.run(
-            [sys.executable, "-c", textwrap.dedent(source), *arguments],
-            cwd=self.root,
-            env=self.environment(),
-            capture_output=True,
-        )
-        assert done.returncode == expect, done.stderr.decode()
-        return done.stdout
+        source = textwrap.dedent(source)
+        if self.warm:
+            code, out, err = self.warm.run(
+                [*arguments], self.root, self.environment(), LONG_SECONDS, source
+            )
+        else:
+            done = subprocess.run(
+                [sys.executable, "-c", source, *arguments],
+                cwd=self.root,
+                env=self.environment(),
+                capture_output=True,
+            )
+            code, out, err = done.returncode, done.stdout, done.stderr
+        assert code == 0, (out + err).decode(errors="replace")
+        return out
 
     def xt(self, *arguments: str) -> str:
         """xetrack's own command."""
-        done = subprocess.run(
-            [sys.executable, "-c", "from xetrack.cli import app; app()", *arguments],
-            cwd=self.root,
-            env=self.environment(),
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        return self.python("from xetrack.cli import app; app()", *arguments).decode()
 
     # -- what came of it
 

@@ -435,8 +435,15 @@ def signal_group(process: Any, number: int) -> None:
     os.killpg(process.pid, number)
 
 
-@pytest.mark.parametrize("executor", EXECUTORS)
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("executor", "number"),
+    [
+        *((executor, signal.SIGINT) for executor in EXECUTORS),
+        ("processes", signal.SIGTERM),
+        pytest.param("serial", signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param("threads", signal.SIGTERM, marks=pytest.mark.slow),
+    ],
+)
 def test_a_run_that_is_stopped_finishes_what_is_in_flight_and_resumes(
     make_bench: Callable[..., Bench], executor: str, number: int
 ) -> None:

@@ -9,44 +9,44 @@ from tests.harness.project_fixture import Bench, once_each
 
 
 @pytest.fixture
-def bench(make_bench: Callable[..., Bench]) -> Bench:
-    """Each command in a process of its own from the start: the promise is about restarts."""
+def restarted(make_bench: Callable[..., Bench]) -> Bench:
+    """Each command in a process of its own from the start, with a hash seed of its own."""
     return make_bench(fresh=True)
 
 
 @pytest.mark.parametrize("executor", ["serial", "threads", "processes"])
-def test_once(bench: Bench, executor: str) -> None:
-    bench.settings(run={"executor": executor, "workers": 2})
-    bench.items(20)
-    bench.experiment("e0.0.1")
-    assert bench.executed() == once_each(["low", "high"], 20)
-    rows = bench.rows()
+def test_once(restarted: Bench, executor: str) -> None:
+    restarted.settings(run={"executor": executor, "workers": 2})
+    restarted.items(20)
+    restarted.experiment("e0.0.1")
+    assert restarted.executed() == once_each(["low", "high"], 20)
+    rows = restarted.rows()
     assert Counter((row["params_model"], row["input_id"]) for row in rows) == once_each(
         ["low", "high"], 20
     )
     assert {(row["cache"], row["error"], row["attempts"]) for row in rows} == {("", None, 1)}
-    [run] = bench.sql("SELECT * FROM runs")
+    [run] = restarted.sql("SELECT * FROM runs")
     assert (run["planned"], run["executed"], run["cached"], run["failed"]) == (40, 40, 0, 0)
     assert run["ended_how"] == "finished"
     assert {row["track_id"] for row in rows} == {run["track_id"]}
 
 
-def test_second_process_gets_hits(bench: Bench) -> None:
-    bench.dev_run()
-    once = bench.executed()
-    again = bench.dev_run()
-    assert bench.executed() == once == once_each(["low", "high"], 4)
+def test_second_process_gets_hits(restarted: Bench) -> None:
+    restarted.dev_run()
+    once = restarted.executed()
+    again = restarted.dev_run()
+    assert restarted.executed() == once == once_each(["low", "high"], 4)
     assert "0 executed, 8 cached" in again.said
-    assert len(bench.rows("dev")) == 8
-    assert all(row["cache"] for row in bench.rows("dev"))
+    assert len(restarted.rows("dev")) == 8
+    assert all(row["cache"] for row in restarted.rows("dev"))
 
 
-def test_next_experiment_executes_nothing_and_names_the_run_it_came_from(bench: Bench) -> None:
-    bench.experiment("e0.0.1")
-    bench.forget()
-    bench.experiment("e0.0.2")
-    assert not bench.executed()
-    first, second = bench.rows("e0.0.1"), bench.rows("e0.0.2")
+def test_next_experiment_executes_nothing_and_names_the_run_it_came_from(restarted: Bench) -> None:
+    restarted.experiment("e0.0.1")
+    restarted.forget()
+    restarted.experiment("e0.0.2")
+    assert not restarted.executed()
+    first, second = restarted.rows("e0.0.1"), restarted.rows("e0.0.2")
     [origin] = {row["track_id"] for row in first}
     assert {row["cache"] for row in second} == {origin}
     assert origin not in {row["track_id"] for row in second}
@@ -64,7 +64,7 @@ def test_next_experiment_executes_nothing_and_names_the_run_it_came_from(bench: 
     assert {row["params_model"] for row in second} == {"low", "high"}
     # A reused row took no time of its own, and no latency may be computed from it.
     assert {(row["function_time"], row["latency"]) for row in second} == {(0.0, None)}
-    metrics = bench.sql("SELECT * FROM metrics WHERE experiment_version = 'e0.0.2'")
+    metrics = restarted.sql("SELECT * FROM metrics WHERE experiment_version = 'e0.0.2'")
     assert [(m["n"], m["executed"], m["cached"], m["latency_n"]) for m in metrics] == [
         (4, 0, 4, 0),
         (4, 0, 4, 0),

@@ -10,7 +10,7 @@ from tests.harness.project_fixture import CASES, OPENED, Bench
 TIMES = {"track_id", "timestamp", "function_time", "latency"}
 MEASURED = {"track_id", "timestamp", "latency_p50", "latency_p95", "latency_p99"}
 
-# Rows of every sort: late columns, widening numbers, gaps, nested and broken text, failures, retries.
+# Rows of every sort: late and widening columns, gaps, nested and broken text, failures, retries.
 PREDICT = """
 n = int(item["id"][1:])
 tries = counts[params.model, n] = counts.get((params.model, n), 0) + 1

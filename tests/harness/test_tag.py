@@ -96,8 +96,15 @@ def test_two_experiments_in_one_file_keep_both(bench: Bench) -> None:
     ]
 
 
-@pytest.mark.parametrize("layout", ["append-only", "database-per-experiment"])
-@pytest.mark.parametrize("engine", ["sqlite", "duckdb"])
+@pytest.mark.parametrize(
+    ("layout", "engine"),
+    [
+        ("append-only", "sqlite"),
+        pytest.param("append-only", "duckdb", marks=pytest.mark.slow),
+        pytest.param("database-per-experiment", "sqlite", marks=pytest.mark.slow),
+        pytest.param("table-per-experiment", "duckdb", marks=pytest.mark.slow),
+    ],
+)
 def test_a_tag_is_the_whole_truth(
     make_bench: Callable[..., Bench], tmp_path: Path, layout: str, engine: str
 ) -> None:
@@ -198,8 +205,15 @@ exit 1
 """
 
 
-@pytest.mark.parametrize("with_dvc", [False, True], ids=["git", "dvc"])
-@pytest.mark.parametrize("step", ["prepare-commit-msg", "post-commit"])
+@pytest.mark.parametrize(
+    ("step", "with_dvc"),
+    [
+        ("prepare-commit-msg", True),
+        ("post-commit", False),
+        pytest.param("prepare-commit-msg", False, marks=pytest.mark.slow),
+        pytest.param("post-commit", True, marks=pytest.mark.slow),
+    ],
+)
 def test_killed_around_the_commit_and_resumed(
     make_bench: Callable[..., Bench], step: str, with_dvc: bool
 ) -> None:

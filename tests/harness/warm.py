@@ -20,7 +20,7 @@ from typing import Any
 
 
 class WarmProcess:
-    """Runs `python -m harness …` in forks of one process."""
+    """Runs `python -m harness …` or a Python text in forks of one process."""
 
     def __init__(self, environment: dict[str, str]) -> None:
         self._process = subprocess.Popen(
@@ -32,13 +32,22 @@ class WarmProcess:
         )
 
     def run(
-        self, arguments: list[str], folder: Path, environment: dict[str, str], seconds: float
-    ) -> tuple[int, str, str]:
-        """Exit code, standard output and standard error; a run that takes longer is ended (-9)."""
+        self,
+        arguments: list[str],
+        folder: Path,
+        environment: dict[str, str],
+        seconds: float,
+        source: str = "",
+    ) -> tuple[int, bytes, bytes]:
+        """Exit code, standard output and standard error; a run that takes longer is ended (-9).
+
+        `source` is run instead of the harness where it is given.
+        """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         with tempfile.TemporaryDirectory() as place:
             request = {
+                "source": source,
                 "arguments": arguments,
                 "folder": str(folder),
                 "environment": environment,
@@ -52,7 +61,7 @@ class WarmProcess:
             watch.start()
             code = int(self._process.stdout.readline())
             watch.cancel()
-            said = [Path(place, name).read_text(errors="replace") for name in ("out", "err")]
+            said = [Path(place, name).read_bytes() for name in ("out", "err")]
         return code, said[0], said[1]
 
     def close(self) -> None:
@@ -63,7 +72,7 @@ class WarmProcess:
 
 
 def _become(request: dict[str, Any]) -> None:
-    """Turn this fork into `python -m harness …` in the request's folder and environment."""
+    """Turn this fork into the program, in the request's folder and environment."""
     for number, name, flags in (
         (0, "/dev/null", os.O_RDONLY),
         (1, request["out"], os.O_WRONLY | os.O_CREAT),
@@ -79,7 +88,10 @@ def _become(request: dict[str, Any]) -> None:
     paths = request["environment"].get("PYTHONPATH", "").split(os.pathsep)
     sys.path[0:1] = [request["folder"], *(path for path in paths if path not in sys.path)]
     sys.argv = ["harness", *request["arguments"]]
-    runpy.run_module("harness", run_name="__main__", alter_sys=True)
+    if request["source"]:
+        exec(compile(request["source"], "<source>", "exec"), {"__name__": "__main__"})
+    else:
+        runpy.run_module("harness", run_name="__main__", alter_sys=True)
 
 
 def _code_of(request: dict[str, Any]) -> int:
@@ -102,8 +114,10 @@ def _end(code: int) -> None:
 
 
 def _serve() -> None:
+    import duckdb_extensions  # noqa: F401
     import pandas  # noqa: F401
     import scipy.stats  # noqa: F401
+    import xetrack.cli  # noqa: F401
 
     import harness.executors
     import harness.experiment
