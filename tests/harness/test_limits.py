@@ -85,11 +85,9 @@ def test_no_window_on_the_servers_clock_sees_more_calls_than_allowed(
 ) -> None:
     monkeypatch.setattr(limits, "WINDOW_SECONDS", 2.0)
     monkeypatch.setattr(limits, "SLACK_SECONDS", 0.25)
-    start = time.monotonic()
     _call_all(server, Limiter(200, 64), 450)
     assert len(server.arrivals) == 450
     assert server.most_within(2.0) <= 200
-    assert time.monotonic() - start < 1.3 * 450 / 200 * 2.25  # and close to what is allowed
 
 
 def test_two_runs_one_after_the_other_keep_the_limit_together(
@@ -231,12 +229,3 @@ def test_threads_are_always_paced_and_others_only_when_asked() -> None:
     serial = shared_limiter(_settings("serial", 5, 60))
     assert serial is not None
     assert serial.allowed == 1
-
-
-def test_a_place_costs_little() -> None:
-    limiter = Limiter(0, 64)
-    start = time.perf_counter()
-    for _ in range(20_000):
-        limiter.acquire()
-        limiter.succeeded()
-    assert (time.perf_counter() - start) / 20_000 < 50e-6

