@@ -337,7 +337,8 @@ def test_a_million_values_are_no_special_case() -> None:
     values = np.random.default_rng(1).lognormal(size=1_000_000)
     clusters = np.repeat(np.arange(200_000), 5)
     plain = mean_interval(values)
-    assert plain.low is not None and plain.high is not None
+    assert plain.low is not None
+    assert plain.high is not None
     assert plain.low < float(np.exp(0.5)) < plain.high
     assert mean_interval(values, clusters).n == 1_000_000
     assert mean_interval(values > 1, clusters).n == 1_000_000
