@@ -54,6 +54,9 @@ class Store:
                     connection, place.predictions, {**PREDICTIONS, **params}
                 )
                 self.runs = Schema.prepare(connection, place.runs, RUNS)
+                # xetrack makes this table whenever it reads a file without being told a table,
+                # which would change a result that is tagged already.
+                Schema.prepare(connection, "default", {})
                 connection.execute(
                     f"CREATE UNIQUE INDEX IF NOT EXISTS {index} "
                     f"ON {quoted(place.predictions)} (experiment_version, task_key)"
