@@ -166,23 +166,39 @@ def test_a_dev_run_with_failures(bench: Bench) -> None:
     shut(bench, "dev-run", "2 failures", "make dev-run", allow="tests")
 
 
-def test_tests_that_did_not_pass_for_this_code(bench: Bench) -> None:
-    test = "from benchmark.predict import predict\n\n\ndef test_it():\n    assert {}\n"
-    bench.file("tests/test_it.py", test.format("1 == 2"))
+TEST = "from benchmark.predict import predict\n\n\ndef test_it():\n    assert {}\n"
+
+
+def test_tests_that_do_not_pass(bench: Bench) -> None:
+    bench.file("tests/test_it.py", TEST.format("1 == 2"))
     bench.commit()
     shut(bench, "tests", "make test", allow="dev-run")
     bench.run("test", expect=1)
     shut(bench, "tests", "make test", allow="dev-run")
-    bench.file("tests/test_it.py", test.format("1 == 1"))
+    bench.run("ready", expect=1)
+
+
+def test_tests_that_have_not_run_for_this_code_are_run_by_the_experiment(bench: Bench) -> None:
+    bench.file("tests/test_it.py", TEST.format("1 == 1"))
+    bench.commit()
+    bench.run("experiment", "e0.0.1", "--allow", "dev-run")
+    assert gates_of(bench)["tests"] == "passed"
+    # What passed for other code says nothing: another file of theirs, and they run again.
+    bench.file("src/benchmark/metrics.py", "def score(row):\n    return 1 / 0\n")
+    bench.file("tests/test_more.py", "from benchmark.metrics import score\n\nscore({})\n")
+    bench.commit()
+    done = bench.run("experiment", "e0.0.2", "--allow", "dev-run", expect=1)
+    assert "gate tests:" in done.said
+    assert bench.git("tag") == "e0.0.1"
+
+
+def test_a_part_of_the_tests_does_not_open_the_gate(bench: Bench) -> None:
+    bench.file("tests/test_it.py", TEST.format("1 == 1"))
+    bench.file("tests/test_other.py", TEST.format("1 == 2"))
     bench.commit()
     bench.run("test", "tests/test_it.py")
-    shut(bench, "tests", "make test", allow="dev-run")  # a part of the tests is not the tests
-    bench.run("test")
-    bench.score("def score(row):\n    return {'correct': 1}\n")
-    bench.commit()
-    shut(bench, "tests", "make test", allow="dev-run")
-    bench.run("test")
-    bench.run("experiment", "e0.0.1", "--allow", "dev-run")
+    assert "the tests have not passed" in bench.run("ready", expect=1).said
+    shut(bench, "tests", allow="dev-run")
 
 
 def test_a_gate_that_there_is_not(bench: Bench) -> None:
