@@ -90,7 +90,12 @@ class ResultCache:
 
 def _open(folder: Path) -> diskcache.Cache:
     # The defaults would silently drop old results at 1 GB. The setting is kept in the folder.
-    # A small page cache (1,024 pages): keys are random, so a larger one only takes memory.
+    # A small page cache (1,024 pages) and no mapping of the file (64 MB): keys are random, so they
+    # only take memory.
     return diskcache.Cache(
-        str(folder), eviction_policy="none", cull_limit=0, sqlite_cache_size=1024
+        str(folder),
+        eviction_policy="none",
+        cull_limit=0,
+        sqlite_cache_size=1024,
+        sqlite_mmap_size=0,
     )
