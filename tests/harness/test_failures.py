@@ -1,5 +1,6 @@
 """Promise 3, Failures are rows: with type, message and attempts; never cached; tried again."""
 
+import os
 import signal
 import time
 from collections import Counter
@@ -417,22 +418,22 @@ def test_a_resource_that_cannot_be_built_fails_its_own_configuration(
 # -- stopped by hand
 
 
-def interrupt(bench: Bench, executor: str, number: int, times: int = 1) -> tuple[Done, float]:
-    """Start an experiment, send a signal to its group as a terminal does, and see how it ends."""
+def interrupt(bench: Bench, number: int, begun: int = 10, times: int = 1) -> tuple[Done, float]:
+    """Start an experiment, send a signal to its group as a terminal does, and see how it ends.
+
+    `begun`: how many datapoints have begun by then.
+    """
     process = bench.start("experiment", "e0.0.1", "--allow", OPENED)
-    assert eventually(lambda: len(bench.traced("ran")) >= 10, 60)
+    assert eventually(lambda: len(bench.traced("ran")) >= begun, 60)
     sent = time.monotonic()
     for _ in range(times):
-        process.send_signal(number) if number == signal.SIGTERM else signal_group(process, number)
-        time.sleep(0.15)
+        if number == signal.SIGTERM:
+            process.send_signal(number)
+        else:
+            os.killpg(process.pid, number)
+        time.sleep(0.3)
     done = finished(process)
     return done, time.monotonic() - sent
-
-
-def signal_group(process: Any, number: int) -> None:
-    import os
-
-    os.killpg(process.pid, number)
 
 
 @pytest.mark.parametrize(
@@ -452,7 +453,7 @@ def test_a_run_that_is_stopped_finishes_what_is_in_flight_and_resumes(
     bench.items(100)
     bench.predict(f'time.sleep(0.05)\nnote("end", params.model, item["id"])\n{GOOD}', "import time")
     bench.commit()
-    stopped, seconds = interrupt(bench, executor, number)
+    stopped, seconds = interrupt(bench, number)
     assert stopped.code not in (0, -number)
     assert "Traceback" not in stopped.said
     assert "stopped by hand" in stopped.said
@@ -480,7 +481,8 @@ def test_a_second_interrupt_stops_at_once_and_loses_nothing_recorded(
         "import time",
     )
     bench.commit()
-    stopped, seconds = interrupt(bench, executor, signal.SIGINT, times=2)
+    stopped, seconds = interrupt(bench, signal.SIGINT, begun=11, times=2)
     assert stopped.code != 0
     assert seconds < 15
-    assert len(bench.rows()) >= 8
+    assert "stopping after what is in flight" in stopped.said
+    assert len(bench.rows()) == 10

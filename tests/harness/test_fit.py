@@ -95,6 +95,7 @@ def test_the_reader_gives_the_model_back(bench: Bench, engine: str) -> None:
 def test_changing_one_training_item_makes_a_miss(bench: Bench) -> None:
     """Every model has seen that item or was tested on it."""
     fitting(bench)
+    bench.items(6, fold="n % 2", note="''")
     bench.dev_run()
     bench.forget()
     bench.items(6, fold="n % 2", note="'changed' if n == 3 else ''")

@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+import sqlite3
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -156,6 +157,26 @@ def test_nothing_lost(
         age, late = (kill.at - min(ended, default=kill.at)) / MS, kill.lag / MS
         assert age <= 50 + 15 + 2 * late, f"lost after {age:.0f} ms (we woke {late:.0f} ms late)"
         assert len(kill.wasted) - len(ended) <= (2 * WORKERS if executor != "serial" else 1)
+
+
+def test_killed_between_the_cache_and_the_row(bench: Bench) -> None:
+    """The entry is there and the row is not: it is made from the entry, as the row it would be."""
+    bench.experiment("e0.0.1")
+    bench.git("tag", "-d", "e0.0.1")
+    before = bench.rows()
+    connection = sqlite3.connect(bench.db)
+    connection.execute("DELETE FROM predictions WHERE input_id = 'i2'")
+    connection.commit()
+    connection.close()
+    bench.forget()
+    bench.experiment("e0.0.1")
+    assert not bench.executed()
+    made_again = {"timestamp"}
+    assert [{k: v for k, v in row.items() if k not in made_again} for row in bench.rows()] == [
+        {k: v for k, v in row.items() if k not in made_again} for row in before
+    ]
+    assert {row["cache"] for row in bench.rows()} == {""}
+    assert all(row["latency"] > 0 for row in bench.rows())
 
 
 def test_killed_while_it_counts_commits_and_tags(make_bench: Callable[..., Bench]) -> None:

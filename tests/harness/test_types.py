@@ -165,6 +165,11 @@ def test_a_first_value_of_none_leaves_the_type_open(
 ) -> None:
     bench.settings(store={"engine": engine}, run={"executor": executor, "workers": 2})
     predict_values(bench, "None", "None", "3", "0.5")
+    text = (bench.root / "src/benchmark/predict.py").read_text()
+    bench.file(  # so slow that rows are written one by one
+        "src/benchmark/predict.py",
+        "import time\n" + text.replace("    make =", "    time.sleep(0.12)\n    make ="),
+    )
     bench.dev_run()
     assert declared(bench, "value") == "REAL"
     for reader, found in read_by_everyone(bench, "value").items():
