@@ -149,7 +149,7 @@ class Params:
 plain_params = st.builds(
     Params,
     model=scalars | st.tuples(scalars, scalars),
-    weight=scalars | st.builds(Tree, st.floats(allow_nan=False)),
+    weight=scalars | st.builds(Tree, st.floats(allow_nan=False, allow_infinity=False)),
 )
 
 

@@ -100,11 +100,14 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def git_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """git with an identity and nothing else of this machine. Yields its configuration file."""
+    """git with an identity and nothing else of this machine, and a make that nobody started us by.
+
+    Yields git's configuration file.
+    """
     config = tmp_path_factory.mktemp("git") / "config"
     config.write_text("[user]\n\tname = Tester\n\temail = tester@localhost\n")
     patch = pytest.MonkeyPatch()
-    for key in [key for key in os.environ if key.startswith("GIT_")]:
+    for key in [key for key in os.environ if key.startswith(("GIT_", "MAKE", "MFLAGS"))]:
         patch.delenv(key)
     patch.setenv("GIT_CONFIG_GLOBAL", str(config))
     patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
