@@ -1,10 +1,9 @@
 """Validation plus summary of a million rows, beside the same done in pandas on the whole table.
 
 Each round runs both in a process of its own, one after the other, and takes the ratio of their
-times; the medians are printed with the highest memory. What is compared: harness.validate and
-harness.overview (as scripts/export_summary.py does), against pandas.read_sql of the table, the
-same questions asked of the frame, and the same figures. Process start and imports count on both
-sides.
+times; the medians are printed with the highest memory. What is compared: validate and overview of
+harness.analysis (as scripts/export_summary.py does), against pandas.read_sql of the table, the same
+questions asked of the frame, and the same figures. Process start and imports count on both sides.
 """
 
 import argparse
@@ -27,8 +26,8 @@ GRID = [{"params_model": f"model-{m}", "params_depth": d} for m in "ab" for d in
 OURS = """
 import sys
 from pathlib import Path
-from harness.overview import summary_markdown
-from harness.validate import check, examine
+from harness.analysis.overview import summary_markdown
+from harness.analysis.validate import check, examine
 
 def answer(facts):
     findings = check(facts)

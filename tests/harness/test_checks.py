@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.analysis.validate import CHECKS, validate
 from harness.errors import HarnessError
 from harness.findings import Finding, exit_code
-from harness.validate import CHECKS, validate
 from tests.harness.recorded import GRID, change, clean, prediction, run, summary, write
 
 

@@ -1,4 +1,4 @@
-"""`harness.query`: a person's SQL over every layout, read-only; and the recipes in sql/."""
+"""`analysis.query`: a person's SQL over every layout, read-only; and the recipes in sql/."""
 
 import csv
 import json
@@ -8,9 +8,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from harness import query
+from harness.analysis import query
+from harness.analysis.query import run_sql
 from harness.errors import HarnessError
-from harness.query import run_sql
 from tests.harness.recorded import change, clean, prediction, write
 
 RECIPES = sorted((Path(__file__).parents[2] / "{{cookiecutter.project_slug}}/sql").glob("*.sql"))

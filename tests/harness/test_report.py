@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from harness import views
-from harness.charts import chart, forest, pareto_front
+from harness.analysis import views
+from harness.analysis.charts import chart, forest, pareto_front
+from harness.analysis.report import render, write_report
+from harness.analysis.section import Section, Table, shown, to_markdown
+from harness.analysis.summary import Summary
 from harness.errors import HarnessError
-from harness.report import render, write_report
-from harness.section import Section, Table, shown, to_markdown
-from harness.summary import Summary
 from tests.harness.scored_results import Row, metrics_for, record, rows_for, run_for
 
 TAG = "e0.0.1"
@@ -194,7 +194,7 @@ def test_a_kind_and_a_project_add_sections(tmp_path: Path, monkeypatch: pytest.M
     package.mkdir(parents=True)
     (package / "__init__.py").touch()
     (package / "report.py").write_text(
-        "from harness.section import Section, Table\n"
+        "from harness.analysis.section import Section, Table\n"
         "def sections(con, experiment):\n"
         "    n = con.execute('SELECT count(*) FROM predictions').fetchone()[0]\n"
         "    return [Section('<i>Mine</i>', [experiment], [Table(['rows'], [[str(n)]])])]\n"

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from harness import views
-from harness.summary import summarise_experiment
+from harness.analysis import views
+from harness.analysis.summary import summarise_experiment
 
 TEMPLATE = Path(__file__).parents[2] / "{{cookiecutter.project_slug}}"
 GIT = ("git", "-c", "user.name=a", "-c", "user.email=a@b")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.analysis.validate import validate
 from harness.errors import HarnessError
 from harness.schema import (
     expected_columns,
@@ -15,7 +16,6 @@ from harness.schema import (
     rename_column,
     schema_findings,
 )
-from harness.validate import validate
 from tests.harness.recorded import change, clean, prediction, run, write
 
 PARAMS = {"params_model": "TEXT", "params_depth": "INTEGER", "params_prompt": "TEXT"}

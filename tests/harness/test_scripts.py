@@ -1,4 +1,4 @@
-"""The scripts of a generated project, run as a person runs them; and `harness.browse`."""
+"""The scripts of a generated project, run as a person runs them; and `harness.analysis.browse`."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.browse import browse
+from harness.analysis.browse import browse
 from harness.errors import HarnessError
 from tests.harness.recorded import change, clean, write
 
@@ -115,7 +115,7 @@ def test_browse_serves_on_this_machine_only_and_writes_nothing(db: Path) -> None
         writer.commit()
         before = _digest(db)
         code = (
-            "import sys; from pathlib import Path; from harness.browse import browse\n"
+            "import sys; from pathlib import Path; from harness.analysis.browse import browse\n"
             "sys.exit(browse([Path(sys.argv[1])], open_browser=False))"
         )
         server = subprocess.Popen(

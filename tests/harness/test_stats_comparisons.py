@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats as scipy_stats
 
-from harness.paired import Verdict, correct_family, paired_verdict, unpaired_verdict
-from harness.significance import (
+from harness.analysis.paired import Verdict, correct_family, paired_verdict, unpaired_verdict
+from harness.analysis.significance import (
     cliffs_delta,
     cohen_dz,
     cohen_g,

@@ -15,16 +15,16 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy import stats as scipy_stats
 
-from harness import stats
-from harness.paired import correct_family, paired_verdict, unpaired_verdict
-from harness.significance import (
+from harness.analysis import stats
+from harness.analysis.paired import correct_family, paired_verdict, unpaired_verdict
+from harness.analysis.significance import (
     corrected_resampled_t,
     items_needed,
     paired_proportions_interval,
     unpaired_proportions_interval,
     wilcoxon_paired,
 )
-from harness.stats import Interval, mean_interval, percentiles, statistic_interval, wilson
+from harness.analysis.stats import Interval, mean_interval, percentiles, statistic_interval, wilson
 
 Sample = tuple[NDArray[Any], NDArray[Any]]
 

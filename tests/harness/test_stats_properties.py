@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.paired import PairedTest, correct_family, paired_verdict, unpaired_verdict
-from harness.significance import (
+from harness.analysis.paired import PairedTest, correct_family, paired_verdict, unpaired_verdict
+from harness.analysis.significance import (
     cliffs_delta,
     holm,
     items_needed,
@@ -20,7 +20,7 @@ from harness.significance import (
     paired_proportions_interval,
     unpaired_proportions_interval,
 )
-from harness.stats import Interval, mean_interval, percentiles, statistic_interval, wilson
+from harness.analysis.stats import Interval, mean_interval, percentiles, statistic_interval, wilson
 
 number = st.one_of(st.floats(-1e6, 1e6), st.sampled_from([0.0, 1.0, 0.5]))
 value = st.one_of(number, st.none(), st.sampled_from([float("nan"), float("inf")]))

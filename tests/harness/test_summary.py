@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from harness import views
+from harness.analysis import views
+from harness.analysis.section import to_markdown
+from harness.analysis.summary import Summary, summarise_experiment
 from harness.errors import HarnessError
-from harness.section import to_markdown
-from harness.summary import Summary, summarise_experiment
 from tests.harness.scored_results import Row, metrics_for, record, rows_for, run_for
 
 TAG = "e0.0.1"

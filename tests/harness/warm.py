@@ -119,10 +119,6 @@ def _serve() -> None:
     import scipy.stats  # noqa: F401
     import xetrack.cli  # noqa: F401
 
-    import harness.executors
-    import harness.experiment
-    import harness.report  # noqa: F401
-
     for line in sys.stdin:
         child = os.fork()
         if child == 0:

@@ -12,10 +12,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 
 def main() -> int:
+    from harness.analysis.overview import cache_hits, show_cache_hits
+    from harness.analysis.validate import examine
     from harness.console import show_error
     from harness.errors import HarnessError
-    from harness.overview import cache_hits, show_cache_hits
-    from harness.validate import examine
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("db", type=Path)

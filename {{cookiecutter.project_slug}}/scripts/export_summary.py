@@ -12,10 +12,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 
 def main() -> int:
+    from harness.analysis.overview import summary_markdown
+    from harness.analysis.validate import check, examine
     from harness.console import show_error
     from harness.errors import HarnessError
-    from harness.overview import summary_markdown
-    from harness.validate import check, examine
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("db", type=Path)

@@ -11,10 +11,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 
 def main() -> int:
+    from harness.analysis.validate import validate
     from harness.console import show_error
     from harness.errors import HarnessError
     from harness.findings import show
-    from harness.validate import validate
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("db", type=Path)

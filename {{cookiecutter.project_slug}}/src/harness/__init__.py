@@ -1,7 +1,19 @@
 """The harness: runs `predict` once for every datapoint and keeps what came out.
 
 The way of a datapoint, one module a step:
-gates > plan > keys > cache > executors (attempt) > store > score > summarise > experiment (tag).
+
+    gates      gates, and what they ask: tested, inspect_data, schema, dataset_check, plan_file
+    plan       project (the four files), settings, plan
+    key        keys, fingerprint; explain says which part of one changed
+    reuse?     cache
+    execute    executors, attempt (one prediction), limits, budget, fitted; load/ for load tests
+    record     recorder (the one writer), store, columns, layout, lock, provenance
+    score      score, rescore, summarise
+    report     analysis/: reads what is recorded and writes nothing to it
+    version    experiment (which leads through all of it), git, dvc
+
+Commands are in __main__ and reading; run is the loop; errors, findings, console and progress speak
+to the person.
 """
 
 from harness.errors import PermanentError, TransientError

@@ -59,7 +59,7 @@ def experiment(project: Project, tag: str, message: str, allow: set[str]) -> int
 
     Raises HarnessError where a gate is shut, the run stopped, or the code changed meanwhile.
     """
-    from harness.validate import validate
+    from harness.analysis.validate import validate
 
     root, settings = project.root, project.settings
     ready = prepare(project, None)
@@ -191,9 +191,9 @@ def _write_metrics(root: Path, tag: str, rows: list[dict[str, Any]]) -> str:
 
 def _write_summary(project: Project, place: Place, tag: str) -> str:
     """The summary, which git keeps, and the report, which `make report` makes anew at any time."""
-    from harness.report import write_report
-    from harness.section import to_markdown
-    from harness.views import connect
+    from harness.analysis.report import write_report
+    from harness.analysis.section import to_markdown
+    from harness.analysis.views import connect
 
     path = project.root / "results" / f"{tag}.md"
     report = project.root / "results" / "reports" / f"{tag}.html"

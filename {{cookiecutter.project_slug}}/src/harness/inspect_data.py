@@ -8,12 +8,12 @@ import duckdb
 from rich.table import Table
 from rich.text import Text
 
-from harness.checks import failures, missing_params, no_raw_output
+from harness.analysis.checks import failures, missing_params, no_raw_output
+from harness.analysis.facts import DEV, Facts, read_facts
+from harness.analysis.views import columns, connect, first_line, identifier, literal
 from harness.console import out
 from harness.errors import HarnessError
-from harness.facts import DEV, Facts, read_facts
 from harness.findings import Finding, many, printable
-from harness.views import columns, connect, first_line, identifier, literal
 
 _NUMERIC = ("BIGINT", "DOUBLE")
 # One value, or none, all the way through is the nature of these.

@@ -56,8 +56,8 @@ def inspect(as_json: Json = False) -> None:
 @app.command()
 def validate(as_json: Json = False) -> None:
     """Can the recorded rows be trusted?"""
+    from harness.analysis.validate import validate as check
     from harness.findings import show
-    from harness.validate import validate as check
 
     raise typer.Exit(show(check(_recorded("experiment")), "the experiments", as_json=as_json))
 
@@ -65,9 +65,9 @@ def validate(as_json: Json = False) -> None:
 @app.command("cache-hits")
 def cache_hits(as_json: Json = False) -> None:
     """What was reused, from which run, and what that saved."""
-    from harness.overview import cache_hits as count
-    from harness.overview import show_cache_hits
-    from harness.validate import examine
+    from harness.analysis.overview import cache_hits as count
+    from harness.analysis.overview import show_cache_hits
+    from harness.analysis.validate import examine
 
     hits = examine(_recorded("experiment"), None, count)
     print(json.dumps(hits, indent=2)) if as_json else show_cache_hits(hits)
@@ -76,9 +76,9 @@ def cache_hits(as_json: Json = False) -> None:
 @app.command()
 def summary(tag: Tag = "", target: Annotated[Path | None, typer.Option("--out")] = None) -> None:
     """Results with their intervals, as Markdown."""
-    from harness.section import to_markdown
-    from harness.summary import summarise_experiment
-    from harness.views import connect
+    from harness.analysis.section import to_markdown
+    from harness.analysis.summary import summarise_experiment
+    from harness.analysis.views import connect
 
     phase = DEV if tag == DEV else "experiment"
     name = newest(tag)
@@ -96,8 +96,8 @@ def summary(tag: Tag = "", target: Annotated[Path | None, typer.Option("--out")]
 @app.command()
 def report(tag: Tag = "", target: Annotated[Path | None, typer.Option("--out")] = None) -> None:
     """The same and more as one HTML file that opens without network."""
-    from harness.report import write_report
-    from harness.views import connect
+    from harness.analysis.report import write_report
+    from harness.analysis.views import connect
 
     root, settings = _here()
     name = newest(tag)
@@ -117,10 +117,10 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """What changed, which items flipped, and whether it is a difference."""
-    from harness.compare import compare as between
-    from harness.compare_text import sections
-    from harness.section import to_console
-    from harness.views import connect
+    from harness.analysis.compare import compare as between
+    from harness.analysis.compare_text import sections
+    from harness.analysis.section import to_console
+    from harness.analysis.views import connect
 
     phase = DEV if a.partition(":")[0] == DEV else "experiment"
     with connect(_recorded(phase)) as con:
@@ -155,7 +155,7 @@ def sql(
     """Query the results with DuckDB; reading only."""
     from typing import cast
 
-    from harness.query import Format, run_sql
+    from harness.analysis.query import Format, run_sql
 
     if (query is None) == (file is None):
         raise HarnessError("give one query", fix='make sql Q="SELECT …" or FILE=sql/overview.sql')
@@ -169,7 +169,7 @@ def sql(
 @app.command()
 def browse(phase: Phase = "experiment") -> None:
     """Look at the results in a browser (Datasette, reading only)."""
-    from harness.browse import browse as serve
+    from harness.analysis.browse import browse as serve
 
     raise typer.Exit(serve(_recorded(phase)))
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 from rich.table import Table
 
+from harness.analysis.stats import Interval, mean_interval, percentiles, statistic_interval
 from harness.attempt import RESERVED
 from harness.columns import INTEGER, REAL, Schema, plain, quoted
 from harness.errors import HarnessError
@@ -18,7 +19,6 @@ from harness.layout import Place
 from harness.plan import Configuration, configurations
 from harness.project import Project
 from harness.score import score_names
-from harness.stats import Interval, mean_interval, percentiles, statistic_interval
 
 _PERCENTILES = {
     "latency_p50": 0.5,

@@ -1,6 +1,6 @@
 """Whether the latencies of a load test are the server's or the generator's, asked of its rows."""
 
-from harness.facts import Facts
+from harness.analysis.facts import Facts
 from harness.findings import Finding, within
 from harness.load.schedule import behind, bottleneck
 

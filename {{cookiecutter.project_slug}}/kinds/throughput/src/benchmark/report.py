@@ -12,10 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullFormatter
 from numpy.typing import NDArray
 
-from harness.charts import MUTED, SERIES, chart
-from harness.results import Configuration, read_experiment, which
-from harness.section import Section, Table, number
-from harness.stats import percentiles
+from harness.analysis.charts import MUTED, SERIES, chart
+from harness.analysis.results import Configuration, read_experiment, which
+from harness.analysis.section import Section, Table, number
+from harness.analysis.stats import percentiles
 
 PERCENTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p99.9": 0.999}
 SUSTAINED, ERRORS = 0.95, 0.01  # of a rate that is answered at least, of requests that fail at most

@@ -1,7 +1,7 @@
 """A comparison as the parts that the console, Markdown and HTML show."""
 
-from harness.compare import Comparison, Pair
-from harness.section import CELL, Section, Table, interval, number, shown
+from harness.analysis.compare import Comparison, Pair
+from harness.analysis.section import CELL, Section, Table, interval, number, shown
 
 MARKS = {"better": "▲", "worse": "▼", "undecided": "?", "not comparable": "✕"}
 PAIRS = 40  # comparisons shown; all of them count in the correction

@@ -15,10 +15,10 @@ from duckdb import DuckDBPyConnection
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from harness.charts import forest, tradeoff
-from harness.results import Experiment, Scores, read_outputs
-from harness.section import RAW, Section, Table, number, shown
-from harness.summary import Summary, ranked, summarise_experiment
+from harness.analysis.charts import forest, tradeoff
+from harness.analysis.results import Experiment, Scores, read_outputs
+from harness.analysis.section import RAW, Section, Table, number, shown
+from harness.analysis.summary import Summary, ranked, summarise_experiment
 
 WORST = 20  # items shown with their raw output
 FOREST = 24  # configurations in a chart of intervals
@@ -26,7 +26,7 @@ CELL_LIMIT = 4 * RAW  # no text of a page is longer, whoever made its section
 
 
 def write_report(con: DuckDBPyConnection, name: str, path: Path, kind: str = "") -> Summary:
-    """Write the report of an experiment to `path`; `kind` may add sections (see `harness.section`).
+    """Write the report of an experiment to `path`; `kind` may add sections (see `section`).
 
     Raises HarnessError where there is no such experiment.
     """

@@ -9,10 +9,10 @@ from typing import Literal
 
 import numpy as np
 
-from harness.paired import Verdict, paired_verdict
+from harness.analysis.paired import Verdict, paired_verdict
+from harness.analysis.results import Experiment, Scores, Values
+from harness.analysis.stats import Interval
 from harness.plan_file import Hypothesis, matches
-from harness.results import Experiment, Scores, Values
-from harness.stats import Interval
 
 MIN_ITEMS = 10
 Outcome = Literal["supported", "refuted", "undecided"]

@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 from duckdb import DuckDBPyConnection
 
+from harness.analysis.section import shown
+from harness.analysis.views import columns, identifier
 from harness.errors import HarnessError
 from harness.plan_file import MEASURED, Plan, parse_plan
-from harness.section import shown
-from harness.views import columns, identifier
 
 Values = npt.NDArray[np.float64]
 OUTPUTS = ("ground_truth", "prediction", "raw_response", "error")

@@ -7,9 +7,9 @@ benchmark, and no check calls it a leak.
 
 import json
 
-from harness.facts import DEV, Facts
+from harness.analysis.facts import DEV, Facts
+from harness.analysis.views import columns
 from harness.findings import Finding, many, unchecked, within
-from harness.views import columns
 
 _SHOWN = 5
 

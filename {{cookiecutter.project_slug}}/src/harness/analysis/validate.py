@@ -6,12 +6,12 @@ from typing import TypeVar
 
 import duckdb
 
-from harness import checks, checks_reuse
+from harness.analysis import checks, checks_reuse
+from harness.analysis.facts import Facts, read_facts
+from harness.analysis.views import connect, first_line
 from harness.errors import HarnessError
-from harness.facts import Facts, read_facts
 from harness.findings import Finding
 from harness.load.checks import load_measured
-from harness.views import connect, first_line
 
 MEMORY = "160MB"
 Answer = TypeVar("Answer")

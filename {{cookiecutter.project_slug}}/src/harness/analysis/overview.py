@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from math import sqrt
 from typing import Any
 
+from harness.analysis.facts import Facts
+from harness.analysis.stats import wilson
 from harness.console import out
-from harness.facts import Facts
 from harness.findings import Finding, within
-from harness.stats import wilson
 
 
 def cache_hits(facts: Facts) -> list[dict[str, Any]]:

@@ -10,8 +10,8 @@ from typing import Any
 
 import duckdb
 
+from harness.analysis.views import columns, identifier
 from harness.errors import HarnessError
-from harness.views import columns, identifier
 
 DEV = "dev"
 _ITEM = ("input_id", "item_id", "sample_id", "example_id", "id")

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 from scipy.special import ndtri, stdtr, stdtrit
 
-from harness.significance import (
+from harness.analysis.significance import (
     cliffs_delta,
     cohen_dz,
     cohen_g,
@@ -29,7 +29,7 @@ from harness.significance import (
     unpaired_proportions_interval,
     wilcoxon_paired,
 )
-from harness.stats import (
+from harness.analysis.stats import (
     Interval,
     Values,
     cluster_totals,

@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 from duckdb import DuckDBPyConnection
 
-from harness.errors import HarnessError
-from harness.judge import MIN_ITEMS, columns_of, fold_labels, pooled
-from harness.paired import Verdict, correct_family, paired_verdict
-from harness.plan_file import MEASURED, flat
-from harness.results import (
+from harness.analysis.judge import MIN_ITEMS, columns_of, fold_labels, pooled
+from harness.analysis.paired import Verdict, correct_family, paired_verdict
+from harness.analysis.results import (
     Experiment,
     Scores,
     Values,
@@ -22,7 +20,9 @@ from harness.results import (
     read_outputs,
     read_scores,
 )
-from harness.section import CELL, number, shown
+from harness.analysis.section import CELL, number, shown
+from harness.errors import HarnessError
+from harness.plan_file import MEASURED, flat
 
 FLIPS = 20  # items shown for one comparison
 

@@ -42,7 +42,7 @@ def connect(
     `table` shows this one table as `predictions`, for databases of another origin. `memory_limit`
     is a DuckDB size such as `200MB`. `careful` looks at every stored value before it trusts a
     declared type; tables that this harness did not type are always looked at. `export_to` is the
-    one folder that may be written, by `harness.query` only.
+    one folder that may be written, by `harness.analysis.query` only.
 
     Raises HarnessError where a database or table is missing or cannot be read. Close the
     connection before the same process opens the file with sqlite3 or xetrack: two SQLite libraries

@@ -1,8 +1,8 @@
 """Whether reused results and their figures can be trusted; one question a check."""
 
-from harness.facts import DEV, Facts
+from harness.analysis.facts import DEV, Facts
+from harness.analysis.views import columns
 from harness.findings import Finding, Severity, many, unchecked, within
-from harness.views import columns
 
 _SHOWN = 5
 

@@ -13,7 +13,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from harness.section import shown
+from harness.analysis.section import shown
 
 LABEL = 26  # characters beside a chart
 INK, MUTED, PAPER = "#010203", "#040506", "#070809"

@@ -10,10 +10,10 @@ from typing import Any
 from duckdb import DuckDBPyConnection
 from scipy.special import stdtrit
 
-from harness.results import Experiment, Scores, rows_of, which
-from harness.section import Section, Table, interval
-from harness.stats import Interval, wilson
-from harness.views import identifier
+from harness.analysis.results import Experiment, Scores, rows_of, which
+from harness.analysis.section import Section, Table, interval
+from harness.analysis.stats import Interval, wilson
+from harness.analysis.views import identifier
 
 SEGMENTS = 30  # values of one segmentation, the commonest
 SEGMENT_CONFIGURATIONS = 8  # configurations in the tables of segments, the best

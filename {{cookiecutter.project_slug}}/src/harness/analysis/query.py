@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from harness.analysis.views import columns, connect, first_line, identifier, literal
 from harness.console import err, out
 from harness.errors import HarnessError
 from harness.findings import printable
-from harness.views import columns, connect, first_line, identifier, literal
 
 Format = Literal["table", "csv", "json", "parquet"]
 _COPY_OPTIONS = {

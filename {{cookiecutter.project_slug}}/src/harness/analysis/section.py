@@ -6,7 +6,7 @@ A kind or a project adds parts of its own: a function
 
 in `src/benchmark/report.py`, or in `harness/<kind>.py` where `<kind>` is `[benchmark] kind`. `con`
 has the views `predictions`, `metrics` and `runs`, read-only; `experiment` is the tag, or `dev`. All
-text is shown as text, whatever it holds. A chart is what `harness.charts.chart` returned, no other.
+text is shown as text, whatever it holds. A chart is what `charts.chart` returned, no other.
 """
 
 import unicodedata

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from duckdb import DuckDBPyConnection
 
-from harness.compare import turned
-from harness.judge import MIN_ITEMS, Judged, judge
-from harness.results import (
+from harness.analysis.compare import turned
+from harness.analysis.judge import MIN_ITEMS, Judged, judge
+from harness.analysis.results import (
     Experiment,
     Scores,
     label,
@@ -16,9 +16,9 @@ from harness.results import (
     read_experiment,
     read_scores,
 )
-from harness.section import Section, Table, interval, number
-from harness.segments import segment_sections
-from harness.stats import mean_interval
+from harness.analysis.section import Section, Table, interval, number
+from harness.analysis.segments import segment_sections
+from harness.analysis.stats import mean_interval
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from scipy import stats
 from scipy.optimize import brentq
 from scipy.special import bdtr, ndtri, stdtr, stdtrit
 
-from harness.stats import (
+from harness.analysis.stats import (
     Floats,
     Interval,
     Values,
