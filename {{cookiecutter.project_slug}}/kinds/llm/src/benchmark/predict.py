@@ -48,9 +48,8 @@ def request_for(item: dict, params: Params) -> dict[str, Any]:
     }
     if params.stream:
         request |= {"stream": True, "stream_options": {"include_usage": True}}
-    if (
-        params.api == "completions"
-    ):  # a base model goes on writing; its answer is the rest of the line
+    # A base model goes on writing; its answer is the rest of the line.
+    if params.api == "completions":
         return request | {"prompt": prompt, "stop": ["\n"]}
     return request | {"messages": [{"role": "user", "content": prompt}]}
 

@@ -15,9 +15,7 @@ class Params:
     arrival: str = "poisson"  # poisson: at random, as strangers come | constant (open)
     users: int = 0  # each sends, waits for the answer, and sends again (closed)
     connections: int = 100  # at most so many requests under way (open)
-    warmup_seconds: float = (
-        1.0  # load before the first row, so that caches and connections are warm
-    )
+    warmup_seconds: float = 1.0  # load before the first row, so that caches are warm
     seed: int = 0  # of the arrivals; the pattern is the same at every rate
 
 
