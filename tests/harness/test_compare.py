@@ -155,6 +155,9 @@ def test_named_params_choose_what_is_compared(tmp_path: Path) -> None:
     assert "What changed" not in [each.title for each in sections(found)]
     pooled = run(tmp_path / "m", rows, [run_for(OLD)], f"{OLD}:model=tree", f"{OLD}:depth=8")
     assert pooled.pairs[0].a == "mean of 3"
+    flip = pooled.pairs[0].flips[0]
+    assert (flip["A answered"], flip["B answered"]) == ("(several)", "yes")
+    assert flip["item"].startswith("item")
 
 
 def test_failures_that_turn_the_ranking_round_are_warned_of(tmp_path: Path) -> None:
@@ -175,7 +178,7 @@ def test_folds_are_compared_by_the_corrected_resampled_t(tmp_path: Path) -> None
     )
     pair = run(tmp_path, rows, [run_for(OLD)], OLD).pairs[0]
     assert pair.verdict is not None
-    assert pair.verdict.test == "corrected resampled t"
+    assert pair.verdict.test == "corrected resampled t of 5 folds"
     assert pair.verdict.difference.n == 5
 
 

@@ -97,7 +97,9 @@ def test_no_number_alone(bench: Bench) -> None:
             low, value, high = (metrics[k] for k in (f"{name}_low", name, f"{name}_high"))
             assert low < value < high, name
         assert metrics["latency_n"] == metrics["executed"] == 40
-        assert 0 < metrics["latency_p50"] < 1
+        low, value, high = (metrics[f"latency_p50{end}"] for end in ("_low", "", "_high"))
+        assert 0 < low < value < high < 1
+        assert metrics["latency_p99"] is None  # of 40, none lies beyond it surely enough
         # Wilson's interval for 20 of 40, computed by hand from its definition.
         assert metrics["correct"] == 0.5
         z = 1.959963984540054

@@ -8,7 +8,10 @@ import pytest
 from tests.harness.project_fixture import CASES, OPENED, Bench
 
 TIMES = {"track_id", "timestamp", "function_time", "latency"}
-MEASURED = {"track_id", "timestamp", "latency_p50", "latency_p95", "latency_p99"}
+MEASURED = {
+    *("track_id", "timestamp"),
+    *(f"latency_p{p}{end}" for p in (50, 90, 95, 99, 999) for end in ("", "_low", "_high")),
+}
 
 # Rows of every sort: late and widening columns, gaps, nested and broken text, failures, retries.
 PREDICT = """

@@ -171,14 +171,23 @@ def test_one_value_has_no_bounds_unless_it_is_a_proportion() -> None:
 
 def test_equal_values_say_so_in_place_of_certainty() -> None:
     interval = mean_interval([0.1 + 0.2, 0.3, 0.3])
-    assert (interval.low, interval.high) == (interval.estimate, interval.estimate)
+    assert interval.estimate == pytest.approx(0.3)
+    assert (interval.low, interval.high) == (None, None)
+    assert interval.note == "all equal"
+
+
+def test_a_precision_of_one_has_no_bounds_however_often_it_is_drawn_again() -> None:
+    # 8 of 8 called ones are right; their true share may be 0.63 (Clopper & Pearson).
+    called, right = np.repeat([True, False], [8, 12]), np.ones(20)
+    interval = statistic_interval(20, lambda i: float(right[i][called[i]].mean()))
+    assert (interval.estimate, interval.low, interval.high) == (1.0, None, None)
     assert interval.note == "all equal"
 
 
 def test_zeros_and_ones_are_no_proportion_where_told_so() -> None:
     values = np.tile([0.0, 0.0, 1.0], 20)
     assert mean_interval(values, binary=False).method == "BCa bootstrap"
-    assert mean_interval(np.zeros(20), binary=False).high == 0.0
+    assert mean_interval(np.zeros(20), binary=False).high is None
     assert mean_interval([0.5, 1.0, 0.0], binary=True).method == "Wilson"
     with pytest.raises(ValueError, match="between 0 and 1"):
         mean_interval([0.5, 2.0], binary=True)

@@ -284,7 +284,7 @@ def test_folds_get_the_corrected_resampled_t() -> None:
     folds = np.repeat([1.0, 2.0, 3.0, 4.0, 5.0], 20)
     verdict = paired_verdict(a, b, folds=folds)
     interval, p = corrected_resampled_t(per_fold, 80, 20)
-    assert verdict.test == "corrected resampled t"
+    assert verdict.test == "corrected resampled t of 5 folds"
     assert verdict.p_value == pytest.approx(p)
     assert verdict.difference.high == pytest.approx(interval.high)
     assert (verdict.verdict, verdict.n, verdict.items_needed) == ("undecided", 100, None)

@@ -86,7 +86,8 @@ def test_any_aggregate_gets_a_sound_interval(values: list[float]) -> None:
 def test_the_interval_moves_with_the_units(values: list[float], scale: float, by: float) -> None:
     plain = mean_interval(values, binary=False)
     moved = mean_interval(np.array(values) * scale + by, binary=False)
-    for end in ("estimate", "low", "high"):
+    bounded = plain.low is not None and moved.low is not None  # not where all are equal
+    for end in ("estimate", "low", "high")[: 3 if bounded else 1]:
         expected = getattr(plain, end) * scale + by
         assert isclose(getattr(moved, end), expected, rel_tol=1e-6, abs_tol=1e-5 * (1 + abs(by)))
 

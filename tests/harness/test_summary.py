@@ -1,11 +1,14 @@
 """The plan is judged by what was recorded, and every outcome can come of it."""
 
+import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from harness.analysis import views
+from harness.analysis.judge import Judged
 from harness.analysis.section import to_markdown
 from harness.analysis.summary import Summary, summarise_experiment
 from harness.errors import HarnessError
@@ -84,6 +87,26 @@ def test_latency_is_judged_on_executed_rows_only(tmp_path: Path) -> None:
     assert served.exit_code == 1
 
 
+@pytest.mark.parametrize(("better", "than", "apart"), [(8, 2, 0.05 - 0.02), (2, 8, 0.05 + 0.02)])
+def test_an_undecided_claim_says_how_many_items_tell_it_from_what_matters(
+    tmp_path: Path, better: int, than: int, apart: float
+) -> None:
+    # 12 pairs against 10, so 0.02 of 100; it counts from 0.05 on. By hand (Guenther 1981), with the
+    # spread s of the differences: ((1.95996 + 0.84162) s / apart)^2 + 1.95996^2 / 2.
+    right = {8: [1] * 12 + [0] * 88, 2: [0] * 12 + [1] * 10 + [0] * 78}
+    rows = [
+        row
+        for depth, scores in right.items()
+        for row in rows_for(TAG, {"depth": depth}, [{"correct": each} for each in scores])
+    ]
+    spread = float(np.std(np.subtract(right[8], right[2]), ddof=1))
+    needed = math.ceil(((1.95996 + 0.84162) * spread / apart) ** 2 + 1.95996**2 / 2)
+    said = claim(better={"depth": better}, than={"depth": than})
+    judged = read(tmp_path, rows, run_for(TAG, plan(said))).judged[0]
+    assert judged.outcome == "undecided"
+    assert judged.reason.endswith(f"about {needed:,} items would decide")
+
+
 def test_several_claims_hold_together_so_their_intervals_are_wider(tmp_path: Path) -> None:
     rows = scored(2, 60) + scored(8, 80)
     alone = read(tmp_path / "a", rows, run_for(TAG, plan())).judged[0].difference
@@ -110,18 +133,36 @@ def test_a_claim_over_several_configurations_is_about_each_items_mean(tmp_path: 
     assert judged.outcome == "supported"
 
 
-def test_an_aggregate_is_judged_by_its_own_intervals(tmp_path: Path) -> None:
+def aggregate(folder: Path, said: dict[str, Any], half: float | None) -> Judged:
+    """The first claim, where f1 is 0.6 and 0.95 and its interval reaches `half` to both sides."""
     rows = scored(2, 60) + scored(8, 95)
     metrics = metrics_for(rows, ["correct"])
     for line in metrics:
-        line |= {"f1": line["correct"], "f1_low": line["correct"] - 0.1}
-        line |= {"f1_high": line["correct"] + 0.1}
-    db = record(tmp_path / "r.db", rows, metrics, [run_for(TAG, plan(claim(metric="f1")))])
-    con = views.connect([db])
-    judged = summarise_experiment(con, TAG).judged[0]
-    con.close()
+        f1 = line["correct"]
+        ends = (None, None) if half is None else (f1 - half, f1 + half)
+        line |= {"f1": f1, "f1_low": ends[0], "f1_high": ends[1]}
+    db = record(folder / "r.db", rows, metrics, [run_for(TAG, said)])
+    with views.connect([db]) as con:
+        return summarise_experiment(con, TAG).judged[0]
+
+
+def test_an_aggregate_is_judged_by_its_own_intervals(tmp_path: Path) -> None:
+    judged = aggregate(tmp_path, plan(claim(metric="f1")), 0.1)
     assert judged.outcome == "supported"
     assert (judged.difference.low, judged.difference.high) == pytest.approx((0.15, 0.55))
+
+
+def test_several_claims_about_aggregates_have_wider_intervals_too(tmp_path: Path) -> None:
+    claims = [claim(id=f"H{i}", metric="f1") for i in range(5)]
+    judged = aggregate(tmp_path, plan(*claims), 0.1)
+    # z of 99% over z of 95%: 2.57583 / 1.95996, times the 0.2 of both intervals.
+    assert judged.difference.low == pytest.approx(0.35 - 0.2 * 2.57583 / 1.95996, abs=1e-5)
+    assert judged.difference.high == pytest.approx(0.35 + 0.2 * 2.57583 / 1.95996, abs=1e-5)
+
+
+def test_an_aggregate_without_bounds_proves_nothing(tmp_path: Path) -> None:
+    judged = aggregate(tmp_path, plan(claim(metric="f1")), None)
+    assert (judged.outcome, judged.answerable) == ("undecided", False)
 
 
 @pytest.mark.parametrize(
@@ -170,6 +211,8 @@ def test_no_number_stands_alone(tmp_path: Path) -> None:
     found = read(tmp_path, rows, run_for(TAG, plan(segmentations=["language", "colour"])))
     text = to_markdown("t", found.sections)
     assert "| 1 | depth=8 | 100 | 0 | 0.95 \\[0.9, 1\\] |" in text
+    assert "| depth=8 | 100 | 0.04 \\[0.03, 0.05\\] | 0.07 \\[no interval\\] |" in text
+    assert "| failed | 0 |" in text
     assert "| de | depth=2 | 50 | 0.6 \\[0.462, 0.724\\] |" in text
     assert "No row has the column colour" in text
     assert found.exit_code == 0

@@ -49,6 +49,9 @@ def test_what_is_typed_reaches_the_program_as_it_was_typed(
         *(f"--message={text}", f"--allow={text}", "--", text),
     ]
     assert arguments(echoing, "sql", f"Q={text}")[-1] == f"--query={text}"
+    assert arguments(echoing, "compare", f"A={text}", f"METRIC={text}", "FORCE=1")[2:] == [
+        *("compare", f"--metric={text}", "--force", "--", text)
+    ]
     assert not list(echoing.root.rglob("pwned"))
 
 

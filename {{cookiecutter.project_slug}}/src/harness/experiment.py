@@ -12,6 +12,7 @@ from harness.gates import Situation, pass_gates
 from harness.keys import Context, read_context
 from harness.layout import DEV, Place, place_for
 from harness.plan import Census, take_census
+from harness.plan_file import metrics_in
 from harness.project import Project
 from harness.provenance import provenance
 from harness.run import RunReport, run
@@ -207,7 +208,7 @@ def _write_summary(project: Project, place: Place, tag: str) -> str:
 def tag_message(rows: list[dict[str, Any]], census: Census, message: str) -> str:
     """`params | metrics | data=… | message`; below it a line for each configuration."""
     params = [n for n in rows[0] if n.startswith("params_") and n != "params_key"]
-    metrics = [n for n in rows[0] if f"{n}_low" in rows[0]]
+    metrics = metrics_in(rows[0])
 
     def values(row: dict[str, Any]) -> str:
         return " ".join(f"{n.removeprefix('params_')}={row[n]}" for n in params)

@@ -180,7 +180,7 @@ def items(now: Situation) -> Blocked | None:
 
 def plan(now: Situation) -> Blocked | None:
     """The plan asks for what the dev-run recorded, so that the report can judge it."""
-    from harness.plan_file import load_plan, plan_findings
+    from harness.plan_file import load_plan, metrics_in, plan_findings
 
     wanted = load_plan(now.root)
     place = place_for(now.root, now.project.settings, DEV)
@@ -189,8 +189,7 @@ def plan(now: Situation) -> Blocked | None:
     with closing(sqlite3.connect(place.db, timeout=10)) as connection:
         have = [r[1] for r in connection.execute(f"PRAGMA table_info({place.predictions})")]
         measured = [r[1] for r in connection.execute(f"PRAGMA table_info({place.metrics})")]
-    metrics = [name for name in measured if f"{name}_low" in measured]
-    problems = plan_findings(wanted, have, metrics, now.project.grid)
+    problems = plan_findings(wanted, have, metrics_in(measured), now.project.grid)
     return Blocked("; ".join(problems), "edit PLAN.toml and commit it") if problems else None
 
 

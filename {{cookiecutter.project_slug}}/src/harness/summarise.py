@@ -17,16 +17,10 @@ from harness.columns import INTEGER, REAL, Schema, plain, quoted
 from harness.errors import HarnessError
 from harness.layout import Place
 from harness.plan import Configuration, configurations
+from harness.plan_file import LATENCIES, metrics_in
 from harness.project import Project
 from harness.score import score_names
 
-_PERCENTILES = {
-    "latency_p50": 0.5,
-    "latency_p90": 0.9,
-    "latency_p95": 0.95,
-    "latency_p99": 0.99,
-    "latency_p999": 0.999,
-}
 _OWN = frozenset({"track_id", "timestamp", "error", "error_type"} | RESERVED) - {"repeat"}
 _COUNTS = ("n", "executed", "cached", "failed")
 
@@ -57,7 +51,7 @@ def summarise(
                 "params_key": "TEXT",
                 **dict.fromkeys(_COUNTS, INTEGER),
                 **dict.fromkeys(("latency_n",), INTEGER),
-                **dict.fromkeys((*_PERCENTILES, "cost"), REAL),
+                **dict.fromkeys((*LATENCIES, "cost"), REAL),
             },
         )
         scores = _numeric(connection, place)
@@ -138,11 +132,12 @@ def _row(
                 fix="give one of them another name in src/benchmark/metrics.py",
             )
         row |= _columns(name, _aggregate(connection, query, values, name, aggregate))
-    measured = rows.latency[executed]
-    measured = measured[np.isfinite(measured)]
-    row["latency_n"] = len(measured)
-    found = percentiles(measured, list(_PERCENTILES.values()))
-    row |= {name: found[q].estimate for name, q in _PERCENTILES.items()}
+    timed = executed & np.isfinite(rows.latency)
+    row["latency_n"] = int(timed.sum())
+    clusters = rows.items[timed] if rows.items is not None else None
+    found = percentiles(rows.latency[timed], list(LATENCIES.values()), clusters)
+    for name, q in LATENCIES.items():
+        row |= _columns(name, found[q])
     paid = rows.cost[~rows.cached] if rows.cost.size else rows.cost
     row["cost"] = float(np.nansum(paid)) if np.isfinite(paid).any() else None
     return row
@@ -249,7 +244,7 @@ def results_table(title: str, rows: list[dict[str, Any]]) -> Table:
     """The metrics rows for people: what varies, the counts, each metric with its interval."""
     params = [name for name in rows[0] if name.startswith("params_") and name != "params_key"]
     varying = [name for name in params if len({row[name] for row in rows}) > 1] or params[:1]
-    metrics = [n for n in rows[0] if f"{n}_low" in rows[0]]
+    metrics = metrics_in(rows[0])
     costs = any(row["cost"] is not None for row in rows)
     table = Table(title=title, title_justify="left")
     for name in varying:
@@ -261,18 +256,18 @@ def results_table(title: str, rows: list[dict[str, Any]]) -> Table:
             *(str(row[name]) for name in varying),
             *(str(row[name]) for name in _COUNTS),
             *(_shown(row, name) for name in metrics),
-            "-" if row["latency_p50"] is None else f"{row['latency_p50']:.3g}",
+            _shown(row, "latency_p50", ".3g"),
             *([_money(row["cost"])] if costs else []),
         )
     return table
 
 
-def _shown(row: dict[str, Any], name: str) -> str:
+def _shown(row: dict[str, Any], name: str, how: str = ".3f") -> str:
     if row[name] is None:
         return "-"
     low, high = row[f"{name}_low"], row[f"{name}_high"]
-    bounds = "" if low is None or high is None else f" [{low:.3f}, {high:.3f}]"
-    return f"{row[name]:.3f}{bounds}"
+    bounds = "no interval" if low is None or high is None else f"{low:{how}}, {high:{how}}"
+    return f"{row[name]:{how}} [{bounds}]"
 
 
 def _money(value: float | None) -> str:

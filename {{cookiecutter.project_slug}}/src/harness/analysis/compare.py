@@ -25,6 +25,7 @@ from harness.errors import HarnessError
 from harness.plan_file import MEASURED, flat
 
 FLIPS = 20  # items shown for one comparison
+SEVERAL = "(several)"  # instead of an answer, where a side is the mean of some
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,25 +245,24 @@ def _pair(con: DuckDBPyConnection, metric: str, a: Side, b: Side) -> Pair:
 def _flips(
     con: DuckDBPyConnection, a: Side, b: Side, items: Any, change: Values
 ) -> list[dict[str, str]]:
-    """The items whose score differs most, with what both sides answered."""
+    """The items whose score differs most, with what both sides answered, if each is one answer."""
     size = np.nan_to_num(np.abs(change))
     order = [int(i) for i in np.argsort(-size, kind="stable")[:FLIPS] if size[i] > 0]
     chosen = [int(items[i]) for i in order]
     said = [read_outputs(con, each.experiment, each.chosen[0], chosen, CELL) for each in (a, b)]
+    single = [len(each.chosen) == 1 for each in (a, b)]
     flips = []
     for index, item in zip(order, chosen, strict=True):
-        left, right = (side.get(item, {}) for side in said)
-        flips.append(
-            {
-                "item": left.get("item", ""),
-                "B - A": number(change[index], 3),
-                "expected": left.get("ground_truth", ""),
-                "A answered": left.get("prediction", ""),
-                "B answered": right.get("prediction", ""),
-                "A raw": left.get("raw_response", ""),
-                "B raw": right.get("raw_response", ""),
-            }
-        )
+        both = [side.get(item, {}) for side in said]
+        flip = {
+            "item": both[0].get("item", ""),
+            "B - A": number(change[index], 3),
+            "expected": both[0].get("ground_truth", ""),
+        }
+        for heading, name in (("answered", "prediction"), ("raw", "raw_response")):
+            for letter, one, side in zip("AB", single, both, strict=True):
+                flip[f"{letter} {heading}"] = side.get(name, "") if one else SEVERAL
+        flips.append(flip)
     return flips
 
 

@@ -4,13 +4,15 @@ The difference between the two configurations is estimated on the items that bot
 hypotheses every interval is widened (Bonferroni), so that together they hold at 95%.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+from scipy.special import ndtri
 
-from harness.analysis.paired import Verdict, paired_verdict
+from harness.analysis.paired import paired_verdict
 from harness.analysis.results import Experiment, Scores, Values
+from harness.analysis.significance import items_needed
 from harness.analysis.stats import Interval
 from harness.plan_file import Hypothesis, matches
 
@@ -79,44 +81,48 @@ def _judge(
     metric = hypothesis.metric
     if metric in scores.wrong:
         values = scores.of(experiment, metric)
-        verdict = paired_verdict(
-            pooled(values, sides["better"]),
-            pooled(values, sides["than"]),
-            folds=fold_labels(scores),
-            confidence=confidence,
-        )
-        return _outcome(hypothesis, verdict.difference, verdict)
+        a, b = (pooled(values, sides[side]) for side in ("better", "than"))
+        folds = fold_labels(scores)
+        verdict = paired_verdict(a, b, folds=folds, confidence=confidence)
+        judged = _outcome(hypothesis, verdict.difference, verdict.test, verdict.n)
+        if folds is None and judged.answerable and judged.outcome == "undecided":
+            return _with_items_needed(judged, float(np.nanstd(a - b, ddof=1)), confidence)
+        return judged
     if metric in experiment.metrics:
-        return _outcome(hypothesis, _apart(experiment, metric, sides))
+        difference = _apart(experiment, metric, sides, confidence)
+        return _outcome(hypothesis, difference, difference.method, difference.n)
     reason = f"no row of {experiment.name} has the metric {metric!r}"
     return Judged(hypothesis, "undecided", nothing, "none", reason, answerable=False)
 
 
-def _apart(experiment: Experiment, metric: str, sides: dict[str, list[int]]) -> Interval:
-    """Bounds of a difference of two aggregates, known by their own intervals only.
+def _apart(
+    experiment: Experiment, metric: str, sides: dict[str, list[int]], confidence: float
+) -> Interval:
+    """Bounds of a difference of two aggregates, known by their own 95% intervals only.
 
-    Both intervals together can only be too wide for the difference, so a verdict on it is safe.
+    Both intervals together can only be too wide for the difference, so a verdict on it is safe. At
+    another confidence they are stretched as a normal interval would be.
     """
     if any(len(indices) > 1 for indices in sides.values()):
         return Interval(None, None, None, 0, "none", "names several configurations of an aggregate")
     a, b = (experiment.configurations[sides[side][0]].summary for side in ("better", "than"))
     if any(row.get(f"{metric}{end}") is None for row in (a, b) for end in ("", "_low", "_high")):
         return Interval(None, None, None, 0, "none", "has no interval for each configuration")
+    stretch = float(ndtri((1 + confidence) / 2) / ndtri(0.975))
+    estimate = a[metric] - b[metric]
+    low = a[f"{metric}_low"] - b[f"{metric}_high"]
+    high = a[f"{metric}_high"] - b[f"{metric}_low"]
     return Interval(
-        a[metric] - b[metric],
-        a[f"{metric}_low"] - b[f"{metric}_high"],
-        a[f"{metric}_high"] - b[f"{metric}_low"],
+        estimate,
+        estimate - stretch * (estimate - low),
+        estimate + stretch * (high - estimate),
         int(min(a["n"], b["n"])),
-        "both 95% intervals apart",
+        "both intervals apart",
     )
 
 
-def _outcome(
-    hypothesis: Hypothesis, difference: Interval, verdict: Verdict | None = None
-) -> Judged:
+def _outcome(hypothesis: Hypothesis, difference: Interval, test: str, items: int) -> Judged:
     smallest = hypothesis.smallest_difference
-    test = verdict.test if verdict else difference.method
-    items = verdict.n if verdict else difference.n
     outcome: Outcome = "undecided"
     if difference.low is None or difference.high is None or difference.estimate is None:
         reason = difference.note or "no item has a value under both"
@@ -133,6 +139,15 @@ def _outcome(
         reason = "the other one is better" if high < 0 else "any difference is too small to matter"
     else:
         reason = "the interval holds both a difference that matters and one that does not"
-        if verdict and verdict.items_needed and verdict.items_needed > items:
-            reason += f"; about {verdict.items_needed:,} items would decide"
     return Judged(hypothesis, outcome, difference, test, reason, items)
+
+
+def _with_items_needed(judged: Judged, spread: float, confidence: float) -> Judged:
+    """How many items would tell the difference seen from the smallest one that matters."""
+    claimed = judged.hypothesis.smallest_difference
+    limit = claimed if judged.hypothesis.direction == "higher" else -claimed
+    apart = (judged.difference.estimate or 0.0) - limit
+    needed = items_needed(apart, spread, confidence=confidence)
+    if needed is None or needed <= judged.items:
+        return judged
+    return replace(judged, reason=f"{judged.reason}; about {needed:,} items would decide")

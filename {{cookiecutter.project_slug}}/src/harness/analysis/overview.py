@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 from math import sqrt
 from typing import Any
 
+from scipy.special import stdtrit
+
 from harness.analysis.facts import Facts
 from harness.analysis.stats import wilson
 from harness.console import out
@@ -53,7 +55,7 @@ def summary_markdown(facts: Facts, title: str, findings: Sequence[Finding]) -> s
     """A table per experiment: each configuration with its counts, scores and latency.
 
     `facts` must have been read with their scores. Proportions carry their Wilson interval, other
-    means the normal one (both 95%); rows count as independent, which repeats of an item are not.
+    means Student's t (both 95%); rows count as independent, which repeats of an item are not.
     Latency is of executed rows without an error.
     """
     lines = [f"# {_plain(title)}", ""]
@@ -118,9 +120,10 @@ def _mean(n: float, total: float | None, squares: float | None, others: float) -
     if not others:
         bounds = wilson(round(total), round(n))
         return f"{mean:.3f} [{bounds.low:.3f}, {bounds.high:.3f}]"
-    if n < 2:
-        return f"{mean:.4g}"
-    half = 1.96 * sqrt(max(0.0, squares - n * mean**2) / (n - 1) / n)
+    error = sqrt(max(0.0, squares - n * mean**2) / (n - 1) / n) if n > 1 else 0.0
+    if error <= 1e-9 * abs(mean):
+        return f"{mean:.4g} [no interval]"
+    half = float(stdtrit(n - 1, 0.975)) * error
     return f"{mean:.4g} [{mean - half:.4g}, {mean + half:.4g}]"
 
 

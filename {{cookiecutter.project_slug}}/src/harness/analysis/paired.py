@@ -112,7 +112,7 @@ def paired_verdict(
         n_test = values.size / max(1, fold_sums.size)
         per_fold = fold_sums / fold_sizes
         difference, p = corrected_resampled_t(per_fold, values.size - n_test, n_test, confidence)
-        name, spread = "corrected resampled t", None
+        name, spread = f"corrected resampled t of {per_fold.size} folds", None
     elif test == "mcnemar" or (test == "auto" and binary):
         ahead, behind = int((values > 0).sum()), int((values < 0).sum())
         difference = paired_proportions_interval(ahead, behind, values.size, confidence)

@@ -16,7 +16,7 @@ from duckdb import DuckDBPyConnection
 from harness.analysis.section import shown
 from harness.analysis.views import columns, identifier
 from harness.errors import HarnessError
-from harness.plan_file import MEASURED, Plan, parse_plan
+from harness.plan_file import MEASURED, Plan, metrics_in, parse_plan
 
 Values = npt.NDArray[np.float64]
 OUTPUTS = ("ground_truth", "prediction", "raw_response", "error")
@@ -126,9 +126,8 @@ def read_experiment(con: DuckDBPyConnection, name: str) -> Experiment:
     varying = [key for key in sets[0] if len({str(each[key]) for each in sets}) > 1]
     metrics = [
         each
-        for each in columns(con, "metrics")
-        if f"{each}_low" in columns(con, "metrics")
-        and any(summary.get(each) is not None for summary in summaries.values())
+        for each in metrics_in(columns(con, "metrics"))
+        if any(summary.get(each) is not None for summary in summaries.values())
     ]
     numeric = [each for each in metrics if have.get(each) in ("BIGINT", "DOUBLE")]
     settings = runs[-1]["settings"] if runs else {}

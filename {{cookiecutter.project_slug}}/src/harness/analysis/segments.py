@@ -96,7 +96,7 @@ def _interval(binary: bool, n: int, total: float | None, spread: float | None) -
     mean = (total or 0.0) / n if n else None
     if binary:
         return wilson(int(total or 0), n)
-    if mean is None or spread is None:
+    if mean is None or not spread:
         return Interval(mean, None, None, n, "none")
     margin = float(stdtrit(n - 1, 0.975)) * spread / sqrt(n)
     return Interval(mean, mean - margin, mean + margin, n, "t")

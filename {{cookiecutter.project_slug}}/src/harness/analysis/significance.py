@@ -5,6 +5,7 @@ in which either value is missing (None, NaN, infinite) is left out. Every p is t
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import ceil, isfinite, isnan, sqrt
 
 import numpy as np
@@ -106,10 +107,13 @@ def paired_bootstrap(
     interval = mean_interval(gap, clusters, confidence, seed, binary=False)
     kept, codes, _ = finite_values(gap, clusters)
     sums, sizes = cluster_totals(kept, codes)
-    if interval.estimate is None or sums.size < 2:
+    estimate = interval.estimate
+    if estimate is None or sums.size < 2:
         return interval, None
     error = 0.0 if without_spread(sums / sizes) else ratio_error(sums, sizes)
-    return interval, _t_test(interval.estimate, error, sums.size)
+    if error == 0:  # every item differs alike: the p says whether there are enough of them
+        interval = replace(interval, low=estimate, high=estimate)
+    return interval, _t_test(estimate, error, sums.size)
 
 
 def corrected_resampled_t(

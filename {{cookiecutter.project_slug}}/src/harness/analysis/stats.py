@@ -30,7 +30,8 @@ class Interval:
     """An estimate and its bounds; `n` counts the values used, missing ones left out.
 
     `None` means that the data cannot give this number, and the note says why: the estimate where
-    n is 0 or too small for a percentile, the bounds where there are fewer than two units.
+    n is 0 or too small for a percentile, the bounds where there are fewer than two units or all
+    units agree, since what never varied does not tell how much it may.
     """
 
     estimate: float | None
@@ -93,7 +94,7 @@ def mean_interval(
     if units < 2:
         return Interval(estimate, None, None, x.size, "none", join_notes(note, "a single item"))
     if without_spread(sums / sizes):
-        return Interval(estimate, estimate, estimate, x.size, "none", join_notes(note, "all equal"))
+        return Interval(estimate, None, None, x.size, "none", join_notes(note, "all equal"))
     if units not in BOOTSTRAP_UNITS:
         margin = -float(stdtrit(units - 1, tail)) * ratio_error(sums, sizes)
         return Interval(estimate, estimate - margin, estimate + margin, x.size, "t", note)
@@ -154,7 +155,7 @@ def statistic_interval(
     if kept.size < 0.9 * resamples:
         return Interval(estimate, None, None, n, "none", note)
     if without_spread(kept):
-        return Interval(estimate, estimate, estimate, n, "none", join_notes(note, "all equal"))
+        return Interval(estimate, None, None, n, "none", join_notes(note, "all equal"))
     bounds = _bca(kept, estimate, without[np.isfinite(without)], units, tail)
     return Interval(estimate, *bounds, n, "BCa bootstrap", note)
 

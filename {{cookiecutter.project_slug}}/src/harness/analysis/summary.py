@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from duckdb import DuckDBPyConnection
@@ -181,7 +182,7 @@ def _results(experiment: Experiment, scores: Scores, order: list[int]) -> Sectio
             f"{each.summary.get('failed') or 0:,}",
         ]
         for metric in metrics:
-            row.append(interval(*(each.summary.get(metric + end) for end in ("", "_low", "_high"))))
+            row.append(_bounded(each.summary, metric))
         for metric in apart:
             found = mean_interval(scores.left_out[metric][:, index])
             row.append(interval(found.estimate, found.low, found.high) + f", n {found.n:,}")
@@ -191,12 +192,16 @@ def _results(experiment: Experiment, scores: Scores, order: list[int]) -> Sectio
     return Section("Results", text, [Table(heads, rows)])
 
 
+def _bounded(summary: dict[str, Any], name: str) -> str:
+    return interval(*(summary.get(name + end) for end in ("", "_low", "_high")))
+
+
 def _latency(experiment: Experiment, order: list[int]) -> Section:
     rows = []
     for index in order:
         each = experiment.configurations[index]
         count = each.summary.get("latency_n") or 0
-        figures = [number(each.summary.get(f"latency_p{p}")) for p in (50, 95, 99)]
+        figures = [_bounded(each.summary, f"latency_p{p}") for p in (50, 95, 99)]
         rows.append([each.label, f"{count:,}", *figures, number(each.summary.get("cost"))])
     text = "Of rows executed in this experiment without error; a dash: too few for this percentile."
     heads = ("configuration", "n", "p50 (s)", "p95 (s)", "p99 (s)", "cost (USD)")
@@ -222,7 +227,10 @@ def _provenance(experiment: Experiment) -> Section:
         "dirty", "code_key", "data_version", "lock_hash", "python", "platform", "cpu",
     )  # fmt: skip
     # Facts down, runs across only where there is one; else a line per run.
-    rows = [[str(run.get(name) or "")[:40] for name in names] for run in experiment.runs]
+    rows = [
+        ["" if run.get(name) is None else str(run[name])[:40] for name in names]
+        for run in experiment.runs
+    ]
     heads = [name.replace("_", " ") for name in names]
     if len(rows) == 1:
         table = Table(("", "run"), [list(each) for each in zip(heads, rows[0], strict=True)])
