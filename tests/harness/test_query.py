@@ -4,13 +4,16 @@ import csv
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import duckdb
+import pandas as pd
 import pytest
 
 from harness.analysis import query
 from harness.analysis.query import run_sql
 from harness.errors import HarnessError
+from harness.reading import sql
 from tests.harness.recorded import change, clean, prediction, write
 
 RECIPES = sorted((Path(__file__).parents[2] / "{{cookiecutter.project_slug}}/sql").glob("*.sql"))
@@ -102,6 +105,116 @@ def test_recipes_count_right(db: Path) -> None:
     assert [row["times"] for row in answer(db, recipe("duplicates"))] == ["2", "2"]
 
 
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pd.DataFrame]:
+    """Two tags with failures, repeats, costs and reuse; and the same rows for pandas."""
+    rows = [
+        prediction(
+            tag, i, c, repeat=repeat, task_key=f"{i}-{c}-{repeat}", cost=0.001 * (i + 1),
+            latency=0.01 * (i + c + repeat), cache="run-e0.0.1" if t and c else "",
+            timestamp=f"2026-11-2{3 + t} 10:00:{i:02d}.{c}{repeat}",
+            **({"error": "E: no", "error_type": "EF"[i % 2], "correct": None} if broken else {}),
+        )
+        for t, tag in enumerate(("e0.0.1", "e0.0.2"))
+        for i in range(60) for c in (0, 1) for repeat in (0, 1)
+        for broken in ((i + c + t) % 9 == 0,)
+    ]  # fmt: skip
+    path = write(tmp_path_factory.mktemp("mixed") / "benchmark.db", "predictions", rows)
+    frame = pd.DataFrame(rows)
+    frame["failed"], frame["reused"] = frame["error"].notna(), frame["cache"] != ""
+    frame["fresh"] = frame["latency"].where(~frame["failed"] & ~frame["reused"])
+    frame["paid"] = frame["cost"].where(~frame["reused"])
+    frame["saved"] = frame["latency"].where(frame["reused"])
+    return path, frame
+
+
+EACH = ["experiment_version", "params_model"]
+# Of each recipe: what names a row of its answer, and figure -> (column, how pandas sums it up).
+FIGURES: dict[str, tuple[list[str], dict[str, tuple[str, Any]]]] = {
+    "overview": (EACH, {
+        "n": ("input_id", "size"), "failed": ("failed", "sum"), "cached": ("reused", "sum"),
+        "mean_score": ("correct", "mean"), "median_latency": ("fresh", "median"),
+    }),
+    "percentiles": (EACH, {
+        "n": ("fresh", "count"), "p50": ("fresh", "median"), "slowest": ("fresh", "max"),
+        "p95": ("fresh", lambda times: times.quantile(0.95)),
+    }),
+    "cost": (EACH, {
+        "cost_per_row": ("cost", "mean"), "mean_score": ("correct", "mean"),
+        "paid": ("paid", lambda prices: prices.sum(min_count=1)),
+    }),
+    "cache_effectiveness": (EACH, {
+        "reused": ("reused", "sum"), "seconds_saved": ("saved", lambda s: s.sum(min_count=1)),
+    }),
+    "errors": ([*EACH, "error_type"], {
+        "failures": ("input_id", "size"), "items": ("input_id", "nunique"),
+    }),
+    "hardest_items": (["input_id"], {
+        "n": ("input_id", "size"), "failed": ("failed", "sum"), "mean_score": ("correct", "mean"),
+    }),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_recipes_agree_with_pandas(mixed: tuple[Path, pd.DataFrame], name: str) -> None:
+    db, rows = mixed
+    keys, figures = FIGURES[name]
+    if name == "errors":
+        rows = rows[rows["failed"]]
+    if name == "percentiles":
+        rows = rows[rows["fresh"].notna()]
+    expected = rows.groupby(keys).agg(**figures)
+    found = answer(db, recipe(name), metric="correct")
+    assert len(found) == min(len(expected), 20 if name == "hardest_items" else len(expected))
+    for row in found:
+        wanted = expected.loc[tuple(row[key] for key in keys) if len(keys) > 1 else row[keys[0]]]
+        got = [float(row[figure] or "nan") for figure in figures]
+        assert got == pytest.approx([float(each) for each in wanted], nan_ok=True)
+
+
+def test_recipes_across_configurations_agree_with_pandas(
+    mixed: tuple[Path, pd.DataFrame],
+) -> None:
+    db, rows = mixed
+    for row in answer(db, recipe("hyperparameters"), metric="correct"):
+        # A missing value is NULL in the answer and None or NaN in pandas.
+        same = rows[row["parameter"]].fillna("").astype(str) == row["setting"]
+        part = rows[same & (rows["experiment_version"] == row["experiment_version"])]
+        assert [int(row["n"]), int(row["failed"])] == [len(part), part["failed"].sum()]
+        assert float(row["mean_score"]) == pytest.approx(part["correct"].mean())
+    scores = rows.groupby(["experiment_version", "input_id", "params_model"])["correct"].mean()
+    scores = scores.unstack()
+    model = {f"{m} {d}": m for m, d in (("small", 2), ("large", 4))}
+    last = scores.loc["e0.0.2"].dropna()
+    (pair,) = answer(db, recipe("head_to_head"), metric="correct")
+    one, other = (last[model[pair[side]]] for side in ("one", "other"))
+    assert [int(pair[k]) for k in ("shared_items", "one_wins", "other_wins", "ties")] == [
+        len(last), (one > other).sum(), (one < other).sum(), (one == other).sum(),
+    ]  # fmt: skip
+    for row in answer(db, recipe("rank"), metric="correct"):
+        mine = scores.loc[row["experiment_version"]]
+        first = mine.eq(mine.max(axis=1), axis=0)[model[row["configuration"]]]
+        assert int(row["scored"]) == mine[model[row["configuration"]]].count()
+        assert int(row["first_places"]) == first.sum()
+    means = rows.groupby(EACH)["correct"].mean()
+    for row in answer(db, recipe("over_time"), metric="correct"):
+        mine = means[row["experiment_version"], model[row["configuration"]]]
+        before = means["e0.0.1", model[row["configuration"]]]
+        assert float(row["mean_score"]) == pytest.approx(mine)
+        later = row["experiment_version"] == "e0.0.2"
+        assert (
+            row["change"] == ""
+            if not later
+            else float(row["change"]) == pytest.approx(mine - before)
+        )
+    executed = rows[~rows["reused"] & (rows["experiment_version"] == "e0.0.1")]
+    executed = executed.sort_values("timestamp")[100:200]
+    second = answer(db, recipe("rolling"), metric="correct")[1]
+    assert float(second["failed_of_last_100"]) == pytest.approx(executed["failed"].mean())
+    assert float(second["latency_of_last_100"]) == pytest.approx(executed["latency"].mean())
+    assert float(second["score_of_last_100"]) == pytest.approx(executed["correct"].mean())
+
+
 def test_cost_recipe_says_unknown_where_predict_returns_no_cost(db: Path) -> None:
     rows = answer(db, recipe("cost"))
     assert {(row["paid"], row["price_unknown"]) for row in rows} == {("", "50")}
@@ -120,7 +233,7 @@ def test_writes_csv_json_and_parquet(db: Path, tmp_path: Path) -> None:
     assert len(expected) == 4
     run_sql([db], sql, "json", tmp_path / "r.json")
     assert json.loads((tmp_path / "r.json").read_text()) == expected
-    run_sql([db], sql, "parquet", tmp_path / "r.parquet")
+    run_sql([db], sql, target=tmp_path / "r.parquet")  # as its name says
     with duckdb.connect() as con:
         rows = con.execute(f"FROM '{tmp_path}/r.parquet'").fetchall()
     assert rows == [tuple(row.values()) for row in expected]
@@ -199,3 +312,12 @@ def test_refuses_targets_that_cannot_be(db: Path, tmp_path: Path) -> None:
             run_sql([db], "SELECT 1", "csv", target)
     with pytest.raises(HarnessError, match="Parquet is binary"):
         run_sql([db], "SELECT 1", "parquet")
+
+
+def test_a_variable_without_a_value_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(HarnessError, match="--set metric gives no value") as error:
+        sql(query="SELECT 1", variables=["metric"])
+    assert error.value.code == 2

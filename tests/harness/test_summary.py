@@ -230,6 +230,21 @@ def test_segments_count_failures_by_the_policy(tmp_path: Path) -> None:
     assert "| 40 | 1 \\[0.886, 1\\] |" in to_markdown("t", read(tmp_path / "b", rows, run).sections)
 
 
+def test_a_failure_counts_in_the_segment_that_its_item_has_elsewhere(tmp_path: Path) -> None:
+    scores: list[dict[str, Any] | None] = [{"correct": 1}] * 30 + [None] * 10
+    language = [{"language": "de" if i % 2 else "en"} for i in range(40)]
+    silent = [*language[:30], *[{"language": None}] * 10]
+    rows = rows_for(TAG, {"depth": 2}, scores, extra=silent)
+    alone = read(tmp_path / "a", rows, run_for(TAG, plan(segmentations=["language"])))
+    assert "| (not recorded) | depth=2 | 10 |" in to_markdown("t", alone.sections)
+    rows += rows_for(TAG, {"depth": 8}, [{"correct": 1}] * 40, extra=language)
+    text = to_markdown(
+        "t", read(tmp_path / "b", rows, run_for(TAG, plan(segmentations=["language"]))).sections
+    )
+    assert "| de | depth=2 | 20 | 0.75 \\[" in text
+    assert "not recorded" not in text
+
+
 def test_a_ranking_that_failures_turn_round_is_warned_of(tmp_path: Path) -> None:
     brittle: list[dict[str, Any] | None] = [{"correct": 1}] * 60 + [None] * 40
     rows = scored(2, 70) + rows_for(TAG, {"depth": 8}, brittle)

@@ -1,4 +1,5 @@
 -- Within one experiment, on the items that both got: how often does one configuration score higher?
+-- A datapoint that failed has no score, so its item is not shared.
 -- --set experiment=e0.0.1 chooses the experiment; by default the last one.
 SET VARIABLE experiment = coalesce(
     getvariable('experiment'), (SELECT arg_max(experiment_version, timestamp) FROM predictions)
@@ -21,5 +22,6 @@ SELECT
     count(*) FILTER (one.score = other.score) AS ties
 FROM scores AS one
 JOIN scores AS other ON one.input_id = other.input_id AND one.configuration < other.configuration
+WHERE one.score IS NOT NULL AND other.score IS NOT NULL
 GROUP BY ALL
 ORDER BY ALL;

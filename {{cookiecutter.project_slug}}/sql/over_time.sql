@@ -1,11 +1,13 @@
 -- Does the score move from one experiment to the next, for the same configuration?
--- `change` is the difference to the configuration's earlier experiment.
+-- `change` is the difference to the configuration's earlier experiment. Rows that failed are in no
+-- mean: where `failed` differs, `change` is between other items.
 WITH scores AS (
     SELECT
         experiment_version,
         min(timestamp) AS started,
         concat_ws(' ', *COLUMNS('params_.*')) AS configuration,
         count(*) AS n,
+        count(*) FILTER (coalesce(error, '') <> '') AS failed,
         avg(COLUMNS(c -> c = getvariable('metric'))) AS mean_score
     FROM predictions
     GROUP BY ALL

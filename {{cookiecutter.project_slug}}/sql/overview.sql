@@ -1,4 +1,5 @@
 -- How did each configuration do in each experiment: score, failures, time and reuse?
+-- Rows that failed count in `n` and `failed`; they have no score and are in no mean.
 -- The score is the variable `metric`: --set metric=COLUMN chooses another.
 SELECT
     experiment_version,

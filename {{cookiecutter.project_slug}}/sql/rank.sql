@@ -1,5 +1,6 @@
 -- Which configuration comes first, how often over the items, and how far behind are the others?
--- A tie counts for everyone in it. For a metric where less is better, turn DESC into ASC.
+-- A tie counts for everyone in it, and who has no score (a failure) comes last. For a metric where
+-- less is better, turn DESC into ASC.
 WITH scores AS (
     SELECT
         experiment_version,
@@ -17,9 +18,10 @@ SELECT
     experiment_version,
     configuration,
     count(*) AS items,
+    count(score) AS scored,
     avg(score) AS mean_score,
     avg(place) AS mean_rank,
-    count(*) FILTER (place = 1) AS first_places
+    count(*) FILTER (place = 1 AND score IS NOT NULL) AS first_places
 FROM ranked
 GROUP BY ALL
 ORDER BY experiment_version, mean_score DESC;

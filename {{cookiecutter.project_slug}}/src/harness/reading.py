@@ -161,6 +161,8 @@ def sql(
         raise HarnessError("give one query", fix='make sql Q="SELECT …" or FILE=sql/overview.sql')
     if file is not None and not file.is_file():
         raise HarnessError(f"there is no file {file}", fix="ls sql/")
+    if wrong := [pair for pair in variables or [] if not pair.partition("=")[1]]:
+        raise HarnessError(f"--set {wrong[0]} gives no value", fix=f"--set {wrong[0]}=VALUE")
     given = dict(pair.partition("=")[::2] for pair in variables or [])
     text = query if file is None else file.read_text(encoding="utf-8")
     run_sql(_recorded(phase), text or "", cast(Format, fmt), target, given)

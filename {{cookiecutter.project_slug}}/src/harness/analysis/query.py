@@ -37,8 +37,9 @@ def run_sql(
 
     `sql` is one SELECT (or FROM, WITH, DESCRIBE, SUMMARIZE), with SET VARIABLE statements before
     it if need be. `variables` are read by `getvariable('name')`; `metric` is by default the first
-    score that the table metrics has an interval for. Raises HarnessError where the SQL fails or
-    does anything but read.
+    score that the table metrics has an interval for. The name of
+    `target` says its format where `fmt` does not. Raises HarnessError where the SQL fails or does
+    anything but read.
     """
     if fmt not in get_args(Format):
         raise HarnessError(
@@ -48,7 +49,7 @@ def run_sql(
         raise HarnessError("Parquet is binary and needs a file.", fix="add --out result.parquet")
     if target is not None:
         _check_target(target, databases)
-        fmt = "csv" if fmt == "table" else fmt
+        fmt = _format_of(target) if fmt == "table" else fmt
     statements = _reading_only(sql)
     for careful in (False, True):
         # The folder lies beside the target so that the finished file can take its place at once.
@@ -80,6 +81,11 @@ def _check_target(target: Path, databases: Sequence[Path]) -> None:
         raise HarnessError(f"{target} is a folder.", fix="name a file")
     if target.resolve() in [path.resolve() for path in databases] or target.suffix == ".db":
         raise HarnessError(f"{target} is a database; a result cannot replace it.", fix="--out FILE")
+
+
+def _format_of(target: Path) -> Format:
+    named: dict[str, Format] = {".json": "json", ".parquet": "parquet"}
+    return named.get(target.suffix.lower(), "csv")
 
 
 def _reading_only(sql: str) -> list[duckdb.Statement]:
@@ -167,4 +173,6 @@ def _explained(con: duckdb.DuckDBPyConnection, error: duckdb.Error) -> HarnessEr
     hint = f"the tables are {', '.join(there)}; DESCRIBE predictions lists the columns"
     if "getvariable" in str(error) and default_metric(con) is None:
         hint = "name the column of the score: --set metric=COLUMN"
+    if "params_" in str(error) and not any(name.startswith("params_") for name in columns(con)):
+        hint = "these rows have no params: take COLUMNS('params_.*') out of a copy of the recipe"
     return HarnessError(f"The SQL failed: {first_line(error)}", fix=hint)

@@ -65,16 +65,25 @@ def _segment_rows(
             f"stddev_samp(m{index}) AS d{index}, bool_and(m{index} IN (0, 1)) AS p{index}, "
             f"count(*) FILTER (m{index} IS NULL AND failed) AS f{index}"
         )
+    # Who raises returns no column, and left out of its segment a failure would flatter it: what the
+    # item's other rows agree on holds for the failed one too.
+    value = f"CAST({identifier(name)} AS VARCHAR)"
+    mine = "FROM predictions WHERE experiment_version = ?"
+    known = (
+        f"SELECT input_id AS _item, min({value}) AS _known {mine} AND input_id IN "
+        f"(SELECT input_id {mine} AND error IS NOT NULL AND {value} IS NULL) "
+        f"GROUP BY 1 HAVING min({value}) = max({value})"
+    )
     items = (
-        f"SELECT coalesce(left(CAST({identifier(name)} AS VARCHAR), 200), '(none)') AS segment, "
+        f"SELECT left(coalesce({value}, _known, '(not recorded)'), 200) AS segment, "
         f"{case} AS c, input_id, {some}(error IS NOT NULL) AS failed, {', '.join(means) or '1'} "
-        "FROM predictions WHERE experiment_version = ? "
-        f"{'GROUP BY ALL' if experiment.repeated else ''}"
+        f"FROM predictions LEFT JOIN ({known}) ON input_id = _item AND error IS NOT NULL "
+        f"WHERE experiment_version = ? {'GROUP BY ALL' if experiment.repeated else ''}"
     )
     return rows_of(
         con,
         f"SELECT segment, c, count(*) AS n, {', '.join(parts) or '1'} FROM ({items}) GROUP BY ALL",
-        [*values, experiment.name],
+        [*values, experiment.name, experiment.name, experiment.name],
     )
 
 
