@@ -10,6 +10,7 @@ until it is ended. It then answers everything, which is what a benchmark needs.
 """
 
 import asyncio
+import contextlib
 import json
 import ssl
 import sys
@@ -51,9 +52,11 @@ class FaultServer:
         latency: float = 0.0,
         tls: ssl.SSLContext | None = None,
         answer: str = "positive",
+        crowd: int = 0,
     ) -> None:
+        """`crowd`: nobody is answered until so many calls have been inside at once."""
         self.log, self.script, self.latency, self.tls = log, script, latency, tls
-        self.answer = answer
+        self.answer, self.crowd = answer, crowd
         self.asked: Counter[str] = Counter()
         self.arrivals: list[float] = []
         self.inside = self.most_inside = 0
@@ -99,7 +102,7 @@ class FaultServer:
         return max(bisect_left(times, t + seconds) - i for i, t in enumerate(times))
 
     async def _run(self) -> None:
-        self._ended = asyncio.Event()
+        self._ended, self._crowded = asyncio.Event(), asyncio.Event()
         server = await asyncio.start_server(
             self._connected, "127.0.0.1", 0, ssl=self.tls, backlog=512
         )
@@ -147,6 +150,11 @@ class FaultServer:
         faults = self.script(prompt)
         fault = faults[attempt] if attempt < len(faults) else "ok"
         kind, _, argument = fault.partition(":")
+        if self.inside >= self.crowd:
+            self._crowded.set()
+        with contextlib.suppress(TimeoutError):  # the caller sees most_inside
+            await asyncio.wait_for(self._crowded.wait(), 20)
+        self._crowded.set()
         if self.latency:
             await asyncio.sleep(self.latency)
         number = zlib.crc32(prompt.encode())
