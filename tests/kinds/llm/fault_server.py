@@ -10,6 +10,8 @@ until it is ended. It then answers everything, which is what a benchmark needs.
 """
 
 import asyncio
+import base64
+import contextlib
 import json
 import ssl
 import sys
@@ -51,9 +53,11 @@ class FaultServer:
         latency: float = 0.0,
         tls: ssl.SSLContext | None = None,
         answer: str = "positive",
+        crowd: int = 0,
     ) -> None:
+        """`crowd`: nobody is answered until so many calls have been inside at once."""
         self.log, self.script, self.latency, self.tls = log, script, latency, tls
-        self.answer = answer
+        self.answer, self.crowd = answer, crowd
         self.asked: Counter[str] = Counter()
         self.arrivals: list[float] = []
         self.inside = self.most_inside = 0
@@ -99,7 +103,7 @@ class FaultServer:
         return max(bisect_left(times, t + seconds) - i for i, t in enumerate(times))
 
     async def _run(self) -> None:
-        self._ended = asyncio.Event()
+        self._ended, self._crowded = asyncio.Event(), asyncio.Event()
         server = await asyncio.start_server(
             self._connected, "127.0.0.1", 0, ssl=self.tls, backlog=512
         )
@@ -147,6 +151,11 @@ class FaultServer:
         faults = self.script(prompt)
         fault = faults[attempt] if attempt < len(faults) else "ok"
         kind, _, argument = fault.partition(":")
+        if self.inside >= self.crowd:
+            self._crowded.set()
+        with contextlib.suppress(TimeoutError):  # the caller sees most_inside
+            await asyncio.wait_for(self._crowded.wait(), 20)
+        self._crowded.set()
         if self.latency:
             await asyncio.sleep(self.latency)
         number = zlib.crc32(prompt.encode())
@@ -165,6 +174,10 @@ class FaultServer:
             finish, message["content"] = "content_filter", ""
         if kind == "quote_key":
             message["content"] = text = f"you sent {headers.get('authorization')}"
+        if kind == "quote_coded":
+            sent = headers.get("authorization", "")
+            coded = base64.b64encode(f"{argument}{sent}".encode()).decode()
+            message["content"] = text = f"{sent[7:23]}... ({coded})"
         if kind == "slow":
             await asyncio.sleep(float(argument))
         reply: dict[str, Any] = {
@@ -184,11 +197,17 @@ class FaultServer:
                 "total_tokens": tokens(prompt) + 2,
             },
         }
+        if kind == "uncounted":
+            del reply["usage"]
+        if kind == "counted_in_words":
+            reply["usage"] = {"prompt_tokens": "a few"}
+        if kind == "in_parts":
+            message["content"] = [{"type": "text", "text": text[:3]}, {"text": text[3:]}]
         whole = json.dumps(reply)
         status, extra, content, given = 200, "", whole, name
         if kind.isdigit():
             status, given = int(kind), ""
-            error = {"message": f"fault {fault}", "code": argument or None}
+            error = {"message": f"fault {fault}", "code": argument.partition(" ")[0] or None}
             if kind == "401":
                 error["message"] = f"no such key: {headers.get('authorization')}"
             if kind in ("429", "503") and argument:
@@ -203,7 +222,9 @@ class FaultServer:
             events = [reply | {"choices": [{"index": 0, "delta": {"content": part}}], "usage": None}
                       for part in (text[:3], text[3:])]  # fmt: skip
             events.append(reply | {"choices": [{"index": 0, "delta": {}, "finish_reason": finish}]})
-            parts = [f"data: {json.dumps(event)}\n\n" for event in events]
+            if kind == "broken_off":
+                events[-1] = {"error": {"message": "out of memory"}}
+            parts = [f"data: {json.dumps(event, ensure_ascii=False)}\n\n" for event in events]
             content = "".join(parts if kind != "truncated" else parts[:2])
             content += "data: [DONE]\n\n" if kind != "truncated" else ""
         self._note(prompt, attempt, fault, given)

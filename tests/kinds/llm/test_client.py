@@ -1,5 +1,6 @@
 """What the client makes of each fault that a server can have."""
 
+import base64
 import importlib
 import json
 import shutil
@@ -67,6 +68,30 @@ def test_a_stream_gives_the_same_and_the_time_of_its_first_word(kind: Any, tmp_p
     assert len(answer.body.split("\n")) == 3
 
 
+def test_an_answer_may_hold_what_some_take_for_the_end_of_a_line(kind: Any, tmp_path: Path) -> None:
+    answer = _ask(kind, tmp_path, "say:one\u2028two\u0085three", stream=True)
+    assert answer.text == "one\u2028two\u0085three"
+    assert len(answer.body.split("\n")) == 3
+
+
+def test_a_stream_that_the_server_breaks_off_is_no_answer(kind: Any, tmp_path: Path) -> None:
+    with pytest.raises(ConnectionError, match=r"the server broke off: .*out of memory"):
+        _ask(kind, tmp_path, "broken_off", stream=True)
+
+
+@pytest.mark.parametrize("fault", ["uncounted", "counted_in_words"])
+def test_tokens_that_the_server_does_not_count_are_not_known(
+    kind: Any, tmp_path: Path, fault: str
+) -> None:
+    answer = _ask(kind, tmp_path, fault)
+    assert answer.text == "positive"
+    assert (answer.prompt_tokens, answer.completion_tokens, answer.total_tokens) == (None,) * 3
+
+
+def test_an_answer_in_parts_is_put_together(kind: Any, tmp_path: Path) -> None:
+    assert _ask(kind, tmp_path, "in_parts").text == "positive"
+
+
 @pytest.mark.parametrize("fault", ["429", "429:2", "503:2"])
 def test_a_server_that_asks_for_patience_is_given_it(kind: Any, tmp_path: Path, fault: str) -> None:
     with pytest.raises(TransientError) as caught:
@@ -130,12 +155,21 @@ def test_what_no_repetition_mends_is_permanent(
         _ask(kind, tmp_path, fault)
 
 
-@pytest.mark.parametrize("code", ["content_filter", "context_length_exceeded"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "400:content_filter",
+        "400:context_length_exceeded",
+        "400:400 request (5002 tokens) exceeds the available context size (2048 tokens)",
+        "400:400 This model's maximum context length is 2048 tokens.",
+        "413",
+    ],
+)
 def test_a_question_that_is_not_taken_does_not_stop_the_others(
-    kind: Any, tmp_path: Path, code: str
+    kind: Any, tmp_path: Path, fault: str
 ) -> None:
     with pytest.raises(kind.client.Unanswerable) as caught:
-        _ask(kind, tmp_path, f"400:{code}")
+        _ask(kind, tmp_path, fault)
     assert not isinstance(caught.value, (PermanentError, TransientError, OSError))
 
 
@@ -158,6 +192,46 @@ def test_a_key_that_the_server_quotes_is_taken_out(kind: Any, tmp_path: Path) ->
     answer = _ask(kind, tmp_path, "quote_key")
     assert answer.text == "you sent bearer [key]"
     assert KEY not in repr(answer)
+
+
+@pytest.mark.parametrize("before", ["", "1", "12"])
+def test_a_part_of_the_key_and_its_base64_are_taken_out_too(
+    kind: Any, tmp_path: Path, before: str
+) -> None:
+    answer = _ask(kind, tmp_path, f"quote_coded:{before}")
+    coded = base64.b64encode(f"{before}bearer {KEY}".encode()).decode()
+    kept = max((coded[i:j] for j in range(len(coded) + 1) for i in range(j)
+                if coded[i:j] in answer.text), key=len)  # fmt: skip
+    assert b"sk-m" not in base64.b64decode(kept[: len(kept) // 4 * 4])
+    assert KEY[:16] not in answer.text
+    assert answer.text.count("[key]") == 2
+
+
+@pytest.mark.parametrize("key", ["x", "e", "none", "ollama"])
+def test_a_word_that_is_no_key_leaves_answers_as_they_are(
+    kind: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    answer = _ask(kind, tmp_path, f"say:{key}")
+    assert answer.text == key
+    assert "[key]" not in answer.body
+
+
+def test_the_end_of_a_line_is_no_part_of_a_key(
+    kind: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", f" {KEY}\r\n")
+    assert _ask(kind, tmp_path, "quote_key").text == "you sent bearer [key]"
+
+
+@pytest.mark.parametrize("key", [f"\u201c{KEY}\u201d", f"{KEY}\n{KEY}"])
+def test_a_key_that_cannot_be_sent_is_named_and_not_shown(
+    kind: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    with pytest.raises(PermanentError, match="the key in OPENAI_API_KEY") as caught:
+        _ask(kind, tmp_path)
+    assert KEY not in repr(caught.value)
 
 
 def test_a_host_that_is_not_there_is_named(kind: Any) -> None:
@@ -209,6 +283,12 @@ def test_a_server_without_tls_is_permanent(kind: Any, tmp_path: Path) -> None:
     [
         ({"api_key": "sk-1"}, {}, "no such setting api_key"),
         ({"base_url": "api.openai.com"}, {}, "not an address"),
+        ({"api_key_env": "sk-1"}, {}, "not the name of a variable"),
+        ({"api_key_env": "hf_secret"}, {}, "not the name of a variable"),
+        ({"base_url": "https://host:port/v1", "model": "m"}, {}, "not an address"),
+        ({"base_url": "https://me:secret@host:99999/v1", "model": "m"}, {}, "not an address"),
+        ({"base_url": "https://[::1/v1", "model": "m"}, {}, "not an address"),
+        ({"base_url": "https://host/v1#secret", "model": "m"}, {}, "carries a password"),
         ({"base_url": "https://me:secret@host/v1", "model": "m"}, {}, "carries a password"),
         ({"base_url": "https://host/v1?key=secret", "model": "m"}, {}, "carries a password"),
         ({"base_url": "https://host/v1"}, {}, "names no model"),
@@ -245,3 +325,24 @@ def test_a_cost_is_known_only_with_a_price_and_with_tokens(kind: Any) -> None:
     assert price.cost(1_000_000, 1_000_000) == pytest.approx(0.75)
     assert price.cost(None, 3) is None
     assert kind.endpoint.price_of("http://localhost/v1", "gpt-4o-mini") is None
+
+
+@pytest.mark.parametrize("amount", ["-1.0", "nan", "inf", '"free"'])
+def test_a_price_that_is_none_is_refused(kind: Any, tmp_path: Path, amount: str) -> None:
+    table = (kind.root / "prices.toml").read_text("utf-8")
+    (tmp_path / "prices.toml").write_text(table.replace("0.15", amount), encoding="utf-8")
+    kind.endpoint.price_of.cache_clear()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kind.endpoint, "ROOT", tmp_path)
+        with pytest.raises(HarnessError, match=r"prices\.toml cannot be used"):
+            kind.endpoint.price_of("https://api.openai.com/v1", "gpt-4o-mini")
+
+
+def test_the_day_of_a_price_may_be_a_date(kind: Any, tmp_path: Path) -> None:
+    table = (kind.root / "prices.toml").read_text("utf-8").replace('"2024-07-18"', "2024-07-18")
+    (tmp_path / "prices.toml").write_text(table, encoding="utf-8")
+    kind.endpoint.price_of.cache_clear()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kind.endpoint, "ROOT", tmp_path)
+        price = kind.endpoint.price_of("https://api.openai.com/v1", "gpt-4o-mini")
+    assert price.as_of == "2024-07-18"

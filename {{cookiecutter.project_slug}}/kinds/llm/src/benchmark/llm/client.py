@@ -6,11 +6,12 @@ TransientError says that the server asked for patience; PermanentError ends the 
 
 import json
 import os
+import re
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -22,12 +23,15 @@ import openai
 
 from benchmark.llm import canned
 from benchmark.llm.endpoint import CANNED, CONFIGURED
+from benchmark.llm.secret import read_key, without_key
 from harness import PermanentError, TransientError
 from harness.console import err
 
 # A server that wants to be left alone for longer has no quota left; to wait would look like a hang.
 LONGEST_WAIT_SECONDS = 600.0
 _NO_KEY = "none"
+# OpenAI says it by a code, llama.cpp and vLLM in the message only.
+_TOO_LONG = re.compile("context[ _](length|size|window)")
 _clients: dict[tuple[int, str], openai.OpenAI] = {}
 _building = threading.Lock()
 
@@ -81,7 +85,7 @@ def connect(endpoint: str) -> openai.OpenAI:
                     " src/benchmark/llm/canned.py answers. docs/llm.md says how to ask a real one."
                 )
             else:
-                key = os.environ.get(CONFIGURED.key_variable) or _NO_KEY
+                key = read_key(CONFIGURED.key_variable) or _NO_KEY
                 _look_for(url)
             _clients[place] = openai.OpenAI(
                 base_url=url, api_key=key, max_retries=0, timeout=CONFIGURED.timeout
@@ -106,10 +110,10 @@ def ask(client: openai.OpenAI, request: dict[str, Any], api: str) -> Answer:
     except openai.APIConnectionError as error:
         raise _broken(error, client) from None
     latency = time.perf_counter() - started
-    body = _without_key(body, client)
+    body = without_key(body, client.api_key)
     try:
         events = [json.loads(line) for line in (body.split("\n") if stream else [body])]
-        return _answer(events, body, _without_key(sent, client), latency, first)
+        return _answer(events, body, without_key(sent, client.api_key), latency, first)
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise ServerFault(
             f"not an answer ({type(error).__name__}: {error}): {body[:200]}"
@@ -122,7 +126,7 @@ def _read(response: Any, stream: bool, started: float) -> tuple[str, float | Non
         return response.read().decode("utf-8", "replace"), None
     events: list[str] = []
     first = None
-    for line in response.iter_lines():
+    for line in _lines(response.iter_bytes()):
         if line.startswith("data:"):
             events.append(line.removeprefix("data:").strip())
             if first is None and events[-1] != "[DONE]" and any(_words(json.loads(events[-1]))):
@@ -132,22 +136,35 @@ def _read(response: Any, stream: bool, started: float) -> tuple[str, float | Non
     return "\n".join(events[:-1]), first
 
 
+def _lines(chunks: Iterable[bytes]) -> Iterator[str]:
+    """Lines that a line feed ends; httpx's own end at U+2028 too, which an answer may hold."""
+    rest = b""
+    for chunk in chunks:
+        *whole, rest = (rest + chunk).split(b"\n")
+        yield from (line.decode("utf-8", "replace") for line in whole)
+    yield rest.decode("utf-8", "replace")
+
+
 def _words(event: dict[str, Any]) -> Iterator[str]:
     for choice in event.get("choices") or ():
         part = choice.get("delta") or choice.get("message") or choice
-        yield part.get("content") or part.get("text") or ""
+        said = part.get("content") or part.get("text") or ""
+        yield said if isinstance(said, str) else "".join(each.get("text") or "" for each in said)
 
 
 def _answer(
     events: list[dict[str, Any]], body: str, request: str, latency: float, first: float | None
 ) -> Answer:
     choices = [choice for event in events for choice in event.get("choices") or ()]
+    if broken := [event["error"] for event in events if event.get("error")]:
+        raise ValueError(f"the server broke off: {broken[0]}")
     if not choices:
         raise ValueError("no choices")
     parts = [choice.get("delta") or choice.get("message") or {} for choice in choices]
     usage: dict[str, Any] = next(
         (event["usage"] for event in reversed(events) if event.get("usage")), {}
     )
+    counted = {name: n for name, n in usage.items() if isinstance(n, int)}
     return Answer(
         text="".join(word for event in events for word in _words(event)),
         body=body,
@@ -155,9 +172,9 @@ def _answer(
         finish_reason=next((c["finish_reason"] for c in choices if c.get("finish_reason")), None),
         refusal="".join(part.get("refusal") or "" for part in parts) or None,
         model=events[0].get("model"),
-        prompt_tokens=usage.get("prompt_tokens"),
-        completion_tokens=usage.get("completion_tokens"),
-        total_tokens=usage.get("total_tokens"),
+        prompt_tokens=counted.get("prompt_tokens"),
+        completion_tokens=counted.get("completion_tokens"),
+        total_tokens=counted.get("total_tokens"),
         latency=latency,
         time_to_first_token=first,
     )
@@ -165,7 +182,8 @@ def _answer(
 
 def _status_fault(error: openai.APIStatusError, client: openai.OpenAI) -> Exception:
     status, body = error.status_code, error.body if isinstance(error.body, dict) else {}
-    said = _without_key(f"{status}: {body.get('message') or error.message}", client)[:500]
+    words = f"{status}: {body.get('message') or error.message}"
+    said = without_key(words, client.api_key)[:500]
     wait = _retry_after(error.response.headers)
     code = body.get("code")
     if status == 401 or status == 403:
@@ -178,7 +196,7 @@ def _status_fault(error: openai.APIStatusError, client: openai.OpenAI) -> Except
         return RateLimited(said, retry_after=wait)
     if status >= 500 or status in (408, 409, 425):
         return ServerFault(said)
-    if code in ("content_filter", "context_length_exceeded"):
+    if status == 413 or code == "content_filter" or _TOO_LONG.search(f"{code} {words}"):
         return Unanswerable(said)
     return PermanentError(f"the server does not take the request ({said})")
 
@@ -192,7 +210,7 @@ def _broken(error: BaseException, client: openai.OpenAI) -> Exception:
     while following := causes[-1].__cause__ or causes[-1].__context__:
         causes.append(following)
     host = urlsplit(str(client.base_url)).hostname
-    said = _without_key(str(causes[-1]) or type(error).__name__, client)[:300]
+    said = without_key(str(causes[-1]) or type(error).__name__, client.api_key)[:300]
     if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
         return PermanentError(f"{host} has no certificate that can be trusted ({said})")
     if any("Timeout" in type(cause).__name__ for cause in causes):
@@ -220,7 +238,7 @@ def _retry_after(headers: Any) -> float | None:
 def _look_for(url: str) -> None:
     """Raise PermanentError where no server is at `url`, before each datapoint finds that out."""
     parts = urlsplit(url)
-    if parts.scheme in getproxies():
+    if {parts.scheme, "all"} & getproxies().keys():
         return
     try:
         port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -229,8 +247,3 @@ def _look_for(url: str) -> None:
         raise PermanentError(f"there is no host {parts.hostname} ({error.strerror})") from None
     except OSError as error:
         raise PermanentError(f"no server answers at {url} ({error})") from None
-
-
-def _without_key(text: str, client: openai.OpenAI) -> str:
-    """Servers quote the key they refuse, and some quote it in full."""
-    return text if client.api_key == _NO_KEY else text.replace(client.api_key, "[key]")

@@ -4,6 +4,7 @@ The key itself is read only where the client is built: it is in no setting, para
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -65,12 +66,21 @@ def configured(section: Mapping[str, Any], environment: Mapping[str, str]) -> En
     values = _DEFAULTS | dict(section)
     url = str(environment.get("OPENAI_BASE_URL") or values["base_url"]).rstrip("/")
     model = str(environment.get("OPENAI_MODEL") or values["model"])
-    parts = urlsplit(url)
-    if url and (parts.scheme not in ("http", "https") or not parts.hostname):
+    if not re.fullmatch("[A-Z_][A-Z0-9_]*", str(values["api_key_env"])):
         raise HarnessError(
-            f"not an address: base_url {url!r}", fix="write it with https:// and /v1"
+            "[llm] api_key_env is not the name of a variable, such as OPENAI_API_KEY",
+            fix="export the key under such a name and write that name: a key must not be in git",
         )
-    if parts.username or parts.password or parts.query:
+    try:
+        parts = urlsplit(url)
+        is_address = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # a port that is no number, brackets that do not close
+        is_address = False
+    if url and not is_address:
+        raise HarnessError(
+            "base_url (OPENAI_BASE_URL) is not an address", fix="write it with https:// and /v1"
+        )
+    if parts.username or parts.password or parts.query or parts.fragment:
         raise HarnessError(
             f"the address of {parts.hostname} carries a password or a query, which rows would show",
             fix=f"remove it and put the key into {values['api_key_env']}",
@@ -99,7 +109,12 @@ def price_of(endpoint: str, model: str) -> Price | None:
     try:
         table = tomllib.loads((ROOT / "prices.toml").read_text(encoding="utf-8"))["price"]
         found = [row for row in table if (row["endpoint"], row["model"]) == (endpoint, model)]
-        return Price(found[0]["input"], found[0]["output"], found[0]["as_of"]) if found else None
+        if not found:
+            return None
+        paid = float(found[0]["input"]), float(found[0]["output"])
+        if not all(0 <= price < float("inf") for price in paid):
+            raise ValueError(f"{model} has a price of {min(paid):g}")
+        return Price(*paid, str(found[0]["as_of"]))
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise HarnessError(
             f"prices.toml cannot be used: {type(error).__name__}: {error}",
