@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.executors import Job, Outcome
-from harness.load import Request, Response, Target, execute_load, load_options
+from harness.job import Job, Outcome
+from harness.load import Request, Response, Target, load_options
+from harness.load.executor import execute_load
 from harness.plan import Configuration, Task
 
 SERVER = Path(__file__).with_name("load_server.py")

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from harness.errors import HarnessError, PermanentError, TransientError
-from harness.executors import Outcome
+from harness.job import Outcome
 from harness.load import Request, Response, Target, load_options
 from harness.load.schedule import Shape, arrivals, sent_late
 from tests.harness.load_fixture import (

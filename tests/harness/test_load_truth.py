@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from harness.executors import Outcome
+from harness.job import Outcome
 from harness.load.executor import _PER_PROCESS
 from tests.harness.load_fixture import Params, known_server, numbered, row, send_load
 

@@ -11,7 +11,6 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,31 +19,10 @@ from pebble import ProcessExpired, ProcessPool
 
 from harness.attempt import Limiter, Result, Worker, ended_by_watchdog, timed_out, words_of
 from harness.errors import HarnessError
-from harness.plan import Task
+from harness.job import Job, Outcome
 from harness.project import Project
 
 _POLL_SECONDS = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A task to execute, with the file and asset of its fitted model where predict takes one.
-
-    `estimate` is its expected cost in USD, None where nobody knows.
-    """
-
-    task: Task
-    fitted: Path | None = None
-    asset: str | None = None
-    estimate: float | None = None
-
-
-@dataclass(slots=True)
-class Outcome:
-    """A job and what came of it."""
-
-    job: Job
-    result: Result
 
 
 def execute(project: Project, jobs: Iterator[Job], limiter: Limiter | None) -> Iterator[Outcome]:
@@ -54,7 +32,8 @@ def execute(project: Project, jobs: Iterator[Job], limiter: Limiter | None) -> I
     """
     name = project.settings.run.executor
     if name == "load":
-        from harness.load import execute_load
+        # Here, because what it needs is installed with the kind that uses it.
+        from harness.load.executor import execute_load
 
         return execute_load(project, jobs)
     if name == "serial":

@@ -21,8 +21,9 @@ from harness.budget import Budget
 from harness.cache import ResultCache
 from harness.console import err
 from harness.errors import HarnessError
-from harness.executors import Job, Outcome, execute
+from harness.executors import execute
 from harness.fitted import Fits
+from harness.job import Job, Outcome
 from harness.keys import Context
 from harness.layout import DEV, Place, place_for
 from harness.limits import shared_limiter

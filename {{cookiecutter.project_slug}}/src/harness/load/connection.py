@@ -3,12 +3,9 @@
 import asyncio
 import hashlib
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
-
-if TYPE_CHECKING:
-    from harness.load.generator import Load
 
 
 class Exchange:
@@ -38,10 +35,20 @@ class Exchange:
         )  # fmt: skip
 
 
+class Owner(Protocol):
+    """Whose connections these are: `open` of them; of a body it wants the first `keep` bytes."""
+
+    open: int
+    keep: int
+
+    def finished(self, exchange: Exchange, error_type: str = "", error: str = "") -> None:
+        """An exchange has ended: with an answer, or with an error."""
+
+
 class Connection(asyncio.Protocol):
     """A kept-alive HTTP/1.1 connection with at most one request under way."""
 
-    def __init__(self, load: "Load") -> None:
+    def __init__(self, load: Owner) -> None:
         self.load = load
         self.exchange: Exchange | None = None
         self.lost = False

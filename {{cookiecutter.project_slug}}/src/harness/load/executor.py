@@ -19,7 +19,7 @@ from typing import Any
 from harness.attempt import Result, check
 from harness.console import err
 from harness.errors import HarnessError, InvalidResult, PermanentError
-from harness.executors import Job, Outcome
+from harness.job import Job, Outcome
 from harness.load.generator import WARMUP
 from harness.load.sampler import Sampler
 from harness.load.schedule import Shape, arrivals, behind, bottleneck, sent_late
@@ -35,7 +35,7 @@ _STOP_SECONDS = 5.0
 _Work = tuple[int, float, bytes]  # index, due in seconds from the start, request
 
 
-def run(project: Project, jobs: Iterator[Job]) -> Iterator[Outcome]:
+def execute_load(project: Project, jobs: Iterator[Job]) -> Iterator[Outcome]:
     """Load the target with one configuration after another; yield outcomes while it is loaded.
 
     Raises HarnessError before anything is sent where a configuration, [throughput] or predict.py is
