@@ -312,6 +312,49 @@ def test_waits_between_attempts_do_not_count_as_time_of_the_prediction(
     assert all(seconds >= 0.9 for (seconds,) in by_item(bench, "function_time").values())
 
 
+# -- predict that is careless
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_what_predict_changes_in_an_item_reaches_no_other_datapoint(
+    bench: Bench, executor: str
+) -> None:
+    """No other attempt, repeat or configuration, and no key: it is the same in every executor."""
+    settings(bench, executor, repeats=2, attempts=2)
+    bench.dataset("return items")
+    path = bench.root / "src/benchmark/dataset.py"
+    made = "items = [{'id': 'i0', 'words': ['a']}, {'id': 'i1', 'words': ['a']}]\n"
+    bench.file("src/benchmark/dataset.py", path.read_text() + made)
+    bench.predict(
+        """
+        item["words"].append("b")
+        words = len(item.pop("words"))
+        item.clear()
+        tries.made = getattr(tries, "made", 0) + 1
+        if tries.made % 2:
+            raise TransientError("busy")
+        return {"prediction": words, "ground_truth": 2}
+        """,
+        head="import threading\nfrom harness import TransientError\ntries = threading.local()",
+    )
+    bench.dev_run()
+    rows = bench.rows("dev")
+    assert Counter(row["input_id"] for row in rows) == {"i0": 4, "i1": 4}
+    assert {row["prediction"] for row in rows} == {2}
+    bench.forget()
+    bench.dev_run()
+    assert not bench.executed()
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_predict_may_go_to_another_folder(bench: Bench, executor: str) -> None:
+    settings(bench, executor)
+    bench.predict(f'os.chdir("/")\n{GOOD}', head="import os")
+    bench.experiment("e0.0.1")
+    assert len(bench.rows()) == 8
+    assert bench.git("tag") == "e0.0.1"
+
+
 # -- workers that die
 
 

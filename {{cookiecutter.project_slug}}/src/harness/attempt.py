@@ -6,6 +6,7 @@ processes give the same rows.
 
 import faulthandler
 import os
+import pickle
 import re
 import signal
 import tempfile
@@ -165,6 +166,9 @@ class Worker:
         raise AssertionError("unreachable: the last failed attempt raises")
 
     def _attempt(self, arguments: list[Any]) -> dict[str, Any]:
+        # An item of its own for each attempt, as other processes have it anyway: what predict
+        # changes in it reaches no other attempt, repeat or configuration, and no row.
+        given = [pickle.loads(pickle.dumps(arguments[0])), *arguments[1:]]
         if self.limiter is not None:
             self.limiter.acquire()
         self.attempts += 1
@@ -174,9 +178,9 @@ class Worker:
         try:
             if self._seconds:
                 with time_limit(self._seconds, self.hard_kill):
-                    returned = self.project.predict(*arguments)
+                    returned = self.project.predict(*given)
             else:
-                returned = self.project.predict(*arguments)
+                returned = self.project.predict(*given)
             check(returned, str(arguments[0]["id"]))
             if returned.get("error") is not None:
                 raise _ReturnedError(returned)
