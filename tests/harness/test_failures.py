@@ -346,6 +346,38 @@ def test_what_predict_changes_in_an_item_reaches_no_other_datapoint(
     assert not bench.executed()
 
 
+@pytest.mark.parametrize("executor", ["serial", "threads"])
+def test_processes_that_predict_forks_are_its_own(
+    make_bench: Callable[..., Bench], executor: str
+) -> None:
+    """multiprocessing ends its processes by SIGTERM; that stops them, and not the run."""
+    bench = make_bench(fresh=True)
+    settings(bench, executor)
+    bench.items(2)
+    bench.predict(
+        """
+        begun = fork.Event()
+        child = fork.Process(target=work, args=(begun,))
+        child.start()
+        begun.wait()
+        child.terminate()
+        child.join(10)
+        return {"prediction": child.exitcode, "ground_truth": 1}
+        """,
+        head="""
+        import multiprocessing
+        import time
+        fork = multiprocessing.get_context("fork")
+        def work(begun):
+            begun.set()
+            time.sleep(15)
+        """,
+    )
+    done = bench.run("dev-run")
+    assert {row["prediction"] for row in bench.rows("dev")} == {-signal.SIGTERM}
+    assert "stopping" not in done.said
+
+
 @pytest.mark.parametrize("executor", EXECUTORS)
 def test_predict_may_go_to_another_folder(bench: Bench, executor: str) -> None:
     settings(bench, executor)
