@@ -173,6 +173,8 @@ def test_the_four_files(bench: Bench, name: str, text: str | None, words: list[s
         ('{"cache": "x"}', "cache"),
         ('{"params_model": "x"}', "params_model"),
         ('{"function_time": 1}', "function_time"),
+        ('{"cost": "free"}', "cost"),
+        ('{"cost": [0.1]}', "cost"),
         ("{1: 2}", "1"),
         ('{"not a name": 2}', "not a name"),
         ('{"a": 1, "A": 2}', "case"),

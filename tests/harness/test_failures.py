@@ -417,7 +417,7 @@ def test_a_worker_that_dies_takes_only_its_own_datapoint_along(bench: Bench, dea
 def test_whatever_predict_throws_becomes_a_row(bench: Bench, executor: str) -> None:
     settings(bench, executor, max_errors=0)
     bench.params('[Params("low")]')
-    bench.items(9)
+    bench.items(11)
     bench.predict(
         """
         what = item["id"]
@@ -437,9 +437,14 @@ def test_whatever_predict_throws_becomes_a_row(bench: Bench, executor: str) -> N
             raise Unpicklable(lambda: 1)
         if what == "i7":
             raise MemoryError
+        if what == "i8":
+            raise asyncio.CancelledError("given up")
+        if what == "i9":
+            return {"error": ""}
         return {"prediction": 1, "ground_truth": 1}
         """,
         head="""
+        import asyncio
         import sys
         class Mute(Exception): pass
         class Broken(Exception):
@@ -451,7 +456,7 @@ def test_whatever_predict_throws_becomes_a_row(bench: Bench, executor: str) -> N
     done = bench.dev_run(expect=1)
     assert "Traceback" not in done.said
     rows = by_item(bench, "error_type", "error")
-    assert [rows[f"i{n}"][0] for n in range(9)] == [
+    assert [rows[f"i{n}"][0] for n in range(11)] == [
         "Mute",
         "Broken",
         "SystemExit",
@@ -460,9 +465,12 @@ def test_whatever_predict_throws_becomes_a_row(bench: Bench, executor: str) -> N
         "ExceptionGroup",
         "Unpicklable",
         "MemoryError",
+        "CancelledError",
+        "ReturnedError",
         None,
     ]
-    assert all(rows[f"i{n}"][1] for n in range(8))
+    assert all(rows[f"i{n}"][1] for n in range(10))
+    assert "_" not in rows["i9"][1]
     assert "and [red]markup[/]" in rows["i4"][1]
     assert "[red]markup[/]" in done.said or "8 x" in done.said or "ValueError" in done.said
 
