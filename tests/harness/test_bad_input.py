@@ -43,6 +43,10 @@ def refused(done: Done, *words: str, code: int = 2) -> None:
         ('return [{"id": 1}, {"id": "1"}]', ["items 1 and 2", "'1'"]),
         ('return [{"id": "a", "x": {1, 2}}]', ["item 1", "'a'", "set", "JSON"]),
         ('return [{"id": "a", "x": [1, float("nan")]}]', ["item 1", "'a'", "JSON"]),
+        (
+            'import datetime\nreturn [{"id": "a", "x": datetime.date(2026, 1, 2)}]',
+            ["item 1", "'a'", "date", "JSON"],
+        ),
         ('return [{"id": "a", "x": float("inf")}]', ["item 1", "'a'", "JSON"]),
         ('return [{"id": "a", "x": Path("data/gone.csv")}]', ["gone.csv", "dvc pull"]),
         ('return ["a", "b"]', ["item 1", "str", "dict"]),
@@ -92,6 +96,14 @@ def test_many_bad_items_are_named_but_not_all_of_them(bench: Bench) -> None:
 def test_params(bench: Bench, grid: str, fields: str, words: list[str]) -> None:
     bench.params(grid, fields)
     refused(bench.dev_run(expect=None), *words, "params.py")
+
+
+def test_params_of_numpy_numbers_are_welcome(bench: Bench) -> None:
+    bench.params('[Params("m", t) for t in np.linspace(0, 1, 3)]')
+    path = bench.root / "src/benchmark/params.py"
+    bench.file("src/benchmark/params.py", "import numpy as np\n" + path.read_text())
+    bench.dev_run()
+    assert {row["params_threshold"] for row in bench.rows("dev")} == {0.0, 0.5, 1.0}
 
 
 def test_params_that_are_not_frozen(bench: Bench) -> None:
@@ -161,6 +173,8 @@ def test_the_four_files(bench: Bench, name: str, text: str | None, words: list[s
         ('{"cache": "x"}', "cache"),
         ('{"params_model": "x"}', "params_model"),
         ('{"function_time": 1}', "function_time"),
+        ('{"cost": "free"}', "cost"),
+        ('{"cost": [0.1]}', "cost"),
         ("{1: 2}", "1"),
         ('{"not a name": 2}', "not a name"),
         ('{"a": 1, "A": 2}', "case"),

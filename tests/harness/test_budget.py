@@ -53,6 +53,13 @@ def test_a_failed_call_counts_as_estimated_because_it_may_have_been_charged() ->
     assert budget.total == 0.5
 
 
+def test_a_cost_that_is_no_number_counts_as_estimated() -> None:
+    budget = Budget(1.0)
+    assert budget.admit(0.25)
+    budget.spent(0.25, float("nan"))
+    assert budget.total == 0.25
+
+
 def test_calls_dearer_than_estimated_make_the_next_ones_dearer() -> None:
     budget = Budget(1.0)
     assert budget.admit(0.1)

@@ -312,6 +312,81 @@ def test_waits_between_attempts_do_not_count_as_time_of_the_prediction(
     assert all(seconds >= 0.9 for (seconds,) in by_item(bench, "function_time").values())
 
 
+# -- predict that is careless
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_what_predict_changes_in_an_item_reaches_no_other_datapoint(
+    bench: Bench, executor: str
+) -> None:
+    """No other attempt, repeat or configuration, and no key: it is the same in every executor."""
+    settings(bench, executor, repeats=2, attempts=2)
+    bench.dataset("return items")
+    path = bench.root / "src/benchmark/dataset.py"
+    made = "items = [{'id': 'i0', 'words': ['a']}, {'id': 'i1', 'words': ['a']}]\n"
+    bench.file("src/benchmark/dataset.py", path.read_text() + made)
+    bench.predict(
+        """
+        item["words"].append("b")
+        words = len(item.pop("words"))
+        item.clear()
+        tries.made = getattr(tries, "made", 0) + 1
+        if tries.made % 2:
+            raise TransientError("busy")
+        return {"prediction": words, "ground_truth": 2}
+        """,
+        head="import threading\nfrom harness import TransientError\ntries = threading.local()",
+    )
+    bench.dev_run()
+    rows = bench.rows("dev")
+    assert Counter(row["input_id"] for row in rows) == {"i0": 4, "i1": 4}
+    assert {row["prediction"] for row in rows} == {2}
+    bench.forget()
+    bench.dev_run()
+    assert not bench.executed()
+
+
+@pytest.mark.parametrize("executor", ["serial", "threads"])
+def test_processes_that_predict_forks_are_its_own(
+    make_bench: Callable[..., Bench], executor: str
+) -> None:
+    """multiprocessing ends its processes by SIGTERM; that stops them, and not the run."""
+    bench = make_bench(fresh=True)
+    settings(bench, executor)
+    bench.items(2)
+    bench.predict(
+        """
+        begun = fork.Event()
+        child = fork.Process(target=work, args=(begun,))
+        child.start()
+        begun.wait()
+        child.terminate()
+        child.join(10)
+        return {"prediction": child.exitcode, "ground_truth": 1}
+        """,
+        head="""
+        import multiprocessing
+        import time
+        fork = multiprocessing.get_context("fork")
+        def work(begun):
+            begun.set()
+            time.sleep(15)
+        """,
+    )
+    done = bench.run("dev-run")
+    assert {row["prediction"] for row in bench.rows("dev")} == {-signal.SIGTERM}
+    assert "stopping" not in done.said
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_predict_may_go_to_another_folder(bench: Bench, executor: str) -> None:
+    settings(bench, executor)
+    bench.predict(f'os.chdir("/")\n{GOOD}', head="import os")
+    bench.experiment("e0.0.1")
+    assert len(bench.rows()) == 8
+    assert bench.git("tag") == "e0.0.1"
+
+
 # -- workers that die
 
 
@@ -342,7 +417,7 @@ def test_a_worker_that_dies_takes_only_its_own_datapoint_along(bench: Bench, dea
 def test_whatever_predict_throws_becomes_a_row(bench: Bench, executor: str) -> None:
     settings(bench, executor, max_errors=0)
     bench.params('[Params("low")]')
-    bench.items(9)
+    bench.items(11)
     bench.predict(
         """
         what = item["id"]
@@ -362,9 +437,14 @@ def test_whatever_predict_throws_becomes_a_row(bench: Bench, executor: str) -> N
             raise Unpicklable(lambda: 1)
         if what == "i7":
             raise MemoryError
+        if what == "i8":
+            raise asyncio.CancelledError("given up")
+        if what == "i9":
+            return {"error": ""}
         return {"prediction": 1, "ground_truth": 1}
         """,
         head="""
+        import asyncio
         import sys
         class Mute(Exception): pass
         class Broken(Exception):
@@ -376,7 +456,7 @@ def test_whatever_predict_throws_becomes_a_row(bench: Bench, executor: str) -> N
     done = bench.dev_run(expect=1)
     assert "Traceback" not in done.said
     rows = by_item(bench, "error_type", "error")
-    assert [rows[f"i{n}"][0] for n in range(9)] == [
+    assert [rows[f"i{n}"][0] for n in range(11)] == [
         "Mute",
         "Broken",
         "SystemExit",
@@ -385,9 +465,12 @@ def test_whatever_predict_throws_becomes_a_row(bench: Bench, executor: str) -> N
         "ExceptionGroup",
         "Unpicklable",
         "MemoryError",
+        "CancelledError",
+        "ReturnedError",
         None,
     ]
-    assert all(rows[f"i{n}"][1] for n in range(8))
+    assert all(rows[f"i{n}"][1] for n in range(10))
+    assert "_" not in rows["i9"][1]
     assert "and [red]markup[/]" in rows["i4"][1]
     assert "[red]markup[/]" in done.said or "8 x" in done.said or "ValueError" in done.said
 

@@ -116,6 +116,24 @@ IMPORTS = {
         "    return importlib.import_module(f'benchmark.models.{n}')",
         "src/benchmark/models/tree.py",
     ),
+    "import_module by another name": (
+        "from importlib import import_module as get\nm = get('benchmark.model')",
+        "src/benchmark/model.py",
+    ),
+    "import_module kept in a variable": (
+        "import importlib\nget = importlib.import_module\nm = get('benchmark.model')",
+        "src/benchmark/model.py",
+    ),
+    "import_module relative to another package": (
+        "from importlib import import_module\nm = import_module('.tree', 'benchmark.models')",
+        "src/benchmark/models/tree.py",
+    ),
+    "runpy": ("import runpy\nm = runpy.run_module('benchmark.model')", "src/benchmark/model.py"),
+    "importlib.util": (
+        "from importlib.util import spec_from_file_location",
+        "src/benchmark/model.py",
+    ),
+    "star of a package": ("from benchmark.models import *", "src/benchmark/models/tree.py"),
     "__import__": ("m = __import__('benchmark.model')", "src/benchmark/model.py"),
     "under a condition": (
         "import sys\nif sys.platform == 'never':\n    import benchmark.model",
@@ -223,6 +241,24 @@ def test_a_new_configuration_counts_where_predict_could_read_the_grid(
     before = predict(root, head)
     path = root / "src/benchmark/params.py"
     path.write_text(path.read_text().replace('[Params("a")]', '[Params("a"), Params("b")]'))
+    assert reachable_code(root).key != before.key
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "def place(params): return GRID.index(params)",
+        "DEFAULT = GRID = [Params('x')]",
+        "KNOWN = {params.model for params in GRID}",
+    ],
+)
+def test_a_new_configuration_counts_where_params_themselves_use_the_grid(
+    root: Path, more: str
+) -> None:
+    path = root / "src/benchmark/params.py"
+    path.write_text(path.read_text() + f"\n{more}\n")
+    before = reachable_code(root)
+    path.write_text(path.read_text().replace('Params("a")', 'Params("b")').replace("'x'", "'y'"))
     assert reachable_code(root).key != before.key
 
 

@@ -6,9 +6,13 @@ import math
 import subprocess
 import sys
 from dataclasses import dataclass
+from datetime import date, datetime
+from enum import Enum
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -79,10 +83,25 @@ def test_an_item_with_no_number_is_refused(value: Any) -> None:
         item_digest({"id": 1, "x": value}, HERE)
 
 
-@pytest.mark.parametrize("value", [{1, 2}, object(), b"bytes", 1j, "\ud800"])
-def test_what_json_cannot_hold_is_refused(value: Any) -> None:
+@pytest.mark.parametrize("beside", [1, None, 2**70])
+@pytest.mark.parametrize(
+    "value", [{1, 2}, object(), b"bytes", 1j, "\ud800", date(2026, 1, 2), datetime(2026, 1, 2)]
+)
+def test_what_json_cannot_hold_is_refused(value: Any, beside: int | None) -> None:
     with pytest.raises((TypeError, ValueError)):
-        item_digest({"id": 1, "x": value}, HERE)
+        item_digest({"id": 1, "x": value, "beside": beside}, HERE)
+
+
+@pytest.mark.parametrize("beside", [1, None, 2**70])
+def test_enums_and_uuids_are_taken_whatever_stands_beside_them(beside: int | None) -> None:
+    class Kind(Enum):
+        GOOD, BAD = 1, 2
+
+    def digest(value: Any) -> bytes:
+        return item_digest({"id": 1, "x": value, "beside": beside}, HERE)
+
+    assert digest(Kind.GOOD) != digest(Kind.BAD)
+    assert digest(UUID(int=1)) != digest(UUID(int=2))
 
 
 def test_numbers_beyond_64_bits_are_json_too() -> None:
@@ -100,6 +119,27 @@ def test_a_path_stands_for_its_bytes(tmp_path: Path) -> None:
     assert item_digest({"id": 1, "file": Path("a.txt")}, tmp_path) != before
     (tmp_path / "a.txt").write_bytes(b"one")
     assert item_digest({"id": 1, "file": Path("a.txt")}, tmp_path) == before
+
+
+def test_the_place_of_a_file_counts_but_not_that_of_the_repository(tmp_path: Path) -> None:
+    """A folder's name is often the label of what is in it, and predict sees the path."""
+    found = {}
+    for name in ("here/cat/1.jpg", "here/dog/1.jpg", "there/cat/1.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_bytes(b"the same picture")
+        root = tmp_path / name.partition("/")[0]
+        found[name] = item_digest({"id": 1, "file": tmp_path / name}, root)
+    assert found["here/cat/1.jpg"] != found["here/dog/1.jpg"]
+    assert found["here/cat/1.jpg"] == found["there/cat/1.jpg"]
+    here = tmp_path / "here"
+    (here / "data").mkdir()
+    roundabout = item_digest({"id": 1, "file": Path("data/../cat/1.jpg")}, here)
+    assert roundabout == found["here/cat/1.jpg"]
+    outside = [
+        item_digest({"id": 1, "file": tmp_path / f"here/{name}/1.jpg"}, tmp_path / "there")
+        for name in ("cat", "dog")
+    ]
+    assert outside[0] != outside[1]
 
 
 def test_a_path_deep_inside_an_item_counts(tmp_path: Path) -> None:
@@ -164,6 +204,12 @@ def test_params_have_the_same_digest_exactly_if_they_are_the_same(
 def test_the_class_of_a_nested_configuration_counts() -> None:
     """Tree(1.0) and Forest(1.0) have the same fields, and are not the same model."""
     assert params_digest(Params(Tree())) != params_digest(Params(Forest()))
+
+
+def test_numbers_of_numpy_count_as_the_numbers_they_are() -> None:
+    """A grid is often made by numpy.linspace."""
+    assert params_digest(Params(np.float64(0.5))) == params_digest(Params(0.5))
+    assert params_digest(Params(np.float64(0.5), None)) != params_digest(Params(np.float64(0.25)))
 
 
 def test_params_beyond_64_bits_have_a_digest() -> None:

@@ -326,6 +326,58 @@ def test_an_object_becomes_an_asset_that_the_reader_gives_back(bench: Bench, eng
     assert found.decode().split() == ["1/3", "5"]
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_what_has_a_text_is_kept_as_its_text(bench: Bench, engine: str) -> None:
+    """In place of the hash of an asset, which nobody could read or score."""
+    bench.settings(store={"engine": engine})
+    bench.params('[Params("m")]')
+    bench.items(1)
+    bench.predict(
+        """
+        return {
+            "prediction": Answer.YES,
+            "ground_truth": "yes",
+            "day": datetime.date(2026, 1, 2),
+            "moment": datetime.datetime(2026, 1, 2, 3, 4),
+            "price": Decimal("1.10"),
+            "kind": Kind.GOOD,
+            "place": Path("a/b"),
+            "number": UUID(int=1),
+            "numpy_day": np.datetime64("2026-01-02"),
+            "no_time": pd.NaT,
+            "no_numpy_time": np.datetime64("NaT"),
+        }
+        """,
+        head="""
+        import datetime
+        from decimal import Decimal
+        from enum import Enum
+        from pathlib import Path
+        from uuid import UUID
+        import numpy as np
+        import pandas as pd
+        class Answer(str, Enum): YES = "yes"
+        class Kind(Enum): GOOD = 1
+        """,
+    )
+    bench.dev_run()
+    bench.dev_run()  # from the cache
+    [row] = bench.rows("dev")
+    found = [row[name] for name in ("day", "moment", "price", "kind", "place", "numpy_day")]
+    assert found == [
+        "2026-01-02",
+        "2026-01-02 03:04:00",
+        "1.10",
+        "Kind.GOOD",
+        "a/b",
+        "2026-01-02",
+    ]
+    assert row["number"] == "00000000-0000-0000-0000-000000000001"
+    assert (row["no_time"], row["no_numpy_time"]) == (None, None)
+    assert row["prediction"] == "yes"
+    assert row["correct"] == 1, "predict's two values were equal"
+
+
 def test_columns_with_awkward_names(bench: Bench) -> None:
     bench.params('[Params("m")]')
     bench.predict(

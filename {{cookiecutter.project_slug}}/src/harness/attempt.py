@@ -6,6 +6,7 @@ processes give the same rows.
 
 import faulthandler
 import os
+import pickle
 import re
 import signal
 import tempfile
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from numbers import Real
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -76,7 +78,7 @@ class _ReturnedError(Exception):
     """predict returned {"error": ...} instead of raising."""
 
     def __init__(self, returned: dict[str, Any]) -> None:
-        super().__init__(str(returned["error"]))
+        super().__init__(str(returned["error"]) or repr(returned["error"]))
         self.returned = returned
         self.name = str(returned.get("error_type") or "ReturnedError")
 
@@ -114,7 +116,9 @@ class Worker:
                 arguments.append(self._resource(params, digest, fitted))
             start = time.perf_counter()
             returned = self._retried(arguments)
-        except (Exception, SystemExit, PredictionTimeout) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # asyncio's CancelledError is no Exception, for one
             return self._failure(error, start)
         end = time.perf_counter()
         latency = returned.pop("latency", None)
@@ -165,6 +169,9 @@ class Worker:
         raise AssertionError("unreachable: the last failed attempt raises")
 
     def _attempt(self, arguments: list[Any]) -> dict[str, Any]:
+        # An item of its own for each attempt, as other processes have it anyway: what predict
+        # changes in it reaches no other attempt, repeat or configuration, and no row.
+        given = [pickle.loads(pickle.dumps(arguments[0])), *arguments[1:]]
         if self.limiter is not None:
             self.limiter.acquire()
         self.attempts += 1
@@ -174,9 +181,9 @@ class Worker:
         try:
             if self._seconds:
                 with time_limit(self._seconds, self.hard_kill):
-                    returned = self.project.predict(*arguments)
+                    returned = self.project.predict(*given)
             else:
-                returned = self.project.predict(*arguments)
+                returned = self.project.predict(*given)
             check(returned, str(arguments[0]["id"]))
             if returned.get("error") is not None:
                 raise _ReturnedError(returned)
@@ -243,6 +250,11 @@ def check(returned: Any, input_id: str) -> None:
     if not isinstance(returned, dict):
         raise InvalidResult(f"predict returned {type(returned).__name__}, expected a dict")
     _check_names(tuple(returned))
+    cost = returned.get("cost")
+    if cost is not None and not isinstance(cost, Real):
+        raise InvalidResult(
+            f"predict returned cost = {cost!r:.80} ({type(cost).__name__}), expected a number (USD)"
+        )
     if "input_id" in returned and str(returned["input_id"]) != input_id:
         raise InvalidResult(
             f"predict returned input_id {returned['input_id']!r} for the item with id {input_id!r}"

@@ -4,6 +4,7 @@
 price is unknown. Only the driver uses a Budget, so nothing here is locked.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -44,7 +45,7 @@ class Budget:
 
     def spent(self, estimate: float | None, cost: float | None) -> None:
         """Count an outcome: its cost in USD, or its estimate where none is known (a failure)."""
-        paid = cost if cost is not None else estimate or 0.0
+        paid = estimate or 0.0 if cost is None or math.isnan(cost) else float(cost)
         self.total += paid
         if self.limit and estimate:
             self._reserved = max(0.0, self._reserved - estimate)

@@ -8,11 +8,17 @@ import json
 import math
 import sqlite3
 from collections.abc import Callable, Iterable
+from datetime import date, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from pathlib import PurePath
 from typing import Any
+from uuid import UUID
 
 INTEGER, REAL, TEXT, BLOB = "INTEGER", "REAL", "TEXT", "BLOB"
 _DECLARED: dict[type, str] = {bool: INTEGER, int: INTEGER, float: REAL, str: TEXT, bytes: BLOB}
 _AS_IS = frozenset({type(None), bool, int, float, str, bytes})
+_AS_TEXT = (Decimal, date, time, timedelta, Enum, PurePath, UUID)
 _INT64 = 2**63
 
 PREDICTIONS = {
@@ -50,9 +56,10 @@ def declared_type(kind: type) -> str:
 def plain(value: Any) -> Any:
     """A value as SQLite keeps it: numpy scalars unwrapped, nested values as JSON text, NaN as NULL.
 
-    A whole number beyond 64 bits becomes text, which keeps every digit. Raises TypeError for a
-    value that is no data (a model, a client): those become assets. Raises ValueError for a value
-    that contains itself.
+    Dates, decimals, paths and the like become their text, as they do inside nested values. A whole
+    number beyond 64 bits becomes text, which keeps every digit. Raises TypeError for a value that
+    is no data (a model, a client): those become assets. Raises ValueError for a value that contains
+    itself.
     """
     if value is None or type(value) in (str, bytes):
         return value
@@ -65,7 +72,9 @@ def plain(value: Any) -> Any:
     if isinstance(value, (bytearray, memoryview)):
         return bytes(value)
     if isinstance(value, str):
-        return str(value)
+        return str.__str__(value)  # of an enum that is a str, its value, to which it is equal
+    if isinstance(value, _AS_TEXT):
+        return str(value) if value == value else None  # pandas' NaT is a date
     if hasattr(value, "tolist"):
         return plain(value.tolist())
     if isinstance(value, (dict, list, tuple, set, frozenset)):

@@ -16,6 +16,8 @@ from harness.errors import HarnessError
 
 _PARAMS, _GRID = "benchmark.params", "GRID"
 _ANY = "*"  # an import whose name is known only when it runs
+_BY_NAME = ("import_module", "__import__")
+_LOADERS = frozenset({"runpy", "pkgutil", "importlib.util", "importlib.machinery"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,8 @@ def reachable_code(root: Path, start: str = "benchmark.predict") -> Code:
                 # `from a import b` may name a module b of package a; a package runs its __init__.
                 found = [f"{imported}.{n}" for n in names if _find(root, f"{imported}.{n}")]
                 grid_is_read = grid_is_read or _PARAMS in found
+                if "*" in names:
+                    found += _inside(root, imported)  # __all__ may name modules of the package
                 found += _with_parents(imported)
             for module in found:
                 if module not in seen:
@@ -98,6 +102,13 @@ def _find(root: Path, module: str) -> Path | None:
     return None
 
 
+def _inside(root: Path, module: str) -> list[str]:
+    path = _find(root, module)
+    if path is None or path.name != "__init__.py":
+        return []
+    return [f"{module}.{each.stem}" for each in sorted(path.parent.glob("*.py")) if each != path]
+
+
 def _with_parents(module: str) -> list[str]:
     names = module.split(".")
     return [".".join(names[: end + 1]) for end in range(len(names))]
@@ -116,33 +127,40 @@ def _parse(path: Path, root: Path) -> ast.Module:
 def _imports(tree: ast.Module, module: str, is_package: bool) -> Iterator[tuple[str, list[str]]]:
     """Each import anywhere in the tree as (module, names); no names for a plain `import module`."""
     package = module.split(".") if is_package else module.split(".")[:-1]
+    understood: set[ast.AST] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                yield alias.name, []
+                yield _ANY if alias.name in _LOADERS else alias.name, []
         elif isinstance(node, ast.ImportFrom):
             base = package[: len(package) - node.level + 1] if node.level else []
             target = ".".join([*base, *(node.module.split(".") if node.module else [])])
             yield target, [alias.name for alias in node.names]
-        elif isinstance(node, ast.Call):
-            name = node.func.attr if isinstance(node.func, ast.Attribute) else ""
-            name = node.func.id if isinstance(node.func, ast.Name) else name
-            if name not in ("import_module", "__import__"):
-                continue
+            if any({target, f"{target}.{alias.name}"} & _LOADERS for alias in node.names):
+                yield _ANY, []
+            if any(alias.name in _BY_NAME and alias.asname for alias in node.names):
+                yield _ANY, []
+        elif isinstance(node, ast.Call) and _name(node.func) in _BY_NAME:
             named = [word.value for word in node.keywords if word.arg == "name"]
             first = [*node.args, *named, None][0]
-            if not isinstance(first, ast.Constant):
-                yield _ANY, []
-            else:
-                target = str(first.value)
-                if target.startswith("."):
-                    target = ".".join([*package, target.lstrip(".")])
-                yield target, []
+            # A relative name depends on the second argument.
+            if isinstance(first, ast.Constant) and not str(first.value).startswith("."):
+                understood.add(node.func)
+                yield str(first.value), []
+        elif _name(node) in _BY_NAME and node not in understood:
+            yield _ANY, []
+
+
+def _name(node: ast.AST) -> str:
+    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
 
 
 def _without_grid(tree: ast.Module) -> ast.Module:
-    def is_grid(node: ast.stmt) -> bool:
-        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-        return any(isinstance(t, ast.Name) and t.id == _GRID for t in targets)
+    """The module without what makes up GRID, unless the module itself uses it."""
 
-    return ast.Module([node for node in tree.body if not is_grid(node)], tree.type_ignores)
+    def makes(node: ast.stmt) -> bool:
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        return all(isinstance(t, ast.Name) and t.id == _GRID for t in targets)
+
+    rest = ast.Module([node for node in tree.body if not makes(node)], tree.type_ignores)
+    return tree if any(_name(node) == _GRID for node in ast.walk(rest)) else rest

@@ -8,13 +8,16 @@ import dataclasses
 import hashlib
 import importlib.metadata
 import json
+import os
 import platform
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import orjson
 
@@ -24,7 +27,8 @@ from harness.settings import Settings
 
 # Raise it when the harness changes what a stored result means; every earlier result then misses.
 KEY_VERSION = "1"
-_OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS
+# A date is not the text that orjson would write for it: predict sees the difference.
+_OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +83,10 @@ def _outside(code: Code) -> set[str]:
 
 
 def item_digest(item: dict[str, Any], root: Path) -> bytes:
-    """SHA-256 of an item's content; a `Path` in it stands for the name and bytes of that file.
+    """SHA-256 of an item's content; a `Path` in it stands for that file's place and bytes.
+
+    The place is relative to `root` where the file lies below it, so that a repository may move. It
+    counts because predict sees it: a folder's name is often the label of what is in it.
 
     Raises TypeError or ValueError where the item cannot be written as JSON, HarnessError where a
     file is missing.
@@ -87,8 +94,10 @@ def item_digest(item: dict[str, Any], root: Path) -> bytes:
 
     def encode(value: Any) -> Any:
         if isinstance(value, Path):
-            path = value if value.is_absolute() else root / value
-            return {"file": value.name, "sha256": file_digest(path)}
+            place = Path(os.path.normpath(root / value))
+            if place.is_relative_to(root):
+                place = place.relative_to(root)
+            return {"file": place.as_posix(), "sha256": file_digest(root / value)}
         raise TypeError(f"a {type(value).__name__} cannot be written as JSON")
 
     return hashlib.sha256(_canonical(item, encode)).digest()
@@ -96,19 +105,28 @@ def item_digest(item: dict[str, Any], root: Path) -> bytes:
 
 def _canonical(value: Any, encode: Callable[[Any], Any]) -> bytes:
     """JSON in one form only: sorted names, no NaN, numbers of any size."""
+
+    def otherwise(value: Any) -> Any:
+        # What orjson writes by itself and json does not.
+        if isinstance(value, (Enum, UUID)):
+            return value.value if isinstance(value, Enum) else str(value)
+        return encode(value)
+
     try:
         encoded = orjson.dumps(value, default=encode, option=_OPTIONS)
         if b"null" not in encoded:
             return encoded
         # orjson writes NaN as null, which would give two different values one key.
-        json.dumps(value, allow_nan=False, default=encode)
+        json.dumps(value, allow_nan=False, default=otherwise)
         return encoded
     except TypeError as error:
         if isinstance(error.__cause__, HarnessError):
             raise error.__cause__ from None
         if "64-bit" not in str(error):
             raise
-        text = json.dumps(value, allow_nan=False, default=encode, sort_keys=True)
+        text = json.dumps(
+            value, allow_nan=False, default=otherwise, sort_keys=True, ensure_ascii=False
+        )
         return text.encode()
 
 
@@ -116,6 +134,8 @@ def params_digest(params: Any) -> bytes:
     """SHA-256 of a configuration. A nested dataclass counts with its class."""
 
     def encode(value: Any) -> Any:
+        if isinstance(value, float):
+            return float(value)  # numpy's, say from a linspace
         fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
         return {"class": type(value).__qualname__, "fields": fields}
 

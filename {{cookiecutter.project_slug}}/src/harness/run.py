@@ -5,6 +5,7 @@ The same call resumes: tasks that have a good row are left alone, failed ones ar
 
 import contextlib
 import itertools
+import os
 import signal
 import sys
 import threading
@@ -354,10 +355,14 @@ def _graceful(ask: Callable[[], None]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    asked = False
+    asked, own = False, os.getpid()
 
     def handle(signum: int, frame: object) -> None:
         nonlocal asked
+        if os.getpid() != own:
+            # A process that predict forked has inherited this; multiprocessing ends its own so.
+            signal.signal(signum, signal.SIG_DFL)
+            os.kill(os.getpid(), signum)
         if asked:
             raise KeyboardInterrupt
         asked = True
