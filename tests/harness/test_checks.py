@@ -1,5 +1,6 @@
 """The checks of recorded results: each finds all planted faults and stays silent without."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -95,6 +96,17 @@ def test_find_rows_without_params(db: Path) -> None:
     assert (one.count, one.examples) == (2, ('"params_depth" is NULL in 2 rows',))
     assert two.count == 4
     assert "e0.0.2: 4 rows without params" in two.message
+
+
+def test_allow_a_configuration_whose_only_param_is_none(tmp_path: Path) -> None:
+    rows = [prediction("e0.0.1", i, c) for i in range(9) for c in (0, 1)]
+    for row in rows:
+        row["params_prompt"] = "be brief" if row.pop("params_depth") == 4 else None
+        del row["params_model"]
+    db = write(tmp_path / "b.db", "predictions", rows)
+    grid = json.dumps([{"params_prompt": None}, {"params_prompt": "be brief"}])
+    write(db, "runs", [run("e0.0.1", 18, grid=grid)])
+    assert validate([db]) == []
 
 
 def test_count_failures_by_type(db: Path) -> None:
@@ -209,6 +221,44 @@ def tracked(path: Path, table: str, skip: str = "()", twice: str = "()") -> Path
     code = TRACKED.format(skip=skip, twice=twice)
     subprocess.run([sys.executable, "-c", code, str(path), table], check=True, capture_output=True)
     return path
+
+
+CACHED = """
+import sys
+from dataclasses import dataclass
+from xetrack import Tracker
+
+@dataclass(frozen=True)
+class Params:
+    depth: int
+
+def predict(i: int, params: Params):
+    return {"input_id": i, "raw_response": "text"}
+
+for version in ("first", "again"):
+    given = {"experiment_version": version}
+    tracker = Tracker(sys.argv[1], engine="sqlite", table="events", cache=sys.argv[2], params=given)
+    for i in range(6):
+        tracker.track(predict, args=[i, Params(3)])
+"""
+
+
+def test_find_the_params_that_xetracks_own_cache_loses(tmp_path: Path) -> None:
+    db = tmp_path / "track.db"
+    command = [sys.executable, "-c", CACHED, str(db), str(tmp_path / "cache")]
+    subprocess.run(command, check=True, capture_output=True)
+    (finding,) = found(db, "missing_params", "events")
+    assert finding.message == "again: 6 rows without params"
+
+
+def test_take_no_load_of_the_machine_for_a_setting(tmp_path: Path) -> None:
+    rows = [
+        {"track_id": run, "input_id": i, "model": "a", "disk_percent": disk, "score": i / 2}
+        for run, disk in (("one", 26), ("two", 27))
+        for i in range(5)
+    ]
+    (finding,) = found(write(tmp_path / "t.db", "events", rows), "executed_twice", "events")
+    assert finding.count == 5
 
 
 @pytest.mark.parametrize("table", ["default", "events"])

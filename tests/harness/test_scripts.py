@@ -90,12 +90,28 @@ def test_scripts_read_tables_that_xetrack_wrote_by_itself(tmp_path: Path, name: 
     assert done.stdout
 
 
+def test_summary_keeps_apart_what_runs_were_given_where_no_column_names_the_item(
+    tmp_path: Path,
+) -> None:
+    rows = [
+        {"track_id": m, "model": m, "function_time": 0.5 + i, "prediction": i, "score": i * v}
+        for m, v in (("a", 0.5), ("b", 1.5))
+        for i in range(3)
+    ]
+    done = script("export_summary", write(tmp_path / "t.db", "events", rows), "events")
+    assert "| model | n | executed | reused | failed | score | latency p50 | p95 |" in done.stdout
+    # Student's t with 2 degrees of freedom, 4.30265, times 0.5 and 1.5 over the root of 3.
+    assert "| a | 3 | 3 | 0 | 0 | 0.5 [-0.7421, 1.742] | 1.5 s |" in done.stdout
+    assert "| b | 3 | 3 | 0 | 0 | 1.5 [-2.226, 5.226] | 1.5 s |" in done.stdout
+
+
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_scripts_name_what_is_wrong_in_one_sentence_and_exit_2(tmp_path: Path, name: str) -> None:
     db = clean(tmp_path / "b.db", items=2)
     for arguments, message in [
         ((tmp_path / "gone.db", "predictions"), "There is no database"),
         ((db, "nosuch"), "There is no table 'nosuch'"),
+        ((write(tmp_path / "e.db", "events", [{"a": 1}]),), "there are: events"),
         ((Path(__file__), "predictions"), "is not an SQLite database"),
     ]:
         done = script(name, *arguments)

@@ -102,29 +102,29 @@ def missing_params(facts: Facts) -> list[Finding]:
         return []
     allowed = _may_be_none(facts)
     nothing = " AND ".join(f"{name} IS NULL" for name in facts.params)
-    counts = ", ".join(
-        f"coalesce(sum(n) FILTER ({what}), 0)::BIGINT"
-        for what in ("true", nothing, *(f"{name} IS NOT NULL" for name in facts.params))
-    )
+    wanted = ("true", nothing, f"reused AND {nothing}", *(f"{p} IS NOT NULL" for p in facts.params))
+    counts = ", ".join(f"coalesce(sum(n) FILTER ({what}), 0)::BIGINT" for what in wanted)
     rows = facts.ask(f"SELECT e, {counts} FROM tally GROUP BY 1 ORDER BY 1")
+    anywhere = any(any(filled) for _, _, _, _, *filled in rows)
     found = []
-    for experiment, n, empty, *filled in rows:
+    for experiment, n, empty, reused, *filled in rows:
+        there, may_be_none = allowed.get(experiment, (set(), set()))
+        # An experiment of other params may have none of these; what was reused had some once.
+        bare = 0 if there else empty if any(filled) else reused if anywhere else 0
         holes = {}
         for name, count in zip(facts.params, filled, strict=True):
-            there, may_be_none = allowed.get(experiment, (set(), set()))
             plain = name.strip('"')
             # Where no grid says what may be None, a column that is wholly so was not a param then.
             legitimate = plain in may_be_none or plain not in there if there else count == 0
             if count < n and not legitimate:
                 holes[name] = n - count
-        if holes or (empty and any(filled)):
+        if lost := max([bare, *holes.values()]):
             found.append(
                 Finding(
                     "missing_params",
                     "error",
-                    f"{within(experiment)}{many(max([empty, *holes.values()]), 'row')} without "
-                    "params",
-                    max([empty, *holes.values()]),
+                    f"{within(experiment)}{many(lost, 'row')} without params",
+                    lost,
                     tuple(f"{name} is NULL in {many(c, 'row')}" for name, c in holes.items()),
                     "rows from xetrack's own cache lose them; run these again",
                 )
@@ -140,8 +140,8 @@ def _may_be_none(facts: Facts) -> dict[str, tuple[set[str], set[str]]]:
     for experiment, text in facts.ask("SELECT DISTINCT experiment_version, grid FROM runs"):
         there, empty = names.setdefault(experiment, (set(), set()))
         for configuration in json.loads(text or "[]"):
-            there |= configuration.keys()
-            empty |= {name for name, value in configuration.items() if value is None}
+            there.update(configuration)
+            empty.update(name for name, value in configuration.items() if value is None)
     return names
 
 
@@ -165,8 +165,8 @@ def no_raw_output(facts: Facts) -> list[Finding]:
         return []
     item = f"CAST({facts.item or 'NULL'} AS VARCHAR)"
     rows = facts.ask(
-        f"SELECT {facts.experiment} AS e, count(*), min({item}, {_SHOWN}) FROM predictions "
-        f"WHERE {facts.empty} GROUP BY 1 ORDER BY 1"
+        f"SELECT {facts.experiment} AS e, count(*), min(DISTINCT {item}, {_SHOWN}) "
+        f"FROM predictions WHERE {facts.empty} GROUP BY 1 ORDER BY 1"
     )
     return [
         Finding(

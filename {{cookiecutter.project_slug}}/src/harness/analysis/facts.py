@@ -17,7 +17,15 @@ DEV = "dev"
 _ITEM = ("input_id", "item_id", "sample_id", "example_id", "id")
 _RAW = ("raw_response", "raw_output", "response", "output", "function_result")
 _SPACE = "' ' || chr(9) || chr(10) || chr(13)"
-_NO_SCORES = {"repeat", "fold", "seed", "attempts", "latency", "function_time", "cost", "id"}
+# What xetrack's log_system_params and log_network_params measure.
+_MACHINE = {
+    *("cpu", "cpu_percent", "ram_percent", "memory_percent", "p_memory_percent", "disk_percent"),
+    *("bytes_sent", "bytes_recv"),
+}
+_NO_SCORES = {
+    *("repeat", "fold", "seed", "attempts", "latency", "function_time", "cost", "id"),
+    *("prediction", "ground_truth", *_MACHINE),
+}
 _MOST_SCORES = 8
 _CODE = ("code_key", "git_commit_hash", "git_hash", "commit_hash", "git_commit")
 # Never part of a task's identity, though a run may show one value of them all the way through.
@@ -25,7 +33,7 @@ _RESULTS = {
     *("track_id", "timestamp", "function_name", "function_time", "args", "kwargs", "attempts"),
     *("error", "error_type", "cache", "prediction", "ground_truth", "latency", "cost"),
     *("confidence", "score", "correct", "accuracy", "data_version", "experiment_version"),
-    *("task_key", "item_key", "fit_asset", *_RAW, *_CODE),
+    *("task_key", "item_key", "fit_asset", *_RAW, *_CODE, *_MACHINE),
 }
 
 
@@ -34,6 +42,7 @@ class Facts:
     """A view `predictions` and how to ask it; each text is a part of SQL.
 
     `task` lists the columns that together name a task; it is empty where nothing names the item.
+    `configuration` lists those that name what an item was tried with.
     `code` and `raw` are '' where there is no such column. `whole` is False where one table out of
     several was asked for, so that rows may rightly lie elsewhere.
 
@@ -56,6 +65,7 @@ class Facts:
     item: str
     params: tuple[str, ...]
     task: tuple[str, ...]
+    configuration: tuple[str, ...]
     code: str
     raw: str
     with_scores: bool
@@ -68,8 +78,9 @@ class Facts:
 
     @property
     def time(self) -> str:
-        """How long a prediction took, in seconds."""
-        return "latency" if "latency" in self.have else "CAST(NULL AS DOUBLE)"
+        """How long a prediction took, in seconds; xetrack by itself calls it `function_time`."""
+        known = (name for name in ("latency", "function_time") if name in self.have)
+        return next(known, "CAST(NULL AS DOUBLE)")
 
     @property
     def percentiles(self) -> str:
@@ -79,11 +90,6 @@ class Facts:
     def ask(self, sql: str) -> list[tuple[Any, ...]]:
         """The rows of a query."""
         return self.con.execute(sql).fetchall()
-
-    @property
-    def configuration(self) -> tuple[str, ...]:
-        """The columns that name what an item was tried with."""
-        return tuple(name for name in self.task if name not in (self.item, '"repeat"', '"fold"'))
 
 
 def read_facts(
@@ -107,13 +113,13 @@ def read_facts(
     ours = {"task_key", "experiment_version", "code_key"} <= set(have)
     item = _first(have, key[:1] or _ITEM)
     params = tuple(identifier(name) for name in have if name.startswith("params_"))
+    repeat = tuple(identifier(n) for n in ("repeat", "fold", "seed") if n in have)
     if key:
         task = tuple(identifier(name) for name in key)
-    elif not item:
-        task = ()
+        configuration = tuple(name for name in task[1:] if name not in repeat)
     else:
-        repeat = tuple(identifier(n) for n in ("repeat", "fold", "seed") if n in have)
-        task = (item, *params, *repeat, *(() if ours else _settings(con, have, item)))
+        configuration = (*params, *(() if ours else _settings(con, have, item)))
+        task = (item, *configuration, *repeat) if item else ()
     failed = "(coalesce(error, '') <> '')" if "error" in have else "false"
     raw = _first(have, _RAW)
     text = f"CAST({raw} AS VARCHAR)"
@@ -132,6 +138,7 @@ def read_facts(
         item=item,
         params=params,
         task=task,
+        configuration=configuration,
         code=_first(have, _CODE),
         raw=raw,
         with_scores=with_scores,
@@ -196,7 +203,8 @@ def _settings(con: duckdb.DuckDBPyConnection, have: dict[str, str], item: str) -
         name
         for name in have
         if name not in _RESULTS and identifier(name) != item and not name.startswith("params_")
-    ]
+        and name not in ("repeat", "fold", "seed")
+    ]  # fmt: skip
     if "track_id" not in have or not names:
         return ()
     same = ", ".join(
@@ -204,8 +212,10 @@ def _settings(con: duckdb.DuckDBPyConnection, have: dict[str, str], item: str) -
         f"AND count({identifier(n)}) IN (0, count(*)) AS c{i}"
         for i, n in enumerate(names)
     )
-    every = ", ".join(f"bool_and(c{i})" for i in range(len(names)))
+    # Where no item is named and each run has one row, nothing tells settings from results.
+    told = "true" if item else "max(n) > 1"
+    every = ", ".join(f"bool_and(c{i}) AND {told}" for i in range(len(names)))
     row = con.execute(
-        f"SELECT {every} FROM (SELECT {same} FROM predictions GROUP BY track_id)"
+        f"SELECT {every} FROM (SELECT count(*) AS n, {same} FROM predictions GROUP BY track_id)"
     ).fetchone()
     return tuple(identifier(n) for n, kept in zip(names, row or (), strict=True) if kept)

@@ -73,7 +73,8 @@ def connect(
                 con.execute(f"CREATE VIEW {view} AS " + " UNION ALL BY NAME ".join(parts))
             elif view == "predictions":
                 raise HarnessError(
-                    f"There is no table of predictions in {_listed(databases)}.",
+                    f"There is no table of predictions in {_listed(databases)}; there are: "
+                    + (", ".join(sorted({name for _, name in found})) or "none"),
                     fix="make dev-run, or name the table that holds them",
                 )
         _lock(con, export_to)
