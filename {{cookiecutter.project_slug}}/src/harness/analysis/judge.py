@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from harness.analysis.paired import Verdict, paired_verdict
-from harness.analysis.results import Experiment, Scores, Values
+from harness.analysis.results import Experiment, Scores, Values, label
 from harness.analysis.stats import Interval
 from harness.plan_file import Hypothesis, matches
 
@@ -74,7 +74,7 @@ def _judge(
         wanted = getattr(hypothesis, side)
         sides[side] = columns_of(experiment, wanted)
         if not sides[side]:
-            reason = f"{side} = {wanted} did not run in {experiment.name}"
+            reason = f"{label(wanted)} ({side}) did not run in {experiment.name}"
             return Judged(hypothesis, "undecided", nothing, "none", reason, answerable=False)
     metric = hypothesis.metric
     if metric in scores.wrong:
@@ -129,8 +129,11 @@ def _outcome(
     if low > 0 and low >= smallest:
         outcome, reason = "supported", "the whole interval is a difference that matters"
     elif high < smallest or high <= 0:
-        outcome = "refuted"
-        reason = "the other one is better" if high < 0 else "any difference is too small to matter"
+        outcome, reason = "refuted", "the interval holds no difference as large as claimed"
+        if high < 0:
+            reason = "the other one is better"
+        elif low > -smallest:
+            reason = "any difference is too small to matter"
     else:
         reason = "the interval holds both a difference that matters and one that does not"
         if verdict and verdict.items_needed and verdict.items_needed > items:
