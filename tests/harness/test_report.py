@@ -5,13 +5,15 @@ import re
 import shutil
 import subprocess
 import sys
+from itertools import combinations
+from math import hypot
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.analysis import views
-from harness.analysis.charts import chart, forest, pareto_front
+from harness.analysis.charts import chart, forest, pareto_front, tradeoff
 from harness.analysis.report import render, write_report
 from harness.analysis.section import Section, Table, shown, to_markdown
 from harness.analysis.summary import Summary
@@ -269,6 +271,15 @@ def test_points_on_the_pareto_front_are_beaten_by_none() -> None:
     points = [(1.0, 0.5), (2.0, 0.9), (2.0, 0.8), (3.0, 0.7), (4.0, 0.95)]
     assert pareto_front(points) == [0, 1, 4]
     assert pareto_front([(x, -y) for x, y in points], lower_is_better=True) == [0, 1, 4]
+
+
+def test_labels_of_neighbouring_points_do_not_lie_on_each_other() -> None:
+    drawn = tradeoff([(10.6, 1), (30.5, 1), (12.2, 1), (470, 0)], list("1324"), "s", "correct")
+    found = re.findall(r'x="([\d.]+)" y="([\d.]+)"[^>]*>[1-4]</text>', drawn)
+    spots = [(float(x), float(y)) for x, y in found]
+    assert len(spots) == 4
+    apart = [hypot(a[0] - b[0], a[1] - b[1]) for a, b in combinations(spots, 2)]
+    assert min(apart) > 7
 
 
 def test_charts_take_their_colours_from_the_page_and_labels_as_text() -> None:

@@ -150,6 +150,7 @@ def tradeoff(
 
 def _corners(axes: Axes, points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     """Where each label goes, in points beside its own: the corner farthest from what is drawn."""
+    axes.autoscale_view()  # else the limits are known only when it is drawn
     spots = [(float(x), float(y)) for x, y in axes.transData.transform(list(points))]
     taken, chosen = list(spots), []
     scale = axes.figure.dpi / 72
