@@ -5,13 +5,15 @@ import re
 import shutil
 import subprocess
 import sys
+from itertools import combinations
+from math import hypot
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.analysis import views
-from harness.analysis.charts import chart, forest, pareto_front
+from harness.analysis.charts import chart, forest, pareto_front, tradeoff
 from harness.analysis.report import render, write_report
 from harness.analysis.section import Section, Table, shown, to_markdown
 from harness.analysis.summary import Summary
@@ -86,7 +88,10 @@ def report(folder: Path, rows: list[Row], run: Row, kind: str = "") -> tuple[str
 @pytest.fixture(scope="module")
 def hostile_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("hostile")
-    run = run_for(TAG, PLAN, gates={"branch": "passed", "data": "overridden"})
+    run = run_for(
+        TAG, PLAN, gates={"branch": "passed", "data": "overridden"}, message="a <b>first</b> try",
+        settings={"benchmark": {"name": "leaves"}},
+    )  # fmt: skip
     report(folder, hostile_rows(), run)
     return folder / "report.html"
 
@@ -105,7 +110,7 @@ def chromium(page: Path, profile: Path, *flags: str) -> str:
 
 def test_no_answer_runs_as_a_script_or_becomes_markup(hostile_page: Path, tmp_path: Path) -> None:
     dom = chromium(hostile_page, tmp_path, "--dump-dom", "--virtual-time-budget=2000")
-    assert "<title>Report on e0.0.1</title>" in dom
+    assert "<title>Report on e0.0.1 · leaves" in dom
     for tag in ("script", "img", "iframe", "b", "object", "link"):
         assert not re.search(rf"<{tag}[\s>]", dom), tag
     assert dom.count("<table") == dom.count("</table>") == dom.count('class="scroll"')
@@ -142,12 +147,15 @@ def test_it_holds_what_a_reviewer_looks_for(hostile_page: Path) -> None:
     text = hostile_page.read_text(encoding="utf-8")
     for words in (
         "Gates overridden: data", "Does depth pay?", ">supported<", "By language", "Worst items",
-        "correct against latency, p50 (s)", "correct against cost per datapoint (USD)",
+        "correct against latency, p50 (ms)", "correct against cost per datapoint (USD)",
         "Pareto front", "Provenance", "a" * 40, "&lt;b&gt;Bad&lt;/b&gt;",
     ):  # fmt: skip
         assert words in text, words
     assert "benchmark.report" not in text
     assert text.count('<svg class="chart" role="img" aria-label="') == 3
+    assert "<title>Report on e0.0.1 · leaves: a &lt;b&gt;first&lt;/b&gt; try</title>" in text
+    assert re.findall("<h([1-6])>", text) == ["1"] + ["2"] * text.count("<section ")
+    assert text.count("<th scope=") == text.count("<th ")
     identifiers = re.findall(r'\bid="([^"]+)"', text)
     assert len(identifiers) == len(set(identifiers))
 
@@ -179,7 +187,7 @@ def test_the_page_is_no_wider_than_the_screen(
             feature = {"name": "prefers-color-scheme", "value": theme}
             browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
             browser.get(hostile_page.as_uri())
-            assert browser.title == "Report on e0.0.1"
+            assert browser.title == "Report on e0.0.1 · leaves: a <b>first</b> try"
             assert browser.execute_script("return document.documentElement.scrollWidth") <= width
             style = "return getComputedStyle(document.body).backgroundColor"
             assert browser.execute_script(style) == paper
@@ -263,6 +271,15 @@ def test_points_on_the_pareto_front_are_beaten_by_none() -> None:
     points = [(1.0, 0.5), (2.0, 0.9), (2.0, 0.8), (3.0, 0.7), (4.0, 0.95)]
     assert pareto_front(points) == [0, 1, 4]
     assert pareto_front([(x, -y) for x, y in points], lower_is_better=True) == [0, 1, 4]
+
+
+def test_labels_of_neighbouring_points_do_not_lie_on_each_other() -> None:
+    drawn = tradeoff([(10.6, 1), (30.5, 1), (12.2, 1), (470, 0)], list("1324"), "s", "correct")
+    found = re.findall(r'x="([\d.]+)" y="([\d.]+)"[^>]*>[1-4]</text>', drawn)
+    spots = [(float(x), float(y)) for x, y in found]
+    assert len(spots) == 4
+    apart = [hypot(a[0] - b[0], a[1] - b[1]) for a, b in combinations(spots, 2)]
+    assert min(apart) > 7
 
 
 def test_charts_take_their_colours_from_the_page_and_labels_as_text() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from harness.analysis import views
 from harness.analysis.judge import Judged
-from harness.analysis.section import to_markdown
+from harness.analysis.section import interval, number, time_unit, to_markdown
 from harness.analysis.summary import Summary, summarise_experiment
 from harness.errors import HarnessError
 from tests.harness.scored_results import Row, metrics_for, record, rows_for, run_for
@@ -168,7 +168,7 @@ def test_an_aggregate_without_bounds_proves_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("said", "n", "reason"),
     [
-        ({"better": {"depth": 9}}, 100, "better = {'depth': 9} did not run"),
+        ({"better": {"depth": 9}}, 100, "depth=9 (better) did not run"),
         ({"metric": "f1"}, 100, "has the metric 'f1'"),
         ({}, 9, "9 shared items"),
     ],
@@ -182,6 +182,69 @@ def test_what_the_results_cannot_answer_is_undecided_and_a_finding(
     assert reason in found.judged[0].reason
     assert any(reason in each for each in found.findings)
     assert found.exit_code == 1
+
+
+def test_a_refutation_says_which_kind_it_is(tmp_path: Path) -> None:
+    def reason(folder: str, better: int, than: int, n: int) -> str:
+        rows = scored(2, than, n) + scored(8, better, n)
+        return read(tmp_path / folder, rows, run_for(TAG, plan())).judged[0].reason
+
+    assert "the other one is better" in reason("a", 60, 95, 100)
+    assert "too small to matter" in reason("b", 1010, 1000, 2000)
+    # From a little better to much worse: nothing here says that a difference is small.
+    mixed = scored(2, 96) + rows_for(
+        TAG, {"depth": 8}, [{"correct": int(9 <= i < 100)} for i in range(100)]
+    )
+    refuted = read(tmp_path / "c", mixed, run_for(TAG, plan())).judged[0]
+    assert (refuted.outcome, refuted.difference.estimate) == ("refuted", pytest.approx(-0.05))
+    assert "no difference as large as claimed" in refuted.reason
+
+
+def test_the_first_lines_give_the_verdicts_and_the_best(tmp_path: Path) -> None:
+    claims = [claim(), claim(id="H2", direction="lower"), claim(id="H3", better={"depth": 9})]
+    found = read(tmp_path, scored(2, 60) + scored(8, 95), run_for(TAG, plan(*claims)))
+    first, best, counts = found.sections[0].text
+    assert first == "Hypotheses: 1 supported, 1 refuted, 1 undecided."
+    assert best == "Highest correct: 0.950 [0.900, 1.000], depth=8."
+    assert counts.startswith("100 items, 2 configurations, 200 datapoints")
+    text = to_markdown("t", found.sections)
+    assert "(correct 0.05 or more higher: depth=8 than depth=2)" in text
+    assert "(none)" not in text
+
+
+def test_provenance_is_whole_and_a_zero_is_a_zero(tmp_path: Path) -> None:
+    run = run_for(TAG, code_key="c" * 64, executed=12345, message="why")
+    text = to_markdown("t", read(tmp_path, scored(2, 60), run).sections)
+    for line in ("| executed | 12,345 |", "| cached | 0 |", "| dirty | – |", "| message | why |"):
+        assert line in text
+    assert f"| code key | {'c' * 64} |" in text
+
+
+@pytest.mark.parametrize(
+    ("values", "written"),
+    [
+        ((0.96, 0.915, 0.982), "0.960 [0.915, 0.982]"),
+        ((0.9936, 0.9935, 0.9937), "0.99360 [0.99350, 0.99370]"),
+        ((75.453, 75.4528, 75.621), "75.45 [75.45, 75.62]"),
+        ((1.0, 1.0, 1.0), "1.000 [1.000, 1.000]"),
+        ((12345.6, 12000.0, 13000.0), "12,346 [12,000, 13,000]"),
+        ((2.1e-06, 2.0e-06, 2.3e-06), "0.00000210 [0.00000200, 0.00000230]"),
+        ((0.0, 0.0, 0.0), "0.000 [0.000, 0.000]"),
+        ((0.5, None, None), "0.5 [no interval]"),
+        ((float("inf"), 1.0, float("inf")), "inf [1.000, inf]"),
+        ((None, None, None), "–"),
+    ],
+)
+def test_an_estimate_and_its_bounds_have_the_same_decimals(values: Any, written: str) -> None:
+    assert interval(*values) == written
+
+
+def test_times_are_told_in_the_unit_that_suits_them() -> None:
+    assert time_unit([1.5e-6, 2e-6, None, 3e-6]) == ("µs", 1e6)
+    assert time_unit([0.004, 0.02, 0.3]) == ("ms", 1e3)
+    assert time_unit([1.0, 90.0]) == ("s", 1.0)
+    assert time_unit([]) == ("s", 1.0)
+    assert number(12345.678) == "12,346"
 
 
 def test_the_plan_of_the_first_run_is_judged_and_a_later_one_is_told_of(tmp_path: Path) -> None:
@@ -210,10 +273,10 @@ def test_no_number_stands_alone(tmp_path: Path) -> None:
     rows = scored(2, 60, extra=extra) + scored(8, 95, extra=extra)
     found = read(tmp_path, rows, run_for(TAG, plan(segmentations=["language", "colour"])))
     text = to_markdown("t", found.sections)
-    assert "| 1 | depth=8 | 100 | 0 | 0.95 \\[0.9, 1\\] |" in text
-    assert "| depth=8 | 100 | 0.04 \\[0.03, 0.05\\] | 0.07 \\[no interval\\] |" in text
+    assert "| 1 | depth=8 | 100 | 0 | 0.950 \\[0.900, 1.000\\] |" in text
+    assert "| depth=8 | 100 | 40.00 \\[30.00, 50.00\\] | 70 \\[no interval\\] |" in text
     assert "| failed | 0 |" in text
-    assert "| de | depth=2 | 50 | 0.6 \\[0.462, 0.724\\] |" in text
+    assert "| de | depth=2 | 50 | 0.600 \\[0.462, 0.724\\] |" in text
     assert "No row has the column colour" in text
     assert found.exit_code == 0
 
@@ -224,10 +287,12 @@ def test_segments_count_failures_by_the_policy(tmp_path: Path) -> None:
     rows = rows_for(TAG, {"depth": 2}, scores, extra=extra)
     wrong = read(tmp_path / "a", rows, run_for(TAG, plan(segmentations=["language"])))
     assert "| de | the only" not in to_markdown("t", wrong.sections)
-    assert "| 40 | 0.75 \\[0.598, 0.858\\] |" in to_markdown("t", wrong.sections)
+    assert "| 40 | 0.750 \\[0.598, 0.858\\] |" in to_markdown("t", wrong.sections)
     skip = {"run": {"on_error": "skip"}}
     run = run_for(TAG, plan(segmentations=["language"]), settings=skip)
-    assert "| 40 | 1 \\[0.886, 1\\] |" in to_markdown("t", read(tmp_path / "b", rows, run).sections)
+    assert "| 40 | 1.000 \\[0.886, 1.000\\] |" in to_markdown(
+        "t", read(tmp_path / "b", rows, run).sections
+    )
 
 
 def test_a_failure_counts_in_the_segment_that_its_item_has_elsewhere(tmp_path: Path) -> None:
@@ -241,7 +306,7 @@ def test_a_failure_counts_in_the_segment_that_its_item_has_elsewhere(tmp_path: P
     text = to_markdown(
         "t", read(tmp_path / "b", rows, run_for(TAG, plan(segmentations=["language"]))).sections
     )
-    assert "| de | depth=2 | 20 | 0.75 \\[" in text
+    assert "| de | depth=2 | 20 | 0.750 \\[" in text
     assert "not recorded" not in text
 
 

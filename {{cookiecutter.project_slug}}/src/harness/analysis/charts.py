@@ -5,17 +5,21 @@ matplotlib draws with the placeholder colours below, which become CSS variables 
 
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from io import StringIO
+from math import hypot
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from harness.analysis.section import shown
 
 LABEL = 26  # characters beside a chart
+WIDE = 50  # times the cheapest: from here on prices are drawn on a logarithmic axis
 INK, MUTED, PAPER = "#010203", "#040506", "#070809"
 SERIES = ("#0a0b01", "#0a0b02", "#0a0b03", "#0a0b04", "#0a0b05", "#0a0b06")
 _VARIABLES = {INK: "--ink", MUTED: "--muted", PAPER: "--paper"} | {
@@ -27,6 +31,7 @@ _STYLE: dict[Any, Any] = {
     "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
     "grid.color": MUTED, "grid.alpha": 0.25, "xtick.color": MUTED, "ytick.color": MUTED,
     "xtick.labelcolor": INK, "ytick.labelcolor": INK, "legend.frameon": False,
+    "axes.titlelocation": "left", "axes.titlesize": 10, "axes.titlecolor": INK,
 }  # fmt: skip
 
 
@@ -81,12 +86,12 @@ def forest(
             axes.plot([estimate], [row], "o", color=SERIES[0])
         axes.set_yticks(range(len(labels)), [_short(label) for label in labels])
         axes.set_ylim(len(labels) - 0.5, -0.5)
-        axes.set_xlabel(shown(metric, 60))
+        axes.set_title(f"{shown(metric, 40)} and its 95% interval")
 
     words = "; ".join(
         f"{label}: {estimate:.4g}" for label, (estimate, *_) in zip(labels, intervals, strict=True)
     )
-    return chart(draw, f"{metric} with 95% intervals. {words}", 0.8 + 0.26 * len(labels))
+    return chart(draw, f"{metric} with 95% intervals. {words}", 0.9 + 0.24 * len(labels))
 
 
 def pareto_front(points: Sequence[tuple[float, float]], lower_is_better: bool = False) -> list[int]:
@@ -120,16 +125,42 @@ def tradeoff(
         for index, (x, y) in enumerate(points):
             on_front = index in front
             axes.plot([x], [y], "o", color=SERIES[0], markerfacecolor=None if on_front else "none")
+        axes.margins(0.12)
+        prices = [x for x, _ in points]
+        if min(prices) > 0 and max(prices) > WIDE * min(prices):
+            axes.set_xscale("log")
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axes.xaxis.set_minor_formatter(NullFormatter())
+        for name, point, (across, up) in zip(names, points, _corners(axes, points), strict=True):
             axes.annotate(
-                _short(names[index]),
-                (x, y),
+                _short(name),
+                point,
                 textcoords="offset points",
-                xytext=(5, 4),
+                xytext=(across, up),
+                ha="left" if across > 0 else "right",
+                va="center",
                 fontsize=9,
             )
-        axes.margins(0.12)
+        axes.set_title(f"{shown(quality, 40)} against {price}")
         axes.set_xlabel(price)
-        axes.set_ylabel(shown(quality, 60))
 
     best = ", ".join(names[i] for i in front)
     return chart(draw, f"{quality} against {price}. Pareto front: {best}", 3)
+
+
+def _corners(axes: Axes, points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Where each label goes, in points beside its own: the corner farthest from what is drawn."""
+    axes.autoscale_view()  # else the limits are known only when it is drawn
+    spots = [(float(x), float(y)) for x, y in axes.transData.transform(list(points))]
+    taken, chosen = list(spots), []
+    scale = axes.figure.dpi / 72
+
+    def room(spot: tuple[float, float], corner: tuple[float, float]) -> float:
+        x, y = spot[0] + 1.4 * corner[0] * scale, spot[1] + corner[1] * scale
+        return min(hypot(x - other[0], y - other[1]) for other in taken)
+
+    for spot in spots:
+        best = max(((6.0, 8.0), (-6.0, 8.0), (6.0, -8.0), (-6.0, -8.0)), key=partial(room, spot))
+        chosen.append(best)
+        taken.append((spot[0] + 1.4 * best[0] * scale, spot[1] + best[1] * scale))
+    return chosen

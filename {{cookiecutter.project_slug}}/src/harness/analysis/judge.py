@@ -11,7 +11,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from harness.analysis.paired import paired_verdict
-from harness.analysis.results import Experiment, Scores, Values
+from harness.analysis.results import Experiment, Scores, Values, label
 from harness.analysis.significance import items_needed
 from harness.analysis.stats import Interval
 from harness.plan_file import Hypothesis, matches
@@ -76,7 +76,7 @@ def _judge(
         wanted = getattr(hypothesis, side)
         sides[side] = columns_of(experiment, wanted)
         if not sides[side]:
-            reason = f"{side} = {wanted} did not run in {experiment.name}"
+            reason = f"{label(wanted)} ({side}) did not run in {experiment.name}"
             return Judged(hypothesis, "undecided", nothing, "none", reason, answerable=False)
     metric = hypothesis.metric
     if metric in scores.wrong:
@@ -135,8 +135,11 @@ def _outcome(hypothesis: Hypothesis, difference: Interval, test: str, items: int
     if low > 0 and low >= smallest:
         outcome, reason = "supported", "the whole interval is a difference that matters"
     elif high < smallest or high <= 0:
-        outcome = "refuted"
-        reason = "the other one is better" if high < 0 else "any difference is too small to matter"
+        outcome, reason = "refuted", "the interval holds no difference as large as claimed"
+        if high < 0:
+            reason = "the other one is better"
+        elif low > -smallest:
+            reason = "any difference is too small to matter"
     else:
         reason = "the interval holds both a difference that matters and one that does not"
     return Judged(hypothesis, outcome, difference, test, reason, items)

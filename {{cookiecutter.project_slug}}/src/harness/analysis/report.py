@@ -5,7 +5,9 @@ are written out, and the page forbids scripts and requests of any kind.
 """
 
 import importlib
+import re
 from collections.abc import Iterable
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,13 +18,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from harness.analysis.charts import forest, tradeoff
-from harness.analysis.results import Experiment, Scores, read_outputs
-from harness.analysis.section import RAW, Section, Table, number, shown
-from harness.analysis.summary import Summary, ranked, summarise_experiment
+from harness.analysis.results import Configuration, Experiment, Scores, read_outputs
+from harness.analysis.section import ABSENT, RAW, Section, Table, number, shown, time_unit
+from harness.analysis.summary import PRICES, RESULTS, Summary, ranked, summarise_experiment
 
 WORST = 20  # items shown with their raw output
 FOREST = 24  # configurations in a chart of intervals
 CELL_LIMIT = 4 * RAW  # no text of a page is longer, whoever made its section
+_FIGURE = re.compile(r"[-+]?[0-9,.]+(e[-+]?[0-9]+)?|" + ABSENT)
 
 
 def write_report(con: DuckDBPyConnection, name: str, path: Path, kind: str = "") -> Summary:
@@ -31,18 +34,21 @@ def write_report(con: DuckDBPyConnection, name: str, path: Path, kind: str = "")
     Raises HarnessError where there is no such experiment.
     """
     summary = summarise_experiment(con, name)
-    sections = [*summary.sections]
-    at = next(i for i, each in enumerate(sections) if each.title == "Results") + 1
-    sections[at:at] = list(_charts(summary.experiment))
-    sections[-1:-1] = [_worst(con, summary.experiment, summary.scores)]
+    experiment = summary.experiment
+    drawn = {RESULTS: _forest(experiment), PRICES: _tradeoffs(experiment)}
+    sections = [_with_charts(each, drawn.get(each.title, [])) for each in summary.sections]
+    sections[-1:-1] = [_worst(con, experiment, summary.scores)]
     sections[-1:-1] = _of_kind(con, name, kind)
+    run = experiment.runs[-1] if experiment.runs else {}
+    about = (run.get("settings", {}).get("benchmark", {}).get("name"), run.get("message"))
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(render(f"Report on {name}", sections), encoding="utf-8")
+    page = render(f"Report on {name}", sections, ": ".join(filter(None, about)))
+    path.write_text(page, encoding="utf-8")
     return summary
 
 
-def render(title: str, sections: Iterable[Section]) -> str:
-    """The sections as a whole HTML page."""
+def render(title: str, sections: Iterable[Section], about: str = "") -> str:
+    """The sections as a whole HTML page; `about` is the line above its title."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
@@ -52,57 +58,68 @@ def render(title: str, sections: Iterable[Section]) -> str:
         lstrip_blocks=True,
     )
     template = environment.get_template("report.html")
-    return template.render(title=title, sections=list(sections))
+    return template.render(title=title, about=about, sections=list(sections), figures=_figures)
+
+
+def _figures(table: Table) -> list[bool]:
+    """Of each column, whether it holds nothing but numbers."""
+    columns = zip(*table.rows, strict=False)
+    return [all(map(_FIGURE.fullmatch, map(str, each))) for each in columns]
+
+
+def _with_charts(section: Section, charts: list[tuple[str, str]]) -> Section:
+    text = [*section.text, *dict.fromkeys(said for said, _ in charts if said)]
+    return replace(section, text=text, charts=[chart for _, chart in charts])
 
 
 def _fit_to_show(value: Any) -> Any:
     return value if isinstance(value, Markup) else shown(value, CELL_LIMIT)
 
 
-def _charts(experiment: Experiment) -> Iterable[Section]:
-    order = [
-        index
-        for index in ranked(experiment)
-        if experiment.metrics
-        and experiment.configurations[index].summary.get(experiment.metrics[0]) is not None
-    ][:FOREST]
-    if not order:
-        return
-    metric = experiment.metrics[0]
-    found = [experiment.configurations[index] for index in order]
-    shared = experiment.shared_params
-    labels = [
-        f"{rank}  " + ", ".join(str(v) for k, v in each.params.items() if k not in shared)
-        for rank, each in enumerate(found, start=1)
-    ]
-    quality = [each.summary[metric] for each in found]
-    bounds = [
-        (each.summary[metric], each.summary[f"{metric}_low"], each.summary[f"{metric}_high"])
-        for each in found
-    ]
-    text = [f"The best {FOREST} by {metric}."] if len(experiment.configurations) > FOREST else []
-    yield Section(f"{metric} and its 95% interval", text, charts=[forest(labels, bounds, metric)])
-    prices = {
-        "latency, p50 (s)": [each.summary.get("latency_p50") for each in found],
-        "cost per datapoint (USD)": [
-            (each.summary.get("cost") or 0) / (each.summary.get("executed") or 1) or None
-            for each in found
-        ],
-    }
-    for price, values in prices.items():
-        known = [(float(value), quality[i], str(i + 1)) for i, value in enumerate(values) if value]
+def _drawn(experiment: Experiment) -> list[tuple[int, Configuration]]:
+    """The configurations that a chart shows, best first, with their ranks in Results."""
+    if not experiment.metrics:
+        return []
+    found = [experiment.configurations[index] for index in ranked(experiment)]
+    known = [each for each in found if each.summary.get(experiment.metrics[0]) is not None]
+    return list(enumerate(known[:FOREST], start=1))
+
+
+def _forest(experiment: Experiment) -> list[tuple[str, str]]:
+    """A remark and the chart of the first metric's intervals."""
+    found = _drawn(experiment)
+    if not found:
+        return []
+    metric, shared = experiment.metrics[0], experiment.shared_params
+    labels, bounds = [], []
+    for rank, each in found:
+        values = [str(value) for key, value in each.params.items() if key not in shared]
+        labels.append(f"{rank}. {', '.join(values)}")
+        estimate, low, high = (each.summary[metric + end] for end in ("", "_low", "_high"))
+        bounds.append((estimate, low, high))
+    more = len(experiment.configurations) > FOREST
+    text = f"Drawn are the best {FOREST} by {metric}." if more else ""
+    return [(text, forest(labels, bounds, metric))]
+
+
+def _tradeoffs(experiment: Experiment) -> list[tuple[str, str]]:
+    """A remark and a chart for each price that two configurations have."""
+    found = [(rank, each.summary) for rank, each in _drawn(experiment)]
+    unit, per_second = time_unit(each.get("latency_p50") for _, each in found)
+    times = [(each.get("latency_p50") or 0.0) * per_second for _, each in found]
+    costs = [(each.get("cost") or 0.0) / (each.get("executed") or 1) for _, each in found]
+    text = "The numbers are the ranks in Results. Filled and joined is the Pareto front: "
+    text += "no other is both better and cheaper."
+    drawn = []
+    for price, values in ((f"latency, p50 ({unit})", times), ("cost per datapoint (USD)", costs)):
+        known = [(rank, each, x) for (rank, each), x in zip(found, values, strict=True) if x]
         if len(known) > 1:
-            drawn = tradeoff(
-                [(cheap, good) for cheap, good, _ in known],
-                [each for _, _, each in known],
-                price,
-                metric,
-                experiment.lower_is_better(metric),
-            )
-            text = [
-                "Numbers as in Results. Filled: none is both better and cheaper (the Pareto front)."
-            ]
-            yield Section(f"{metric} against {price}", text, charts=[drawn])
+            metric = experiment.metrics[0]
+            points = [(x, float(each[metric])) for _, each, x in known]
+            names = [str(rank) for rank, *_ in known]
+            lower = experiment.lower_is_better(metric)
+            drawn.append((text, tradeoff(points, names, price, metric, lower)))
+    return drawn
 
 
 def _worst(con: DuckDBPyConnection, experiment: Experiment, scores: Scores) -> Section:

@@ -10,8 +10,11 @@ text is shown as text, whatever it holds. A chart is what `charts.chart` returne
 """
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import floor, isfinite, log10
+from statistics import median
+from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table as Grid
@@ -70,15 +73,35 @@ def number(value: object, digits: int = 4) -> str:
     """A number to `digits` significant digits; a dash where there is none."""
     if value is None or isinstance(value, str) or value != value:
         return ABSENT
-    return f"{value:.{digits}g}"
+    written = f"{value:.{digits}g}"
+    return f"{value:,.0f}" if "e+" in written else written
 
 
-def interval(estimate: object, low: object, high: object) -> str:
-    """`0.9 [0.85, 0.94]`."""
+def interval(estimate: Any, low: Any, high: Any, signed: bool = False) -> str:
+    """`0.900 [0.842, 0.938]`: all three to the same decimals; `signed`: with + where above 0."""
     if estimate is None or estimate != estimate:
         return ABSENT
-    bounds = f" [{number(low, 3)}, {number(high, 3)}]" if low is not None else " [no interval]"
-    return number(estimate) + bounds
+    if low is None or high is None:
+        return f"{number(estimate)} [no interval]"
+    form = f"{'+' if signed else ''},.{_decimals(estimate, low, high)}f"
+    return f"{estimate:{form}} [{low:{form}}, {high:{form}}]"
+
+
+def _decimals(*values: float) -> int:
+    """Three, fewer from 10 on, and as many more as two digits of what lies between them need."""
+    known = [value for value in values if isfinite(value)] or [0.0]
+    largest, between = max(map(abs, known)), max(known) - min(known)
+    whole = floor(log10(largest)) if largest >= 1 else 0
+    fine = between or largest
+    return max(0, 3 - whole, 1 - floor(log10(fine)) if fine else 0)
+
+
+def time_unit(seconds: Iterable[Any]) -> tuple[str, float]:
+    """The unit that suits the median of some times, and how many of it are in a second."""
+    known = [each for each in seconds if each is not None and each == each]
+    middle = median(known) if known else 1.0
+    units = (("s", 1.0), ("ms", 1e3), ("µs", 1e6))
+    return next((unit for unit in units if middle * unit[1] >= 1), units[-1])
 
 
 def to_markdown(heading: str, sections: Sequence[Section]) -> str:

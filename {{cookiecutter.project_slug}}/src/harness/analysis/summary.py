@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from duckdb import DuckDBPyConnection
 
 from harness.analysis.compare import turned
-from harness.analysis.judge import MIN_ITEMS, Judged, judge
+from harness.analysis.judge import MIN_ITEMS, Judged, Outcome, judge
 from harness.analysis.results import (
     Experiment,
     Scores,
@@ -17,9 +17,11 @@ from harness.analysis.results import (
     read_experiment,
     read_scores,
 )
-from harness.analysis.section import Section, Table, interval, number
+from harness.analysis.section import ABSENT, Section, Table, interval, number, time_unit
 from harness.analysis.segments import segment_sections
 from harness.analysis.stats import mean_interval
+
+RESULTS, PRICES = "Results", "Latency and cost"  # where the report puts its charts
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +46,14 @@ def summarise_experiment(con: DuckDBPyConnection, name: str) -> Summary:
     scores = read_scores(con, experiment, planned_metrics(experiment))
     judged = judge(experiment, scores)
     findings = list(_findings(experiment, scores, judged))
-    sections = [Section("At a glance", [_at_a_glance(experiment, scores)])]
+    order = ranked(experiment)
+    sections = [Section("At a glance", list(_at_a_glance(experiment, scores, judged, order)))]
     if warnings := findings + list(_warnings(experiment, scores)):
         sections.append(Section("Read this first", warnings, warning=True))
     if experiment.plan.questions:
         sections.append(Section("Questions", experiment.plan.questions))
     if judged:
         sections.append(_hypotheses(judged))
-    order = ranked(experiment)
     sections += [_results(experiment, scores, order), _latency(experiment, order)]
     sections += list(segment_sections(con, experiment, scores, order))
     sections += [_errors(con, experiment), _provenance(experiment)]
@@ -125,7 +127,21 @@ def _turned(experiment: Experiment, scores: Scores, metric: str) -> Iterator[str
         yield f"The same holds for {len(found) - 5} more pairs by {metric}."
 
 
-def _at_a_glance(experiment: Experiment, scores: Scores) -> str:
+def _at_a_glance(
+    experiment: Experiment, scores: Scores, judged: list[Judged], order: list[int]
+) -> Iterator[str]:
+    outcomes = [each.outcome for each in judged]
+    if outcomes:
+        counts = [f"{outcomes.count(each)} {each}" for each in get_args(Outcome)]
+        yield f"Hypotheses: {', '.join(each for each in counts if each[0] != '0')}."
+    if experiment.metrics and len(order) > 1:
+        metric, best = experiment.metrics[0], experiment.configurations[order[0]]
+        value = best.summary.get(metric)
+        equal = sum(each.summary.get(metric) == value for each in experiment.configurations) - 1
+        found = interval(value, *(best.summary.get(metric + end) for end in ("_low", "_high")))
+        most = "Lowest" if experiment.lower_is_better(metric) else "Highest"
+        also = f" and {equal} other{'s' if equal > 1 else ''}" if equal else ""
+        yield f"{most} {metric}: {found}, {best.label}{also}."
     total = {
         key: sum(each.summary.get(key) or 0 for each in experiment.configurations)
         for key in ("n", "executed", "cached", "failed")
@@ -137,8 +153,9 @@ def _at_a_glance(experiment: Experiment, scores: Scores) -> str:
         else ""
     )
     failures = "count as wrong" if experiment.failed_is_wrong else "are left out"
-    return (
-        f"{len(scores.items):,} items, {len(experiment.configurations)} configurations, "
+    count = len(experiment.configurations)
+    yield (
+        f"{len(scores.items):,} items, {count} configuration{'s' if count != 1 else ''}, "
         f"{total['n']:,} datapoints: {total['executed']:,} executed, {total['cached']:,} from the "
         f"cache, {total['failed']:,} failed. Failed ones {failures} in proportions. Intervals in "
         f"brackets are 95%. Data {experiment.data_version[:12] or 'of unknown version'}."
@@ -150,19 +167,22 @@ def _hypotheses(judged: list[Judged]) -> Section:
     rows = []
     for each in judged:
         said, gap = each.hypothesis, each.difference
-        amount = f"≥ {number(said.smallest_difference)} " if said.smallest_difference else ""
+        amount = f"{number(said.smallest_difference)} or more " if said.smallest_difference else ""
+        test = f" ({each.test})" if each.test != "none" else ""
+        sides = f"{label(said.better)} than {label(said.than)}"
         rows.append(
             [
-                said.id, said.claim, each.outcome,
-                interval(gap.estimate, gap.low, gap.high),
-                f"{said.metric} {amount}{said.direction}",
-                f"{each.items:,}", f"{each.reason} ({each.test})",
+                each.outcome, said.id,
+                f"{said.claim}\n({said.metric} {amount}{said.direction}: {sides})",
+                interval(gap.estimate, gap.low, gap.high, signed=True),
+                f"{each.items:,}", f"{each.reason}{test}",
             ]
         )  # fmt: skip
     level = 100 * (1 - 0.05 / len(judged))
-    text = "As committed before the run. The difference is better - than"
-    text += f"; each interval is at {level:.4g}%, so that all hold together at 95%."
-    heads = ("id", "claim", "outcome", "difference", "claimed", "items", "because")
+    text = "As planned before the run. The difference is the first configuration minus the second"
+    text += f", with its {level:.4g}% interval"
+    text += ", so that all of them hold together at 95%." if len(judged) > 1 else "."
+    heads = ("outcome", "id", "hypothesis", "difference", "items", "because")
     return Section("Hypotheses", [text], [Table(heads, rows)])
 
 
@@ -189,23 +209,28 @@ def _results(experiment: Experiment, scores: Scores, order: list[int]) -> Sectio
         rows.append(row)
     shared = experiment.shared_params
     text = [f"The same in all: {label(shared)}."] if shared and len(order) > 1 else []
-    return Section("Results", text, [Table(heads, rows)])
+    return Section(RESULTS, text, [Table(heads, rows)])
 
 
-def _bounded(summary: dict[str, Any], name: str) -> str:
-    return interval(*(summary.get(name + end) for end in ("", "_low", "_high")))
+def _bounded(summary: dict[str, Any], name: str, factor: float = 1.0) -> str:
+    found = (summary.get(name + end) for end in ("", "_low", "_high"))
+    return interval(*(None if each is None else factor * each for each in found))
 
 
 def _latency(experiment: Experiment, order: list[int]) -> Section:
+    names = ("latency_p50", "latency_p95", "latency_p99")
+    summaries = [experiment.configurations[index].summary for index in order]
+    unit, per_second = time_unit(each.get("latency_p50") for each in summaries)
+    priced = any(each.get("cost") is not None for each in summaries)
     rows = []
-    for index in order:
-        each = experiment.configurations[index]
-        count = each.summary.get("latency_n") or 0
-        figures = [_bounded(each.summary, f"latency_p{p}") for p in (50, 95, 99)]
-        rows.append([each.label, f"{count:,}", *figures, number(each.summary.get("cost"))])
+    for index, each in zip(order, summaries, strict=True):
+        times = [_bounded(each, name, per_second) for name in names]
+        cells = [f"{each.get('latency_n') or 0:,}", *times]
+        cells += [number(each.get("cost"))] if priced else []
+        rows.append([experiment.configurations[index].label, *cells])
     text = "Of rows executed in this experiment without error; a dash: too few for this percentile."
-    heads = ("configuration", "n", "p50 (s)", "p95 (s)", "p99 (s)", "cost (USD)")
-    return Section("Latency and cost", [text], [Table(heads, rows)])
+    heads = ["configuration", "n", *(f"{name[-3:]} ({unit})" for name in names)]
+    return Section(PRICES, [text], [Table(heads + ["cost (USD)"] * priced, rows)])
 
 
 def _errors(con: DuckDBPyConnection, experiment: Experiment) -> Section:
@@ -218,24 +243,28 @@ def _errors(con: DuckDBPyConnection, experiment: Experiment) -> Section:
     if not rows:
         return Section("Errors", ["None."])
     cells = [[kind, f"{count:,}", f"{items:,}", text] for kind, count, items, text in rows]
-    return Section("Errors", (), [Table(("type", "datapoints", "items", "one of them"), cells)])
+    return Section("Errors", (), [Table(("type", "datapoints", "items", "an example"), cells)])
 
 
 def _provenance(experiment: Experiment) -> Section:
     names = (
-        "started", "ended", "ended_how", "executed", "cached", "failed", "branch", "commit_hash",
-        "dirty", "code_key", "data_version", "lock_hash", "python", "platform", "cpu",
+        "message", "started", "ended", "ended_how", "executed", "cached", "failed", "branch",
+        "commit_hash", "dirty", "code_key", "data_version", "lock_hash", "python", "platform",
+        "cpu",
     )  # fmt: skip
     # Facts down, runs across only where there is one; else a line per run.
-    rows = [
-        ["" if run.get(name) is None else str(run[name])[:40] for name in names]
-        for run in experiment.runs
-    ]
+    rows = [[_fact(run.get(name)) for name in names] for run in experiment.runs]
     heads = [name.replace("_", " ") for name in names]
     if len(rows) == 1:
-        table = Table(("", "run"), [list(each) for each in zip(heads, rows[0], strict=True)])
+        table = Table(
+            ("what", "of the run"), [list(each) for each in zip(heads, *rows, strict=True)]
+        )
     else:
         table = Table(heads, rows)
     gates = experiment.runs[-1]["gates"] if experiment.runs else {}
     text = ["Gates: " + (", ".join(f"{gate} {how}" for gate, how in gates.items()) or "none") + "."]
     return Section("Provenance", text, [table])
+
+
+def _fact(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value or ABSENT)
