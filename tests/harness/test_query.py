@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -167,7 +168,8 @@ def test_recipes_agree_with_pandas(mixed: tuple[Path, pd.DataFrame], name: str) 
     found = answer(db, recipe(name), metric="correct")
     assert len(found) == min(len(expected), 20 if name == "hardest_items" else len(expected))
     for row in found:
-        wanted = expected.loc[tuple(row[key] for key in keys) if len(keys) > 1 else row[keys[0]]]
+        named = [(expected.index.get_level_values(key) == row[key]) for key in keys]
+        (wanted,) = expected[np.logical_and.reduce(named)].to_numpy()
         got = [float(row[figure] or "nan") for figure in figures]
         assert got == pytest.approx([float(each) for each in wanted], nan_ok=True)
 
@@ -182,8 +184,8 @@ def test_recipes_across_configurations_agree_with_pandas(
         part = rows[same & (rows["experiment_version"] == row["experiment_version"])]
         assert [int(row["n"]), int(row["failed"])] == [len(part), part["failed"].sum()]
         assert float(row["mean_score"]) == pytest.approx(part["correct"].mean())
-    scores = rows.groupby(["experiment_version", "input_id", "params_model"])["correct"].mean()
-    scores = scores.unstack()
+    items = rows.groupby(["experiment_version", "input_id", "params_model"])
+    scores = items["correct"].mean().unstack()
     model = {f"{m} {d}": m for m, d in (("small", 2), ("large", 4))}
     last = scores.loc["e0.0.2"].dropna()
     (pair,) = answer(db, recipe("head_to_head"), metric="correct")
@@ -192,10 +194,10 @@ def test_recipes_across_configurations_agree_with_pandas(
         len(last), (one > other).sum(), (one < other).sum(), (one == other).sum(),
     ]  # fmt: skip
     for row in answer(db, recipe("rank"), metric="correct"):
-        mine = scores.loc[row["experiment_version"]]
-        first = mine.eq(mine.max(axis=1), axis=0)[model[row["configuration"]]]
-        assert int(row["scored"]) == mine[model[row["configuration"]]].count()
-        assert int(row["first_places"]) == first.sum()
+        tagged = scores[scores.index.get_level_values(0) == row["experiment_version"]]
+        mine, best = tagged[model[row["configuration"]]], tagged.max(axis=1)
+        assert int(row["scored"]) == mine.count()
+        assert int(row["first_places"]) == (mine == best).sum()
     means = rows.groupby(EACH)["correct"].mean()
     for row in answer(db, recipe("over_time"), metric="correct"):
         mine = means[row["experiment_version"], model[row["configuration"]]]

@@ -191,6 +191,9 @@ def test_the_page_is_no_wider_than_the_screen(
             assert browser.execute_script("return document.documentElement.scrollWidth") <= width
             style = "return getComputedStyle(document.body).backgroundColor"
             assert browser.execute_script(style) == paper
+            # What the page asked for beside itself, by the browser's own account.
+            asked = "return performance.getEntriesByType('resource').length"
+            assert browser.execute_script(asked) == 0
             errors = [each["message"] for each in browser.get_log("browser")]  # type: ignore[no-untyped-call]
             assert errors == []
     finally:

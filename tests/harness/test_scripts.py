@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -9,11 +10,13 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from harness import reading
 from harness.analysis.browse import browse
 from harness.errors import HarnessError
 from tests.harness.recorded import change, clean, write
@@ -166,6 +169,47 @@ def _address(server: "subprocess.Popen[str]") -> str:
             return line.split("running on ")[1].split()[0]
         assert time.monotonic() < deadline, line
     raise AssertionError("the server ended at once")
+
+
+def test_browse_says_that_a_database_is_broken(tmp_path: Path) -> None:
+    whole = clean(tmp_path / "whole.db").read_bytes()
+    (tmp_path / "torn.db").write_bytes(whole[:5000])
+    (tmp_path / "notes.db").write_text("no database, but long enough to be looked at" * 100)
+    for name in ("torn.db", "notes.db"):
+        with pytest.raises(HarnessError, match=rf"{name} cannot be read"):
+            browse([tmp_path / name], open_browser=False)
+    assert {path.name for path in tmp_path.iterdir()} == {"whole.db", "torn.db", "notes.db"}
+
+
+def test_a_summary_replaces_no_database_and_needs_a_folder(db: Path, tmp_path: Path) -> None:
+    before = db.read_bytes()
+    for target, message in (
+        (db, "is a database"),
+        (tmp_path / "gone" / "summary.md", "There is no folder"),
+        (tmp_path, "is a folder"),
+    ):
+        done = script("export_summary", db, "--out", target)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert message in " ".join(done.stderr.split())
+        assert "Traceback" not in done.stderr
+    assert db.read_bytes() == before
+
+
+@pytest.mark.parametrize("command", [reading.summary, reading.report])
+def test_a_report_replaces_no_database_either(
+    db: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Callable[..., None]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("benchmark.toml").write_text('[benchmark]\nname = "b"\n', encoding="utf-8")
+    results = tmp_path / "results"
+    results.mkdir()
+    recorded = Path(shutil.move(db, results / "benchmark.db"))
+    before = recorded.read_bytes()
+    for target, message in ((recorded, "is a database"), (tmp_path, "is a folder")):
+        with pytest.raises(HarnessError, match=message) as error:
+            command("e0.0.1", target)
+        assert error.value.code == 2
+    assert recorded.read_bytes() == before
 
 
 def test_browse_needs_a_database(tmp_path: Path) -> None:

@@ -196,7 +196,8 @@ def test_a_refutation_says_which_kind_it_is(tmp_path: Path) -> None:
         TAG, {"depth": 8}, [{"correct": int(9 <= i < 100)} for i in range(100)]
     )
     refuted = read(tmp_path / "c", mixed, run_for(TAG, plan())).judged[0]
-    assert (refuted.outcome, refuted.difference.estimate) == ("refuted", pytest.approx(-0.05))
+    assert refuted.outcome == "refuted"
+    assert refuted.difference.estimate == pytest.approx(-0.05)
     assert "no difference as large as claimed" in refuted.reason
 
 
@@ -298,7 +299,7 @@ def test_segments_count_failures_by_the_policy(tmp_path: Path) -> None:
 def test_a_failure_counts_in_the_segment_that_its_item_has_elsewhere(tmp_path: Path) -> None:
     scores: list[dict[str, Any] | None] = [{"correct": 1}] * 30 + [None] * 10
     language = [{"language": "de" if i % 2 else "en"} for i in range(40)]
-    silent = [*language[:30], *[{"language": None}] * 10]
+    silent: list[dict[str, Any]] = [*language[:30], *[{"language": None}] * 10]
     rows = rows_for(TAG, {"depth": 2}, scores, extra=silent)
     alone = read(tmp_path / "a", rows, run_for(TAG, plan(segmentations=["language"])))
     assert "| (not recorded) | depth=2 | 10 |" in to_markdown("t", alone.sections)

@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 def main() -> int:
     from harness.analysis.overview import summary_markdown
+    from harness.analysis.query import check_target
     from harness.analysis.validate import check, examine
     from harness.console import show_error
     from harness.errors import HarnessError
@@ -23,6 +24,8 @@ def main() -> int:
     parser.add_argument("--out", type=Path, help="default: standard output")
     given = parser.parse_args()
     try:
+        if given.out:
+            check_target(given.out, [given.db])
         text = examine(
             [given.db],
             given.table,

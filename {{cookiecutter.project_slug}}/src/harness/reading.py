@@ -76,13 +76,16 @@ def cache_hits(as_json: Json = False) -> None:
 @app.command()
 def summary(tag: Tag = "", target: Annotated[Path | None, typer.Option("--out")] = None) -> None:
     """Results with their intervals, as Markdown."""
+    from harness.analysis.query import check_target
     from harness.analysis.section import to_markdown
     from harness.analysis.summary import summarise_experiment
     from harness.analysis.views import connect
 
-    phase = DEV if tag == DEV else "experiment"
     name = newest(tag)
-    with connect(_recorded(phase)) as con:
+    found_in = _recorded(DEV if name == DEV else "experiment")
+    if target is not None:
+        check_target(target, found_in)
+    with connect(found_in) as con:
         found = summarise_experiment(con, name)
     text = to_markdown(f"Results of {name}", found.sections)
     if target is None:
@@ -96,13 +99,17 @@ def summary(tag: Tag = "", target: Annotated[Path | None, typer.Option("--out")]
 @app.command()
 def report(tag: Tag = "", target: Annotated[Path | None, typer.Option("--out")] = None) -> None:
     """The same and more as one HTML file that opens without network."""
+    from harness.analysis.query import check_target
     from harness.analysis.report import write_report
     from harness.analysis.views import connect
 
     root, settings = _here()
     name = newest(tag)
     path = target or root / "results" / "reports" / f"{name}.html"
-    with connect(_recorded(DEV if name == DEV else "experiment")) as con:
+    found_in = _recorded(DEV if name == DEV else "experiment")
+    if target is not None:
+        check_target(target, found_in)
+    with connect(found_in) as con:
         found = write_report(con, name, path, settings.benchmark.kind)
     out.print(f"wrote {path}", markup=False, soft_wrap=True)
     raise typer.Exit(found.exit_code)

@@ -20,7 +20,7 @@ HOST, PORT = "127.0.0.1", 8001
 def browse(databases: Sequence[Path], *, open_browser: bool = True) -> int:
     """Serve the databases until Ctrl-C; returns the exit code.
 
-    Raises HarnessError where there is no database or no Datasette.
+    Raises HarnessError where there is no database, one that cannot be read, or no Datasette.
     """
     if not databases or (missing := [path for path in databases if not path.is_file()]):
         raise HarnessError(
@@ -30,7 +30,7 @@ def browse(databases: Sequence[Path], *, open_browser: bool = True) -> int:
     if importlib.util.find_spec("datasette") is None:
         raise HarnessError("Datasette is not installed.", fix="make setup")
     with tempfile.TemporaryDirectory(prefix="browse-") as folder:
-        shown = [_at_rest(path, Path(folder)) for path in databases]
+        shown = [_readable(_at_rest(path, Path(folder))) for path in databases]
         err.print("Ctrl-C ends it.", markup=False)
         try:
             return subprocess.run(
@@ -61,6 +61,16 @@ def _at_rest(path: Path, folder: Path) -> Path:
     shutil.copystat(path, copy)
     err.print(f"{path} is in use: this shows a copy as of now.", markup=False, soft_wrap=True)
     return copy
+
+
+def _readable(path: Path) -> Path:
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?immutable=1", uri=True)) as con:
+            con.execute("SELECT count(*) FROM sqlite_master")
+    except sqlite3.Error as error:
+        fix = "restore it with `dvc checkout` or `git checkout`"
+        raise HarnessError(f"{path} cannot be read: {error}", fix=fix) from error
+    return path
 
 
 def _free_port() -> int:

@@ -48,7 +48,7 @@ def run_sql(
     if target is None and fmt == "parquet":
         raise HarnessError("Parquet is binary and needs a file.", fix="add --out result.parquet")
     if target is not None:
-        _check_target(target, databases)
+        check_target(target, databases)
         fmt = _format_of(target) if fmt == "table" else fmt
     statements = _reading_only(sql)
     for careful in (False, True):
@@ -74,7 +74,8 @@ def run_sql(
                 con.close()
 
 
-def _check_target(target: Path, databases: Sequence[Path]) -> None:
+def check_target(target: Path, databases: Sequence[Path]) -> None:
+    """Raise HarnessError where a file cannot be written to `target`, or would replace results."""
     if not target.parent.is_dir():
         raise HarnessError(f"There is no folder {target.parent}.", fix=f"mkdir -p {target.parent}")
     if target.is_dir():

@@ -153,20 +153,21 @@ def _worst(con: DuckDBPyConnection, experiment: Experiment, scores: Scores) -> S
         answer = row.get("error") if row.get("raw_response") == shown(None) else None
         rows.append(
             [
-                row.get("item", ""), number(sign * means[i], 3), row.get("ground_truth", ""),
-                experiment.configurations[index].label, row.get("prediction", ""),
-                answer or row.get("raw_response", ""),
+                row.get("item", ""), row.get("ground_truth", ""), row.get("prediction", ""),
+                answer or row.get("raw_response", ""), experiment.configurations[index].label,
+                number(sign * means[i], 3),
             ]
         )  # fmt: skip
     heads = (
         "item",
-        f"mean {metric}",
         "expected",
-        "worst under",
         "predicted",
         "raw output or error",
+        "answered by",
+        f"mean {metric}",
     )
-    text = f"By mean {metric} over the {values.shape[1]} configurations; of many equals, some."
+    text = f"By mean {metric} over all configurations ({values.shape[1]}); of many equals, some. "
+    text += "Each with the answer of the configuration that did worst on it."
     return Section(title, [text], [Table(heads, rows)])
 
 

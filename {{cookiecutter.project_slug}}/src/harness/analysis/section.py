@@ -77,7 +77,7 @@ def number(value: object, digits: int = 4) -> str:
     return f"{value:,.0f}" if "e+" in written else written
 
 
-def interval(estimate: Any, low: Any, high: Any, signed: bool = False) -> str:
+def interval(estimate: Any, low: Any, high: Any, *, signed: bool = False) -> str:
     """`0.900 [0.842, 0.938]`: all three to the same decimals; `signed`: with + where above 0."""
     if estimate is None or estimate != estimate:
         return ABSENT
