@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -30,6 +31,16 @@ OTHER = """
 def score(row):
     return {"close": 0.75}
 AGGREGATES = {}
+"""
+KILLED = """
+import os
+
+
+def score(row):
+    return {"correct": 0}
+
+
+AGGREGATES = {"last": lambda rows: os.kill(os.getpid(), 9)}
 """
 BROKEN = """
 def score(row):
@@ -115,7 +126,7 @@ def test_scores_are_made_anew_the_earlier_kept_and_predict_stays_still(
     assert benchmark.rows(kept.format(first[0][0])) == before
     precision = "SELECT count(precision), count(*) FROM metrics_history WHERE score_version = '{}'"
     assert benchmark.rows(precision.format("as run")) == [(8, 8)]
-    assert benchmark.rows("SELECT count(*), count(close_low) FROM metrics") == [(8, 8)]
+    assert benchmark.rows("SELECT count(*), count(close) FROM metrics") == [(8, 8)]
 
 
 def test_the_same_metrics_give_the_same_scores_and_one_version_more(benchmark: Benchmark) -> None:
@@ -149,6 +160,24 @@ def test_an_aggregate_that_fails_leaves_everything_as_it_was_too(benchmark: Benc
     assert failed.returncode == 1
     assert benchmark.rows(query) == before
     assert benchmark.rows("SELECT count(precision) FROM metrics") == [(8,)]
+
+
+def test_a_killed_rescore_costs_no_earlier_score_and_is_told_of(benchmark: Benchmark) -> None:
+    query = "SELECT task_key, correct FROM predictions ORDER BY 1"
+    before = benchmark.rows(query)
+    killed = benchmark.rescore(KILLED)
+    assert killed.returncode == -signal.SIGKILL
+    assert benchmark.rows("SELECT DISTINCT correct FROM predictions") == [(0,)]
+    with views.connect([benchmark.root / ".dev" / "benchmark.db"]) as con:
+        found = summarise_experiment(con, "dev")
+    assert found.findings[0].startswith("Its scores are half made anew: make rescore TAG=dev")
+    failed = benchmark.rescore("def score(row):\n    return {'correct': 1 / 0}\nAGGREGATES = {}\n")
+    assert failed.returncode == 1
+    assert benchmark.rows(query) == before
+    assert benchmark.rows("SELECT DISTINCT score_version FROM metrics") == [(None,)]
+    kept = "SELECT task_key, correct FROM scores_history WHERE score_version = 'as run' ORDER BY 1"
+    assert benchmark.rows(kept) == before
+    assert benchmark.rows("SELECT count(*) FROM scores_history") == [(240,)]
 
 
 def test_nothing_to_score_says_what_to_do(benchmark: Benchmark) -> None:

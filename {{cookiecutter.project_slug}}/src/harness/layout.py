@@ -6,6 +6,7 @@ from pathlib import Path
 from harness.settings import Settings
 
 DEV = "dev"
+UNFINISHED = "unfinished"  # metrics.score_version, while scores are made anew
 
 
 @dataclass(frozen=True, slots=True)

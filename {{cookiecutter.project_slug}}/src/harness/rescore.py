@@ -1,7 +1,8 @@
 """Scores computed again from stored rows, after metrics.py changed; predict never runs.
 
 What was there before is kept: its scores in `scores_history`, its metrics in `metrics_history`,
-each row with the version of metrics.py that made it. `metrics.score_version` is the one in force.
+each row with the version of metrics.py that made it. `metrics.score_version` is the one in force;
+it is `unfinished` from before the first score changes until all are there.
 """
 
 import sqlite3
@@ -14,13 +15,14 @@ from xetrack import Tracker
 from harness.columns import quoted
 from harness.errors import HarnessError
 from harness.fingerprint import reachable_code
-from harness.layout import DEV, Place, place_for
+from harness.layout import DEV, UNFINISHED, Place, place_for
 from harness.lock import one_run
 from harness.project import Project
 from harness.score import score_names, score_rows
 from harness.summarise import summarise
 
 VERSION = "score_version"
+_AS_RUN = "as run"
 _OF = "WHERE experiment_version = ?"
 
 
@@ -39,14 +41,10 @@ def rescore(project: Project, experiment: str) -> list[dict[str, Any]]:
         earlier = _archive(place, experiment)
         try:
             score_rows(place, experiment, project.score)
-            rows = summarise(project, place, experiment, track_id)
+            return summarise(project, place, experiment, track_id, {VERSION: version})
         except BaseException:
             _put_back(place, experiment, earlier)
             raise
-        with _writing(place) as con:
-            update = f"UPDATE {quoted(place.metrics)} SET {VERSION} = ? {_OF}"
-            con.execute(update, (version, experiment))
-    return rows
 
 
 def _nothing(experiment: str) -> HarnessError:
@@ -55,7 +53,10 @@ def _nothing(experiment: str) -> HarnessError:
 
 
 def _archive(place: Place, experiment: str) -> str:
-    """Move the scores in force to the history, copy the metrics there; returns their version."""
+    """Move the scores in force to the history, copy the metrics there; returns their version.
+
+    Where a rescore was killed, they are there already, and what it left behind is thrown away.
+    """
     with _writing(place) as con:
         have = _types(con, place.metrics)
         if have and VERSION not in have:
@@ -64,8 +65,14 @@ def _archive(place: Place, experiment: str) -> str:
         found = con.execute(query, (experiment,)).fetchone() if have else None
         if found is None:
             raise _nothing(experiment)
-        version = found[0] or "as run"
-        for history, source, names in _histories(con, place):
+        version = found[0] or _AS_RUN
+        if version == UNFINISHED:
+            newest = f"SELECT {VERSION} FROM metrics_history {_OF} ORDER BY rowid DESC LIMIT 1"
+            version = con.execute(newest, (experiment,)).fetchone()[0]
+            histories = []
+        else:
+            histories = _histories(con, place)
+        for history, source, names in histories:
             con.execute(f"CREATE TABLE IF NOT EXISTS {history} ({VERSION} TEXT)")
             types, there = _types(con, source), _types(con, history)
             for name in names:
@@ -82,6 +89,8 @@ def _archive(place: Place, experiment: str) -> str:
             )
         # A score that metrics.py computes no more must not stand there as if it did.
         _set(con, place, experiment, {n: "NULL" for n in score_names(con, place.predictions)})
+        begun = f"UPDATE {quoted(place.metrics)} SET {VERSION} = ? {_OF}"
+        con.execute(begun, (UNFINISHED, experiment))
         return str(version)
 
 
@@ -99,9 +108,10 @@ def _put_back(place: Place, experiment: str, version: str) -> None:
             for name in kept if name not in ("experiment_version", "task_key")
         })  # fmt: skip
         con.execute(f"DELETE FROM {quoted(source)} {_OF}", (experiment,))
-        listed = ", ".join(map(quoted, [VERSION, *(n for n in names if n in _types(con, history))]))
+        listed = ", ".join(map(quoted, (n for n in names if n in _types(con, history))))
         con.execute(
-            f"INSERT INTO {quoted(source)} ({listed}) SELECT {listed} FROM {history} {_OF} "
+            f"INSERT INTO {quoted(source)} ({VERSION}, {listed}) "
+            f"SELECT nullif({VERSION}, '{_AS_RUN}'), {listed} FROM {history} {_OF} "
             f"AND {VERSION} = ?",
             (experiment, version),
         )

@@ -2,6 +2,7 @@
 
 import hashlib
 import sqlite3
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -38,9 +39,16 @@ class _Rows:
 
 
 def summarise(
-    project: Project, place: Place, experiment: str, track_id: str
+    project: Project,
+    place: Place,
+    experiment: str,
+    track_id: str,
+    more: Mapping[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
-    """Compute and store the metrics of an experiment; returns the rows as written."""
+    """Compute and store the metrics of an experiment; returns the rows as written.
+
+    `more` are columns that stand in each row besides. The rows replace those there were, at once.
+    """
     connection = sqlite3.connect(place.db, isolation_level=None, timeout=10)
     try:
         schema = Schema.prepare(
@@ -63,6 +71,7 @@ def summarise(
         now = datetime.now().strftime("%Y-%m-%d %H:%M:%S")
         for index, row in enumerate(made):
             row |= {
+                **(more or {}),
                 "track_id": track_id,
                 "timestamp": f"{now}.{index:06d}",
                 "experiment_version": experiment,

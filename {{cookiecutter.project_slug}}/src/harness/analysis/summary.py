@@ -20,6 +20,7 @@ from harness.analysis.results import (
 from harness.analysis.section import ABSENT, Section, Table, interval, number, time_unit
 from harness.analysis.segments import segment_sections
 from harness.analysis.stats import mean_interval
+from harness.layout import UNFINISHED
 
 RESULTS, PRICES = "Results", "Latency and cost"  # where the report puts its charts
 
@@ -79,6 +80,8 @@ def _findings(experiment: Experiment, scores: Scores, judged: list[Judged]) -> I
         yield f"No hypothesis could be judged: {experiment.plan_problem}."
     if len(scores.items) < MIN_ITEMS:
         yield f"Only {len(scores.items)} items: at least {MIN_ITEMS} are needed for any verdict."
+    if any(each.summary.get("score_version") == UNFINISHED for each in experiment.configurations):
+        yield f"Its scores are half made anew: make rescore TAG={experiment.name} finishes that."
     for each in experiment.configurations:
         n, failed = each.summary.get("n"), each.summary.get("failed")
         if n and n == failed:
@@ -146,7 +149,8 @@ def _at_a_glance(
         key: sum(each.summary.get(key) or 0 for each in experiment.configurations)
         for key in ("n", "executed", "cached", "failed")
     }
-    versions = {each.summary.get("score_version") for each in experiment.configurations} - {None}
+    versions = {each.summary.get("score_version") for each in experiment.configurations}
+    versions -= {None, UNFINISHED}
     rescored = (
         f" Scored again after the run, by {', '.join(sorted(map(str, versions)))}."
         if versions
