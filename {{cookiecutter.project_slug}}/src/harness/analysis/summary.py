@@ -11,6 +11,7 @@ from harness.analysis.judge import MIN_ITEMS, Judged, judge
 from harness.analysis.results import (
     Experiment,
     Scores,
+    canned_words,
     label,
     planned_metrics,
     read_experiment,
@@ -87,6 +88,8 @@ def _findings(experiment: Experiment, scores: Scores, judged: list[Judged]) -> I
 
 def _warnings(experiment: Experiment, scores: Scores) -> Iterator[str]:
     runs = experiment.runs
+    if words := canned_words([each.summary for each in experiment.configurations]):
+        yield words
     overridden = {gate for run in runs for gate, how in run["gates"].items() if how == "overridden"}
     if overridden:
         yield f"Gates overridden: {', '.join(sorted(overridden))}."
@@ -222,7 +225,10 @@ def _provenance(experiment: Experiment) -> Section:
         "dirty", "code_key", "data_version", "lock_hash", "python", "platform", "cpu",
     )  # fmt: skip
     # Facts down, runs across only where there is one; else a line per run.
-    rows = [[str(run.get(name) or "")[:40] for name in names] for run in experiment.runs]
+    rows = [
+        ["" if run.get(name) is None else str(run[name])[:40] for name in names]
+        for run in experiment.runs
+    ]
     heads = [name.replace("_", " ") for name in names]
     if len(rows) == 1:
         table = Table(("", "run"), [list(each) for each in zip(heads, rows[0], strict=True)])
