@@ -222,6 +222,37 @@ def test_the_budget_is_not_exceeded_and_the_run_goes_on_when_it_is_raised(
         assert len(server.answers()) == TASKS
 
 
+def test_a_budget_is_kept_over_runs_where_the_server_counts_no_tokens(
+    project: LlmProject, tmp_path: Path
+) -> None:
+    with FaultServer(tmp_path / "log", lambda _: ["uncounted"]) as server:
+        project.ask(server.url)
+        _price(project, server.url)
+        project.setting("limits", max_cost_usd=2.0)
+        for _ in range(3):
+            assert "could exceed the budget" in project.experiment()[1]
+            assert 0.001 * sum(tokens(prompt) for prompt in server.answers().values()) <= 2.0
+    rows = project.rows(RESULTS)
+    assert {row["cost"] for row in rows} == {None}
+    assert 1.8 < sum(row["cost_estimate"] for row in rows) <= 2.0
+
+
+def test_a_model_without_a_price_further_on_costs_no_answer_that_was_paid_for(
+    project: LlmProject, tmp_path: Path
+) -> None:
+    project.grid('[Params("guide", 0), Params("guide", 0, model="faulty-2")]')
+    project.setting("run", workers=64)
+    with FaultServer(tmp_path / "log", latency=0.2) as server:
+        project.ask(server.url)
+        _price(project, server.url)
+        project.setting("limits", max_cost_usd=1000.0)
+        code, printed = project.harness("dev-run", "--items=40")
+        assert code == 2
+        assert "what a call costs is not known" in printed
+        assert {_answer(row) for row in project.rows()} == set(server.answers())
+        assert len(server.answers()) == 40
+
+
 def test_a_budget_without_a_price_is_refused(project: LlmProject, tmp_path: Path) -> None:
     with FaultServer(tmp_path / "log") as server:
         project.ask(server.url)
@@ -286,6 +317,15 @@ def test_canned_answers_say_so_and_need_nothing(project: LlmProject, executor: s
     assert {(row["canned"], row["params_endpoint"], row["cost"]) for row in rows} == {
         (1, "canned", 0.0)
     }
+
+
+def test_wherever_numbers_of_canned_answers_are_shown_it_is_said(project: LlmProject) -> None:
+    words = "All 16 answers are canned: a rule gave them and no model was asked"
+    assert words in project.harness("dev-run", "--items=4")[1]
+    assert words in project.harness("dev-run", "--items=4")[1]  # from the cache: no server starts
+    assert words in project.harness("summary", "dev")[1]
+    project.harness("report", "dev")
+    assert words in (project.root / "results/reports/dev.html").read_text("utf-8")
 
 
 def test_a_better_parser_asks_nothing_again(project: LlmProject, tmp_path: Path) -> None:
