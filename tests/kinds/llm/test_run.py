@@ -1,9 +1,11 @@
 """Whole runs against a server that fails: nothing is lost, asked twice, or over a limit."""
 
+import base64
 import json
 import math
 import random
 import signal
+import subprocess
 import time
 from collections import Counter
 from pathlib import Path
@@ -169,7 +171,7 @@ def test_answers_that_no_parser_understands_are_counted(
 
 
 def test_the_key_is_written_nowhere(project: LlmProject, tmp_path: Path) -> None:
-    with FaultServer(tmp_path / "log", by_turns(("quote_key",), ("401",), ())) as server:
+    with FaultServer(tmp_path / "log", by_turns(("quote_key",), ("401",), ("quote_coded",))) as server:
         project.ask(server.url)
         project.setting("run", max_permanent_errors=1000, max_errors=0)
         printed = [project.harness("dev-run", "--items=40")[1]]
@@ -178,13 +180,20 @@ def test_the_key_is_written_nowhere(project: LlmProject, tmp_path: Path) -> None
     rows = project.rows()
     assert any("bearer [key]" in (row["raw_response"] or "") for row in rows)
     assert any("bearer [key]" in (row["error"] or "") for row in rows)
+    subprocess.run(["git", "add", "--all", "--force", "."], cwd=project.root, check=True)
     project.commit()
-    written = [path for path in project.root.rglob("*") if path.is_file()]
-    assert any(path.suffix == ".db" for path in written)
-    for text in printed:
-        assert KEY not in text
-    for path in written:
-        assert KEY.encode() not in path.read_bytes(), path
+    written = {str(path): path.read_bytes() for path in project.root.rglob("*") if path.is_file()}
+    assert any(path.endswith(".dev/benchmark.db") for path in written)
+    written |= {"printed": "".join(printed).encode(), "git": _all_of_git(project.root)}
+    assert b"[key]" in written["git"]  # where files are packed
+    coded = base64.b64encode(f"bearer {KEY}".encode())
+    for secret in (KEY.encode(), KEY[:11].encode(), coded, coded[12:24]):
+        assert not [path for path, content in written.items() if secret in content]
+
+
+def _all_of_git(root: Path) -> bytes:
+    every = ["git", "cat-file", "--batch", "--batch-all-objects"]
+    return subprocess.run(every, cwd=root, check=True, capture_output=True).stdout
 
 
 def _price(project: LlmProject, url: str) -> None:
@@ -341,5 +350,12 @@ def test_a_better_parser_asks_nothing_again(project: LlmProject, tmp_path: Path)
         code, printed = project.harness("dev-run", "--items=5")
         assert code == 0, printed
         assert len(server.arrivals) == 20
+        assert {row["unparsed"] for row in project.rows()} == {0}
+        path.write_text(better.replace("thumbs up", "thumbs down"))
+        assert project.harness("rescore", "dev")[0] == 0
+        assert len(server.arrivals) == 20
+    assert {row["unparsed"] for row in project.rows()} == {1}
+    path.write_text(better)
+    assert project.harness("rescore", "dev")[0] == 0  # there is no server any more
     assert {row["unparsed"] for row in project.rows()} == {0}
     assert sum(row["correct"] for row in project.rows()) > 0
