@@ -171,7 +171,8 @@ def test_answers_that_no_parser_understands_are_counted(
 
 
 def test_the_key_is_written_nowhere(project: LlmProject, tmp_path: Path) -> None:
-    with FaultServer(tmp_path / "log", by_turns(("quote_key",), ("401",), ("quote_coded",))) as server:
+    quotes = by_turns(("quote_key",), ("401",), ("quote_coded",))
+    with FaultServer(tmp_path / "log", quotes) as server:
         project.ask(server.url)
         project.setting("run", max_permanent_errors=1000, max_errors=0)
         printed = [project.harness("dev-run", "--items=40")[1]]
