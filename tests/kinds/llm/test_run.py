@@ -1,9 +1,11 @@
 """Whole runs against a server that fails: nothing is lost, asked twice, or over a limit."""
 
+import base64
 import json
 import math
 import random
 import signal
+import subprocess
 import time
 from collections import Counter
 from pathlib import Path
@@ -169,7 +171,8 @@ def test_answers_that_no_parser_understands_are_counted(
 
 
 def test_the_key_is_written_nowhere(project: LlmProject, tmp_path: Path) -> None:
-    with FaultServer(tmp_path / "log", by_turns(("quote_key",), ("401",), ())) as server:
+    quotes = by_turns(("quote_key",), ("401",), ("quote_coded",))
+    with FaultServer(tmp_path / "log", quotes) as server:
         project.ask(server.url)
         project.setting("run", max_permanent_errors=1000, max_errors=0)
         printed = [project.harness("dev-run", "--items=40")[1]]
@@ -178,13 +181,20 @@ def test_the_key_is_written_nowhere(project: LlmProject, tmp_path: Path) -> None
     rows = project.rows()
     assert any("bearer [key]" in (row["raw_response"] or "") for row in rows)
     assert any("bearer [key]" in (row["error"] or "") for row in rows)
+    subprocess.run(["git", "add", "--all", "--force", "."], cwd=project.root, check=True)
     project.commit()
-    written = [path for path in project.root.rglob("*") if path.is_file()]
-    assert any(path.suffix == ".db" for path in written)
-    for text in printed:
-        assert KEY not in text
-    for path in written:
-        assert KEY.encode() not in path.read_bytes(), path
+    written = {str(path): path.read_bytes() for path in project.root.rglob("*") if path.is_file()}
+    assert any(path.endswith(".dev/benchmark.db") for path in written)
+    written |= {"printed": "".join(printed).encode(), "git": _all_of_git(project.root)}
+    assert b"[key]" in written["git"]  # where files are packed
+    coded = base64.b64encode(f"bearer {KEY}".encode())
+    for secret in (KEY.encode(), KEY[:11].encode(), coded, coded[12:24]):
+        assert not [path for path, content in written.items() if secret in content]
+
+
+def _all_of_git(root: Path) -> bytes:
+    every = ["git", "cat-file", "--batch", "--batch-all-objects"]
+    return subprocess.run(every, cwd=root, check=True, capture_output=True).stdout
 
 
 def _price(project: LlmProject, url: str) -> None:
@@ -220,6 +230,37 @@ def test_the_budget_is_not_exceeded_and_the_run_goes_on_when_it_is_raised(
         code, printed = project.experiment()
         assert code == 0, printed
         assert len(server.answers()) == TASKS
+
+
+def test_a_budget_is_kept_over_runs_where_the_server_counts_no_tokens(
+    project: LlmProject, tmp_path: Path
+) -> None:
+    with FaultServer(tmp_path / "log", lambda _: ["uncounted"]) as server:
+        project.ask(server.url)
+        _price(project, server.url)
+        project.setting("limits", max_cost_usd=2.0)
+        for _ in range(3):
+            assert "could exceed the budget" in project.experiment()[1]
+            assert 0.001 * sum(tokens(prompt) for prompt in server.answers().values()) <= 2.0
+    rows = project.rows(RESULTS)
+    assert {row["cost"] for row in rows} == {None}
+    assert 1.8 < sum(row["cost_estimate"] for row in rows) <= 2.0
+
+
+def test_a_model_without_a_price_further_on_costs_no_answer_that_was_paid_for(
+    project: LlmProject, tmp_path: Path
+) -> None:
+    project.grid('[Params("guide", 0), Params("guide", 0, model="faulty-2")]')
+    project.setting("run", workers=64)
+    with FaultServer(tmp_path / "log", latency=0.2) as server:
+        project.ask(server.url)
+        _price(project, server.url)
+        project.setting("limits", max_cost_usd=1000.0)
+        code, printed = project.harness("dev-run", "--items=40")
+        assert code == 2
+        assert "what a call costs is not known" in printed
+        assert {_answer(row) for row in project.rows()} == set(server.answers())
+        assert len(server.answers()) == 40
 
 
 def test_a_budget_without_a_price_is_refused(project: LlmProject, tmp_path: Path) -> None:
@@ -288,6 +329,15 @@ def test_canned_answers_say_so_and_need_nothing(project: LlmProject, executor: s
     }
 
 
+def test_wherever_numbers_of_canned_answers_are_shown_it_is_said(project: LlmProject) -> None:
+    words = "All 16 answers are canned: a rule gave them and no model was asked"
+    assert words in project.harness("dev-run", "--items=4")[1]
+    assert words in project.harness("dev-run", "--items=4")[1]  # from the cache: no server starts
+    assert words in project.harness("summary", "dev")[1]
+    project.harness("report", "dev")
+    assert words in (project.root / "results/reports/dev.html").read_text("utf-8")
+
+
 def test_a_better_parser_asks_nothing_again(project: LlmProject, tmp_path: Path) -> None:
     with FaultServer(tmp_path / "log", answer="thumbs up") as server:
         project.ask(server.url)
@@ -301,5 +351,12 @@ def test_a_better_parser_asks_nothing_again(project: LlmProject, tmp_path: Path)
         code, printed = project.harness("dev-run", "--items=5")
         assert code == 0, printed
         assert len(server.arrivals) == 20
+        assert {row["unparsed"] for row in project.rows()} == {0}
+        path.write_text(better.replace("thumbs up", "thumbs down"))
+        assert project.harness("rescore", "dev")[0] == 0
+        assert len(server.arrivals) == 20
+    assert {row["unparsed"] for row in project.rows()} == {1}
+    path.write_text(better)
+    assert project.harness("rescore", "dev")[0] == 0  # there is no server any more
     assert {row["unparsed"] for row in project.rows()} == {0}
     assert sum(row["correct"] for row in project.rows()) > 0

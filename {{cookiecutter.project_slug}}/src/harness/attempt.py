@@ -42,6 +42,7 @@ RESERVED = frozenset(
         "repeat",
         "attempts",
         "fit_asset",
+        "cost_estimate",
     }
 )
 _COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}\Z")

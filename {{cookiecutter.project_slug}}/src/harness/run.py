@@ -120,6 +120,7 @@ class _Run:
     done: Any = None
     fits: Fits | None = None
     budget: Budget | None = None
+    broken: Exception | None = None
 
     def go(self, provenance: dict[str, Any], limit: int | None) -> RunReport:
         settings, call = self.project.settings, self.recorder.call
@@ -194,14 +195,24 @@ class _Run:
         if self.project.settings.run.executor == "processes":
             # Here rather than in each process, where nobody would read what is wrong.
             shared_limiter(self.project.settings, self.project.settings.run.workers)
-        for outcome in execute(self.project, jobs, shared_limiter(self.project.settings)):
+        limiter = shared_limiter(self.project.settings)
+        for outcome in execute(self.project, self._until_broken(jobs), limiter):
             self._record(outcome)
             progress.before = skipped[0]
             progress.show(self.recorder.counts)
         progress.before = skipped[0]
         self.recorder.call(lambda _: None)
         progress.show(self.recorder.counts, at_once=True)
+        if self.broken is not None:
+            raise self.broken
         return skipped[0]
+
+    def _until_broken(self, jobs: Iterator[Job]) -> Iterator[Job]:
+        """The jobs until making one fails; what is in flight then was paid for and gets its row."""
+        try:
+            yield from jobs
+        except Exception as error:
+            self.broken = error
 
     def _jobs(self, limit: int | None, skipped: list[int], progress: RunProgress) -> Iterator[Job]:
         """What has to be executed; what is recorded or cached never gets here."""
@@ -266,7 +277,10 @@ class _Run:
         self.recorder.put(row)
 
     def _record(self, outcome: Outcome) -> None:
-        task, result = outcome.job.task, outcome.result
+        task, result, estimate = outcome.job.task, outcome.result, outcome.job.estimate
+        returned = dict(result.result or {})
+        if estimate is not None:  # a resumed run counts it where the true cost is not known
+            returned["cost_estimate"] = estimate
         row = self._row(
             task,
             result.function_time,
@@ -276,11 +290,10 @@ class _Run:
             result.latency,
             outcome.job.asset,
         )
-        row |= result.result or {}
+        row |= returned
         keep = None
         if result.error_type is None:
-            keep = dict(result.result or {})
-            keep |= {
+            keep = returned | {
                 "function_time": result.function_time,
                 "attempts": result.attempts,
                 "latency": result.latency,
@@ -289,8 +302,7 @@ class _Run:
                 keep["fit_asset"] = outcome.job.asset
         self.recorder.put(row, keep)
         if self.budget is not None:
-            cost = (result.result or {}).get("cost")
-            self.budget.spent(outcome.job.estimate, cost)
+            self.budget.spent(estimate, returned.get("cost"))
         if result.error_type is not None:
             self._mind_errors(result.permanent)
 

@@ -129,14 +129,13 @@ class Store:
         return {row[0] for row in rows}
 
     def spent(self) -> float:
-        """The cost in USD of what this experiment has executed so far."""
-        if "cost" not in self.predictions.types:
-            return 0.0
+        """The cost in USD of what this experiment has executed so far, estimated where unknown."""
+        known = [name for name in ("cost", "cost_estimate") if name in self.predictions.types]
         query = (
-            f"SELECT coalesce(sum(cost), 0) FROM {quoted(self.place.predictions)} "
-            "WHERE experiment_version = ? AND cache = ''"
+            f"SELECT sum(coalesce({', '.join([*known, '0', '0'])})) "
+            f"FROM {quoted(self.place.predictions)} WHERE experiment_version = ? AND cache = ''"
         )
-        return float(self._one(query, [self.experiment]))
+        return float(self._one(query, [self.experiment]) or 0.0)
 
     def keep_asset(self, name: str, value: Any) -> str:
         """Store an object as an xetrack asset; returns its hash."""

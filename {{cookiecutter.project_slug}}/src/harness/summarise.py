@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 from rich.table import Table
 
+from harness.analysis.results import canned_words
 from harness.analysis.stats import Interval, mean_interval, percentiles, statistic_interval
 from harness.attempt import RESERVED
 from harness.columns import INTEGER, REAL, Schema, plain, quoted
@@ -147,6 +148,9 @@ def _row(
     found = percentiles(rows.latency[timed], list(LATENCIES.values()), clusters)
     for name, q in LATENCIES.items():
         row |= _columns(name, found[q])
+    if "canned" in Schema.prepare(connection, place.predictions, {}).types:
+        count = f"SELECT count(*) {query} AND canned = 1"
+        row["canned"] = connection.execute(count, values).fetchone()[0]
     paid = rows.cost[~rows.cached] if rows.cost.size else rows.cost
     row["cost"] = float(np.nansum(paid)) if np.isfinite(paid).any() else None
     return row
@@ -255,7 +259,8 @@ def results_table(title: str, rows: list[dict[str, Any]]) -> Table:
     varying = [name for name in params if len({row[name] for row in rows}) > 1] or params[:1]
     metrics = metrics_in(rows[0])
     costs = any(row["cost"] is not None for row in rows)
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", caption_justify="left")
+    table.caption, table.caption_style = canned_words(rows) or None, "bold yellow"
     for name in varying:
         table.add_column(name.removeprefix("params_"))
     for name in (*_COUNTS, *metrics, "latency p50 (s)", *(["cost (USD)"] if costs else [])):

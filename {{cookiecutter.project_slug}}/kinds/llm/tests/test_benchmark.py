@@ -152,6 +152,15 @@ def test_an_estimate_is_not_below_what_a_call_costs() -> None:
     assert (predict.estimate(ITEMS[0], known) or 0) >= (150 * 0.15 + 16 * 0.60) / 1e6
 
 
+def test_letters_of_other_scripts_are_estimated_as_more_tokens() -> None:
+    known = Params(
+        "guide", 0, endpoint="https://api.openai.com/v1", model="gpt-4o-mini", api="chat"
+    )
+    latin, chinese = ({**ITEMS[0], "text": 3000 * letter} for letter in "a\u4e2d")
+    costs = [predict.estimate(item, known) or 0 for item in (latin, chinese)]
+    assert costs[1] - costs[0] == pytest.approx(2000 * 0.15 / 1e6)
+
+
 @pytest.mark.parametrize(
     ("answer", "label"),
     [

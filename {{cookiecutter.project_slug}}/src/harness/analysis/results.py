@@ -161,6 +161,18 @@ def read_experiment(con: DuckDBPyConnection, name: str) -> Experiment:
     )
 
 
+def canned_words(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What is to be said of metrics rows whose answers no model gave; "" where a model gave all."""
+    count, canned = (sum(row.get(name) or 0 for row in rows) for name in ("n", "canned"))
+    if not canned:
+        return ""
+    which = "All" if canned == count else f"{canned:,} of"
+    return (
+        f"{which} {count:,} answers are canned: a rule gave them and no model was asked, so these "
+        "numbers show that the pipeline works, and nothing else."
+    )
+
+
 def label(params: Mapping[str, Any]) -> str:
     """`depth=8, model=forest`, or `the only configuration` where nothing varies."""
     shown = [f"{key}={value}" for key, value in params.items() if value is not None]

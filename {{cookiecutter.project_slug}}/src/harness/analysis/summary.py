@@ -12,6 +12,7 @@ from harness.analysis.judge import MIN_ITEMS, Judged, Outcome, judge
 from harness.analysis.results import (
     Experiment,
     Scores,
+    canned_words,
     label,
     planned_metrics,
     read_experiment,
@@ -93,6 +94,8 @@ def _findings(experiment: Experiment, scores: Scores, judged: list[Judged]) -> I
 
 def _warnings(experiment: Experiment, scores: Scores) -> Iterator[str]:
     runs = experiment.runs
+    if words := canned_words([each.summary for each in experiment.configurations]):
+        yield words
     overridden = {gate for run in runs for gate, how in run["gates"].items() if how == "overridden"}
     if overridden:
         yield f"Gates overridden: {', '.join(sorted(overridden))}."

@@ -57,8 +57,8 @@ def request_for(item: dict, params: Params) -> dict[str, Any]:
 def estimate(item: dict, params: Params) -> float | None:
     """Cost of one call in USD at most, but for rare scripts; None where the price is not known.
 
-    Counts three letters to a token, where English has four, and an answer of full length.
+    Counts three bytes to a token, where English has four letters, and an answer of full length.
     """
     price = price_of(params.endpoint, params.model)
-    letters = len(build_prompt(item, params.shots, params.shot_seed))
-    return price.cost(letters // 3 + 16, params.max_tokens) if price else None
+    sent = build_prompt(item, params.shots, params.shot_seed).encode()
+    return price.cost(len(sent) // 3 + 16, params.max_tokens) if price else None
