@@ -90,7 +90,7 @@ def send_load(
     """The outcomes of a load on `url`, each phase with its items."""
     root.mkdir(exist_ok=True)
     (root / "benchmark.toml").write_text(
-        f'[run]\nexecutor = "load"\ntimeout_seconds = {timeout_seconds}\n'
+        f'[run]\nexecutor = "load"\ncache = false\ntimeout_seconds = {timeout_seconds}\n'
         f'[throughput]\nurl = "{url}"\n{throughput}\n',
         encoding="utf-8",
     )

@@ -4,6 +4,7 @@ import hashlib
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -103,6 +104,25 @@ def test_params_without_these_fields_have_their_defaults_and_all_problems_are_na
         list(send_load(tmp_path, server.url, phases))
     assert "rate is -1" in raised.value.message
     assert "mode is 'no'" in raised.value.message
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (Params(rate=1e12), "rate is 1e+12; this machine sends"),
+        (Params(connections=10**9), "connections is 1,000,000,000; a process may open"),
+        (Params(mode="closed", users=10**9), "users is 1,000,000,000; a process may open"),
+    ],
+)
+def test_a_load_beyond_any_machine_is_refused_before_a_request(
+    tmp_path: Path, server: KnownServer, wrong: Params, said: str
+) -> None:
+    before = len(server.asked)
+    with pytest.raises(HarnessError) as raised:
+        list(send_load(tmp_path, server.url, [(wrong, numbered(1))]))
+    assert said in raised.value.message
+    assert raised.value.code == 2
+    assert len(server.asked) == before
 
 
 # -- one request, one outcome
@@ -564,6 +584,7 @@ def test_a_load_that_falls_ever_further_behind_is_given_up(
     tmp_path: Path, server: KnownServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("harness.load.executor._GIVE_UP_SECONDS", 0.4)
+    monkeypatch.setattr("harness.load.executor._HOPELESS", 1000)
     phase = Params(rate=1e6, connections=2)
     load = send_load(tmp_path, server.url, [(phase, numbered(150_000))], timeout_seconds=0.01)
     found: list[Outcome] = []
@@ -572,6 +593,26 @@ def test_a_load_that_falls_ever_further_behind_is_given_up(
     assert 0 < len(found) < 150_000
     with pytest.raises(ValueError, match="not enough values to unpack"):
         the_generator()
+
+
+def test_a_long_warm_up_is_handed_over_as_it_becomes_due(
+    tmp_path: Path, server: KnownServer
+) -> None:
+    two_million = Params(rate=200, warmup_seconds=10_000)
+    load = send_load(tmp_path, server.url, [(two_million, numbered(1))])
+    before, asked = psutil.Process().memory_info().rss, len(server.asked)
+
+    def watch() -> None:
+        while len(server.asked) == asked:
+            time.sleep(0.05)
+        grown.append(psutil.Process().memory_info().rss - before)
+        the_generator().kill()
+
+    grown: list[int] = []
+    threading.Thread(target=watch, daemon=True).start()
+    with pytest.raises(HarnessError, match="a load generator ended early"):
+        list(load)
+    assert grown[0] < 50e6
 
 
 def test_a_generator_that_dies_stops_the_run_in_words(tmp_path: Path, server: KnownServer) -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -99,11 +100,16 @@ class LoadProject:
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LoadProject:
     """A fresh project with one short load."""
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
+    return generated(tmp_path, monkeypatch)
+
+
+def generated(folder: Path, environment: pytest.MonkeyPatch) -> LoadProject:
+    """A project in a folder, apart from the git settings of whoever tests."""
+    environment.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    environment.setenv("GIT_CEILING_DIRECTORIES", str(folder))
     made = cookiecutter(
         str(REPOSITORY), no_input=True, extra_context={"kind": "throughput", "use_dvc": "no"},
-        output_dir=str(tmp_path), default_config=True, accept_hooks=True,
+        output_dir=str(folder), default_config=True, accept_hooks=True,
     )  # fmt: skip
     project = LoadProject(Path(made))
     project.grid("Params(requests=60, rate=60.0, warmup_seconds=0.2)")
@@ -289,6 +295,17 @@ def test_the_report_shows_load_over_time_by_rate_and_spread(project: LoadProject
     assert rows[50.0]["latency_p99"] is None
 
 
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LoadProject, str]]:
+    """A project whose e0.0.1 is recorded, and the port of the server that it asks."""
+    with pytest.MonkeyPatch.context() as environment, known_server() as server:
+        project = generated(tmp_path_factory.mktemp("recorded"), environment)
+        project.ask(server.url)
+        code, said = project.experiment("e0.0.1")
+        assert code == 0, said
+        yield project, server.url.rpartition(":")[2]
+
+
 @pytest.mark.parametrize(
     ("settings", "grid", "said"),
     [
@@ -297,21 +314,21 @@ def test_the_report_shows_load_over_time_by_rate_and_spread(project: LoadProject
         ({"url": '"http://127.0.0.1:1/"'}, "", "nothing answers at 127.0.0.1:1"),
         ({"headers": '{ A = "${NO_SUCH}" }'}, "", "names ${NO_SUCH}, which is not set"),
         ({}, "Params(requests=5, rate=-5.0)", "rate is -5; requests per second must be above 0"),
+        ({}, "at(-5.0, seconds=10)", "rate is -5; requests per second must be above 0"),
         ({}, "Params(requests=5, mode='shut')", "mode is 'shut'; there are open and closed"),
+        ({"cache": "true"}, "", "[run] cache is true; a request is never answered from the cache"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_2_and_rows_are_kept(
-    project: LoadProject, settings: dict[str, str], grid: str, said: str
+    recorded: tuple[LoadProject, str], settings: dict[str, str], grid: str, said: str
 ) -> None:
-    with known_server() as server:
-        project.ask(server.url)
-        assert project.experiment("e0.0.1")[0] == 0
-        port = server.url.rpartition(":")[2]
-        filled = {name: value.replace("{port}", port) for name, value in settings.items()}
-        project.setting("throughput", **filled)
-        if grid:
-            project.grid(grid)
-        code, told = project.experiment("e0.0.2")
+    project, port = recorded
+    subprocess.run(["git", "reset", "-q", "--hard", "e0.0.1"], cwd=project.root, check=True)
+    filled = {name: value.replace("{port}", port) for name, value in settings.items()}
+    project.setting("run" if "cache" in filled else "throughput", **filled)
+    if grid:
+        project.grid(grid)
+    code, told = project.experiment("e0.0.2")
     assert code == 2, told
     assert said in told
     assert "Traceback" not in told

@@ -25,6 +25,15 @@ from harness.project import Project
 _POLL_SECONDS = 0.05
 
 
+def check(project: Project) -> None:
+    """Raises HarnessError where the executor named in the settings cannot run this project."""
+    if project.settings.run.executor == "load":
+        # Here, because what it needs is installed with the kind that uses it.
+        from harness.load.executor import check_load
+
+        check_load(project)
+
+
 def execute(project: Project, jobs: Iterator[Job], limiter: Limiter | None) -> Iterator[Outcome]:
     """Run `jobs` on the executor named in the settings and yield outcomes as they arrive.
 
@@ -32,7 +41,6 @@ def execute(project: Project, jobs: Iterator[Job], limiter: Limiter | None) -> I
     """
     name = project.settings.run.executor
     if name == "load":
-        # Here, because what it needs is installed with the kind that uses it.
         from harness.load.executor import execute_load
 
         return execute_load(project, jobs)

@@ -7,12 +7,13 @@ answer below HTTP 400 and may raise where it is wrong.
 
 import math
 import os
+import resource
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from itertools import chain, groupby, takewhile
+from itertools import chain, cycle, groupby, islice, takewhile
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -30,22 +31,19 @@ _GIVE_UP_SECONDS = 10.0  # behind the schedule
 _BUSY = 90.0  # percent of a core
 _AHEAD_SECONDS, _AHEAD_BYTES = 5.0, 64 * 2**20  # of load handed to the generators before it is due
 _PER_PROCESS = 8000.0  # requests per second that one core can be trusted to send
+_HOPELESS = 5  # times that
 _BATCH = 64
 _STOP_SECONDS = 5.0
 _Work = tuple[int, float, bytes]  # index, due in seconds from the start, request
 
 
-def execute_load(project: Project, jobs: Iterator[Job]) -> Iterator[Outcome]:
-    """Load the target with one configuration after another; yield outcomes while it is loaded.
-
-    Raises HarnessError before anything is sent where a configuration, [throughput] or predict.py is
-    wrong or the target does not answer, and after everything was sent (code 1) where this machine
-    could not generate a rate.
-    """
-    options, problems = load_options(project.root), []
+def check_load(project: Project) -> None:
+    """Raises HarnessError that names all there is to mend in benchmark.toml, params or predict."""
+    load_options(project.root)
+    problems = []
     for params in project.grid:
         try:
-            Shape.of(params)
+            problems += _too_much(params, Shape.of(params))
         except HarnessError as error:
             problems.append(error.message)
     module = sys.modules[project.predict.__module__]
@@ -53,6 +51,29 @@ def execute_load(project: Project, jobs: Iterator[Job]) -> Iterator[Outcome]:
         problems.append("predict.py lacks load, request or answer, which the executor load calls")
     if problems:
         raise HarnessError("\n".join(problems), fix="mend params.py or predict.py in src/benchmark")
+
+
+def _too_much(params: Any, shape: Shape) -> list[str]:
+    """Why no machine like this could generate the load: that need not be tried first."""
+    found, most = [], _HOPELESS * _PER_PROCESS * (os.cpu_count() or 1)
+    if shape.mode == "open" and shape.rate > most:
+        found.append(f"{params}: rate is {shape.rate:g}; this machine sends {most:,.0f} at most")
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if 0 <= files < shape.limit:  # each connection is one
+        name = "connections" if shape.mode == "open" else "users"
+        words = f"{name} is {shape.limit:,}; a process may open {files:,} here"
+        found.append(f"{params}: {words}")
+    return found
+
+
+def execute_load(project: Project, jobs: Iterator[Job]) -> Iterator[Outcome]:
+    """Load the target with one configuration after another; yield outcomes while it is loaded.
+
+    Raises what `check_load` does, HarnessError before anything is sent where the target does not
+    answer, and after everything was sent (code 1) where this machine could not generate a rate.
+    """
+    check_load(project)
+    options, module = load_options(project.root), sys.modules[project.predict.__module__]
     not_generated: list[str] = []
     with Sampler() as sampler:
         try:
@@ -135,9 +156,7 @@ class _Phase:
         """Set the clock and begin with the warm-up, which in an open loop has a schedule too."""
         shape, target, lead = self.shape, self.target, self.shape.warmup_seconds + 0.05
         self.start, self.wall = time.monotonic() + lead, time.time() + lead
-        closed, seed = shape.mode == "closed", shape.seed + 1
-        before = arrivals(shape.rate or 1.0, shape.arrival, seed, -shape.warmup_seconds)
-        warmup = [] if closed else list(takewhile(lambda due: due < 0, before))
+        closed = shape.mode == "closed"
         for number, each in enumerate(generators):
             options = {
                 "closed_loop": closed, "start": self.start, "timeout": self.options["timeout"],
@@ -147,9 +166,12 @@ class _Phase:
                 "warmup": payloads[:_BATCH] if closed else [],
             }  # fmt: skip
             each.send(options)
-            mine = range(number, len(warmup), self.processes)
-            work = [(WARMUP, warmup[i], payloads[i % len(payloads)]) for i in mine]
-            each.hand_over(self.start, work)
+        due = arrivals(shape.rate or 1.0, shape.arrival, shape.seed + 1, -shape.warmup_seconds)
+        warmup = zip(takewhile(lambda at: at < 0 and not closed, due), cycle(payloads))
+        while piece := [(WARMUP, *work) for work in islice(warmup, _BATCH * self.processes)]:
+            time.sleep(max(0.0, self.start + piece[0][1] - _AHEAD_SECONDS - time.monotonic()))
+            for number, each in enumerate(generators):
+                each.hand_over(self.start, piece[number :: self.processes])
 
     def _ready(self, elapsed: float) -> list[_Work]:
         """Requests to hand over now: those due soon, or a few seconds' worth for a closed loop."""

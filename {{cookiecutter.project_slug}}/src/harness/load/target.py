@@ -84,8 +84,10 @@ def load_options(root: Path | None = None) -> dict[str, Any]:
             problems.append(f"[throughput] {name} is {value!r}, not {expected.__name__}")
         elif expected in (int, float) and value < 0:
             problems.append(f"[throughput] {name} is {value}; it may not be negative")
+    if settings.run.cache:  # by no executor: what answered then says nothing about now
+        problems.append("[run] cache is true; a request is never answered from the cache")
     if problems:
-        raise HarnessError("\n".join(problems), fix=_FIX)
+        raise HarnessError("\n".join(problems), fix="mend benchmark.toml")
     return {**_DEFAULTS, **given, "timeout": settings.run.timeout_seconds}
 
 
