@@ -325,7 +325,8 @@ def test_a_request_that_cannot_be_built_names_the_item(tmp_path: Path, server: K
 def test_what_a_request_leaves_out_comes_from_the_settings(
     tmp_path: Path, server: KnownServer
 ) -> None:
-    settings = 'method = "PUT"\nbody = "from settings"\nheaders = { X-One = "1" }'
+    settings = 'method = "PUT"\nbody = "from settings"\n'
+    settings += 'headers = { x-one = "1", content-type = "text/x" }'
     before = len(server.asked)
     items: list[dict[str, Any]] = [
         {"id": "0", "path": "/bytes=1"},
@@ -339,6 +340,7 @@ def test_what_a_request_leaves_out_comes_from_the_settings(
     ]  # fmt: skip
     headers = row(found[2])["raw_response"]
     assert "X-One: 2" in headers
+    assert headers.lower().count("x-one:") == headers.lower().count("content-type:") == 1
     assert "X-Two: 2" in headers
     assert f"Host: {server.url.removeprefix('http://')}" in headers
 

@@ -133,11 +133,15 @@ class Target:
         encoded = body.encode() if isinstance(body, str) else body
         method = request.method or self.options["method"] or ("POST" if encoded else "GET")
         path = (self.path.rstrip("/") + request.path if request.path else self.path) or "/"
-        headers = {"Host": self.authority, **self.headers, **request.headers}
+        headers = {"Host": self.authority}
         if encoded:
-            headers.setdefault("Content-Type", "application/json")
-        if encoded or method in ("POST", "PUT", "PATCH"):
-            headers["Content-Length"] = str(len(encoded))
+            headers["Content-Type"] = "application/json"
+        sized = encoded or method in ("POST", "PUT", "PATCH")
+        length = {"Content-Length": str(len(encoded))} if sized else {}
+        for more in (self.headers, request.headers, length):
+            for name in more:  # the case of a name does not count, and the later one does
+                headers = {k: v for k, v in headers.items() if k.lower() != name.lower()}
+            headers |= more
         line = f"{method} {path}{self.query}"
         if re.search(r"[\r\n]", line + "".join(f"{k}{v}" for k, v in headers.items())):
             raise HarnessError("a request has a line break in its path or headers", fix=_FIX)
