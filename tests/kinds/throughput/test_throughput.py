@@ -276,7 +276,8 @@ def test_the_report_shows_load_over_time_by_rate_and_spread(project: LoadProject
     project.grid(
         "Params(requests=100, rate=50.0, warmup_seconds=0.2)",
         "Params(requests=300, rate=300.0, warmup_seconds=0.2)",
-        "Params(requests=60, mode='closed', users=2, warmup_seconds=0.0)",
+        "Params(requests=60, rate=200.0, warmup_seconds=0.2, connections=9)",
+        "Params(requests=60, mode='closed', users=2, warmup_seconds=0.2)",
     )
     with known_server(0.01) as server:  # one at a time: at most 100 per second
         project.ask(server.url)
@@ -285,7 +286,12 @@ def test_the_report_shows_load_over_time_by_rate_and_spread(project: LoadProject
     report = (project.root / "results/reports/e0.0.1.html").read_text("utf-8")
     for title in ("Load", "Latency by rate", "Latency over time", "How latencies are spread"):
         assert f"{title}</h2>" in report
-    assert re.search(r"Saturation lies between 50 and 300: at 300 requests per second \d", report)
+    # What varies beside the load is told apart: each has a saturation point of its own.
+    alike = "connections=100: Saturation lies between 50 and 300: at 300 requests per second "
+    assert re.search(rf"{alike}\d", report)
+    assert "connections=9: Saturated at the lowest rate tried: at 200 requests" in report
+    assert "200/s, connections=9: median" in report
+    assert "Latency by rate, connections=100." in report
     # 100 requests: enough for a p95 (72), too few for a p99 (368) and a p99.9.
     assert "n too small, needs 368" in report
     assert "n too small, needs 3688" in report
@@ -293,6 +299,26 @@ def test_the_report_shows_load_over_time_by_rate_and_spread(project: LoadProject
     assert rows[50.0]["achieved_rate"] == pytest.approx(50, rel=0.25)
     assert rows[300.0]["achieved_rate"] < 100
     assert rows[50.0]["latency_p99"] is None
+    for each in rows.values():
+        # By the last answer alone the lower bound would be the estimate itself.
+        assert each["achieved_rate_low"] < each["achieved_rate"] < each["achieved_rate_high"]
+        mine = [row for row in project.rows() if row["params_rate"] == each["params_rate"]]
+        last = max(row["done"] for row in mine)
+        assert each["achieved_rate"] == pytest.approx(len(mine) / last)
+    # What git keeps says it too, but for the drawings.
+    summary = (project.root / "results/e0.0.1.md").read_text("utf-8")
+    assert "Saturation lies between 50 and 300" in summary
+    assert "n too small, needs 3688" in summary
+
+
+def test_one_by_one_is_a_look_without_a_load(project: LoadProject) -> None:
+    project.setting("run", executor='"serial"')
+    with known_server() as server:
+        project.ask(server.url)
+        code, said = project.harness("dev-run", "--items=3")
+        assert code == 0, said
+        assert len(server.asked) == 3
+    assert [row["achieved_rate"] for row in project.table("metrics", ".dev/benchmark.db")] == [None]
 
 
 @pytest.fixture(scope="module")

@@ -83,7 +83,7 @@ def summary(tag: Tag = "", target: Annotated[Path | None, typer.Option("--out")]
     phase = DEV if tag == DEV else "experiment"
     name = newest(tag)
     with connect(_recorded(phase)) as con:
-        found = summarise_experiment(con, name)
+        found = summarise_experiment(con, name, _here()[1].benchmark.kind)
     text = to_markdown(f"Results of {name}", found.sections)
     if target is None:
         print(text, end="")

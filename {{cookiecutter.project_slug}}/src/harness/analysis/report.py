@@ -4,9 +4,7 @@ What models answered is hostile: every text is escaped by the template, characte
 are written out, and the page forbids scripts and requests of any kind.
 """
 
-import importlib
 from collections.abc import Iterable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +28,11 @@ def write_report(con: DuckDBPyConnection, name: str, path: Path, kind: str = "")
 
     Raises HarnessError where there is no such experiment.
     """
-    summary = summarise_experiment(con, name)
+    summary = summarise_experiment(con, name, kind)
     sections = [*summary.sections]
     at = next(i for i, each in enumerate(sections) if each.title == "Results") + 1
     sections[at:at] = list(_charts(summary.experiment))
     sections[-1:-1] = [_worst(con, summary.experiment, summary.scores)]
-    sections[-1:-1] = _of_kind(con, name, kind)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(render(f"Report on {name}", sections), encoding="utf-8")
     return summary
@@ -151,20 +148,3 @@ def _worst(con: DuckDBPyConnection, experiment: Experiment, scores: Scores) -> S
     )
     text = f"By mean {metric} over the {values.shape[1]} configurations; of many equals, some."
     return Section(title, [text], [Table(heads, rows)])
-
-
-def _of_kind(con: DuckDBPyConnection, name: str, kind: str) -> list[Section]:
-    """Sections of the person's `benchmark.report` and of `harness.<kind>`, where there are such."""
-    made: list[Section] = []
-    for module in filter(None, ("benchmark.report", kind and f"harness.{kind}")):
-        try:
-            # find_spec imports the package, and raises where there is none.
-            if not (find_spec(module.partition(".")[0]) and find_spec(module)):
-                continue
-            function = getattr(importlib.import_module(module), "sections", None)
-            made += function(con, name) if function else []
-        except Exception as error:
-            # A mistake in an extra section must not cost the person the report.
-            text = f"{module}.sections failed: {type(error).__name__}: {error}"
-            made.append(Section(f"Sections of {module}", [text], warning=True))
-    return made

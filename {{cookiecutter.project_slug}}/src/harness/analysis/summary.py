@@ -1,7 +1,9 @@
 """What an experiment found, as sections: Markdown by `make summary`, HTML by `make report`."""
 
+import importlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 import numpy as np
 from duckdb import DuckDBPyConnection
@@ -18,7 +20,7 @@ from harness.analysis.results import (
 )
 from harness.analysis.section import Section, Table, interval, number
 from harness.analysis.segments import segment_sections
-from harness.analysis.stats import mean_interval
+from harness.analysis.stats import mean_interval, percentile_needs
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +39,11 @@ class Summary:
         return int(bool(self.findings))
 
 
-def summarise_experiment(con: DuckDBPyConnection, name: str) -> Summary:
-    """Read and judge an experiment. Raises HarnessError where there is none of that name."""
+def summarise_experiment(con: DuckDBPyConnection, name: str, kind: str = "") -> Summary:
+    """Read and judge an experiment; `kind` may add sections (see `section`).
+
+    Raises HarnessError where there is none of that name.
+    """
     experiment = read_experiment(con, name)
     scores = read_scores(con, experiment, planned_metrics(experiment))
     judged = judge(experiment, scores)
@@ -53,6 +58,7 @@ def summarise_experiment(con: DuckDBPyConnection, name: str) -> Summary:
     order = ranked(experiment)
     sections += [_results(experiment, scores, order), _latency(experiment, order)]
     sections += list(segment_sections(con, experiment, scores, order))
+    sections += _of_kind(con, name, kind)
     sections += [_errors(con, experiment), _provenance(experiment)]
     return Summary(experiment, scores, judged, sections, findings)
 
@@ -196,9 +202,12 @@ def _latency(experiment: Experiment, order: list[int]) -> Section:
     for index in order:
         each = experiment.configurations[index]
         count = each.summary.get("latency_n") or 0
-        figures = [number(each.summary.get(f"latency_p{p}")) for p in (50, 95, 99)]
+        figures = []
+        for p in (50, 95, 99):
+            found, needed = each.summary.get(f"latency_p{p}"), percentile_needs(p / 100)
+            figures.append(number(found) if count >= needed else f"needs {needed}")
         rows.append([each.label, f"{count:,}", *figures, number(each.summary.get("cost"))])
-    text = "Of rows executed in this experiment without error; a dash: too few for this percentile."
+    text = "Of rows executed in this experiment without error, where n is large enough."
     heads = ("configuration", "n", "p50 (s)", "p95 (s)", "p99 (s)", "cost (USD)")
     return Section("Latency and cost", [text], [Table(heads, rows)])
 
@@ -231,3 +240,20 @@ def _provenance(experiment: Experiment) -> Section:
     gates = experiment.runs[-1]["gates"] if experiment.runs else {}
     text = ["Gates: " + (", ".join(f"{gate} {how}" for gate, how in gates.items()) or "none") + "."]
     return Section("Provenance", text, [table])
+
+
+def _of_kind(con: DuckDBPyConnection, name: str, kind: str) -> list[Section]:
+    """Sections of the person's `benchmark.report` and of `harness.<kind>`, where there are such."""
+    made: list[Section] = []
+    for module in filter(None, ("benchmark.report", kind and f"harness.{kind}")):
+        try:
+            # find_spec imports the package, and raises where there is none.
+            if not (find_spec(module.partition(".")[0]) and find_spec(module)):
+                continue
+            function = getattr(importlib.import_module(module), "sections", None)
+            made += function(con, name) if function else []
+        except Exception as error:
+            # A mistake in an extra section must not cost the person the report.
+            text = f"{module}.sections failed: {type(error).__name__}: {error}"
+            made.append(Section(f"Sections of {module}", [text], warning=True))
+    return made

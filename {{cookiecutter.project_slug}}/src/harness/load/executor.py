@@ -121,7 +121,7 @@ class _Phase:
         self.processes = min(wanted, shape.limit, os.cpu_count() or 1)
         self.in_flight: dict[int, tuple[Job, int]] = {}
         self.fed = self.done = self.late = self.bytes = 0
-        self.start = self.wall = self.cpu = 0.0
+        self.start = self.wall = self.cpu = self.good = 0.0  # good: when the last good answer came
         self.last = (0.0, 0.0)  # when the last request was due, and how late it left
 
     def run(self) -> Iterator[Outcome]:
@@ -235,7 +235,7 @@ class _Phase:
             try:
                 returned = self.module.answer(job.task.item, self.params, response)
                 check(returned, job.task.input_id)
-                if clash := sorted(measured.keys() & returned.keys()):
+                if clash := sorted({*measured, "since_good"} & returned.keys()):
                     raise InvalidResult(f"answer returned {', '.join(clash)}, which is measured")
                 row |= returned
                 if row.get("error") is not None:
@@ -246,8 +246,13 @@ class _Phase:
         for name in ("input_id", "latency", "error", "error_type"):
             row.pop(name, None)
         said = str(error) if error_type else None
-        values = row | measured
+        values = row | measured | {"since_good": None if error_type else self._since(done)}
         return Outcome(job, Result(values, said, error_type or None, 1, took, took, permanent))
+
+    def _since(self, done: float) -> float:
+        """Seconds from the last good answer to this one; 0 where another process was told first."""
+        before, self.good = self.good or self.start, max(self.good, done)
+        return max(0.0, done - before)
 
     def verdict(self) -> list[str]:
         """Warn where the generators held up requests; name the phase if they never caught up."""
