@@ -190,6 +190,14 @@ def test_nothing_is_left_running_however_a_run_ends(
     assert time.monotonic() - begin < 30
 
 
+def test_the_tests_that_are_shipped_hold_for_another_server_too(project: LoadProject) -> None:
+    with known_server() as server:
+        project.setting("throughput", url=json.dumps(f"{server.url}/bytes=3"))
+        code, said = project.harness("test")
+    assert code == 0, said
+    assert "5 skipped" in said
+
+
 # -- once, within the experiment
 
 
