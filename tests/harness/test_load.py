@@ -178,6 +178,19 @@ def test_phases_follow_each_other_and_never_overlap(tmp_path: Path, server: Know
     assert ends[1] < starts[2]
 
 
+def test_no_phase_is_begun_once_the_run_was_stopped(tmp_path: Path, server: KnownServer) -> None:
+    phases = [(Params(rate=100, warmup_seconds=0.2), numbered(20)) for _ in range(2)]
+    found: list[Outcome] = []
+    asked = len(server.asked)
+    # As by Ctrl-C in the first, when the first request of the second is known already.
+    load = send_load(tmp_path, server.url, phases, stopped=lambda: bool(found))
+    for outcome in load:
+        found.append(outcome)
+    assert {o.job.task.configuration.digest for o in found} == {b"0"}
+    assert len(found) == 20
+    assert len(server.asked) - asked < 60  # nor is it warmed up for
+
+
 def test_outcomes_arrive_while_the_load_runs(tmp_path: Path, server: KnownServer) -> None:
     load = send_load(tmp_path, server.url, [(Params(rate=20, arrival="constant"), numbered(40))])
     first = row(next(load))

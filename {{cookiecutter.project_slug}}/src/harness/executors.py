@@ -8,7 +8,7 @@ import multiprocessing
 import queue
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from functools import partial
@@ -34,16 +34,22 @@ def check(project: Project) -> None:
         check_load(project)
 
 
-def execute(project: Project, jobs: Iterator[Job], limiter: Limiter | None) -> Iterator[Outcome]:
+def execute(
+    project: Project,
+    jobs: Iterator[Job],
+    limiter: Limiter | None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Iterator[Outcome]:
     """Run `jobs` on the executor named in the settings and yield outcomes as they arrive.
 
-    `limiter` paces the attempts of this process; other processes make their own.
+    `limiter` paces the attempts of this process; other processes make their own. Where a job that
+    was taken has not been begun when `stopped` says so, it may have no outcome.
     """
     name = project.settings.run.executor
     if name == "load":
         from harness.load.executor import execute_load
 
-        return execute_load(project, jobs)
+        return execute_load(project, jobs, stopped)
     if name == "serial":
         return _serial(Worker(project, limiter), jobs)
     if name == "threads":

@@ -193,7 +193,8 @@ class _Run:
         if self.project.settings.run.executor == "processes":
             # Here rather than in each process, where nobody would read what is wrong.
             shared_limiter(self.project.settings, self.project.settings.run.workers)
-        for outcome in execute(self.project, jobs, shared_limiter(self.project.settings)):
+        limiter = shared_limiter(self.project.settings)
+        for outcome in execute(self.project, jobs, limiter, lambda: bool(self.stop)):
             self._record(outcome)
             progress.before = skipped[0]
             progress.show(self.recorder.counts)
