@@ -46,6 +46,8 @@ class KnownServer:
 
     def _listen(self) -> None:
         for line in self.out:
+            if not line.endswith("\n"):
+                return  # it was killed while it spoke
             kind, *words = line.split()
             if kind == "done":
                 self.finished[int(words[0])] = float(words[1])
@@ -86,11 +88,12 @@ def send_load(
     answer: Callable[..., dict[str, Any]] = nothing_more,
     throughput: str = "",
     timeout_seconds: float = 30.0,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> Iterator[Outcome]:
     """The outcomes of a load on `url`, each phase with its items."""
     root.mkdir(exist_ok=True)
     (root / "benchmark.toml").write_text(
-        f'[run]\nexecutor = "load"\ntimeout_seconds = {timeout_seconds}\n'
+        f'[run]\nexecutor = "load"\ncache = false\ntimeout_seconds = {timeout_seconds}\n'
         f'[throughput]\nurl = "{url}"\n{throughput}\n',
         encoding="utf-8",
     )
@@ -114,7 +117,7 @@ def send_load(
         for place, (params, items) in enumerate(phases)
         for item in items
     )
-    return execute_load(project, jobs)
+    return execute_load(project, jobs, stopped)
 
 
 def numbered(count: int) -> list[dict[str, Any]]:

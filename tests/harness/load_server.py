@@ -16,6 +16,12 @@ SECONDS, STALL_NUMBER, STALL_SECONDS = float(sys.argv[1]), int(sys.argv[2]), flo
 ONE_AT_A_TIME = threading.Lock()
 
 
+def say(line: str) -> None:
+    """In one piece: `print` would mix the words of two threads."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -26,7 +32,7 @@ class Handler(BaseHTTPRequestHandler):
             with ONE_AT_A_TIME:
                 time.sleep(STALL_SECONDS if int(number) == STALL_NUMBER else SECONDS)
                 self.reply(200, b"answer " + number.encode())
-                print("done", number, time.time(), flush=True)
+                say(f"done {number} {time.time()}")
         elif self.path.startswith("/status"):
             self.reply(int(number), b"as you wish")
         elif self.path.startswith("/bytes"):
@@ -57,7 +63,7 @@ class Handler(BaseHTTPRequestHandler):
     def reply(self, status: int, body: bytes, *headers: tuple[str, str]) -> None:
         length = int(self.headers.get("Content-Length") or 0)
         sent = self.rfile.read(length)
-        print("asked", self.command, self.path, sent.decode(), flush=True)
+        say(f"asked {self.command} {self.path} {sent.decode()}")
         self.send_response(status)
         for name, value in (*headers, ("Content-Length", str(len(body)))):
             self.send_header(name, value)

@@ -80,7 +80,9 @@ def test_a_recorded_key_of_old_code_is_explained_by_itself(bench: Bench) -> None
 
 
 def test_dry_run_counts_what_is_new_and_runs_nothing(bench: Bench) -> None:
-    assert "8 new, 0 cached" in bench.run("dry-run").said
+    said = bench.run("dry-run").said
+    assert "8 new, 0 cached" in said
+    assert "cost" not in said  # predict.py has no estimate: there is nothing to pay
     assert not bench.executed()
     bench.experiment("e0.0.1")
     bench.params('[Params("low", 0.25), Params("mid", 0.5)]')

@@ -4,6 +4,7 @@ import hashlib
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -105,6 +106,25 @@ def test_params_without_these_fields_have_their_defaults_and_all_problems_are_na
     assert "mode is 'no'" in raised.value.message
 
 
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (Params(rate=1e12), "rate is 1e+12; this machine sends"),
+        (Params(connections=10**9), "connections is 1,000,000,000; a process may open"),
+        (Params(mode="closed", users=10**9), "users is 1,000,000,000; a process may open"),
+    ],
+)
+def test_a_load_beyond_any_machine_is_refused_before_a_request(
+    tmp_path: Path, server: KnownServer, wrong: Params, said: str
+) -> None:
+    before = len(server.asked)
+    with pytest.raises(HarnessError) as raised:
+        list(send_load(tmp_path, server.url, [(wrong, numbered(1))]))
+    assert said in raised.value.message
+    assert raised.value.code == 2
+    assert len(server.asked) == before
+
+
 # -- one request, one outcome
 
 
@@ -156,6 +176,19 @@ def test_phases_follow_each_other_and_never_overlap(tmp_path: Path, server: Know
         ends.append(max(r["phase_start"] + r["done"] for r in rows))
     assert ends[0] < starts[1]
     assert ends[1] < starts[2]
+
+
+def test_no_phase_is_begun_once_the_run_was_stopped(tmp_path: Path, server: KnownServer) -> None:
+    phases = [(Params(rate=100, warmup_seconds=0.2), numbered(20)) for _ in range(2)]
+    found: list[Outcome] = []
+    asked = len(server.asked)
+    # As by Ctrl-C in the first, when the first request of the second is known already.
+    load = send_load(tmp_path, server.url, phases, stopped=lambda: bool(found))
+    for outcome in load:
+        found.append(outcome)
+    assert {o.job.task.configuration.digest for o in found} == {b"0"}
+    assert len(found) == 20
+    assert len(server.asked) - asked < 60  # nor is it warmed up for
 
 
 def test_outcomes_arrive_while_the_load_runs(tmp_path: Path, server: KnownServer) -> None:
@@ -305,7 +338,8 @@ def test_a_request_that_cannot_be_built_names_the_item(tmp_path: Path, server: K
 def test_what_a_request_leaves_out_comes_from_the_settings(
     tmp_path: Path, server: KnownServer
 ) -> None:
-    settings = 'method = "PUT"\nbody = "from settings"\nheaders = { X-One = "1" }'
+    settings = 'method = "PUT"\nbody = "from settings"\n'
+    settings += 'headers = { x-one = "1", content-type = "text/x" }'
     before = len(server.asked)
     items: list[dict[str, Any]] = [
         {"id": "0", "path": "/bytes=1"},
@@ -319,6 +353,7 @@ def test_what_a_request_leaves_out_comes_from_the_settings(
     ]  # fmt: skip
     headers = row(found[2])["raw_response"]
     assert "X-One: 2" in headers
+    assert headers.lower().count("x-one:") == headers.lower().count("content-type:") == 1
     assert "X-Two: 2" in headers
     assert f"Host: {server.url.removeprefix('http://')}" in headers
 
@@ -564,6 +599,7 @@ def test_a_load_that_falls_ever_further_behind_is_given_up(
     tmp_path: Path, server: KnownServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("harness.load.executor._GIVE_UP_SECONDS", 0.4)
+    monkeypatch.setattr("harness.load.executor._HOPELESS", 1000)
     phase = Params(rate=1e6, connections=2)
     load = send_load(tmp_path, server.url, [(phase, numbered(150_000))], timeout_seconds=0.01)
     found: list[Outcome] = []
@@ -572,6 +608,26 @@ def test_a_load_that_falls_ever_further_behind_is_given_up(
     assert 0 < len(found) < 150_000
     with pytest.raises(ValueError, match="not enough values to unpack"):
         the_generator()
+
+
+def test_a_long_warm_up_is_handed_over_as_it_becomes_due(
+    tmp_path: Path, server: KnownServer
+) -> None:
+    two_million = Params(rate=200, warmup_seconds=10_000)
+    load = send_load(tmp_path, server.url, [(two_million, numbered(1))])
+    before, asked = psutil.Process().memory_info().rss, len(server.asked)
+
+    def watch() -> None:
+        while len(server.asked) == asked:
+            time.sleep(0.05)
+        grown.append(psutil.Process().memory_info().rss - before)
+        the_generator().kill()
+
+    grown: list[int] = []
+    threading.Thread(target=watch, daemon=True).start()
+    with pytest.raises(HarnessError, match="a load generator ended early"):
+        list(load)
+    assert grown[0] < 50e6
 
 
 def test_a_generator_that_dies_stops_the_run_in_words(tmp_path: Path, server: KnownServer) -> None:

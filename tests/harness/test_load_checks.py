@@ -51,15 +51,15 @@ def test_requests_that_left_late_are_counted_by_configuration(tmp_path: Path) ->
     path = recorded(tmp_path, ("open", 5.0, some, 0.03), ("open", 9.0, [0.0001] * 1000, 0.03))
     [found] = check(path)
     assert (found.severity, found.count) == ("warning", 50)
-    assert "e0.0.1: open 5.0: 50 of 1000 requests left late" in found.message
+    assert "e0.0.1: rate=5.0: 50 of 1000 requests left late" in found.message
 
 
 def test_a_rate_that_was_not_generated_is_an_error(tmp_path: Path) -> None:
     behind = [0.001 * number for number in range(1000)]
     [found] = check(recorded(tmp_path, ("open", 1000.0, behind, 1.0)))
     assert found.severity == "error"
-    assert (
-        "open 1000.0: the rate was not generated, the last request left 1 s late" in found.message
+    assert found.message == (
+        "e0.0.1: the only configuration: the rate was not generated, the last request left 1 s late"
     )
     assert "lower the rate" in found.fix
 
@@ -72,6 +72,13 @@ def test_a_load_that_nobody_answered_is_an_error(tmp_path: Path) -> None:
     [found] = check(recorded(tmp_path, ("open", 5.0, [0.0] * 30, 0.01), error="refused"))
     assert found.severity == "error"
     assert "none of 30 requests was answered" in found.message
+
+
+def test_a_load_that_was_resumed_is_noted_as_such(tmp_path: Path) -> None:
+    again, once = ("open", 5.0, [0.0001] * 40, 0.03), ("open", 9.0, [0.0001] * 40, 0.03)
+    [found] = check(recorded(tmp_path, again, once, again))
+    assert (found.severity, found.check) == ("note", "load_measured")
+    assert "e0.0.1: rate=5.0: resumed, in 2 phases" in found.message
 
 
 def test_rows_of_other_kinds_are_not_looked_at(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -99,11 +100,16 @@ class LoadProject:
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LoadProject:
     """A fresh project with one short load."""
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
+    return generated(tmp_path, monkeypatch)
+
+
+def generated(folder: Path, environment: pytest.MonkeyPatch) -> LoadProject:
+    """A project in a folder, apart from the git settings of whoever tests."""
+    environment.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    environment.setenv("GIT_CEILING_DIRECTORIES", str(folder))
     made = cookiecutter(
         str(REPOSITORY), no_input=True, extra_context={"kind": "throughput", "use_dvc": "no"},
-        output_dir=str(tmp_path), default_config=True, accept_hooks=True,
+        output_dir=str(folder), default_config=True, accept_hooks=True,
     )  # fmt: skip
     project = LoadProject(Path(made))
     project.grid("Params(requests=60, rate=60.0, warmup_seconds=0.2)")
@@ -182,6 +188,14 @@ def test_nothing_is_left_running_however_a_run_ends(
     assert gone(project.root)
     # What was handed over before it was due is sent; not the 90 seconds that were left.
     assert time.monotonic() - begin < 30
+
+
+def test_the_tests_that_are_shipped_hold_for_another_server_too(project: LoadProject) -> None:
+    with known_server() as server:
+        project.setting("throughput", url=json.dumps(f"{server.url}/bytes=3"))
+        code, said = project.harness("test")
+    assert code == 0, said
+    assert "5 skipped" in said
 
 
 # -- once, within the experiment
@@ -270,7 +284,8 @@ def test_the_report_shows_load_over_time_by_rate_and_spread(project: LoadProject
     project.grid(
         "Params(requests=100, rate=50.0, warmup_seconds=0.2)",
         "Params(requests=300, rate=300.0, warmup_seconds=0.2)",
-        "Params(requests=60, mode='closed', users=2, warmup_seconds=0.0)",
+        "Params(requests=60, rate=200.0, warmup_seconds=0.2, connections=9)",
+        "Params(requests=60, mode='closed', users=2, warmup_seconds=0.2)",
     )
     with known_server(0.01) as server:  # one at a time: at most 100 per second
         project.ask(server.url)
@@ -279,7 +294,12 @@ def test_the_report_shows_load_over_time_by_rate_and_spread(project: LoadProject
     report = (project.root / "results/reports/e0.0.1.html").read_text("utf-8")
     for title in ("Load", "Latency by rate", "Latency over time", "How latencies are spread"):
         assert f"{title}</h2>" in report
-    assert re.search(r"Saturation lies between 50 and 300: at 300 requests per second \d", report)
+    # What varies beside the load is told apart: each has a saturation point of its own.
+    alike = "connections=100: Saturation lies between 50 and 300: at 300 requests per second "
+    assert re.search(rf"{alike}\d", report)
+    assert "connections=9: Saturated at the lowest rate tried: at 200 requests" in report
+    assert "200/s, connections=9: median" in report
+    assert "Latency by rate, connections=100." in report
     # 100 requests: enough for a p95 (72), too few for a p99 (368) and a p99.9.
     assert "n too small, needs 368" in report
     assert "n too small, needs 3688" in report
@@ -287,6 +307,37 @@ def test_the_report_shows_load_over_time_by_rate_and_spread(project: LoadProject
     assert rows[50.0]["achieved_rate"] == pytest.approx(50, rel=0.25)
     assert rows[300.0]["achieved_rate"] < 100
     assert rows[50.0]["latency_p99"] is None
+    for each in rows.values():
+        # By the last answer alone the lower bound would be the estimate itself.
+        assert each["achieved_rate_low"] < each["achieved_rate"] < each["achieved_rate_high"]
+        mine = [row for row in project.rows() if row["params_rate"] == each["params_rate"]]
+        last = max(row["done"] for row in mine)
+        assert each["achieved_rate"] == pytest.approx(len(mine) / last)
+    # What git keeps says it too, but for the drawings.
+    summary = (project.root / "results/e0.0.1.md").read_text("utf-8")
+    assert "Saturation lies between 50 and 300" in summary
+    assert "n too small, needs 3688" in summary
+
+
+def test_one_by_one_is_a_look_without_a_load(project: LoadProject) -> None:
+    project.setting("run", executor='"serial"')
+    with known_server() as server:
+        project.ask(server.url)
+        code, said = project.harness("dev-run", "--items=3")
+        assert code == 0, said
+        assert len(server.asked) == 3
+    assert [row["achieved_rate"] for row in project.table("metrics", ".dev/benchmark.db")] == [None]
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LoadProject, str]]:
+    """A project whose e0.0.1 is recorded, and the port of the server that it asks."""
+    with pytest.MonkeyPatch.context() as environment, known_server() as server:
+        project = generated(tmp_path_factory.mktemp("recorded"), environment)
+        project.ask(server.url)
+        code, said = project.experiment("e0.0.1")
+        assert code == 0, said
+        yield project, server.url.rpartition(":")[2]
 
 
 @pytest.mark.parametrize(
@@ -297,21 +348,21 @@ def test_the_report_shows_load_over_time_by_rate_and_spread(project: LoadProject
         ({"url": '"http://127.0.0.1:1/"'}, "", "nothing answers at 127.0.0.1:1"),
         ({"headers": '{ A = "${NO_SUCH}" }'}, "", "names ${NO_SUCH}, which is not set"),
         ({}, "Params(requests=5, rate=-5.0)", "rate is -5; requests per second must be above 0"),
+        ({}, "at(-5.0, seconds=10)", "rate is -5; requests per second must be above 0"),
         ({}, "Params(requests=5, mode='shut')", "mode is 'shut'; there are open and closed"),
+        ({"cache": "true"}, "", "[run] cache is true; a request is never answered from the cache"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_2_and_rows_are_kept(
-    project: LoadProject, settings: dict[str, str], grid: str, said: str
+    recorded: tuple[LoadProject, str], settings: dict[str, str], grid: str, said: str
 ) -> None:
-    with known_server() as server:
-        project.ask(server.url)
-        assert project.experiment("e0.0.1")[0] == 0
-        port = server.url.rpartition(":")[2]
-        filled = {name: value.replace("{port}", port) for name, value in settings.items()}
-        project.setting("throughput", **filled)
-        if grid:
-            project.grid(grid)
-        code, told = project.experiment("e0.0.2")
+    project, port = recorded
+    subprocess.run(["git", "reset", "-q", "--hard", "e0.0.1"], cwd=project.root, check=True)
+    filled = {name: value.replace("{port}", port) for name, value in settings.items()}
+    project.setting("run" if "cache" in filled else "throughput", **filled)
+    if grid:
+        project.grid(grid)
+    code, told = project.experiment("e0.0.2")
     assert code == 2, told
     assert said in told
     assert "Traceback" not in told

@@ -73,8 +73,9 @@ class Share:
 
 @dataclass(slots=True)
 class Forecast:
-    """What a run would do, by configuration in the order of the grid."""
+    """What a run would do, by configuration in the order of the grid; `priced` where it costs."""
 
+    priced: bool = True
     shares: dict[str, Share] = field(default_factory=dict)
 
     @property
@@ -89,12 +90,12 @@ class Forecast:
         """For people: one line a configuration, then the sum."""
         rows = [*self.shares.items(), ("all", self.total)]
         width = max(len(name) for name, _ in rows)
-        return [f"{name:<{width}}  {_words(share)}" for name, share in rows]
+        return [f"{name:<{width}}  {_words(share, self.priced)}" for name, share in rows]
 
 
-def forecast(tasks: Iterable[tuple[str, str, float | None]]) -> Forecast:
+def forecast(tasks: Iterable[tuple[str, str, float | None]], priced: bool = True) -> Forecast:
     """Sum up (configuration, "new" | "cached" | "done", estimate in USD or None) for each task."""
-    result = Forecast()
+    result = Forecast(priced)
     for name, state, estimate in tasks:
         share = result.shares.setdefault(name, Share())
         setattr(share, state, getattr(share, state) + 1)
@@ -104,7 +105,10 @@ def forecast(tasks: Iterable[tuple[str, str, float | None]]) -> Forecast:
     return result
 
 
-def _words(share: Share) -> str:
+def _words(share: Share, priced: bool) -> str:
+    counts = f"{share.new} new, {share.cached} cached, {share.done} recorded already"
+    if not priced:
+        return counts
     if not share.new:
         money = "0 USD"
     elif share.unpriced == share.new:
@@ -112,4 +116,4 @@ def _words(share: Share) -> str:
     else:
         money = f"at most about {share.cost:.4f} USD"
         money += f" and {share.unpriced} calls without a price" if share.unpriced else ""
-    return f"{share.new} new, {share.cached} cached, {share.done} recorded already; {money}"
+    return f"{counts}; {money}"

@@ -8,7 +8,7 @@ import multiprocessing
 import queue
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from functools import partial
@@ -25,17 +25,31 @@ from harness.project import Project
 _POLL_SECONDS = 0.05
 
 
-def execute(project: Project, jobs: Iterator[Job], limiter: Limiter | None) -> Iterator[Outcome]:
+def check(project: Project) -> None:
+    """Raises HarnessError where the executor named in the settings cannot run this project."""
+    if project.settings.run.executor == "load":
+        # Here, because what it needs is installed with the kind that uses it.
+        from harness.load.executor import check_load
+
+        check_load(project)
+
+
+def execute(
+    project: Project,
+    jobs: Iterator[Job],
+    limiter: Limiter | None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Iterator[Outcome]:
     """Run `jobs` on the executor named in the settings and yield outcomes as they arrive.
 
-    `limiter` paces the attempts of this process; other processes make their own.
+    `limiter` paces the attempts of this process; other processes make their own. Where a job that
+    was taken has not been begun when `stopped` says so, it may have no outcome.
     """
     name = project.settings.run.executor
     if name == "load":
-        # Here, because what it needs is installed with the kind that uses it.
         from harness.load.executor import execute_load
 
-        return execute_load(project, jobs)
+        return execute_load(project, jobs, stopped)
     if name == "serial":
         return _serial(Worker(project, limiter), jobs)
     if name == "threads":

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import dvc, git
+from harness import dvc, executors, git
 from harness.console import err, out
 from harness.errors import HarnessError
 from harness.gates import Situation, pass_gates
@@ -28,7 +28,11 @@ class Prepared:
 
 
 def prepare(project: Project, limit: int | None) -> Prepared:
-    """Fingerprint the code and look at every item once."""
+    """Fingerprint the code and look at every item once.
+
+    Raises HarnessError where the project cannot be run as it is.
+    """
+    executors.check(project)
     context = read_context(project.root, project.settings)
     census = take_census(project, limit)
     if project.fit is not None:

@@ -19,7 +19,10 @@ _SHOWN = 20
 
 
 def preview(project: Project) -> list[str]:
-    """One line a configuration: new, cached and recorded datapoints, and what the new ones cost."""
+    """One line a configuration: new, cached and recorded datapoints, and what the new ones cost.
+
+    Where predict.py has no `estimate`, nothing is said of cost.
+    """
     context = prepare(project, None).context
     place = place_for(project.root, project.settings, "e0.0.0")
     cache = ResultCache(place.cache) if project.settings.run.cache else None
@@ -36,7 +39,7 @@ def preview(project: Project) -> list[str]:
             yield names[task.configuration.digest], "cached" if known else "new", cost
 
     try:
-        return forecast(states()).lines()
+        return forecast(states(), priced=project.estimate is not None).lines()
     finally:
         if cache is not None:
             cache.close()

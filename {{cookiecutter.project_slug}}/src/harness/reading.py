@@ -86,7 +86,7 @@ def summary(tag: Tag = "", target: Annotated[Path | None, typer.Option("--out")]
     if target is not None:
         check_target(target, found_in)
     with connect(found_in) as con:
-        found = summarise_experiment(con, name)
+        found = summarise_experiment(con, name, _here()[1].benchmark.kind)
     text = to_markdown(f"Results of {name}", found.sections)
     if target is None:
         print(text, end="")

@@ -196,7 +196,8 @@ class _Run:
             # Here rather than in each process, where nobody would read what is wrong.
             shared_limiter(self.project.settings, self.project.settings.run.workers)
         limiter = shared_limiter(self.project.settings)
-        for outcome in execute(self.project, self._until_broken(jobs), limiter):
+        jobs = self._until_broken(jobs)
+        for outcome in execute(self.project, jobs, limiter, lambda: bool(self.stop)):
             self._record(outcome)
             progress.before = skipped[0]
             progress.show(self.recorder.counts)

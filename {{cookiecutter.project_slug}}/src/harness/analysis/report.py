@@ -4,11 +4,9 @@ What models answered is hostile: every text is escaped by the template, characte
 are written out, and the page forbids scripts and requests of any kind.
 """
 
-import importlib
 import re
 from collections.abc import Iterable
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +31,11 @@ def write_report(con: DuckDBPyConnection, name: str, path: Path, kind: str = "")
 
     Raises HarnessError where there is no such experiment.
     """
-    summary = summarise_experiment(con, name)
+    summary = summarise_experiment(con, name, kind)
     experiment = summary.experiment
     drawn = {RESULTS: _forest(experiment), PRICES: _tradeoffs(experiment)}
     sections = [_with_charts(each, drawn.get(each.title, [])) for each in summary.sections]
     sections[-1:-1] = [_worst(con, experiment, summary.scores)]
-    sections[-1:-1] = _of_kind(con, name, kind)
     run = experiment.runs[-1] if experiment.runs else {}
     about = (run.get("settings", {}).get("benchmark", {}).get("name"), run.get("message"))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -169,20 +166,3 @@ def _worst(con: DuckDBPyConnection, experiment: Experiment, scores: Scores) -> S
     text = f"By mean {metric} over all configurations ({values.shape[1]}); of many equals, some. "
     text += "Each with the answer of the configuration that did worst on it."
     return Section(title, [text], [Table(heads, rows)])
-
-
-def _of_kind(con: DuckDBPyConnection, name: str, kind: str) -> list[Section]:
-    """Sections of the person's `benchmark.report` and of `harness.<kind>`, where there are such."""
-    made: list[Section] = []
-    for module in filter(None, ("benchmark.report", kind and f"harness.{kind}")):
-        try:
-            # find_spec imports the package, and raises where there is none.
-            if not (find_spec(module.partition(".")[0]) and find_spec(module)):
-                continue
-            function = getattr(importlib.import_module(module), "sections", None)
-            made += function(con, name) if function else []
-        except Exception as error:
-            # A mistake in an extra section must not cost the person the report.
-            text = f"{module}.sections failed: {type(error).__name__}: {error}"
-            made.append(Section(f"Sections of {module}", [text], warning=True))
-    return made

@@ -111,6 +111,8 @@ def to_markdown(heading: str, sections: Sequence[Section]) -> str:
         mark = "⚠ " if section.warning else ""
         parts.append(f"## {mark}{_inline(section.title)}")
         parts += [_inline(text) for text in section.text]
+        if section.charts:
+            parts.append("(Drawn in the HTML report: make report.)")
         for table in section.tables:
             lines = [table.columns, ["---"] * len(table.columns), *table.rows]
             parts.append(

@@ -1,7 +1,9 @@
 """What an experiment found, as sections: Markdown by `make summary`, HTML by `make report`."""
 
+import importlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any, get_args
 
 import numpy as np
@@ -20,8 +22,9 @@ from harness.analysis.results import (
 )
 from harness.analysis.section import ABSENT, Section, Table, interval, number, time_unit
 from harness.analysis.segments import segment_sections
-from harness.analysis.stats import mean_interval
+from harness.analysis.stats import mean_interval, percentile_needs
 from harness.layout import UNFINISHED
+from harness.plan_file import LATENCIES
 
 RESULTS, PRICES = "Results", "Latency and cost"  # where the report puts its charts
 
@@ -42,8 +45,11 @@ class Summary:
         return int(bool(self.findings))
 
 
-def summarise_experiment(con: DuckDBPyConnection, name: str) -> Summary:
-    """Read and judge an experiment. Raises HarnessError where there is none of that name."""
+def summarise_experiment(con: DuckDBPyConnection, name: str, kind: str = "") -> Summary:
+    """Read and judge an experiment; `kind` may add sections (see `section`).
+
+    Raises HarnessError where there is none of that name.
+    """
     experiment = read_experiment(con, name)
     scores = read_scores(con, experiment, planned_metrics(experiment))
     judged = judge(experiment, scores)
@@ -58,6 +64,7 @@ def summarise_experiment(con: DuckDBPyConnection, name: str) -> Summary:
         sections.append(_hypotheses(judged))
     sections += [_results(experiment, scores, order), _latency(experiment, order)]
     sections += list(segment_sections(con, experiment, scores, order))
+    sections += _of_kind(con, name, kind)
     sections += [_errors(con, experiment), _provenance(experiment)]
     return Summary(experiment, scores, judged, sections, findings)
 
@@ -231,11 +238,15 @@ def _latency(experiment: Experiment, order: list[int]) -> Section:
     priced = any(each.get("cost") is not None for each in summaries)
     rows = []
     for index, each in zip(order, summaries, strict=True):
-        times = [_bounded(each, name, per_second) for name in names]
-        cells = [f"{each.get('latency_n') or 0:,}", *times]
+        count, cells = each.get("latency_n") or 0, []
+        for name in names:
+            needed = percentile_needs(LATENCIES[name])
+            cells.append(
+                _bounded(each, name, per_second) if count >= needed else f"needs {needed:,}"
+            )
         cells += [number(each.get("cost"))] if priced else []
-        rows.append([experiment.configurations[index].label, *cells])
-    text = "Of rows executed in this experiment without error; a dash: too few for this percentile."
+        rows.append([experiment.configurations[index].label, f"{count:,}", *cells])
+    text = "Of rows executed in this experiment without error, where n is large enough."
     heads = ["configuration", "n", *(f"{name[-3:]} ({unit})" for name in names)]
     return Section(PRICES, [text], [Table(heads + ["cost (USD)"] * priced, rows)])
 
@@ -275,3 +286,20 @@ def _provenance(experiment: Experiment) -> Section:
 
 def _fact(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value or ABSENT)
+
+
+def _of_kind(con: DuckDBPyConnection, name: str, kind: str) -> list[Section]:
+    """Sections of the person's `benchmark.report` and of `harness.<kind>`, where there are such."""
+    made: list[Section] = []
+    for module in filter(None, ("benchmark.report", kind and f"harness.{kind}")):
+        try:
+            # find_spec imports the package, and raises where there is none.
+            if not (find_spec(module.partition(".")[0]) and find_spec(module)):
+                continue
+            function = getattr(importlib.import_module(module), "sections", None)
+            made += function(con, name) if function else []
+        except Exception as error:
+            # A mistake in an extra section must not cost the person the report.
+            text = f"{module}.sections failed: {type(error).__name__}: {error}"
+            made.append(Section(f"Sections of {module}", [text], warning=True))
+    return made

@@ -1,9 +1,13 @@
 """Whether the latencies of a load test are the server's or the generator's, asked of its rows."""
 
+from collections import Counter
+
 from harness.analysis.facts import Facts
-from harness.findings import Finding, within
+from harness.analysis.results import label
+from harness.findings import Finding, unchecked, within
 from harness.load.schedule import behind, bottleneck
 
+_CHECK = "load_measured"
 _FIX = "lower the rate, raise [throughput] processes, or send from another machine; then a new TAG"
 _DOWN = "see error_type in its rows; if the server was down, try again under a new TAG"
 
@@ -11,31 +15,41 @@ _DOWN = "see error_type in its rows; if the server was down, try again under a n
 def load_measured(facts: Facts) -> list[Finding]:
     """A request that left late waited for the generator, and the server is blamed for it.
 
-    Nor has a load been measured that nobody answered, though failures are results under load.
+    Nor has a load been measured that nobody answered, though failures are results under load; and
+    one that was resumed met a server that had rested.
     """
     if not {"send_lag", "scheduled", "phase_start", "latency"} <= facts.have:
         return []
     # A closed loop has no schedule to fall behind of.
     open_loop = "params_mode IS DISTINCT FROM 'closed'" if "params_mode" in facts.have else "true"
-    names = ", ".join(facts.params) or "'the only configuration'"
+    names = ", ".join(facts.params) or "true"
     rows = facts.ask(
-        f"""SELECT {facts.experiment}, concat_ws(' ', {names}), count(*),
+        f"""SELECT {facts.experiment}, count(*),
             count(*) FILTER (send_lag > 0.001 AND send_lag > latency / 10),
             max(scheduled), arg_max(send_lag, scheduled) FILTER ({open_loop}),
-            bool_and({facts.failed})
+            bool_and({facts.failed}), {names}
         FROM predictions WHERE send_lag IS NOT NULL
-        GROUP BY {facts.experiment}, {names}, phase_start ORDER BY ALL"""
+        GROUP BY {facts.experiment}, {names}, phase_start ORDER BY 1, phase_start"""
     )
+    keys = [name[1:-1].removeprefix("params_") for name in facts.params]
+    sets = [dict(zip(keys, row[6:], strict=False)) for row in rows]
+    varying = [key for key in keys if len({str(each[key]) for each in sets}) > 1]
+    phases: Counter[str] = Counter()
     found = []
-    for experiment, configuration, n, late, due, lag, all_failed in rows:
-        where = f"{within(experiment)}{configuration}"
+    for each, (experiment, n, late, due, lag, all_failed, *_) in zip(sets, rows, strict=True):
+        where = within(experiment) + label({key: each[key] for key in varying})
+        phases[where] += 1
         if all_failed:
             words = f"{where}: none of {n} requests was answered"
-            found.append(Finding("load_measured", "error", words, n, fix=_DOWN))
+            found.append(Finding(_CHECK, "error", words, n, fix=_DOWN))
         if lag is not None and behind(due, lag):
             words = f"{where}: the rate was not generated, the last request left {lag:.2g} s late"
-            found.append(Finding("load_measured", "error", words, late, fix=_FIX))
+            found.append(Finding(_CHECK, "error", words, late, fix=_FIX))
         elif bottleneck(late, n):
             words = f"{where}: {late} of {n} requests left late, held up by the generator"
-            found.append(Finding("load_measured", "warning", words, late, fix=_FIX))
-    return found
+            found.append(Finding(_CHECK, "warning", words, late, fix=_FIX))
+    resumed = [(where, count) for where, count in phases.items() if count > 1]
+    return found + [
+        unchecked(_CHECK, f"{where}: resumed, in {count} phases: was the server the same in each?")
+        for where, count in resumed
+    ]

@@ -7,13 +7,12 @@ answer below HTTP 400 and may raise where it is wrong.
 
 import math
 import os
-import socket
-import subprocess
+import resource
 import sys
 import time
-from collections.abc import Iterator
-from itertools import chain, groupby, takewhile
-from multiprocessing.connection import Connection, wait
+from collections.abc import Callable, Iterator
+from itertools import chain, cycle, groupby, islice, takewhile
+from multiprocessing.connection import wait
 from typing import Any
 
 from harness.attempt import Result, check
@@ -21,31 +20,26 @@ from harness.console import err
 from harness.errors import HarnessError, InvalidResult, PermanentError
 from harness.job import Job, Outcome
 from harness.load.generator import WARMUP
+from harness.load.process import BATCH, GeneratorProcess, Work
 from harness.load.sampler import Sampler
 from harness.load.schedule import Shape, arrivals, behind, bottleneck, sent_late
-from harness.load.target import Target, close_targets, environment, load_options
+from harness.load.target import Target, close_targets, load_options
 from harness.project import Project
 
 _GIVE_UP_SECONDS = 10.0  # behind the schedule
 _BUSY = 90.0  # percent of a core
 _AHEAD_SECONDS, _AHEAD_BYTES = 5.0, 64 * 2**20  # of load handed to the generators before it is due
 _PER_PROCESS = 8000.0  # requests per second that one core can be trusted to send
-_BATCH = 64
-_STOP_SECONDS = 5.0
-_Work = tuple[int, float, bytes]  # index, due in seconds from the start, request
+_HOPELESS = 5  # times that
 
 
-def execute_load(project: Project, jobs: Iterator[Job]) -> Iterator[Outcome]:
-    """Load the target with one configuration after another; yield outcomes while it is loaded.
-
-    Raises HarnessError before anything is sent where a configuration, [throughput] or predict.py is
-    wrong or the target does not answer, and after everything was sent (code 1) where this machine
-    could not generate a rate.
-    """
-    options, problems = load_options(project.root), []
+def check_load(project: Project) -> None:
+    """Raises HarnessError that names all there is to mend in benchmark.toml, params or predict."""
+    load_options(project.root)
+    problems = []
     for params in project.grid:
         try:
-            Shape.of(params)
+            problems += _too_much(params, Shape.of(params))
         except HarnessError as error:
             problems.append(error.message)
     module = sys.modules[project.predict.__module__]
@@ -53,10 +47,40 @@ def execute_load(project: Project, jobs: Iterator[Job]) -> Iterator[Outcome]:
         problems.append("predict.py lacks load, request or answer, which the executor load calls")
     if problems:
         raise HarnessError("\n".join(problems), fix="mend params.py or predict.py in src/benchmark")
+
+
+def _too_much(params: Any, shape: Shape) -> list[str]:
+    """Why no machine like this could generate the load: that need not be tried first."""
+    found, most = [], _HOPELESS * _PER_PROCESS * (os.cpu_count() or 1)
+    if shape.mode == "open" and shape.rate > most:
+        found.append(f"{params}: rate is {shape.rate:g}; this machine sends {most:,.0f} at most")
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if 0 <= files < shape.limit:  # each connection is one
+        name = "connections" if shape.mode == "open" else "users"
+        words = f"{name} is {shape.limit:,}; a process may open {files:,} here"
+        found.append(f"{params}: {words}")
+    return found
+
+
+def execute_load(
+    project: Project, jobs: Iterator[Job], stopped: Callable[[], bool] = lambda: False
+) -> Iterator[Outcome]:
+    """Load the target with one configuration after another; yield outcomes while it is loaded.
+
+    No configuration is begun once `stopped` says so, though its first job was taken to see where
+    the one before it ends.
+
+    Raises what `check_load` does, HarnessError before anything is sent where the target does not
+    answer, and after everything was sent (code 1) where this machine could not generate a rate.
+    """
+    check_load(project)
+    options, module = load_options(project.root), sys.modules[project.predict.__module__]
     not_generated: list[str] = []
     with Sampler() as sampler:
         try:
             for _, group in groupby(jobs, key=lambda job: job.task.configuration.digest):
+                if stopped():
+                    break
                 phase = _Phase(project, module, options, sampler, group)
                 yield from phase.run()
                 not_generated += phase.verdict()
@@ -100,15 +124,15 @@ class _Phase:
         self.processes = min(wanted, shape.limit, os.cpu_count() or 1)
         self.in_flight: dict[int, tuple[Job, int]] = {}
         self.fed = self.done = self.late = self.bytes = 0
-        self.start = self.wall = self.cpu = 0.0
+        self.start = self.wall = self.cpu = self.good = 0.0  # good: when the last good answer came
         self.last = (0.0, 0.0)  # when the last request was due, and how late it left
 
     def run(self) -> Iterator[Outcome]:
         """Start the generators, hand over what is due soon, and yield what comes back."""
-        generators: list[_Generator] = []
+        generators: list[GeneratorProcess] = []
         try:
             for _ in range(self.processes):
-                generators.append(_Generator())
+                generators.append(GeneratorProcess())
             self.sampler.watch("generator", [each.process.pid for each in generators])
             self.sampler.watch("server", [self.target.server.pid] if self.target.server else [])
             soon = self._ready(0.0)
@@ -131,29 +155,30 @@ class _Phase:
             for each in generators:
                 each.close()
 
-    def _begin(self, generators: "list[_Generator]", payloads: list[bytes]) -> None:
+    def _begin(self, generators: list[GeneratorProcess], payloads: list[bytes]) -> None:
         """Set the clock and begin with the warm-up, which in an open loop has a schedule too."""
         shape, target, lead = self.shape, self.target, self.shape.warmup_seconds + 0.05
         self.start, self.wall = time.monotonic() + lead, time.time() + lead
-        closed, seed = shape.mode == "closed", shape.seed + 1
-        before = arrivals(shape.rate or 1.0, shape.arrival, seed, -shape.warmup_seconds)
-        warmup = [] if closed else list(takewhile(lambda due: due < 0, before))
+        closed = shape.mode == "closed"
         for number, each in enumerate(generators):
             options = {
                 "closed_loop": closed, "start": self.start, "timeout": self.options["timeout"],
                 "limit": len(range(number, shape.limit, self.processes)),
                 "address": target.address, "host": target.host, "keep": target.kept_bytes,
                 "tls": target.tls, "ca_file": self.options["ca_file"],
-                "warmup": payloads[:_BATCH] if closed else [],
+                "warmup": payloads[:BATCH] if closed else [],
             }  # fmt: skip
             each.send(options)
-            mine = range(number, len(warmup), self.processes)
-            work = [(WARMUP, warmup[i], payloads[i % len(payloads)]) for i in mine]
-            each.hand_over(self.start, work)
+        due = arrivals(shape.rate or 1.0, shape.arrival, shape.seed + 1, -shape.warmup_seconds)
+        warmup = zip(takewhile(lambda at: at < 0 and not closed, due), cycle(payloads))
+        while piece := [(WARMUP, *work) for work in islice(warmup, BATCH * self.processes)]:
+            time.sleep(max(0.0, self.start + piece[0][1] - _AHEAD_SECONDS - time.monotonic()))
+            for number, each in enumerate(generators):
+                each.hand_over(self.start, piece[number :: self.processes])
 
-    def _ready(self, elapsed: float) -> list[_Work]:
+    def _ready(self, elapsed: float) -> list[Work]:
         """Requests to hand over now: those due soon, or a few seconds' worth for a closed loop."""
-        found: list[_Work] = []
+        found: list[Work] = []
         some = 4 * self.shape.limit + _AHEAD_SECONDS * self.done / max(elapsed, 1.0)
         while not self.ended and self.bytes < _AHEAD_BYTES:
             if self.shape.mode == "closed":
@@ -213,7 +238,7 @@ class _Phase:
             try:
                 returned = self.module.answer(job.task.item, self.params, response)
                 check(returned, job.task.input_id)
-                if clash := sorted(measured.keys() & returned.keys()):
+                if clash := sorted({*measured, "since_good"} & returned.keys()):
                     raise InvalidResult(f"answer returned {', '.join(clash)}, which is measured")
                 row |= returned
                 if row.get("error") is not None:
@@ -224,8 +249,13 @@ class _Phase:
         for name in ("input_id", "latency", "error", "error_type"):
             row.pop(name, None)
         said = str(error) if error_type else None
-        values = row | measured
+        values = row | measured | {"since_good": None if error_type else self._since(done)}
         return Outcome(job, Result(values, said, error_type or None, 1, took, took, permanent))
+
+    def _since(self, done: float) -> float:
+        """Seconds from the last good answer to this one; 0 where another process was told first."""
+        before, self.good = self.good or self.start, max(self.good, done)
+        return max(0.0, done - before)
 
     def verdict(self) -> list[str]:
         """Warn where the generators held up requests; name the phase if they never caught up."""
@@ -240,54 +270,3 @@ class _Phase:
                 markup=False,
             )
         return []
-
-
-class _Generator:
-    """A generator process and the pipe to it."""
-
-    def __init__(self) -> None:
-        ours, theirs = socket.socketpair()
-        command = [sys.executable, "-m", "harness.load.generator"]
-        with theirs:
-            self.process = subprocess.Popen(command, stdin=theirs.fileno(), env=environment())
-        self.pipe = Connection(ours.detach())
-        self.ending = self.over = False
-
-    def send(self, content: object) -> None:
-        try:
-            self.pipe.send(content)
-        except OSError:
-            raise self._died() from None
-
-    def hand_over(self, start: float, work: list[_Work], ended: bool = False) -> None:
-        """Requests, in pieces that do not hold up the sending; `ended`: there will be no more."""
-        for first in range(0, len(work), _BATCH):
-            piece = work[first : first + _BATCH]
-            self.send([(index, start + due, payload) for index, due, payload in piece])
-        if ended and not self.ending:
-            self.ending = True
-            self.send(None)
-
-    def receive(self) -> list[tuple[Any, ...]]:
-        """The next results, waited for; none when it is up and when it is done."""
-        try:
-            found: list[tuple[Any, ...]] | None = self.pipe.recv()
-        except (EOFError, OSError):
-            raise self._died() from None
-        self.over = found is None
-        return found or []
-
-    def _died(self) -> HarnessError:
-        return HarnessError(
-            f"a load generator ended early (exit code {self.process.wait()})",
-            fix="the same command goes on with what is missing",
-            code=1,
-        )
-
-    def close(self) -> None:
-        self.pipe.close()  # it ends when this does
-        try:
-            self.process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()

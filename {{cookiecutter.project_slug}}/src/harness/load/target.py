@@ -84,8 +84,10 @@ def load_options(root: Path | None = None) -> dict[str, Any]:
             problems.append(f"[throughput] {name} is {value!r}, not {expected.__name__}")
         elif expected in (int, float) and value < 0:
             problems.append(f"[throughput] {name} is {value}; it may not be negative")
+    if settings.run.cache:  # by no executor: what answered then says nothing about now
+        problems.append("[run] cache is true; a request is never answered from the cache")
     if problems:
-        raise HarnessError("\n".join(problems), fix=_FIX)
+        raise HarnessError("\n".join(problems), fix="mend benchmark.toml")
     return {**_DEFAULTS, **given, "timeout": settings.run.timeout_seconds}
 
 
@@ -131,11 +133,15 @@ class Target:
         encoded = body.encode() if isinstance(body, str) else body
         method = request.method or self.options["method"] or ("POST" if encoded else "GET")
         path = (self.path.rstrip("/") + request.path if request.path else self.path) or "/"
-        headers = {"Host": self.authority, **self.headers, **request.headers}
+        headers = {"Host": self.authority}
         if encoded:
-            headers.setdefault("Content-Type", "application/json")
-        if encoded or method in ("POST", "PUT", "PATCH"):
-            headers["Content-Length"] = str(len(encoded))
+            headers["Content-Type"] = "application/json"
+        sized = encoded or method in ("POST", "PUT", "PATCH")
+        length = {"Content-Length": str(len(encoded))} if sized else {}
+        for more in (self.headers, request.headers, length):
+            for name in more:  # the case of a name does not count, and the later one does
+                headers = {k: v for k, v in headers.items() if k.lower() != name.lower()}
+            headers |= more
         line = f"{method} {path}{self.query}"
         if re.search(r"[\r\n]", line + "".join(f"{k}{v}" for k, v in headers.items())):
             raise HarnessError("a request has a line break in its path or headers", fix=_FIX)

@@ -23,8 +23,9 @@ def score(row: dict[str, Any]) -> dict[str, float | int | bool | None]:
 
 
 def achieved_rate(rows: pd.DataFrame) -> float:
-    """Good answers per second, from when the first request was due to the last answer."""
-    return float(len(rows) / rows.groupby("phase_start")["done"].max().sum())
+    """Good answers per second, from the start to the last; undefined where no load was sent."""
+    # As one over the mean wait for the next one, so that its interval can be had by resampling.
+    return float(1 / rows["since_good"].mean()) if "since_good" in rows else float("nan")
 
 
 # Figures that are not averages of scores; each sees all good rows of one configuration.

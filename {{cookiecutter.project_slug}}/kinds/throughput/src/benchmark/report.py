@@ -13,10 +13,12 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 from numpy.typing import NDArray
 
 from harness.analysis.charts import MUTED, SERIES, chart
-from harness.analysis.results import Configuration, read_experiment, which
+from harness.analysis.results import Configuration, label, read_experiment, which
 from harness.analysis.section import Section, Table, number
 from harness.analysis.stats import percentiles
+from harness.load.schedule import bottleneck, sent_late
 
+LOAD = {"requests", "mode", "rate", "users"}  # params that `Load.name` tells apart
 PERCENTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p99.9": 0.999}
 SUSTAINED, ERRORS = 0.95, 0.01  # of a rate that is answered at least, of requests that fail at most
 POINTS = 150  # of a line in a chart
@@ -27,15 +29,19 @@ Numbers = NDArray[np.float64]
 class Load:
     """One configuration's requests, by when they were due; times in seconds.
 
-    `due` and `done` count from its first phase, with the pauses between phases (a run that was
-    resumed) left out; `seams` are where a phase ended. Latencies are those of good answers.
+    `due` counts from its first phase, with the pauses between phases (a run that was resumed) left
+    out; `seams` are where a phase ended, `seconds` the time until the last good answer of each.
+    `due` and `latency` are those of good answers; `late` counts requests that the generator held
+    up. `also` says what varies beside the load.
     """
 
     configuration: Configuration
+    also: str
     due: Numbers
     latency: Numbers
     failed: int
     lag: Numbers
+    late: int
     used: dict[str, Numbers]
     seconds: float
     seams: tuple[float, ...]
@@ -53,9 +59,10 @@ class Load:
 
     @property
     def name(self) -> str:
-        """What a legend says: `80/s`, or `4 users`."""
+        """What a legend says: `80/s`, `4 users`, or `80/s, model=large`."""
         rate, users = self.rate, self.configuration.params.get("users")
-        return f"{users} users" if rate is None else f"{rate:g}/s"
+        load = f"{users} users" if rate is None else f"{rate:g}/s"
+        return f"{load}, {self.also}" if self.also else load
 
     @property
     def achieved(self) -> float:
@@ -74,17 +81,28 @@ def sections(con: DuckDBPyConnection, experiment: str) -> list[Section]:
     loads = read_loads(con, experiment)
     if not loads:
         return []
-    parts = [Section("Load", [*saturation(loads), *seams(loads)], [_figures(loads), _used(loads)])]
-    drawn = [load for load in loads if len(load.latency) > 1][: len(SERIES)]
-    if drawn:
+    text = [*saturation(loads), *seams(loads), *held_up(loads)]
+    parts = [Section("Load", text, [_figures(loads), _percentiles(loads), _used(loads)])]
+    some = [load for load in loads if len(load.latency) > 1]
+    by_rate = [group for group in _alike(some) if len(group) > 1]
+    if by_rate:
+        parts.append(Section("Latency by rate", charts=[_by_rate(group) for group in by_rate]))
+    groups = [some[first : first + len(SERIES)] for first in range(0, len(some), len(SERIES))]
+    if groups:
         text = ["Counted from when a request was due. Solid: the slowest, dotted: the median."]
-        parts.append(Section("Latency over time", text, charts=[_over_time(drawn)]))
+        parts.append(Section("Latency over time", text, charts=[_over_time(g) for g in groups]))
         text = ["The share of requests that took longer: 0.01 is the p99."]
-        parts.append(Section("How latencies are spread", text, charts=[_spread(drawn)]))
-    open_loads = [load for load in loads if load.rate is not None and len(load.latency) > 1]
-    if len({load.rate for load in open_loads}) > 1:
-        parts.insert(1, Section("Latency by rate", charts=[_by_rate(open_loads)]))
+        parts.append(Section("How latencies are spread", text, charts=[_spread(g) for g in groups]))
     return parts
+
+
+def _alike(loads: Sequence[Load]) -> list[list[Load]]:
+    """Open loops in groups between which something beside the rate varies, each by rate."""
+    groups: dict[str, list[Load]] = {}
+    for load in loads:
+        if load.rate is not None:
+            groups.setdefault(load.also, []).append(load)
+    return list(groups.values())
 
 
 def read_loads(con: DuckDBPyConnection, experiment: str) -> list[Load]:
@@ -103,45 +121,48 @@ def read_loads(con: DuckDBPyConnection, experiment: str) -> list[Load]:
         [*values, experiment],
     ).fetchnumpy()
     table = [np.ma.filled(np.ma.asarray(column).astype(float), np.nan) for column in rows.values()]
-    loads = []
+    loads, same = [], found.shared_params.keys() | LOAD
     for index, configuration in enumerate(found.configurations):
         mine = [column[table[0] == index] for column in table]
         if len(mine[0]):
-            loads.append(_load(configuration, mine, used))
+            also = {name: v for name, v in configuration.params.items() if name not in same}
+            loads.append(_load(configuration, label(also) if also else "", mine, used))
     return sorted(loads, key=lambda load: load.rate or np.inf)
 
 
-def _load(configuration: Configuration, table: list[Numbers], used: list[str]) -> Load:
+def _load(configuration: Configuration, also: str, table: list[Numbers], used: list[str]) -> Load:
     _, phase, due, done, latency, lag, failed, run, *samples = table
     ends: list[float] = []
-    due = due.copy()
+    due, good, seconds = due.copy(), failed == 0, 0.0
     for start in np.unique(phase):
         mine = phase == start
         due[mine] += sum(ends)
         ends.append(float(done[mine].max()))
-    good = failed == 0
+        seconds += float(done[mine & good].max(initial=0.0))
+    late = sum(map(sent_late, lag.tolist(), latency.tolist()))
     return Load(
-        configuration, due[good], latency[good], int((~good).sum()), lag,
-        dict(zip(used, samples, strict=True)), sum(ends),
+        configuration, also, due[good], latency[good], int((~good).sum()), lag, late,
+        dict(zip(used, samples, strict=True)), seconds,
         tuple(np.cumsum(ends)[:-1].tolist()), len(np.unique(run)),
     )  # fmt: skip
 
 
 def saturation(loads: Sequence[Load]) -> list[str]:
     """Between which rates the server stopped to keep up, in a sentence."""
-    tried = [load for load in loads if load.rate is not None]
-    if not tried:
-        return []
+    return [_saturation(group) for group in _alike(loads)]
+
+
+def _saturation(tried: Sequence[Load]) -> str:
+    of = f"{tried[0].also}: " if tried[0].also else ""
     lost = next((load for load in tried if not load.sustained), None)
     kept = [load for load in tried if lost is None or (load.rate or 0) < (lost.rate or 0)]
     if lost is None:
-        return [
-            f"Saturation was not reached: {kept[-1].rate:g} requests per second were sustained."
-        ]
+        rate = f"{kept[-1].rate:g} requests per second"
+        return f"{of}Saturation was not reached: {rate} were sustained."
     words = f"at {lost.rate:g} requests per second {lost.achieved:.4g} were answered"
     if not kept:
-        return [f"Saturated at the lowest rate tried: {words}."]
-    return [f"Saturation lies between {kept[-1].rate:g} and {lost.rate:g}: {words}."]
+        return f"{of}Saturated at the lowest rate tried: {words}."
+    return f"{of}Saturation lies between {kept[-1].rate:g} and {lost.rate:g}: {words}."
 
 
 def seams(loads: Sequence[Load]) -> list[str]:
@@ -154,7 +175,27 @@ def seams(loads: Sequence[Load]) -> list[str]:
     ]
 
 
+def held_up(loads: Sequence[Load]) -> list[str]:
+    """Whose latencies are partly the generator's."""
+    return [
+        f"{load.configuration.label}: {load.late} of {load.n} requests left late, held up by the "
+        "generator: part of these latencies is not the server's."
+        for load in loads
+        if bottleneck(load.late, load.n)
+    ]
+
+
 def _figures(loads: Sequence[Load]) -> Table:
+    rows = []
+    for load in loads:
+        rate = "when a user is free" if load.rate is None else number(load.rate)
+        share = f"{load.failed} ({load.failed / load.n:.2%})" if load.failed else "0"
+        rows.append([load.configuration.label, f"{load.n:,}", share, rate, number(load.achieved)])
+    heads = ["requests", "failed", "asked (per second)", "answered (per second)"]
+    return Table(["configuration", *heads], rows)
+
+
+def _percentiles(loads: Sequence[Load]) -> Table:
     rows = []
     for load in loads:
         found = percentiles(load.latency, list(PERCENTILES.values()))
@@ -164,13 +205,8 @@ def _figures(loads: Sequence[Load]) -> Table:
             else each.note
             for each in found.values()
         ]
-        rate = "as users come" if load.rate is None else number(load.rate)
-        share = f"{load.failed} ({load.failed / load.n:.2%})" if load.failed else "0"
-        rows.append(
-            [load.configuration.label, f"{load.n:,}", share, rate, number(load.achieved), *cells]
-        )
-    heads = ["configuration", "requests", "failed", "asked/s", "answered/s"]
-    return Table([*heads, *(f"{name} (ms)" for name in PERCENTILES)], rows)
+        rows.append([load.name, *cells])
+    return Table(["load", *(f"{name} (ms)" for name in PERCENTILES)], rows)
 
 
 def _ms(seconds: float) -> str:
@@ -187,14 +223,14 @@ def _used(loads: Sequence[Load]) -> Table:
         found = percentiles(1000 * load.lag, [0.99])[0.99]
         rows.append(
             [
-                load.configuration.label,
+                load.name,
                 number(found.estimate, 3) if found.estimate is not None else found.note,
                 *(top(values) for values in load.used.values()),
             ]
         )
-    heads = ["server CPU", "server MiB", "generator CPU", "generator MiB", "machine CPU"]
-    note = "left late, p99 (ms)"
-    return Table(["configuration", note, *(f"{head}, most" for head in heads)], rows)
+    heads = [f"{who} {what}" for who in ("server", "generator") for what in ("CPU (%)", "MiB")]
+    heads = [f"{head}, most" for head in [*heads, "machine CPU (%)"]]
+    return Table(["load", "left late by, p99 (ms)", *heads], rows)
 
 
 def _over_time(loads: Sequence[Load]) -> str:
@@ -224,11 +260,12 @@ def _by_rate(loads: Sequence[Load]) -> str:
             points = [(rate, value) for rate, value in known if value is not None]
             if points:
                 axes.plot(*zip(*points, strict=True), "o-", color=colour, linewidth=1, label=name)
-        axes.set_xlabel("requests per second")
+        axes.set_xlabel(", ".join(filter(None, ["requests per second", loads[0].also])))
         axes.set_ylabel("latency (s)")
         _finish(axes, "y")
 
-    return _chart(draw, "Latency by rate", loads)
+    also = loads[0].also
+    return _chart(draw, f"Latency by rate, {also}" if also else "Latency by rate", loads)
 
 
 def _spread(loads: Sequence[Load]) -> str:
