@@ -85,7 +85,7 @@ def run(experiment: str, planned: int, **other: Any) -> dict[str, Any]:
         "experiment_version": experiment,
         "phase": "experiment",
         "code_key": "code-1",
-        "grid": json.dumps(GRID),
+        "grid": json.dumps([{f"params_{k}": v for k, v in each.items()} for each in GRID]),
         "items": planned // len(GRID),
         "planned": planned,
         "ended_how": "finished",

@@ -1,5 +1,6 @@
 """The checks of recorded results: each finds all planted faults and stays silent without."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -95,6 +96,18 @@ def test_find_rows_without_params(db: Path) -> None:
     assert (one.count, one.examples) == (2, ('"params_depth" is NULL in 2 rows',))
     assert two.count == 4
     assert "e0.0.2: 4 rows without params" in two.message
+
+
+def test_a_param_that_the_grid_leaves_empty_is_not_missing(db: Path) -> None:
+    grid = json.dumps([{"params_model": "a", "params_depth": None}, {"params_model": "b"}])
+    change(
+        db,
+        f"UPDATE runs SET grid = '{grid}'",
+        "UPDATE predictions SET params_depth = NULL WHERE input_id IN ('i1', 'i2')",
+    )
+    assert not found(db, "missing_params")
+    change(db, "UPDATE predictions SET params_model = NULL WHERE input_id = 'i1'")
+    assert all("params_model" in each.examples[0] for each in found(db, "missing_params"))
 
 
 def test_count_failures_by_type(db: Path) -> None:

@@ -140,8 +140,8 @@ def _may_be_none(facts: Facts) -> dict[str, tuple[set[str], set[str]]]:
     for experiment, text in facts.ask("SELECT DISTINCT experiment_version, grid FROM runs"):
         there, empty = names.setdefault(experiment, (set(), set()))
         for configuration in json.loads(text or "[]"):
-            there |= configuration.keys()
-            empty |= {name for name, value in configuration.items() if value is None}
+            there.update(configuration)
+            empty.update(name for name, value in configuration.items() if value is None)
     return names
 
 
