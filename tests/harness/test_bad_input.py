@@ -91,6 +91,8 @@ def test_many_bad_items_are_named_but_not_all_of_them(bench: Bench) -> None:
         ("[Params('a'), 'b']", "model: str", ["GRID[1]", "str"]),
         ("[Params('a\\ud800')]", "model: str", ["GRID[0].model"]),
         ("[Params(print)]", "model: object", ["GRID[0].model", "builtin_function"]),
+        ("[Params(1), Params('1')]", "model: object", ["Params(model='1')", "Params(model=1)"]),
+        ("[Params(1, 2)]", "model: int\nModel: int", ["Model", "case"]),
     ],
 )
 def test_params(bench: Bench, grid: str, fields: str, words: list[str]) -> None:
@@ -260,7 +262,10 @@ def test_scores(bench: Bench, score: str, words: list[str], code: int) -> None:
             ["line 2", "run.workers", "line 4", "store.engine"],
         ),
         (b"[benchmark]\nname = '\xff'\n", ["UTF-8"]),
-        ("[key]\nfiles = ['prompts/*.txt']\n", ["prompts/*.txt", "nothing matches"]),
+        ("[key]\nfiles = ['prompts/*.txt']\n", ["prompts/*.txt", "nothing in the repository"]),
+        ("[key]\nfiles = ['']\n", ["''", "nothing in the repository"]),
+        ("[key]\nfiles = ['/etc/hosts']\n", ["/etc/hosts", "nothing in the repository"]),
+        ("[key]\nfiles = ['../*']\n", ["../*", "nothing in the repository"]),
         ("[key]\npackages = ['no-such-package']\n", ["no-such-package", "not installed"]),
     ],
 )

@@ -109,6 +109,18 @@ def test_allow_a_configuration_whose_only_param_is_none(tmp_path: Path) -> None:
     assert validate([db]) == []
 
 
+def test_a_param_that_the_grid_leaves_empty_is_not_missing(db: Path) -> None:
+    grid = json.dumps([{"params_model": "a", "params_depth": None}, {"params_model": "b"}])
+    change(
+        db,
+        f"UPDATE runs SET grid = '{grid}'",
+        "UPDATE predictions SET params_depth = NULL WHERE input_id IN ('i1', 'i2')",
+    )
+    assert not found(db, "missing_params")
+    change(db, "UPDATE predictions SET params_model = NULL WHERE input_id = 'i1'")
+    assert all("params_model" in each.examples[0] for each in found(db, "missing_params"))
+
+
 def test_count_failures_by_type(db: Path) -> None:
     change(
         db,

@@ -229,3 +229,54 @@ def test_killed_while_it_counts_commits_and_tags(make_bench: Callable[..., Bench
     assert len(bench.sql("SELECT * FROM metrics")) == 2
     assert bench.git("tag") == "e0.0.1"
     assert bench.git("status", "--porcelain") == ""
+
+
+SCORING = """
+import os
+import signal
+import sqlite3
+
+connect, steps = sqlite3.connect, []
+
+
+def step(statement):
+    if steps and statement.startswith(("ALTER", "BEGIN", "COMMIT", "DELETE", "INSERT", "UPDATE")):
+        steps.append(statement)
+        if len(steps) > int(os.environ["KILL_AT"]):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def traced(*arguments, **more):
+    connection = connect(*arguments, **more)
+    connection.set_trace_callback(step)
+    return connection
+
+
+sqlite3.connect = traced
+
+
+def score(row):
+    steps[:] = steps or ["begin"]
+    return {"correct": row["prediction"] > row["ground_truth"], "x": row["prediction"]}
+"""
+
+
+def test_killed_before_any_statement_that_scores_or_sums_up(bench: Bench) -> None:
+    """Each resumed run is killed one statement further on, until one gets to the end."""
+    bench.items(2)
+    bench.predict('return {"prediction": item["x"], "ground_truth": 0.5}')
+    bench.score(SCORING)
+    bench.commit()
+    for statement in range(1, 100):
+        done = bench.run(
+            "experiment", "e0.0.1", "--allow", OPENED, expect=None, KILL_AT=str(statement)
+        )
+        if done.code == 0:
+            break
+        assert done.code == -signal.SIGKILL, done.said
+    assert statement > 10
+    assert bench.executed() == once_each(["low", "high"], 2)
+    assert [row["x"] for row in bench.rows()] == [row["prediction"] for row in bench.rows()]
+    assert [m["n"] for m in bench.sql("SELECT n FROM metrics")] == [2, 2]
+    assert bench.git("tag") == "e0.0.1"
+    assert bench.git("status", "--porcelain") == ""

@@ -406,6 +406,26 @@ def test_params_columns_have_their_annotated_type(bench: Bench) -> None:
         assert {row["params_threshold"] for row in found} == {1.0, 2.0}
 
 
+@pytest.mark.parametrize("fields", ["float | str | None", "float", "object"])
+def test_numbers_and_words_in_one_params_column_are_text(bench: Bench, fields: str) -> None:
+    """As in the grid of many a model: max_features is 0.5, 3, "sqrt" or None."""
+    bench.params(
+        '[Params("m", value) for value in (0.5, 3, "sqrt", None, 2**70)]',
+        f"model: str\nthreshold: {fields}",
+    )
+    bench.predict('return {"prediction": params.threshold == "sqrt", "ground_truth": True}')
+    bench.dev_run()
+    bench.experiment("e0.0.1", allow="tests")
+    values = {"0.5", "3", "sqrt", None, str(2**70)}
+    assert {row["params_threshold"] for row in bench.rows()} == values
+    assert len(bench.rows()) == 20
+    metrics = bench.sql("SELECT params_threshold AS t, n, correct FROM metrics")
+    assert {(m["t"], m["n"], m["correct"]) for m in metrics} == {
+        (value, 4, float(value == "sqrt")) for value in values
+    }
+    assert "known" in bench.run("explain", "i0").said
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 def test_scores_are_typed_as_they_come(make_bench: Callable[..., Bench], engine: str) -> None:
     bench = make_bench()

@@ -15,8 +15,8 @@ from harness.errors import HarnessError, explained
 from harness.findings import Finding
 from harness.keys import Context
 from harness.layout import DEV, databases, place_for
-from harness.plan import Census, column_types
-from harness.project import Project, params_columns
+from harness.plan import Census, column_types, configurations
+from harness.project import Project
 from harness.tested import run_tests, tests_passed
 
 
@@ -159,8 +159,8 @@ def schema_of(project: Project) -> list[Finding]:
     if not results:
         return []
     values: dict[str, set[Any]] = {}
-    for params in project.grid:
-        for name, value in params_columns(params).items():
+    for configuration in configurations(project):
+        for name, value in configuration.columns.items():
             values.setdefault(name, set()).add(value)
     with explained(results[-1], "read"):
         return schema_findings(

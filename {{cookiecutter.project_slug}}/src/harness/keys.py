@@ -67,10 +67,13 @@ def read_context(root: Path, settings: Settings) -> Context:
                 fix=f"add {name} to requirements.in and run `make lock setup`, or remove it",
             ) from None
     for pattern in settings.key.files:
-        paths = sorted(path for path in root.glob(pattern) if path.is_file())
-        if not paths:
+        try:
+            paths = sorted(path for path in root.glob(pattern) if path.is_file())
+        except (ValueError, NotImplementedError):  # an empty or an absolute one
+            paths = []
+        if not paths or any(".." in path.parts for path in paths):
             raise HarnessError(
-                f"[key] files: nothing matches {pattern}",
+                f"[key] files: nothing in the repository matches {pattern!r}",
                 fix="correct the pattern in benchmark.toml; it is relative to the repository",
             )
         for path in paths:

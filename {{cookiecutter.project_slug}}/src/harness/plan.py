@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.columns import declared_type
+from harness.columns import INTEGER, REAL, TEXT, declared_type, plain
 from harness.errors import HarnessError
 from harness.keys import Context, item_digest, params_digest, task_key
 from harness.project import Item, Project, params_columns, params_types
@@ -42,19 +42,43 @@ class Task:
 
 
 def configurations(project: Project) -> list[Configuration]:
-    """The grid with its digests and columns."""
-    return [Configuration(p, params_digest(p), params_columns(p)) for p in project.grid]
+    """The grid with its digests and columns.
+
+    Raises HarnessError where two configurations would look the same in the table.
+    """
+    types = column_types(project)
+    made = [Configuration(p, params_digest(p), _columns(p, types)) for p in project.grid]
+    alike: dict[str, Configuration] = {}
+    for configuration in made:
+        other = alike.setdefault(str(configuration.columns), configuration)
+        if other is not configuration:
+            raise HarnessError(
+                f"in a table, {configuration.params} would look like {other.params}",
+                fix="give values of one kind to each field in GRID in src/benchmark/params.py",
+            )
+    return made
+
+
+def _columns(params: Any, types: dict[str, str]) -> dict[str, Any]:
+    """A configuration as columns; a number is text where others have text, as "sqrt" beside 0.5."""
+    return {
+        name: str(value) if types[name] == TEXT and isinstance(value, (int, float)) else value
+        for name, value in params_columns(params).items()
+    }
 
 
 def column_types(project: Project) -> dict[str, str]:
-    """Params columns: the annotation decides, else the values of the grid."""
+    """Params columns: the widest of the annotation and the grid's values, text before numbers."""
     annotated = params_types(project.params_type)
-    types: dict[str, str] = {}
+    kinds = {name: {declared_type(kind)} for name, kind in annotated.items()}
+    names: dict[str, None] = {}
     for params in project.grid:
         for name, value in params_columns(params).items():
-            kind = annotated.get(name) or (type(value) if value is not None else str)
-            types[name] = "REAL" if types.get(name) == "REAL" else declared_type(kind)
-    return types
+            names[name] = None
+            if value is not None:
+                kinds.setdefault(name, set()).add(declared_type(type(plain(value))))
+    by_width = (TEXT, REAL, INTEGER)
+    return {n: next((k for k in by_width if k in kinds.get(n, ())), TEXT) for n in names}
 
 
 def tasks(project: Project, context: Context, limit: int | None) -> Iterator[Task]:

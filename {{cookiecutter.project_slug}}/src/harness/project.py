@@ -214,7 +214,12 @@ def _grid(module: ModuleType) -> tuple[type, tuple[Any, ...]]:
             f"GRID in {file} is missing or empty: there is nothing to compare",
             fix=f"list at least one Params(...) in GRID in {file}",
         )
-    problems: list[str] = []
+    names = [field.name for field in dataclasses.fields(params_type)]
+    problems = [
+        f"Params has fields that differ only in case: {name}"
+        for index, name in enumerate(names)
+        if name.lower() in [other.lower() for other in names[:index]]
+    ]
     for index, params in enumerate(configurations):
         if not isinstance(params, params_type):
             problems.append(f"GRID[{index}] is a {type(params).__name__}, not a Params")

@@ -32,11 +32,14 @@ def score_rows(
             added, retyped = schema.changes(
                 (values for _, values in scored), lambda column: column in names
             )
+            names.update(name for _, values in scored for name in values)
+            # Both or none: a column that a kill left without its note would be taken for a result.
+            connection.execute("BEGIN IMMEDIATE")
+            _remember(connection, place.predictions, names - own)
             schema.add(connection, added)
+            connection.execute("COMMIT")
             for name, kind in retyped.items():
                 schema.retype(connection, name, kind)
-            names.update(name for _, values in scored for name in values)
-            _remember(connection, place.predictions, names - own)
             own |= names
             columns = sorted(names)
             assigned = ", ".join(f"{quoted(name)} = ?" for name in columns)
