@@ -66,11 +66,13 @@ class LlmProject:
         self.commit()
         return self.harness("experiment", tag, "--allow=dev-run,tests,inspect,items,plan")
 
-    def rows(self, database: str = ".dev/benchmark.db") -> list[dict[str, Any]]:
-        """Table predictions."""
+    def rows(
+        self, database: str = ".dev/benchmark.db", table: str = "predictions"
+    ) -> list[dict[str, Any]]:
+        """A table of a database."""
         with sqlite3.connect(self.root / database) as connection:
             connection.row_factory = sqlite3.Row
-            return [dict(row) for row in connection.execute("SELECT * FROM predictions")]
+            return [dict(row) for row in connection.execute(f"SELECT * FROM {table}")]
 
     def grid(self, text: str) -> None:
         """Replace GRID."""

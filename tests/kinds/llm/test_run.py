@@ -261,6 +261,7 @@ def test_a_model_without_a_price_further_on_costs_no_answer_that_was_paid_for(
         assert "what a call costs is not known" in printed
         assert {_answer(row) for row in project.rows()} == set(server.answers())
         assert len(server.answers()) == 40
+    assert [run["ended_how"] for run in project.rows(table="runs")] == ["error"]
 
 
 def test_a_budget_without_a_price_is_refused(project: LlmProject, tmp_path: Path) -> None:

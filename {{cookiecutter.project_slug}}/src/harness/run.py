@@ -177,6 +177,8 @@ class _Run:
         row |= {"executed": counts.executed, "cached": counts.cached, "failed": counts.failed}
         call(lambda store: store.put_run(row))
         self.recorder.close()
+        if self.broken is not None:
+            raise self.broken
         if self.cache is not None and self.cache.corrupt:
             report.notes.append(
                 f"{self.cache.corrupt} cache entries could not be read and were computed again"
@@ -191,12 +193,11 @@ class _Run:
 
     def _loop(self, limit: int | None, progress: RunProgress) -> int:
         skipped = [0]
-        jobs = self._jobs(limit, skipped, progress)
+        jobs = self._until_broken(self._jobs(limit, skipped, progress))
         if self.project.settings.run.executor == "processes":
             # Here rather than in each process, where nobody would read what is wrong.
             shared_limiter(self.project.settings, self.project.settings.run.workers)
         limiter = shared_limiter(self.project.settings)
-        jobs = self._until_broken(jobs)
         for outcome in execute(self.project, jobs, limiter, lambda: bool(self.stop)):
             self._record(outcome)
             progress.before = skipped[0]
@@ -204,8 +205,6 @@ class _Run:
         progress.before = skipped[0]
         self.recorder.call(lambda _: None)
         progress.show(self.recorder.counts, at_once=True)
-        if self.broken is not None:
-            raise self.broken
         return skipped[0]
 
     def _until_broken(self, jobs: Iterator[Job]) -> Iterator[Job]:
@@ -214,6 +213,7 @@ class _Run:
             yield from jobs
         except Exception as error:
             self.broken = error
+            self._stop("error", str(error))
 
     def _jobs(self, limit: int | None, skipped: list[int], progress: RunProgress) -> Iterator[Job]:
         """What has to be executed; what is recorded or cached never gets here."""
