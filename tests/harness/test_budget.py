@@ -103,12 +103,12 @@ def test_a_forecast_adds_up_by_configuration() -> None:
             ("a", "new", 0.5),
             ("a", "new", 0.25),
             ("a", "cached", None),
-            ("b", "done", 9.0),
+            ("b", "cached", 9.0),
             ("b", "new", None),
         ]
     )
     assert result.shares["a"] == Share(new=2, cached=1, cost=0.75)
-    assert result.total == Share(new=3, cached=1, done=1, cost=0.75, unpriced=1)
+    assert result.total == Share(new=3, cached=2, cost=0.75, unpriced=1)
     first, second, total = result.lines()
     assert "2 new, 1 cached" in first
     assert "0.7500 USD" in first
@@ -117,4 +117,4 @@ def test_a_forecast_adds_up_by_configuration() -> None:
 
 
 def test_a_forecast_of_nothing_says_so() -> None:
-    assert forecast([]).lines() == ["all  0 new, 0 cached, 0 recorded already; 0 USD"]
+    assert forecast([]).lines() == ["all  0 new, 0 cached; 0 USD"]

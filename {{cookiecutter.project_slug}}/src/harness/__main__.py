@@ -103,7 +103,7 @@ def ready() -> None:
 
 @app.command("dry-run")
 def dry_run() -> None:
-    """How many datapoints are new, cached or recorded, and what the new ones would cost."""
+    """How many datapoints are new or cached, and what the new ones would cost."""
     from harness.explain import preview
 
     for line in preview(_project()):

@@ -66,7 +66,6 @@ class Share:
 
     new: int = 0
     cached: int = 0
-    done: int = 0
     cost: float = 0.0
     unpriced: int = 0
 
@@ -94,7 +93,7 @@ class Forecast:
 
 
 def forecast(tasks: Iterable[tuple[str, str, float | None]], priced: bool = True) -> Forecast:
-    """Sum up (configuration, "new" | "cached" | "done", estimate in USD or None) for each task."""
+    """Sum up (configuration, "new" | "cached", estimate in USD or None) for each task."""
     result = Forecast(priced)
     for name, state, estimate in tasks:
         share = result.shares.setdefault(name, Share())
@@ -106,7 +105,7 @@ def forecast(tasks: Iterable[tuple[str, str, float | None]], priced: bool = True
 
 
 def _words(share: Share, priced: bool) -> str:
-    counts = f"{share.new} new, {share.cached} cached, {share.done} recorded already"
+    counts = f"{share.new} new, {share.cached} cached"
     if not priced:
         return counts
     if not share.new:

@@ -19,7 +19,7 @@ _SHOWN = 20
 
 
 def preview(project: Project) -> list[str]:
-    """One line a configuration: new, cached and recorded datapoints, and what the new ones cost.
+    """One line a configuration: new and cached datapoints, and what the new ones cost.
 
     Where predict.py has no `estimate`, nothing is said of cost.
     """
@@ -53,10 +53,10 @@ def explain(project: Project, keys: list[str]) -> list[str]:
     """For each task (key prefix or input id): its row, and what differs from now or from before."""
     context = prepare(project, None).context
     now = {"code": context.code.parts, "environment": context.environment}
-    rows = _rows(project)
     lines: list[str] = []
     for wanted in keys:
         found = [t for t in tasks(project, context, None) if _names(t, wanted)][:_SHOWN]
+        rows = _rows(project, {task.input_id for task in found}, wanted)
         recorded = [row for row in rows if _is_prefix(wanted, row["task_key"])]
         if not found and not recorded:
             lines.append(
@@ -124,16 +124,19 @@ def _short(value: str | None) -> str:
     return "absent" if value is None else value[:16]
 
 
-def _rows(project: Project) -> list[dict[str, Any]]:
-    """Every recorded row's key parts, oldest first, with what made its run."""
+def _rows(project: Project, ids: set[str], prefix: str) -> list[dict[str, Any]]:
+    """The key parts of rows with one of these ids or a key that begins so, oldest first, with what
+    made their runs."""
     found: list[dict[str, Any]] = []
     for phase in (DEV, "experiment"):
         for path in databases(project.root, project.settings, phase):
-            found += _read(path)
+            found += _read(path, ids, prefix)
     return sorted(found, key=lambda row: str(row["timestamp"]))
 
 
-def _read(path: Path) -> list[dict[str, Any]]:
+def _read(path: Path, ids: set[str], prefix: str) -> list[dict[str, Any]]:
+    among = ", ".join("?" * len(ids))
+    where = f"input_id IN ({among}) OR substr(task_key, 1, ?) = ?"
     with closing(sqlite3.connect(path, timeout=10)) as connection:
         connection.row_factory = sqlite3.Row
         names = [
@@ -150,7 +153,8 @@ def _read(path: Path) -> list[dict[str, Any]]:
         for table in (n for n in names if n == "predictions" or n.startswith("predictions_")):
             have = [r[1] for r in connection.execute(f"PRAGMA table_info({quoted(table)})")]
             wanted = [n for n in have if n in _PARTS or n.startswith("params_")]
-            for row in connection.execute(f"SELECT {', '.join(map(quoted, wanted))} FROM {table}"):
+            query = f"SELECT {', '.join(map(quoted, wanted))} FROM {quoted(table)} WHERE {where}"
+            for row in connection.execute(query, (*ids, len(prefix), prefix)):
                 made = runs.get(row["track_id"], {"code": {}, "environment": {}})
                 rows.append({**dict(row), "made_by": made})
         return rows
