@@ -66,7 +66,7 @@ def _figures(table: Table) -> list[bool]:
 
 def _with_charts(section: Section, charts: list[tuple[str, str]]) -> Section:
     text = [*section.text, *dict.fromkeys(said for said, _ in charts if said)]
-    return replace(section, text=text, charts=[chart for _, chart in charts])
+    return replace(section, text=text, charts=[*section.charts, *(chart for _, chart in charts)])
 
 
 def _fit_to_show(value: Any) -> Any:
