@@ -110,6 +110,16 @@ def test_what_changed_is_named_part_by_part(tmp_path: Path) -> None:
     assert found.exit_code == 0
 
 
+def test_scores_made_anew_on_one_side_are_a_change(tmp_path: Path) -> None:
+    rows = [row for name in (OLD, NEW) for row in rows_for(name, {"depth": 2}, right([1] * 20))]
+    metrics = metrics_for(rows, ["correct"])
+    metrics[0]["score_version"] = "metrics.py 0123"
+    db = record(tmp_path / "r.db", rows, metrics, [run_for(OLD), run_for(NEW)])
+    with views.connect([db]) as con:
+        changed = compare(con, OLD, NEW).changed
+    assert changed == [("scored again by", "metrics.py 0123", "\N{EN DASH}")]
+
+
 def test_configurations_of_one_experiment_are_compared_pair_by_pair_with_holm(
     tmp_path: Path,
 ) -> None:

@@ -282,6 +282,8 @@ def _facts(experiment: Experiment) -> dict[str, Any]:
     run = experiment.runs[-1]
     names = ("commit_hash", "dirty", "data_version", "lock_hash", "python", "platform", "cpu")
     facts = {name.removesuffix("_hash").replace("_", " "): run.get(name) for name in names}
+    made = {str(each.summary.get("score_version") or "") for each in experiment.configurations}
+    facts["scored again by"] = ", ".join(sorted(made - {""})) or None
     facts |= {f"code {key}": value for key, value in run["code_parts"].items()}
     facts |= {f"package {key}": value for key, value in run["packages"].items()}
     facts |= {f"setting {key}": value for key, value in flat(run["settings"]).items()}
