@@ -122,6 +122,7 @@ def test_params_that_are_no_dataclass(bench: Bench) -> None:
     [
         ("predict.py", "def predict(item, params)\n", ["predict.py", "line 1"]),
         ("predict.py", "import nothing_such\ndef predict(i, p): ...\n", ["predict.py", "line 1"]),
+        ("predict.py", "import nothing.such\n", ["add nothing to requirements-benchmark.in"]),
         ("predict.py", "def guess(item, params): ...\n", ["predict.py", "no function predict"]),
         ("predict.py", "def predict(item): ...\n", ["1 arguments", "item, params"]),
         ("predict.py", "def load(p): ...\ndef predict(i, p): ...\n", ["item, params, resource"]),
@@ -464,11 +465,13 @@ def test_a_cache_that_is_damaged_as_a_whole(bench: Bench, damage: str) -> None:
         ["experiment"],
         ["experiment", "e0.0.1", "--allow", "everything"],
         ["no-such-command"],
+        ["explain"],
     ],
 )
 def test_commands_that_do_not_exist_or_miss_something(bench: Bench, command: list[str]) -> None:
     done = bench.run(*command, expect=2)
     assert "Traceback" not in done.said
+    assert "│" not in done.said  # a sentence, not a box
     assert not bench.executed()
 
 

@@ -56,6 +56,40 @@ def test_several_gates_are_named_at_once(bench: Bench) -> None:
     assert ready.out.count("no  ") == 3
 
 
+def test_what_mends_is_named_in_the_order_in_which_it_is_done(
+    make_bench: Callable[..., Bench],
+) -> None:
+    bench = make_bench(dvc=True)
+    bench.file("data/größe.csv", "1")
+    fix = bench.run("experiment", "", expect=2).said.partition("fix:")[2]
+    steps = ("make data", "git add -A", "make dev-run", "make test", "make experiment TAG=e0.0.1")
+    assert [fix.find(step) for step in steps] == sorted(fix.find(step) for step in steps)
+    assert all(step in fix for step in steps), fix
+
+    bench.run("data")
+    bench.commit()
+    assert "data/größe.csv" not in bench.git("-c", "core.quotePath=false", "ls-files").split("\n")
+    assert "ok data" in bench.run("ready", expect=1).said
+
+
+def test_no_data_folder_is_no_data(bench: Bench) -> None:
+    assert "nothing new in data/" in bench.run("data").said
+    assert "no experiment yet" in bench.run("tags").err
+
+
+def test_a_run_in_a_folder_of_a_larger_repository_resumes(bench: Bench) -> None:
+    """What experiments write is theirs also where git's top is above: an unfinished run goes on."""
+    above = bench.root.parent
+    (bench.root / ".git").rename(above / ".git")
+    (above / ".gitignore").write_text("/*\n!/.gitignore\n!/" + bench.root.name + "/\n")
+    bench.commit()
+    bench.file("results/benchmark-of-a-killed-run.txt", "x")
+    bench.run("experiment", "e0.0.1", "--allow", OPENED)
+    bench.file("more.txt", "x")
+    refused = bench.run("experiment", "e0.0.2", "--allow", OPENED, expect=1)
+    assert "uncommitted changes: more.txt" in refused.said
+
+
 @pytest.mark.parametrize("name", ["main", "master"])
 def test_a_protected_branch(bench: Bench, name: str) -> None:
     bench.git("branch", "-m", name)
@@ -204,7 +238,7 @@ def test_a_part_of_the_tests_does_not_open_the_gate(bench: Bench) -> None:
 def test_a_gate_that_there_is_not(bench: Bench) -> None:
     done = bench.run("experiment", "e0.0.1", "--allow", "dev-run,quality", expect=2)
     assert "no gate quality" in done.said
-    assert "branch, clean, tag" in done.said
+    assert "branch, data, clean" in done.said
 
 
 def test_gates_are_recorded_by_name(bench: Bench) -> None:

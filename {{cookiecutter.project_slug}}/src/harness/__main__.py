@@ -15,6 +15,7 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # a wrong option is told in one sentence, not in a box
     help="Run a benchmark, each datapoint exactly once, and keep what came out.",
 )
 app.registered_commands += reading.app.registered_commands
@@ -111,10 +112,14 @@ def dry_run() -> None:
 
 
 @app.command()
-def explain(keys: Annotated[list[str], typer.Argument(help="task keys or input ids")]) -> None:
+def explain(
+    keys: Annotated[list[str] | None, typer.Argument(help="task keys or input ids")] = None,
+) -> None:
     """Say why tasks were computed and not reused."""
     from harness.explain import explain as explain_keys
 
+    if not keys:
+        raise HarnessError("no item or task key is given", fix="make explain KEY=ITEM")
     for line in explain_keys(_project(), keys):
         out.print(line, markup=False, soft_wrap=True)
 
@@ -140,7 +145,10 @@ def tags() -> None:
     from harness import git
 
     root = Path.cwd()
-    for tag in git.tags(root):
+    found = git.tags(root)
+    if not found:
+        err.print("no experiment yet; make experiment TAG=e0.0.1")
+    for tag in found:
         words = git.git(root, "tag", "--list", "--format=%(contents:subject)", tag)
         out.print(f"{tag}  {words}", markup=False, soft_wrap=True)
 

@@ -107,7 +107,7 @@ def _words(share: Share) -> str:
     if not share.new:
         money = "0 USD"
     elif share.unpriced == share.new:
-        money = "cost unknown: no price for the model"
+        money = "cost unknown: no price is known"
     else:
         money = f"at most about {share.cost:.4f} USD"
         money += f" and {share.unpriced} calls without a price" if share.unpriced else ""

@@ -47,12 +47,11 @@ def track_data(root: Path, with_dvc: bool) -> list[str]:
 
     What git holds already stays in git.
     """
-    in_git = set(git.git(root, "ls-files", "data").splitlines())
+    in_git = _in_data(root)
     staged: list[str] = []
-    for path in sorted((root / "data").iterdir()):
+    for path in sorted((root / "data").glob("*")):
         name = path.relative_to(root).as_posix()
-        held = name in in_git or any(known.startswith(f"{name}/") for known in in_git)
-        if held or path.suffix == ".dvc" or path.name.startswith("."):
+        if path.name in in_git or path.suffix == ".dvc" or path.name.startswith("."):
             continue
         staged += add(root, path) if with_dvc else [name]
     staged = list(dict.fromkeys(staged))
@@ -60,6 +59,18 @@ def track_data(root: Path, with_dvc: bool) -> list[str]:
         git.git(root, "add", "--", *staged)
     changed = git.git(root, "diff", "--cached", "--name-only", "--", "data")
     return changed.splitlines()
+
+
+def new_data(root: Path) -> list[str]:
+    """What neither git nor DVC keeps yet, and `track_data` would take."""
+    new = _in_data(root, "--others", "--exclude-standard") - _in_data(root)
+    return sorted(f"data/{name}" for name in new if not name.startswith(".") and name[-4:] != ".dvc")
+
+
+def _in_data(root: Path, *which: str) -> set[str]:
+    """Files and folders directly in data/ that git lists (by default: that it holds)."""
+    listed = git.git(root, "ls-files", "-z", *which, "--", "data").split("\0")
+    return {name.split("/")[1] for name in listed if name}
 
 
 def has_remote(root: Path) -> bool:

@@ -54,7 +54,8 @@ def branch(now: Situation) -> Blocked | None:
 def branch_problem(root: Path, protected: list[str]) -> Blocked | None:
     """The branch check alone; it also runs before a dev-run and before a commit."""
     if not git.is_repository(root):
-        return Blocked("this folder is no git repository", "git init && git add . && git commit")
+        begin = "git init && git add -A && git commit -m start && git switch -c feat/my-experiment"
+        return Blocked("this folder is no git repository", begin)
     name = git.branch(root)
     if not name:
         return Blocked("no branch is checked out", "git switch -c feat/my-experiment")
@@ -80,6 +81,8 @@ def tag(now: Situation) -> Blocked | None:
         return None
     free = git.next_tag(now.root)
     mend = f"make experiment TAG={free}"
+    if not now.tag:
+        return Blocked("no experiment tag is given", mend)
     if not git.TAG.match(now.tag):
         return Blocked(f"{now.tag!r} is no experiment tag (e1.2.3)", mend)
     known = git.tags(now.root)
@@ -121,9 +124,11 @@ def tested(now: Situation) -> Blocked | None:
 
 
 def data(now: Situation) -> Blocked | None:
-    """Data that DVC keeps is recorded as it is now."""
+    """Data that DVC keeps is recorded as it is now, and new data is somebody's."""
     if not now.project.settings.store.dvc:
         return None
+    if new := dvc.new_data(now.root):
+        return Blocked(f"neither DVC nor git keeps {', '.join(new[:5])}", "make data")
     changed = dvc.changed_data(now.root)
     if not changed:
         return None
@@ -203,17 +208,19 @@ def _errors(findings: Iterable[Finding], look: str) -> Blocked | None:
     return Blocked("; ".join(f.message for f in errors), fixes or look)
 
 
+# In the order in which a person mends them: data is handed to DVC before the rest is committed,
+# and the experiment starts last.
 GATES: dict[str, Gate] = {
     "branch": branch,
+    "data": data,
     "clean": clean,
-    "tag": tag,
     "dev-run": dev_run,
     "tests": tested,
-    "data": data,
     "inspect": inspected,
     "schema": schema,
     "items": items,
     "plan": plan,
+    "tag": tag,
 }
 # Shut only after the run; named here so that they can be overridden in the same way.
 AFTER = ("failures", "validation")

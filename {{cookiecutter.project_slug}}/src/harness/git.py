@@ -49,7 +49,9 @@ def branch(root: Path) -> str:
 def changed(root: Path) -> list[str]:
     """Files that differ from the last commit, new ones too, without what experiments write."""
     lines = git(root, "status", "--porcelain", "--untracked-files=all", "-z").split("\0")
-    paths = [line[3:] for line in lines if len(line) > 3]
+    # git names them from the top of the repository, which may lie above this folder.
+    above = git(root, "rev-parse", "--show-prefix")
+    paths = [line[3:].removeprefix(above) for line in lines if len(line) > 3]
     return [path for path in paths if path.split("/")[0] not in OWN]
 
 

@@ -60,7 +60,7 @@ def read_context(root: Path, settings: Settings) -> Context:
         except importlib.metadata.PackageNotFoundError:
             raise HarnessError(
                 f"[key] packages names {name}, which is not installed",
-                fix=f"add {name} to requirements.in and run `make lock setup`, or remove it",
+                fix=f"add {name} to requirements-benchmark.in, then make lock setup; or remove it",
             ) from None
     for pattern in settings.key.files:
         paths = sorted(path for path in root.glob(pattern) if path.is_file())

@@ -117,7 +117,7 @@ class Project:
         except Exception as error:
             raise HarnessError(
                 f"dataset.py could not load the items: {_where(error)}",
-                fix=f"mend src/{PACKAGE}/dataset.py; data kept with DVC comes with `dvc pull`",
+                fix=f"mend src/{PACKAGE}/dataset.py; lost data: `git restore data` or `dvc pull`",
             ) from error
 
 
@@ -173,8 +173,11 @@ def _import(root: Path, name: str) -> ModuleType:
     except HarnessError:
         raise
     except Exception as error:
+        fix, missing = "mend that line", getattr(error, "name", None) or ""
+        if isinstance(error, ModuleNotFoundError) and missing.split(".")[0] != PACKAGE:
+            fix = f"add {missing} to requirements-benchmark.in, then make lock setup; or {fix}"
         raise HarnessError(
-            f"src/{PACKAGE}/{name}.py does not import: {_where(error)}", fix="mend that line"
+            f"src/{PACKAGE}/{name}.py does not import: {_where(error)}", fix=fix
         ) from error
 
 
