@@ -62,6 +62,19 @@ def test_a_variable_of_the_machine_is_not_taken_for_an_argument(echoing: BakedPr
     assert arguments(echoing, "dev-run", "N=5") == ["-m", "harness", "dev-run", "--items=5"]
 
 
+@pytest.mark.parametrize("typo", ["tag=e0.0.1", "MESSAGE=why"])
+def test_a_misspelt_variable_is_not_lost(echoing: BakedProject, typo: str) -> None:
+    refused = echoing.run("make", "VENV=.venv", "READY=", "experiment", typo, check=False)
+
+    assert refused.returncode == 2
+    assert f"there is no variable {typo.partition('=')[0]};" in refused.stderr
+    assert " TAG MSG " in refused.stderr
+    assert refused.stdout == ""
+    # Started by another make, it gets that one's variables too.
+    (echoing.root / "outer.mk").write_text("all:\n\t@$(MAKE) -s VENV=.venv READY= dev-run\n")
+    assert "dev-run" in echoing.run("make", "-f", "outer.mk", typo).stdout
+
+
 def test_bare_make_lists_every_command(bake: Bake) -> None:
     project = bake()
     listed = re.findall(r"^  make ([a-z-]+)", project.make().stdout, re.MULTILINE)
@@ -106,6 +119,14 @@ def test_git_hooks_work_without_network_or_activation(bake: Bake, tmp_path: Path
     (project.root / "src/benchmark/extra.py").write_text("X = 1\n")
     project.git("add", "--all")
     project.run("git", "commit", "-m", "clean", env=no_network)
+
+    (project.root / "data/big.csv").write_text(" \n\n" * 400_000)
+    project.git("add", "--all")
+    refused = project.run("git", "commit", "-m", "big", check=False, env=no_network)
+    assert "make data hands them to DVC" in refused.stderr + refused.stdout
+    assert project.read("data/big.csv") == " \n\n" * 400_000  # data stays as it is
+    project.git("rm", "--quiet", "--cached", "data/big.csv")
+    (project.root / "data/big.csv").unlink()
 
     project.git("checkout", "--quiet", "main")
     project.git("merge", "--quiet", "--no-commit", "--no-ff", "feat/first-benchmark")

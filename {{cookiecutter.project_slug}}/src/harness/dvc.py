@@ -51,7 +51,7 @@ def track_data(root: Path, with_dvc: bool) -> list[str]:
     staged: list[str] = []
     for path in sorted((root / "data").glob("*")):
         name = path.relative_to(root).as_posix()
-        if path.name in in_git or path.suffix == ".dvc" or path.name.startswith("."):
+        if path.name in in_git or not _is_data(path.name):
             continue
         staged += add(root, path) if with_dvc else [name]
     staged = list(dict.fromkeys(staged))
@@ -64,9 +64,11 @@ def track_data(root: Path, with_dvc: bool) -> list[str]:
 def new_data(root: Path) -> list[str]:
     """What neither git nor DVC keeps yet, and `track_data` would take."""
     new = _in_data(root, "--others", "--exclude-standard") - _in_data(root)
-    return sorted(
-        f"data/{name}" for name in new if not name.startswith(".") and name[-4:] != ".dvc"
-    )
+    return sorted(f"data/{name}" for name in new if _is_data(name))
+
+
+def _is_data(name: str) -> bool:
+    return not name.startswith(".") and not name.endswith(".dvc")
 
 
 def _in_data(root: Path, *which: str) -> set[str]:
