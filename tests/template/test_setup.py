@@ -64,6 +64,32 @@ def test_a_fresh_checkout_sets_itself_up_once(bake: Bake, uv: str, tmp_path: Pat
     assert ".venv/bin/python" in project.read(".git/hooks/pre-commit")
 
 
+def test_an_environment_that_was_moved_is_built_anew(
+    setup_env: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its programs (dvc, activate, the git hook) name the place where it was made."""
+    installed: list[Path] = []
+
+    def install(venv: Path, python: str, lock: Path) -> None:
+        installed.append(venv)
+        (venv / "bin").mkdir(parents=True)
+        (venv / "bin/python").touch()
+
+    monkeypatch.setattr(setup_env, "install", install)
+    monkeypatch.setattr(setup_env, "copy_duckdb_extension", lambda venv: "")
+    old, new = tmp_path / "größe/.venv", tmp_path / "neu/.venv"
+    lock = tmp_path / "requirements.lock"
+    lock.write_text("")
+    for venv in (old, old):
+        setup_env.set_up(venv, tmp_path, lock, "3.11")
+    assert installed == [old]
+
+    old.parent.rename(new.parent)
+    for venv in (new, new):
+        setup_env.set_up(venv, tmp_path, lock, "3.11")
+    assert installed == [old, new]
+
+
 def test_a_lock_that_does_not_match_its_hash_is_refused(bake: Bake, tmp_path: Path) -> None:
     project = bake()
     (project.root / "wrong.lock").write_text(f"iniconfig==2.3.0 \\\n    --hash=sha256:{'0' * 64}\n")

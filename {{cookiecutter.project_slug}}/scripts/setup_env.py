@@ -185,8 +185,11 @@ def relock(venv: Path, root: Path) -> None:
 def set_up(venv: Path, root: Path, lock: Path, wanted: str) -> None:
     """Bring the environment in line with the lock, and tell what was done."""
     started, ready, notes = time.monotonic(), venv / ".ready", []
-    state = hashlib.sha256(lock.read_bytes()).hexdigest()
-    if not (ready.exists() and ready.read_text() == state and python_in(venv).exists()):
+    state, place = hashlib.sha256(lock.read_bytes()).hexdigest(), str(venv.resolve())
+    before, _, made_in = ready.read_text("utf-8").partition(" ") if ready.exists() else ("", "", "")
+    if made_in not in ("", place):
+        shutil.rmtree(venv)  # the folder was moved, and the programs in it name the old place
+    if before != state or not python_in(venv).exists():
         python = find_python(wanted)
         print(f"Setting up {venv.name} with Python {version_of(python)}…", flush=True)
         install(venv, python, lock)
@@ -194,7 +197,7 @@ def set_up(venv: Path, root: Path, lock: Path, wanted: str) -> None:
     if (root / "benchmark.toml").exists():
         link_source(venv, root)
         notes.append(install_git_hooks(venv, root))
-    ready.write_text(state)
+    ready.write_text(f"{state} {place}", "utf-8")
     for note in filter(None, notes):
         print(f"note: {note}")
     print(f"Environment ready ({time.monotonic() - started:.1f} s).")

@@ -175,7 +175,8 @@ def _finish(
         remote = git.push(root, tag)
     except HarnessError as error:
         err.print(
-            f"note: not pushed ({error.message}); later: git push --follow-tags", markup=False
+            f"note: not pushed ({error.message}); later: git push --follow-tags origin HEAD",
+            markup=False,
         )
         return
     if remote:
