@@ -175,10 +175,12 @@ def test_nothing_lost(
     assert set(calls) == set(once_each(["low", "high"], items))
     for call in (call for task in calls.values() for call in task[:-1]):
         next(kill for kill in killer.kills if call.begin < kill.gone).wasted.append(call)
+    # A batch that is being written at the moment of the kill is lost too; DuckDB writes slowest.
+    writing = 60 if engine == "duckdb" else 15
     for kill in killer.kills:
         ended = [call.end for call in kill.wasted if call.end is not None and call.end < kill.at]
         age, late = (kill.at - min(ended, default=kill.at)) / MS, kill.lag / MS
-        assert age <= 50 + 15 + 2 * late, f"lost after {age:.0f} ms (we woke {late:.0f} ms late)"
+        assert age <= 50 + writing + 2 * late, f"lost after {age:.0f} ms (we woke {late:.0f} ms late)"
         assert len(kill.wasted) - len(ended) <= (2 * WORKERS if executor != "serial" else 1)
 
 
