@@ -180,7 +180,8 @@ def test_nothing_lost(
     for kill in killer.kills:
         ended = [call.end for call in kill.wasted if call.end is not None and call.end < kill.at]
         age, late = (kill.at - min(ended, default=kill.at)) / MS, kill.lag / MS
-        assert age <= 50 + writing + 2 * late, f"lost after {age:.0f} ms (we woke {late:.0f} ms late)"
+        said = f"lost after {age:.0f} ms (we woke {late:.0f} ms late)"
+        assert age <= 50 + writing + 2 * late, said
         assert len(kill.wasted) - len(ended) <= (2 * WORKERS if executor != "serial" else 1)
 
 
