@@ -145,7 +145,8 @@ def test_a_tag_is_the_whole_truth(
     assert digest(clone / db.relative_to(bench.root)) == before
     assert (clone / "data/page1.txt").read_text() == "page 1"
     assert not (clone / "data/page3.txt").exists()
-    rows = bench.sql("SELECT * FROM predictions", clone / db.relative_to(bench.root))
+    table = "predictions_e0_0_1" if layout == "table-per-experiment" else "predictions"
+    rows = bench.sql(f"SELECT * FROM {table}", clone / db.relative_to(bench.root))
     assert sorted({row["prediction"] for row in rows}) == ["page 0", "page 1", "page 2"]
 
 
