@@ -302,7 +302,7 @@ def test_the_version_of_a_declared_package_counts(root: Path) -> None:
 def test_a_declared_package_that_is_not_installed_is_named(root: Path) -> None:
     with pytest.raises(HarnessError, match="nothing-such") as caught:
         read_context(root, Settings(key=Key(packages=["nothing-such"])))
-    assert "requirements.in" in caught.value.fix
+    assert "requirements-benchmark.in" in caught.value.fix
 
 
 def test_declared_files_count(root: Path) -> None:
