@@ -109,21 +109,25 @@ def tell(report: RunReport) -> None:
         f"{report.track_id}: {counts.executed} executed, {counts.cached} cached, "
         f"{counts.failed} failed, {report.done_before} recorded before, in {report.seconds:.1f} s",
         markup=False,
+        soft_wrap=True,
     )
     for kind, number in counts.error_types.most_common():
-        err.print(f"  {number} x {kind}: {counts.example[kind][:300]}", markup=False)
+        err.print(
+            f"  {number} x {kind}: {counts.example[kind][:300]}", markup=False, soft_wrap=True
+        )
     for note in report.notes:
-        err.print(f"note: {note}", markup=False)
+        err.print(f"note: {note}", markup=False, soft_wrap=True)
 
 
 def _measure(project: Project, report: RunReport, name: str) -> list[dict[str, Any]]:
     # Here, because scipy takes a second to load and most commands do without.
     from harness.score import score_rows
-    from harness.summarise import results_table, summarise
+    from harness.summarise import results_tables, summarise
 
     score_rows(report.place, name, project.score)
     rows = summarise(project, report.place, name, report.track_id)
-    out.print(results_table(name, rows))
+    for table in results_tables(name, rows, out.width):
+        out.print(table)
     shown = report.place.db.relative_to(project.root)
     out.print(f"recorded in {shown}", markup=False, soft_wrap=True)
     return rows
@@ -177,6 +181,7 @@ def _finish(
         err.print(
             f"note: not pushed ({error.message}); later: git push --follow-tags origin HEAD",
             markup=False,
+            soft_wrap=True,
         )
         return
     if remote:

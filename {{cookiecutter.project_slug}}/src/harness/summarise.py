@@ -2,6 +2,7 @@
 
 import hashlib
 import sqlite3
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from rich.cells import cell_len
 from rich.table import Table
 
 from harness.analysis.stats import Interval, mean_interval, percentiles, statistic_interval
@@ -245,26 +247,44 @@ def _columns(name: str, interval: Interval) -> dict[str, float | None]:
     return {name: interval.estimate, f"{name}_low": interval.low, f"{name}_high": interval.high}
 
 
-def results_table(title: str, rows: list[dict[str, Any]]) -> Table:
-    """The metrics rows for people: what varies, the counts, each metric with its interval."""
+def results_tables(title: str, rows: list[dict[str, Any]], width: int) -> Iterator[Table]:
+    """The metrics rows for people: what varies, the counts, each metric with its interval.
+
+    As many tables as a terminal of `width` letters needs, so that no number is cut short.
+    """
     params = [name for name in rows[0] if name.startswith("params_") and name != "params_key"]
     varying = [name for name in params if len({row[name] for row in rows}) > 1] or params[:1]
-    metrics = [n for n in rows[0] if f"{n}_low" in rows[0]]
-    costs = any(row["cost"] is not None for row in rows)
-    table = Table(title=title, title_justify="left")
-    for name in varying:
-        table.add_column(name.removeprefix("params_"))
-    for name in (*_COUNTS, *metrics, "latency p50 (s)", *(["cost (USD)"] if costs else [])):
-        table.add_column(name, justify="right")
-    for row in rows:
-        table.add_row(
-            *(str(row[name]) for name in varying),
-            *(str(row[name]) for name in _COUNTS),
-            *(_shown(row, name) for name in metrics),
-            "-" if row["latency_p50"] is None else f"{row['latency_p50']:.3g}",
-            *([_money(row["cost"])] if costs else []),
-        )
-    return table
+    names = {name.removeprefix("params_"): [str(row[name]) for row in rows] for name in varying}
+    figures = {name: [str(row[name]) for row in rows] for name in _COUNTS}
+    figures |= {n: [_shown(row, n) for row in rows] for n in rows[0] if f"{n}_low" in rows[0]}
+    figures["latency p50 (s)"] = [
+        "-" if row["latency_p50"] is None else f"{row['latency_p50']:.3g}" for row in rows
+    ]
+    if any(row["cost"] is not None for row in rows):
+        figures["cost (USD)"] = [_money(row["cost"]) for row in rows]
+    room = width - 1 - sum(map(_width, names.items()))
+    pages: list[dict[str, list[str]]] = []
+    left = 0
+    for figure in figures.items():
+        left -= _width(figure)
+        if left < 0:
+            pages.append({})
+            left = room - _width(figure)
+        pages[-1] |= [figure]
+    for page in pages:
+        table = Table(title=title, title_justify="left")
+        for name in names:
+            table.add_column(name, overflow="fold")
+        for name in page:
+            table.add_column(name, justify="right", no_wrap=True)
+        for cells in zip(*names.values(), *page.values(), strict=True):
+            table.add_row(*cells)
+        yield table
+
+
+def _width(column: tuple[str, list[str]]) -> int:
+    """Letters that a column takes, with a border and a blank at each side."""
+    return 3 + max(cell_len(text) for text in (column[0], *column[1]))
 
 
 def _shown(row: dict[str, Any], name: str) -> str:
