@@ -14,6 +14,7 @@ from pathlib import Path
 # tojson leaves neither quotes nor line ends of an answer bare, so an answer cannot end this string.
 ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
 BRANCH = "feat/first-benchmark"
+BEGIN = f"git init && git add -A && git commit -m start && git switch -c {BRANCH}"
 # A hook of another repository may have started us: its GIT_DIR must not become ours.
 OTHERS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY")
 ENVIRONMENT = {key: value for key, value in os.environ.items() if key not in OTHERS}
@@ -89,9 +90,12 @@ def identity() -> list[str]:
 def start_history() -> str:
     """First commit on main, then a feature branch. Returns what to tell the person."""
     if ANSWERS.get("_commit"):
-        return "Made by cruft: commit the files yourself, then work on a branch."
+        return f"Made by cruft, so nothing was committed. First, in the folder: {BEGIN}"
     if inside_repository():
-        return "This folder is inside a git repository, so nothing was committed here."
+        return (
+            "This folder is inside a git repository, so nothing was committed here.\n"
+            f"First, in the folder: git switch -c {BRANCH} && git add -A . && git commit -m start"
+        )
     git("init", "--quiet")
     git("symbolic-ref", "HEAD", "refs/heads/main")
     git("add", "--all")
@@ -115,7 +119,7 @@ def main() -> None:
     except GitFailed as error:
         history = (
             f"The project is complete, but git could not start its history: {error}\n"
-            f"Later: git init && git add -A && git commit -m start && git checkout -b {BRANCH}"
+            f"Later, in the folder: {BEGIN}"
         )
     text = f"{history}\nNext: cd {ANSWERS['project_slug']} && make dev-run\n"
     sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))

@@ -219,6 +219,39 @@ def test_a_failure_counts_as_wrong_unless_the_policy_is_to_skip_it(bench: Bench)
         assert len(bench.rows("dev")) == 4
 
 
+LOWER = """
+[[hypotheses]]
+id = "H1"
+claim = "A threshold of 0.75 misses less than one of 0.25 does."
+metric = "missed"
+better = { threshold = 0.75 }
+than = { threshold = 0.25 }
+direction = "lower"
+smallest_difference = 0.1
+"""
+
+
+def test_where_less_is_better_a_failure_counts_as_one_and_the_lowest_is_the_best(
+    bench: Bench,
+) -> None:
+    bench.file("PLAN.toml", LOWER)
+    metrics = 'def score(row):\n    return {"missed": row["prediction"] != row["ground_truth"]}\n'
+    bench.file("src/benchmark/metrics.py", metrics)
+    broken = 'if item["id"] == "i3" and params.model == "high":\n    raise ValueError("no")\n'
+    bench.predict(broken + GOOD)
+    for policy, missed in (("skip", 0.0), ("continue", 0.25)):
+        settings(bench, on_error=policy)
+        bench.dev_run(expect=1)
+        found = bench.sql("SELECT missed FROM metrics ORDER BY params_threshold", bench.dev_db)
+        assert [row["missed"] for row in found] == [0.0, missed], policy
+    bench.commit()
+    bench.run("experiment", "e0.0.1", "--allow", f"{OPENED},failures,plan")
+    first = bench.git("for-each-ref", "refs/tags/e0.0.1", "--format=%(contents)").splitlines()[0]
+    assert first.startswith("model=low threshold=0.25 | missed=0 | ")
+    said = bench.run("summary", "e0.0.1", expect=1).said
+    assert r"| 0.250 \[0.046, 0.699\] |" in said
+
+
 # -- time
 
 

@@ -296,6 +296,33 @@ def test_segments_count_failures_by_the_policy(tmp_path: Path) -> None:
     )
 
 
+def test_segments_count_failures_as_one_where_less_is_better(tmp_path: Path) -> None:
+    scores: list[dict[str, Any] | None] = [{"correct": 0}] * 30 + [None] * 10
+    rows = rows_for(TAG, {"depth": 2}, scores, extra=[{"language": "de"}] * 40)
+    less = plan(segmentations=["language"])
+    for each in less["hypotheses"]:
+        each["direction"] = "lower"
+    found = read(tmp_path, rows, run_for(TAG, less))
+    assert "| 40 | 0.250 \\[0.142, 0.402\\] |" in to_markdown("t", found.sections)
+    assert np.nanmean(found.scores.wrong["correct"]) == 0.25
+
+
+def test_repeats_that_failed_count_in_segments_as_in_results(tmp_path: Path) -> None:
+    rows = rows_for(
+        TAG, {"depth": 2}, [{"correct": 1}] * 40, extra=[{"language": "de"}] * 40, repeats=2
+    )
+    for row in rows[::4]:
+        row |= {
+            "correct": None,
+            "prediction": None,
+            "error": "ValueError: no",
+            "error_type": "ValueError",
+        }
+    found = read(tmp_path, rows, run_for(TAG, plan(segmentations=["language"])))
+    assert np.nanmean(found.scores.wrong["correct"]) == 0.75
+    assert "| 40 | 0.750 \\[" in to_markdown("t", found.sections)
+
+
 def test_a_failure_counts_in_the_segment_that_its_item_has_elsewhere(tmp_path: Path) -> None:
     scores: list[dict[str, Any] | None] = [{"correct": 1}] * 30 + [None] * 10
     language = [{"language": "de" if i % 2 else "en"} for i in range(40)]

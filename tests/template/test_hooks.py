@@ -94,7 +94,9 @@ def test_inside_an_existing_repository_no_git_work_is_done(
 
     assert not (project.root / ".git").exists()
     assert outer.changes() == "?? my-benchmark/"
-    assert "inside a git repository" in capfd.readouterr().out
+    said = capfd.readouterr().out
+    assert "inside a git repository" in said
+    assert "git switch -c feat/first-benchmark && git add" in said
 
 
 @pytest.mark.parametrize("git", ["missing", "failing"])
@@ -136,7 +138,9 @@ def test_under_cruft_the_history_is_the_persons_and_an_update_arrives(
     shutil.copytree(template, source.root)
     source.git("init", "--quiet", "--initial-branch=main")
     source.commit("template")
-    cruft("create", str(source.root), "--no-input", "--output-dir", str(tmp_path), cwd=tmp_path)
+    where = ("--no-input", "--output-dir", str(tmp_path))
+    said = cruft("create", str(source.root), *where, cwd=tmp_path)
+    assert "First, in the folder: git init && git add -A" in said
     project = BakedProject(tmp_path / "my-benchmark")
     assert not (project.root / ".git").exists()
 

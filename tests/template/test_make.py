@@ -52,6 +52,7 @@ def test_what_is_typed_reaches_the_program_as_it_was_typed(
     assert arguments(echoing, "compare", f"A={text}", f"METRIC={text}", "FORCE=1")[2:] == [
         *("compare", f"--metric={text}", "--force", "--", text)
     ]
+    assert "--force" not in arguments(echoing, "compare", f"A={text}", "FORCE=0")
     assert not list(echoing.root.rglob("pwned"))
 
 

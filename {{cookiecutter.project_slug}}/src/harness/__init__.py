@@ -8,7 +8,7 @@ The way of a datapoint, one module a step:
     reuse?     cache
     execute    executors, attempt (one prediction), limits, budget, fitted; load/ for load tests
     record     recorder (the one writer), store, columns, layout, lock, provenance
-    score      score, rescore, summarise
+    score      score, rescore, summarise, results_table
     report     analysis/: reads what is recorded and writes nothing to it
     version    experiment (which leads through all of it), git, dvc
 

@@ -12,7 +12,7 @@ from harness.gates import Situation, pass_gates
 from harness.keys import Context, read_context
 from harness.layout import DEV, Place, place_for
 from harness.plan import Census, take_census
-from harness.plan_file import metrics_in
+from harness.plan_file import Plan, load_plan, metrics_in
 from harness.project import Project
 from harness.provenance import provenance
 from harness.run import RunReport, run
@@ -114,21 +114,26 @@ def tell(report: RunReport) -> None:
         f"{report.track_id}: {counts.executed} executed, {counts.cached} cached, "
         f"{counts.failed} failed, {report.done_before} recorded before, in {report.seconds:.1f} s",
         markup=False,
+        soft_wrap=True,
     )
     for kind, number in counts.error_types.most_common():
-        err.print(f"  {number} x {kind}: {counts.example[kind][:300]}", markup=False)
+        err.print(
+            f"  {number} x {kind}: {counts.example[kind][:300]}", markup=False, soft_wrap=True
+        )
     for note in report.notes:
-        err.print(f"note: {note}", markup=False)
+        err.print(f"note: {note}", markup=False, soft_wrap=True)
 
 
 def _measure(project: Project, report: RunReport, name: str) -> list[dict[str, Any]]:
     # Here, because scipy takes a second to load and most commands do without.
+    from harness.results_table import results_tables
     from harness.score import score_rows
-    from harness.summarise import results_table, summarise
+    from harness.summarise import summarise
 
     score_rows(report.place, name, project.score)
     rows = summarise(project, report.place, name, report.track_id)
-    out.print(results_table(name, rows))
+    for table in results_tables(name, rows, out.width):
+        out.print(table)
     shown = report.place.db.relative_to(project.root)
     out.print(f"recorded in {shown}", markup=False, soft_wrap=True)
     return rows
@@ -172,7 +177,7 @@ def _finish(
             dvc.run(root, "push", "-q")  # data too: a tag without it could not be checked out
     else:
         kept.append(place.db.relative_to(root).as_posix())
-    words = tag_message(rows, census, message)
+    words = tag_message(rows, census, message, load_plan(project.root))
     git.commit(root, kept, f"experiment {tag}: {words.splitlines()[0]}")
     git.annotate(root, tag, words)
     out.print(f"tagged {tag}: {words.splitlines()[0]}", markup=False, soft_wrap=True)
@@ -182,6 +187,7 @@ def _finish(
         err.print(
             f"note: not pushed ({error.message}); later: git push --follow-tags origin HEAD",
             markup=False,
+            soft_wrap=True,
         )
         return
     if remote:
@@ -210,8 +216,8 @@ def _write_summary(project: Project, place: Place, tag: str) -> str:
     return path.relative_to(project.root).as_posix()
 
 
-def tag_message(rows: list[dict[str, Any]], census: Census, message: str) -> str:
-    """`params | metrics | data=… | message`; below it a line for each configuration."""
+def tag_message(rows: list[dict[str, Any]], census: Census, message: str, plan: Plan) -> str:
+    """`params | metrics | data=… | message`, of the best by the first metric; then a line each."""
     params = [n for n in rows[0] if n.startswith("params_") and n != "params_key"]
     metrics = metrics_in(rows[0])
 
@@ -221,7 +227,10 @@ def tag_message(rows: list[dict[str, Any]], census: Census, message: str) -> str
     def measured(row: dict[str, Any]) -> str:
         return " ".join(f"{n}={row[n]:.4g}" for n in metrics if row[n] is not None) or "no metric"
 
-    best = max(rows, key=lambda row: (row[metrics[0]] or 0.0) if metrics else 0.0)
+    best = rows[0]
+    if measurable := [row for row in rows if metrics and row[metrics[0]] is not None]:
+        choose = min if plan.lower_is_better(metrics[0]) else max
+        best = choose(measurable, key=lambda row: row[metrics[0]])
     tail = " | ".join([f"data={census.digest[:12]}", " ".join(message.split()) or "-"])
     lines = [f"{values(best)} | {measured(best)} | {tail}"]
     if len(rows) > 1:

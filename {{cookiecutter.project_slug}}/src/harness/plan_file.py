@@ -88,6 +88,11 @@ class Plan(BaseModel):
             raise ValueError(f"hypotheses share the id {', '.join(twice)}")
         return self
 
+    def lower_is_better(self, metric: str) -> bool:
+        """As a hypothesis says of the metric; latency and cost are better low, others high."""
+        said = {each.metric: each.direction for each in self.hypotheses}
+        return said.get(metric, "lower" if metric in MEASURED else "higher") == "lower"
+
 
 def load_plan(root: Path) -> Plan:
     """Read PLAN.toml of the project at `root`; an absent file is an empty plan."""
@@ -125,6 +130,17 @@ def parse_plan(values: Mapping[str, Any] | str | None) -> Plan:
         raise HarnessError(
             f"{PLAN_NAME}: {place}{message}{more}", fix=known or f"edit {PLAN_NAME}"
         ) from None
+
+
+def recorded_plan(text: str | None) -> tuple[Plan, str]:
+    """The plan that `runs.plan` holds and what is wrong with it; an empty plan where it is broken.
+
+    The gate can be overridden, and a broken plan must not take the results with it.
+    """
+    try:
+        return parse_plan(text), ""
+    except HarnessError as error:
+        return Plan(), error.message
 
 
 def _place(loc: tuple[int | str, ...]) -> str:

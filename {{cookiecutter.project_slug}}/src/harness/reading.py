@@ -144,10 +144,12 @@ def rescore(tag: Tag = "") -> None:
     """Score stored rows again with today's metrics.py; predict does not run."""
     from harness.project import Project
     from harness.rescore import rescore as score_again
-    from harness.summarise import results_table
+    from harness.results_table import results_tables
 
     name = newest(tag)
-    out.print(results_table(f"{name}, scored again", score_again(Project.open(), name)))
+    rows = score_again(Project.open(), name)
+    for table in results_tables(f"{name}, scored again", rows, out.width):
+        out.print(table)
 
 
 @app.command()

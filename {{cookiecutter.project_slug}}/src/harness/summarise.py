@@ -10,21 +10,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from rich.table import Table
 
-from harness.analysis.results import canned_words
 from harness.analysis.stats import Interval, mean_interval, percentiles, statistic_interval
 from harness.attempt import RESERVED
 from harness.columns import INTEGER, REAL, Schema, plain, quoted
 from harness.errors import HarnessError
 from harness.layout import Place
 from harness.plan import Configuration, configurations
-from harness.plan_file import LATENCIES, metrics_in
+from harness.plan_file import LATENCIES, Plan, recorded_plan
 from harness.project import Project
 from harness.score import score_names
 
 _OWN = frozenset({"track_id", "timestamp", "error", "error_type"} | RESERVED) - {"repeat"}
-_COUNTS = ("n", "executed", "cached", "failed")
+COUNTS = ("n", "executed", "cached", "failed")
 
 
 @dataclass(slots=True)
@@ -58,15 +56,18 @@ def summarise(
             {
                 "experiment_version": "TEXT",
                 "params_key": "TEXT",
-                **dict.fromkeys(_COUNTS, INTEGER),
+                **dict.fromkeys(COUNTS, INTEGER),
                 **dict.fromkeys(("latency_n",), INTEGER),
                 **dict.fromkeys((*LATENCIES, "cost"), REAL),
             },
         )
         scores = _numeric(connection, place)
         shares = _proportions(connection, place, experiment, scores)
+        plan = plan_of(connection, place, experiment)
+        # What a failed datapoint counts in a proportion, unless the policy is to leave it out.
+        worst = {name: float(plan.lower_is_better(name)) for name in shares}
         made = [
-            _row(project, connection, place, experiment, configuration, scores, shares)
+            _row(project, connection, place, experiment, configuration, scores, worst)
             for configuration in configurations(project)
         ]
         now = datetime.now().strftime("%Y-%m-%d %H:%M:%S")
@@ -98,6 +99,15 @@ def summarise(
         connection.close()
 
 
+def plan_of(connection: sqlite3.Connection, place: Place, experiment: str) -> Plan:
+    """The plan as it was when the experiment began."""
+    row = connection.execute(
+        f"SELECT plan FROM {quoted(place.runs)} WHERE experiment_version = ? ORDER BY timestamp",
+        (experiment,),
+    ).fetchone()
+    return recorded_plan(row[0] if row else None)[0]
+
+
 def _is_measure(name: str, rows: list[dict[str, Any]]) -> bool:
     base = name.removesuffix("_low").removesuffix("_high")
     return any(f"{base}_low" in row for row in rows)
@@ -119,7 +129,7 @@ def _row(
     experiment: str,
     configuration: Configuration,
     scores: list[str],
-    shares: set[str],
+    worst: dict[str, float],
 ) -> dict[str, Any]:
     query, values = _selection(place, experiment, configuration)
     rows = _read(connection, query, values, scores, repeats=project.settings.run.repeats)
@@ -132,9 +142,14 @@ def _row(
         "cached": int((~rows.failed & rows.cached).sum()),
         "failed": int(rows.failed.sum()),
     }
-    policy = project.settings.run.on_error
+    counted = project.settings.run.on_error != "skip"
     for name in scores:
-        row |= _columns(name, _interval(rows.values[name], rows, policy, name in shares))
+        scored = rows.values[name]
+        if counted and name in worst:
+            scored = np.where(rows.failed, worst[name], scored)
+        keep = np.isfinite(scored)
+        clusters = rows.items[keep] if rows.items is not None else None
+        row |= _columns(name, mean_interval(scored[keep], clusters, binary=name in worst or None))
     for name, aggregate in project.aggregates.items():
         if name in row:
             raise HarnessError(
@@ -215,17 +230,6 @@ def _proportions(
     return {name for name, only in zip(scores, found, strict=True) if only}
 
 
-def _interval(
-    values: npt.NDArray[np.float64], rows: _Rows, policy: str, proportion: bool
-) -> Interval:
-    """Failures count as wrong in proportions, unless the policy is to skip them."""
-    if proportion and policy != "skip":
-        values = np.where(rows.failed, 0.0, values)
-    keep = np.isfinite(values)
-    clusters = rows.items[keep] if rows.items is not None else None
-    return mean_interval(values[keep], clusters, binary=proportion or None)
-
-
 def _aggregate(
     connection: sqlite3.Connection, where: str, values: list[Any], name: str, aggregate: Any
 ) -> Interval:
@@ -251,38 +255,3 @@ def _aggregate(
 
 def _columns(name: str, interval: Interval) -> dict[str, float | None]:
     return {name: interval.estimate, f"{name}_low": interval.low, f"{name}_high": interval.high}
-
-
-def results_table(title: str, rows: list[dict[str, Any]]) -> Table:
-    """The metrics rows for people: what varies, the counts, each metric with its interval."""
-    params = [name for name in rows[0] if name.startswith("params_") and name != "params_key"]
-    varying = [name for name in params if len({row[name] for row in rows}) > 1] or params[:1]
-    metrics = metrics_in(rows[0])
-    costs = any(row["cost"] is not None for row in rows)
-    table = Table(title=title, title_justify="left", caption_justify="left")
-    table.caption, table.caption_style = canned_words(rows) or None, "bold yellow"
-    for name in varying:
-        table.add_column(name.removeprefix("params_"))
-    for name in (*_COUNTS, *metrics, "latency p50 (s)", *(["cost (USD)"] if costs else [])):
-        table.add_column(name, justify="right")
-    for row in rows:
-        table.add_row(
-            *(str(row[name]) for name in varying),
-            *(str(row[name]) for name in _COUNTS),
-            *(_shown(row, name) for name in metrics),
-            _shown(row, "latency_p50", ".3g"),
-            *([_money(row["cost"])] if costs else []),
-        )
-    return table
-
-
-def _shown(row: dict[str, Any], name: str, how: str = ".3f") -> str:
-    if row[name] is None:
-        return "-"
-    low, high = row[f"{name}_low"], row[f"{name}_high"]
-    bounds = "no interval" if low is None or high is None else f"{low:{how}}, {high:{how}}"
-    return f"{row[name]:{how}} [{bounds}]"
-
-
-def _money(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"

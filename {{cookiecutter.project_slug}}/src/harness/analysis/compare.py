@@ -103,7 +103,7 @@ def compare(
     second = first if name_b == name_a else read_experiment(con, name_b)
     warnings = _data_warnings(first, second, force)
     metrics = _metrics(first, second, metric)
-    side_a = Side(first, read_scores(con, first, metrics))
+    side_a = Side(first, read_scores(con, first, metrics, second.plan))
     side_b = side_a if second is first else Side(second, read_scores(con, second, metrics))
     if second is not first or wanted_a or wanted_b:
         chosen = _across(first, second, wanted_a, wanted_b)

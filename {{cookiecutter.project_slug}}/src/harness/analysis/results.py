@@ -16,7 +16,7 @@ from duckdb import DuckDBPyConnection
 from harness.analysis.section import shown
 from harness.analysis.views import columns, identifier
 from harness.errors import HarnessError
-from harness.plan_file import MEASURED, Plan, metrics_in, parse_plan
+from harness.plan_file import MEASURED, Plan, metrics_in, recorded_plan
 
 Values = npt.NDArray[np.float64]
 OUTPUTS = ("ground_truth", "prediction", "raw_response", "error")
@@ -63,9 +63,8 @@ class Experiment:
         return str(self.runs[-1].get("data_version") or "") if self.runs else ""
 
     def lower_is_better(self, metric: str) -> bool:
-        """As the plan says of the metric; latency and cost are better low, anything else high."""
-        said = {each.metric: each.direction for each in self.plan.hypotheses}
-        return said.get(metric, "lower" if metric in MEASURED else "higher") == "lower"
+        """As the plan says of the metric."""
+        return self.plan.lower_is_better(metric)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +72,8 @@ class Scores:
     """Per item (row) and configuration (column): the mean over repeats, NaN where there is none.
 
     `items` are 64-bit hashes of the input ids, ascending. `wrong` counts a failed datapoint as 0,
-    `left_out` leaves it out; they differ only where the metric is a proportion.
+    or as 1 where the plan wants the metric low; `left_out` leaves it out. They differ only where
+    the metric is a proportion.
     """
 
     items: npt.NDArray[np.uint64]
@@ -131,12 +131,7 @@ def read_experiment(con: DuckDBPyConnection, name: str) -> Experiment:
     ]
     numeric = [each for each in metrics if have.get(each) in ("BIGINT", "DOUBLE")]
     settings = runs[-1]["settings"] if runs else {}
-    plan, problem = Plan(), ""
-    try:
-        plan = parse_plan(runs[0].get("plan") if runs else None)
-    except HarnessError as error:
-        # The gate can be overridden, and a broken plan must not take the results with it.
-        problem = error.message
+    plan, problem = recorded_plan(runs[0].get("plan") if runs else None)
     return Experiment(
         name=name,
         runs=runs,
@@ -225,8 +220,15 @@ def read_outputs(
     }
 
 
-def read_scores(con: DuckDBPyConnection, experiment: Experiment, names: Sequence[str]) -> Scores:
-    """The scores `names` (any numeric column of predictions) of every item and configuration."""
+def read_scores(
+    con: DuckDBPyConnection, experiment: Experiment, names: Sequence[str], plan: Plan | None = None
+) -> Scores:
+    """The scores `names` (any numeric column of predictions) of every item and configuration.
+
+    `plan` says which metrics are better low, if not the experiment's own: two experiments that are
+    compared must count failures alike.
+    """
+    plan = plan or experiment.plan
     case, values = which(experiment)
     # A row is a datapoint already where nothing is repeated: a million groups cost a gigabyte.
     grouped = experiment.repeated
@@ -238,8 +240,9 @@ def read_scores(con: DuckDBPyConnection, experiment: Experiment, names: Sequence
         # A cached row was not measured in this experiment, so it has no latency of its own.
         fit = "error IS NULL AND cache = ''" if name == "latency" else "error IS NULL"
         good = f"CASE WHEN {fit} THEN CAST({column} AS DOUBLE) END"
+        worst = int(plan.lower_is_better(name))
         wanted.append(
-            f"{mean}(CASE WHEN error IS NOT NULL THEN 0 ELSE {column} END), {mean}({good})"
+            f"{mean}(CASE WHEN error IS NOT NULL THEN {worst} ELSE {column} END), {mean}({good})"
         )
         wanted.append(f"{every}(error IS NOT NULL OR {column} IS NULL OR {column} IN (0, 1))")
     found = con.execute(

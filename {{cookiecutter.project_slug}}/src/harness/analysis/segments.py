@@ -28,7 +28,7 @@ def segment_sections(
         if name not in experiment.columns:
             yield Section(f"By {name}", [f"No row has the column {name}."], warning=True)
             continue
-        rows = _segment_rows(con, experiment, name)
+        rows = _segment_rows(con, experiment, scores, name)
         sizes: dict[str, int] = {}
         for row in rows:
             sizes[row["segment"]] = sizes.get(row["segment"], 0) + row["n"]
@@ -50,20 +50,21 @@ def segment_sections(
 
 
 def _segment_rows(
-    con: DuckDBPyConnection, experiment: Experiment, name: str
+    con: DuckDBPyConnection, experiment: Experiment, scores: Scores, name: str
 ) -> list[dict[str, Any]]:
     """Count, sum and spread of each score by segment and configuration, each item once."""
     case, values = which(experiment)
     # Groups by item only where items are repeated: a million groups cost a gigabyte.
-    mean, some = ("avg", "bool_or") if experiment.repeated else ("", "")
+    mean = "avg" if experiment.repeated else ""
     means, parts = [], []
     for index, metric in enumerate(experiment.scores):
-        failed = f"CASE WHEN error IS NULL THEN {identifier(metric)} END"
-        means.append(f"{mean}({failed}) AS m{index}")
+        counted = metric in scores.proportions and experiment.failed_is_wrong
+        worst = int(experiment.lower_is_better(metric)) if counted else "NULL"
+        score = f"CASE WHEN error IS NULL THEN {identifier(metric)} ELSE {worst} END"
+        means.append(f"{mean}({score}) AS m{index}")
         parts.append(
             f"count(m{index}) AS n{index}, sum(m{index}) AS s{index}, "
-            f"stddev_samp(m{index}) AS d{index}, bool_and(m{index} IN (0, 1)) AS p{index}, "
-            f"count(*) FILTER (m{index} IS NULL AND failed) AS f{index}"
+            f"stddev_samp(m{index}) AS d{index}, bool_and(m{index} IN (0, 1)) AS p{index}"
         )
     # Who raises returns no column, and left out of its segment a failure would flatter it: what the
     # item's other rows agree on holds for the failed one too.
@@ -76,7 +77,7 @@ def _segment_rows(
     )
     items = (
         f"SELECT left(coalesce({value}, _known, '(not recorded)'), 200) AS segment, "
-        f"{case} AS c, input_id, {some}(error IS NOT NULL) AS failed, {', '.join(means) or '1'} "
+        f"{case} AS c, input_id, {', '.join(means) or '1'} "
         f"FROM predictions LEFT JOIN ({known}) ON input_id = _item AND error IS NOT NULL "
         f"WHERE experiment_version = ? {'GROUP BY ALL' if experiment.repeated else ''}"
     )
@@ -91,11 +92,8 @@ def _cells(experiment: Experiment, scores: Scores, row: dict[str, Any]) -> list[
     cells = [f"{row['n']:,}"]
     for index, metric in enumerate(experiment.scores):
         proportion = metric in scores.proportions
-        n, total, spread, failed = (row[f"{key}{index}"] for key in "nsdf")
-        failed = failed if proportion and experiment.failed_is_wrong else 0
-        found = _interval(
-            proportion and bool(row[f"p{index}"] in (True, None)), n + failed, total, spread
-        )
+        n, total, spread = (row[f"{key}{index}"] for key in "nsd")
+        found = _interval(proportion and row[f"p{index}"] is not False, n, total, spread)
         cells.append(interval(found.estimate, found.low, found.high))
     return cells
 

@@ -1,0 +1,40 @@
+"""The table at the end of a run, in terminals of any width."""
+
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from harness.results_table import results_tables
+
+
+def rows() -> list[dict[str, Any]]:
+    names = [f"metric_{n}" for n in range(5)]
+    return [
+        {
+            **{"params_family": family, "params_prompt": "a long one " * 4 + family},
+            **{"n": 1797, "executed": 1797, "cached": 0, "failed": 0},
+            **{name: 0.1234 for name in names},
+            **{f"{name}_{end}": -0.5678 for name in names for end in ("low", "high")},
+            **{"latency_p50": 0.00012, "latency_p50_low": 0.00011, "latency_p50_high": None},
+            **{"cost": None, "canned": 3},
+        }
+        for family in ("logistic", "neighbours")
+    ]
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 400])
+def test_no_number_is_cut_short_however_narrow_the_terminal(width: int) -> None:
+    tables = list(results_tables("e0.0.1", rows(), width))
+    console = Console(width=width, file=io.StringIO())
+    for table in tables:
+        console.print(table)
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+
+    assert "…" not in text
+    assert text.count("0.123 [-0.568, -0.568]") == 2 * 5
+    assert text.count("metric_") == 5
+    assert text.count("6 of 3,594 answers are canned") == 1
+    assert len(tables) == 1 if width == 400 else len(tables) > 1
+    assert max(map(len, text.splitlines())) <= width
