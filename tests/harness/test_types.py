@@ -444,3 +444,24 @@ def test_scores_are_typed_as_they_come(make_bench: Callable[..., Bench], engine:
     [metrics] = bench.sql("SELECT * FROM metrics", bench.dev_db)
     assert metrics["correct"] == 0.25
     assert metrics["points"] == pytest.approx(1.25)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_column_whose_first_values_are_nan_still_becomes_a_number(
+    bench: Bench, engine: str
+) -> None:
+    bench.settings(store={"engine": engine})
+    bench.params('[Params("m")]')
+    bench.items(4)
+    # Slowly, so that the first row is written before the second one is there.
+    bench.predict(
+        """
+        time.sleep(0.2)
+        value = [float("nan"), 0.5, 0.25, float("nan")][int(item["id"][1:])]
+        return {"prediction": 1, "ground_truth": 1, "value": value}
+        """,
+        head="import time",
+    )
+    bench.dev_run()
+    assert declared(bench, "value") == "REAL"
+    assert read_by_everyone(bench, "value")["sqlite3"] == [None, 0.5, 0.25, None]

@@ -118,9 +118,12 @@ class Schema:
         """Whether a row of these names and Python types has been seen to need no change at all."""
         return (*row, *map(type, row.values())) in self._fitting
 
-    def remember(self, row: dict[str, Any]) -> None:
-        """Note that plain values of these types fit: the next such row is not looked at."""
-        if all(type(value) in _AS_IS for value in row.values()):
+    def remember(self, row: dict[str, Any], kept: dict[str, Any]) -> None:
+        """Note that values of these types fit, so that the next such row is not looked at.
+
+        Not where a value became NULL: NaN is a float, and its column may still be TEXT.
+        """
+        if all(type(row[n]) in _AS_IS and (row[n] is None) == (kept[n] is None) for n in row):
             self._fitting.add((*row, *map(type, row.values())))
 
     @classmethod

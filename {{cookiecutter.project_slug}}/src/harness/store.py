@@ -28,6 +28,7 @@ RUNS: dict[str, str | None] = {
     **dict.fromkeys(("started", "ended", "ended_how", "message"), TEXT),
 }
 _DUCKDB_ROWS = 200
+_LOOKED_AT_FIRST = 20
 
 
 class Store:
@@ -172,8 +173,19 @@ class Store:
         schema = self.predictions
         odd = [index for index, row in enumerate(rows) if not schema.fits_as_is(row)]
         ready: list[tuple[dict[str, Any], dict[str, str]]] = [(row, {}) for row in rows]
-        if not odd:
-            return ready
+        # Rows are alike: once a few have been looked at, most of the others are known to fit.
+        self._make_fit(rows, odd[:_LOOKED_AT_FIRST], ready)
+        others = [i for i in odd[_LOOKED_AT_FIRST:] if not schema.fits_as_is(rows[i])]
+        self._make_fit(rows, others, ready)
+        return ready
+
+    def _make_fit(
+        self,
+        rows: list[dict[str, Any]],
+        odd: list[int],
+        ready: list[tuple[dict[str, Any], dict[str, str]]],
+    ) -> None:
+        schema = self.predictions
         made: dict[int, dict[str, Any]] = {}
         for index in odd:
             wrong = ready[index][1]
@@ -193,8 +205,7 @@ class Store:
             ready[index] = (row, wrong)
             if not wrong and (self.engine == "sqlite" or int not in map(type, row.values())):
                 # DuckDB does not say in time that a number is beyond 64 bits.
-                schema.remember(rows[index])
-        return ready
+                schema.remember(rows[index], row)
 
     def _plain(self, name: str, value: Any, wrong: dict[str, str]) -> Any:
         try:
