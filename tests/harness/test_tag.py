@@ -233,12 +233,24 @@ def test_killed_around_the_commit_and_resumed(
     assert bench.git("rev-parse", "e0.0.1^{commit}") == bench.git("rev-parse", "HEAD")
 
 
-def test_a_remote_that_cannot_be_reached_does_not_undo_the_tag(bench: Bench) -> None:
-    bench.git("remote", "add", "origin", "/nowhere/there/is.git")
+def test_a_remote_that_cannot_be_reached_does_not_undo_the_tag(
+    bench: Bench, tmp_path: Path
+) -> None:
+    remote = tmp_path / "remote.git"
+    bench.git("remote", "add", "central", str(remote))
     done = bench.experiment("e0.0.1")
+    push = "git push central HEAD refs/tags/e0.0.1"
     assert "not pushed" in done.said
-    assert "git push --follow-tags" in done.said
+    assert push in done.said
     assert bench.git("tag") == "e0.0.1"
+    # The same holds for a kill before the push: the same command says how to do it.
+    again = bench.experiment("e0.0.1", expect=2)
+    assert (
+        f"e0.0.1 is taken but not pushed fix: {push}; the next one: make experiment" in again.said
+    )
+    subprocess.run(["git", "init", "-q", "--bare", str(remote)], check=True)
+    bench.git(*push.split()[1:])
+    assert "not pushed" not in bench.experiment("e0.0.1", expect=2).said
 
 
 def test_only_the_results_are_committed(bench: Bench) -> None:

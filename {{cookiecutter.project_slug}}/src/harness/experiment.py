@@ -185,7 +185,7 @@ def _finish(
         remote = git.push(root, tag)
     except HarnessError as error:
         err.print(
-            f"note: not pushed ({error.message}); later: git push --follow-tags origin HEAD",
+            f"note: not pushed ({error.message}); later: {git.push_missing(root, tag)}",
             markup=False,
             soft_wrap=True,
         )

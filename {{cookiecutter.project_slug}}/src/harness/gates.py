@@ -87,6 +87,9 @@ def tag(now: Situation) -> Blocked | None:
         return Blocked(f"{now.tag!r} is no experiment tag (e1.2.3)", mend)
     known = git.tags(now.root)
     if now.tag in known:
+        # A kill after the tag and before its push leaves nothing else to be done.
+        if command := git.push_missing(now.root, now.tag):
+            return Blocked(f"{now.tag} is taken but not pushed", f"{command}; the next one: {mend}")
         return Blocked(f"{now.tag} is taken", mend)
     if known and git.version(now.tag) < git.version(known[-1]):
         return Blocked(f"{now.tag} is older than {known[-1]}", mend)

@@ -115,9 +115,20 @@ def identity(root: Path) -> list[str]:
 
 def push(root: Path, tag: str) -> str:
     """Push the branch and the tag where a remote is set; returns its name, or '' without one."""
-    remotes = git(root, "remote").split()
-    if not remotes:
-        return ""
-    remote = "origin" if "origin" in remotes else remotes[0]
-    git(root, "push", remote, "HEAD", f"refs/tags/{tag}")
+    remote = _remote(root)
+    if remote:
+        git(root, "push", remote, "HEAD", f"refs/tags/{tag}")
     return remote
+
+
+def push_missing(root: Path, tag: str) -> str:
+    """The command that pushes a tag which no remote has, as far as is known here; '' otherwise."""
+    remote = _remote(root)
+    if not remote or git(root, "branch", "--remotes", "--contains", tag, check=False):
+        return ""
+    return f"git push {remote} HEAD refs/tags/{tag}"
+
+
+def _remote(root: Path) -> str:
+    remotes = git(root, "remote").split()
+    return "origin" if "origin" in remotes else next(iter(remotes), "")
