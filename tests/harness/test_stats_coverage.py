@@ -16,12 +16,11 @@ from numpy.typing import NDArray
 from scipy import stats as scipy_stats
 
 from harness.analysis import stats
-from harness.analysis.paired import correct_family, paired_verdict, unpaired_verdict
+from harness.analysis.paired import correct_family, paired_verdict
 from harness.analysis.significance import (
     corrected_resampled_t,
     items_needed,
     paired_proportions_interval,
-    unpaired_proportions_interval,
     wilcoxon_paired,
 )
 from harness.analysis.stats import Interval, mean_interval, percentiles, statistic_interval, wilson
@@ -191,15 +190,6 @@ def test_differences_of_paired_proportions_cover(n: int, b: float, c: float) -> 
     assert in_band(covered(interval, b - c, 4_000))
 
 
-@pytest.mark.parametrize(("n", "p", "q"), [(50, 0.9, 0.8), (200, 0.5, 0.5), (200, 0.95, 0.9)])
-def test_differences_of_unpaired_proportions_cover(n: int, p: float, q: float) -> None:
-    def interval(rng: Generator, _: int) -> Interval:
-        x, y = rng.binomial(n, [p, q])
-        return unpaired_proportions_interval(int(x), n, int(y), n)
-
-    assert in_band(covered(interval, p - q, 4_000))
-
-
 def test_differences_of_shared_latencies_cover() -> None:
     def interval(rng: Generator, seed: int) -> Interval:
         item = rng.lognormal(0.0, 0.5, 100)
@@ -207,14 +197,6 @@ def test_differences_of_shared_latencies_cover() -> None:
         return paired_verdict(a, b, seed=seed).difference
 
     assert in_band(covered(interval, -0.2 * REPEATED))
-
-
-def test_differences_of_unshared_latencies_cover() -> None:
-    def interval(rng: Generator, _: int) -> Interval:
-        a, b = rng.lognormal(0.0, 0.5, 100), rng.lognormal(0.2, 0.5, 150)
-        return unpaired_verdict(a, b).difference
-
-    assert in_band(covered(interval, LOGNORMAL * (1 - exp(0.2))))
 
 
 def test_differences_over_folds_cover_where_folds_share_what_the_correction_assumes() -> None:

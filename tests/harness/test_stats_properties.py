@@ -11,14 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.analysis.paired import PairedTest, correct_family, paired_verdict, unpaired_verdict
+from harness.analysis.paired import PairedTest, correct_family, paired_verdict
 from harness.analysis.significance import (
-    cliffs_delta,
     holm,
     items_needed,
     mcnemar_exact,
     paired_proportions_interval,
-    unpaired_proportions_interval,
 )
 from harness.analysis.stats import Interval, mean_interval, percentiles, statistic_interval, wilson
 
@@ -118,17 +116,6 @@ def test_paired_proportions_hold_and_swap(b: int, c: int, rest: int) -> None:
         assert wider.high >= interval.high - 1e-9
 
 
-@given(st.data(), st.integers(1, 100), st.integers(1, 100))
-def test_unpaired_proportions_hold_and_swap(data: st.DataObject, m: int, n: int) -> None:
-    x, y = data.draw(st.integers(0, m)), data.draw(st.integers(0, n))
-    interval = unpaired_proportions_interval(x, m, y, n)
-    swapped = unpaired_proportions_interval(y, n, x, m)
-    check(interval, m + n)
-    assert swapped.high == pytest.approx(-interval.low)
-    assert interval.low >= -1.0 - 1e-12
-    assert interval.high <= 1.0 + 1e-12
-
-
 @settings(max_examples=80, deadline=None)
 @given(
     st.lists(st.tuples(value, value, st.integers(0, 20)), max_size=60),
@@ -158,16 +145,6 @@ def test_swapping_the_sides_swaps_the_verdict(
         ends = (verdict.difference.low, verdict.difference.high)
         if all(end is None or abs(abs(end) - smallest) > 1e-6 for end in ends):
             assert swapped.verdict == OPPOSITE.get(verdict.verdict, verdict.verdict)
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.lists(value, max_size=40), st.lists(value, max_size=40))
-def test_unshared_sides_swap_too(a: list[float | None], b: list[float | None]) -> None:
-    verdict, swapped = unpaired_verdict(a, b), unpaired_verdict(b, a)
-    check(verdict.difference, len(a) + len(b))
-    assert swapped.verdict == OPPOSITE.get(verdict.verdict, verdict.verdict)
-    delta = cliffs_delta(a, b)
-    assert delta is None or -1.0 <= delta <= 1.0
 
 
 @given(st.lists(st.one_of(pvalue, st.none()), max_size=12))

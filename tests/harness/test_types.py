@@ -282,7 +282,7 @@ def test_nested_values_are_json_that_other_programs_read(bench: Bench, value: st
     [
         "threading.Lock()",
         "(n for n in range(3))",
-        "open('/dev/null')",
+        "open('/dev/null', 'w')",
         "circle()",
     ],
 )

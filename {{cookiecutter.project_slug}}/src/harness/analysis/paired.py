@@ -1,4 +1,4 @@
-"""The verdict on two configurations, on shared items or not, alone or among a family of others.
+"""The verdict on two configurations on shared items, alone or among a family of others.
 
 A difference is always a - b, and a verdict is always about a; only `higher_is_better` turns it. A
 pair in which either value is missing (None, NaN, infinite) is left out and counted in the note.
@@ -6,16 +6,14 @@ pair in which either value is missing (None, NaN, infinite) is left out and coun
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import ceil, sqrt
+from math import ceil
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
-from scipy.special import ndtri, stdtr, stdtrit
+from scipy.special import ndtri
 
 from harness.analysis.significance import (
-    cliffs_delta,
     cohen_dz,
     cohen_g,
     corrected_resampled_t,
@@ -26,7 +24,6 @@ from harness.analysis.significance import (
     paired_differences,
     paired_proportions_interval,
     rank_biserial,
-    unpaired_proportions_interval,
     wilcoxon_paired,
 )
 from harness.analysis.stats import (
@@ -35,9 +32,7 @@ from harness.analysis.stats import (
     cluster_totals,
     finite_values,
     join_notes,
-    ratio_error,
     tail_of,
-    without_spread,
 )
 
 Outcome = Literal["better", "worse", "equivalent", "undecided"]
@@ -47,7 +42,7 @@ POWER = 0.80
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a comparison of a with b came to; `n` counts items (both sides', where unpaired).
+    """What a comparison of a with b came to; `n` counts items.
 
     - "better", "worse": p < 1 - confidence, and the whole interval lies beyond
       `smallest_difference` on that side. "equivalent": the whole interval lies within
@@ -132,54 +127,6 @@ def paired_verdict(
         )
     outcome = _judge(difference, p, sums.size, smallest_difference, higher_is_better, confidence)
     return Verdict(difference, p, name, effect, effect_name, outcome, sums.size, needed, note)
-
-
-def unpaired_verdict(
-    a: Values,
-    b: Values,
-    clusters_a: ArrayLike | None = None,
-    clusters_b: ArrayLike | None = None,
-    smallest_difference: float = 0.0,
-    higher_is_better: bool = True,
-    confidence: float = 0.95,
-) -> Verdict:
-    """Compare where items are not shared: much weaker than paired, so only where that cannot be.
-
-    Only 0 and 1 without repeats: Fisher's exact test with Newcombe's interval. Else Welch's t on
-    the items. The effect is Cliff's delta; `items_needed` is per side, for sides of equal size.
-    """
-    (x, codes_x, note_x), (y, codes_y, note_y) = (
-        finite_values(values, clusters) for values, clusters in ((a, clusters_a), (b, clusters_b))
-    )
-    (sums_x, sizes_x), (sums_y, sizes_y) = cluster_totals(x, codes_x), cluster_totals(y, codes_y)
-    items_x, items_y = sums_x / sizes_x, sums_y / sizes_y
-    note, n = join_notes(note_x, note_y), items_x.size + items_y.size
-    effect = cliffs_delta(items_x, items_y)
-    if min(items_x.size, items_y.size) < 2:
-        nothing = Interval(None, None, None, x.size + y.size, "none", "fewer than two on a side")
-        return Verdict(nothing, None, "none", effect, "Cliff's delta", "undecided", n, None, note)
-    estimate = float(x.mean() - y.mean())
-    if n == x.size + y.size and np.isin(np.concatenate([x, y]), (0.0, 1.0)).all():
-        name, right_x, right_y = "Fisher's exact", int(x.sum()), int(y.sum())
-        table = [[right_x, x.size - right_x], [right_y, y.size - right_y]]
-        p = float(stats.fisher_exact(table).pvalue)
-        difference = unpaired_proportions_interval(right_x, x.size, right_y, y.size, confidence)
-    else:
-        name, margin = "Welch's t", 0.0
-        variances = np.square([ratio_error(sums_x, sizes_x), ratio_error(sums_y, sizes_y)])
-        if without_spread(items_x) and without_spread(items_y):
-            p, name = float(stats.mannwhitneyu(items_x, items_y).pvalue), "Mann-Whitney"
-        else:
-            parts = variances**2 / np.array([items_x.size - 1, items_y.size - 1])
-            df, error = float(variances.sum() ** 2 / parts.sum()), sqrt(float(variances.sum()))
-            p = float(2 * stdtr(df, -abs(estimate) / error))
-            margin = -float(stdtrit(df, tail_of(confidence))) * error
-        difference = Interval(estimate, estimate - margin, estimate + margin, x.size + y.size, name)
-    needed = None
-    if spread := sqrt(float(items_x.var(ddof=1) + items_y.var(ddof=1))):
-        needed = items_needed(estimate, spread, None, smallest_difference, confidence, POWER)
-    outcome = _judge(difference, p, n, smallest_difference, higher_is_better, confidence)
-    return Verdict(difference, p, name, effect, "Cliff's delta", outcome, n, needed, note)
 
 
 def correct_family(verdicts: Sequence[Verdict], confidence: float = 0.95) -> list[Verdict]:

@@ -23,7 +23,6 @@ from harness.analysis.stats import (
     mean_interval,
     ratio_error,
     tail_of,
-    wilson,
     without_spread,
 )
 
@@ -66,20 +65,6 @@ def paired_proportions_interval(b: int, c: int, n: int, confidence: float = 0.95
     low = -1.0 if below < -1 or excess(-1.0) <= 0 else float(brentq(excess, -1.0, below))
     high = 1.0 if above > 1 or excess(1.0) <= 0 else float(brentq(excess, above, 1.0))
     return Interval(estimate, low, high, n, "Tango score")
-
-
-def unpaired_proportions_interval(
-    successes_a: int, n_a: int, successes_b: int, n_b: int, confidence: float = 0.95
-) -> Interval:
-    """Hybrid score interval: method 10 of Newcombe 1998 (Stat Med 17:873); both n above 0."""
-    bounds = []
-    for successes, n in ((successes_a, n_a), (successes_b, n_b)):
-        side = wilson(successes, n, confidence)
-        bounds.append((successes / n, side.low or 0.0, side.high or 0.0))
-    (p, p_low, p_high), (q, q_low, q_high) = bounds
-    low = p - q - sqrt((p - p_low) ** 2 + (q_high - q) ** 2)
-    high = p - q + sqrt((p_high - p) ** 2 + (q - q_low) ** 2)
-    return Interval(p - q, low, high, n_a + n_b, "Newcombe hybrid score")
 
 
 def wilcoxon_paired(a: Values, b: Values) -> float:
@@ -141,11 +126,6 @@ def cohen_g(b: int, c: int) -> float | None:
     return b / (b + c) - 0.5 if b + c else None
 
 
-def odds_ratio(b: int, c: int) -> float | None:
-    """Conditional odds ratio of paired proportions, b / c; None where c is 0."""
-    return b / c if c else None
-
-
 def cohen_dz(differences: Values) -> float | None:
     """Mean difference in standard deviations of the differences (Cohen 1988, sec. 2.3.5)."""
     d, _, _ = finite_values(differences)
@@ -158,15 +138,6 @@ def rank_biserial(differences: Values) -> float | None:
     d = d[d != 0]
     ranks = stats.rankdata(np.abs(d))
     return float((ranks * np.sign(d)).sum() / ranks.sum()) if d.size else None
-
-
-def cliffs_delta(a: Values, b: Values) -> float | None:
-    """P(a > b) - P(a < b) of unpaired values (Cliff 1993, Psychological Bulletin 114:494)."""
-    x, y = finite_values(a)[0], finite_values(b)[0]
-    if x.size == 0 or y.size == 0:
-        return None
-    above = stats.rankdata(np.concatenate([x, y]))[: x.size].sum() - x.size * (x.size + 1) / 2
-    return float(2 * above / (x.size * y.size) - 1)
 
 
 def holm(pvalues: Sequence[float | None]) -> list[float | None]:
