@@ -28,6 +28,43 @@ def test_what_never_ran(bench: Bench) -> None:
     assert "known: e0.0.1" in said
 
 
+FILES = """
+from pathlib import Path
+
+
+def files(params):
+    return [Path("prompts") / f"{params.model}.txt"]
+"""
+
+
+def test_a_file_that_one_configuration_reads(bench: Bench) -> None:
+    bench.params("[Params('low', 0.25), Params('high', 0.75)]" + FILES)
+    bench.items(12)
+    bench.file("prompts/low.txt", "Say it.")
+    bench.file("prompts/high.txt", "Say it well.")
+    bench.experiment("e0.0.1")
+    once = {(model, f"i{n}"): 1 for model in ("low", "high") for n in range(12)}
+    assert bench.executed() == once
+
+    bench.file("prompts/low.txt", "Sing it.")
+    said = explained(bench, "i2")
+    assert said.count("prompts/low.txt changed") == 1
+    assert said.count("known: e0.0.1") == 1
+    bench.experiment("e0.0.2")
+    assert bench.executed() == once | {("low", f"i{n}"): 2 for n in range(12)}
+    old, new = bench.sql("SELECT data_version, grid_files FROM runs ORDER BY timestamp")
+    assert old["data_version"] == new["data_version"]
+    assert old["grid_files"] != new["grid_files"]
+    said = bench.run("compare", "e0.0.1", "e0.0.2").said
+    assert "different data" not in said
+    assert "file prompts/low.txt" in said
+
+    bench.params("[Params('low')]\n\n\ndef files(params):\n    return ['prompts/no.txt']")
+    assert "cannot read" in bench.run("dev-run", expect=2).said
+    bench.params("[Params('low')]\n\n\ndef files(params):\n    return None")
+    assert "files(Params(" in bench.run("dev-run", expect=2).said
+
+
 def test_each_reason_is_named(bench: Bench) -> None:
     bench.file("src/benchmark/rule.py", "x = 1\n")
     bench.file("prompts/one.txt", "Say it.")

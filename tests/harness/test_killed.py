@@ -26,7 +26,10 @@ import time
 
 def hold():
     \"\"\"Begin no more than the test wants: where it is slow to kill, the run must not end.\"\"\"
-    while open(os.environ["BENCH_TRACE"]).read().count("ran ") > int(os.environ["HOLD_AT"]):
+    trace = os.environ["BENCH_TRACE"]
+    while open(trace).read().count("ran ") > int(os.environ["HOLD_AT"]):
+        if os.path.exists(trace + ".killed"):
+            return  # a worker process outlives its driver by what it has begun
         time.sleep(0.01)
 """
 PREDICT = """
@@ -82,6 +85,8 @@ class Killer:
 
         The run begins no datapoint once `hold_at` have begun in all runs so far.
         """
+        killed = Path(f"{self.bench.trace}.killed")
+        killed.unlink(missing_ok=True)
         process = self.bench.start("experiment", "e0.0.1", "--allow", OPENED, HOLD_AT=str(hold_at))
         start = last = time.monotonic_ns()
         lags: list[int] = []
@@ -91,6 +96,7 @@ class Killer:
             lags.append(now - last - 2 * MS)
             last = now
         process.kill()
+        killed.touch()
         self.kills.append(Kill(time.monotonic_ns(), max(lags[-100:], default=0)))
         out, err = process.communicate()
         assert process.returncode in (0, -signal.SIGKILL), f"not resumed: {out}{err}"

@@ -53,6 +53,7 @@ def explain(project: Project, keys: list[str]) -> list[str]:
     """For each task (key prefix or input id): its row, and what differs from now or from before."""
     context = prepare(project, None).context
     now = {"code": context.code.parts, "environment": context.environment}
+    files = {n: sha for each in configurations(project) for n, sha in each.files.items()}
     lines: list[str] = []
     for wanted in keys:
         found = [t for t in tasks(project, context, None) if _names(t, wanted)][:_SHOWN]
@@ -68,7 +69,7 @@ def explain(project: Project, keys: list[str]) -> list[str]:
         for row in recorded:
             if all(row["task_key"] != task.key for task in found):
                 lines.append(f"{row['task_key'][:16]}  id {row['input_id']}  {_origin(row)}")
-                lines += [f"  {line}" for line in _differences(row, now, row["item_key"])]
+                lines += [f"  {line}" for line in _differences(row, now, row["item_key"], files)]
     return lines
 
 
@@ -93,7 +94,7 @@ def _why(task: Task, now: dict[str, Any], rows: list[dict[str, Any]]) -> list[st
     ]
     alike = [row for row in before if all(row.get(n) == v for n, v in params.items())]
     if alike:
-        reasons = _differences(alike[-1], now, task.item_key)
+        reasons = _differences(alike[-1], now, task.item_key, task.configuration.files)
         return [f"not reused from {_origin(alike[-1])}:", *reasons]
     if before:
         return ["new: this item never ran under these params"]
@@ -104,9 +105,13 @@ def _origin(row: dict[str, Any]) -> str:
     return f"{row['experiment_version']}, run {row['cache'] or row['track_id']}"
 
 
-def _differences(row: dict[str, Any], now: dict[str, Any], item_key: str) -> list[str]:
+def _differences(
+    row: dict[str, Any], now: dict[str, Any], item_key: str, files: dict[str, str]
+) -> list[str]:
     before = row["made_by"]
-    reasons = []
+    reasons = [
+        f"{name} changed" for name, sha in files.items() if before["files"].get(name, sha) != sha
+    ]
     if row["item_key"] != item_key:
         reasons.append("the item's content changed (or a file that it points to)")
     reasons += [f"code changed: {n}" for n in _changed(before["code"], now["code"])]
@@ -146,6 +151,7 @@ def _read(path: Path, ids: set[str], prefix: str) -> list[dict[str, Any]]:
             row["track_id"]: {
                 "code": json.loads(row["code_parts"] or "{}"),
                 "environment": json.loads(row["environment"] or "{}"),
+                "files": json.loads(dict(row).get("grid_files") or "{}"),
             }
             for row in (connection.execute("SELECT * FROM runs") if "runs" in names else [])
         }
@@ -155,11 +161,12 @@ def _read(path: Path, ids: set[str], prefix: str) -> list[dict[str, Any]]:
             wanted = [n for n in have if n in _PARTS or n.startswith("params_")]
             query = f"SELECT {', '.join(map(quoted, wanted))} FROM {quoted(table)} WHERE {where}"
             for row in connection.execute(query, (*ids, len(prefix), prefix)):
-                made = runs.get(row["track_id"], {"code": {}, "environment": {}})
+                made = runs.get(row["track_id"], _UNKNOWN)
                 rows.append({**dict(row), "made_by": made})
         return rows
 
 
+_UNKNOWN: dict[str, Any] = {"code": {}, "environment": {}, "files": {}}
 _PARTS = frozenset(
     {"track_id", "timestamp", "experiment_version", "task_key", "item_key", "input_id", "repeat"}
     | {"cache", "error_type"}

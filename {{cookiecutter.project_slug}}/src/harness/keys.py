@@ -88,8 +88,7 @@ def _outside(code: Code) -> set[str]:
 def item_digest(item: dict[str, Any], root: Path) -> bytes:
     """SHA-256 of an item's content; a `Path` in it stands for that file's place and bytes.
 
-    The place is relative to `root` where the file lies below it, so that a repository may move. It
-    counts because predict sees it: a folder's name is often the label of what is in it.
+    The place counts because predict sees it: a folder's name is often the label of what is in it.
 
     Raises TypeError or ValueError where the item cannot be written as JSON, HarnessError where a
     file is missing.
@@ -97,10 +96,7 @@ def item_digest(item: dict[str, Any], root: Path) -> bytes:
 
     def encode(value: Any) -> Any:
         if isinstance(value, Path):
-            place = Path(os.path.normpath(root / value))
-            if place.is_relative_to(root):
-                place = place.relative_to(root)
-            return {"file": place.as_posix(), "sha256": file_digest(root / value)}
+            return {"file": place_of(value, root), "sha256": file_digest(root / value)}
         raise TypeError(f"a {type(value).__name__} cannot be written as JSON")
 
     return hashlib.sha256(_canonical(item, encode)).digest()
@@ -133,8 +129,17 @@ def _canonical(value: Any, encode: Callable[[Any], Any]) -> bytes:
         return text.encode()
 
 
-def params_digest(params: Any) -> bytes:
-    """SHA-256 of a configuration. A nested dataclass counts with its class."""
+def place_of(path: Path, root: Path) -> str:
+    """A file's name from `root` where it lies below it, so that a repository may move."""
+    place = Path(os.path.normpath(root / path))
+    return (place.relative_to(root) if place.is_relative_to(root) else place).as_posix()
+
+
+def params_digest(params: Any, files: dict[str, str] | None = None) -> bytes:
+    """SHA-256 of a configuration. A nested dataclass counts with its class.
+
+    `files` are those that predict reads under it: SHA-256 by place.
+    """
 
     def encode(value: Any) -> Any:
         if isinstance(value, float):
@@ -143,7 +148,8 @@ def params_digest(params: Any) -> bytes:
         return {"class": type(value).__qualname__, "fields": fields}
 
     fields = {field.name: getattr(params, field.name) for field in dataclasses.fields(params)}
-    return hashlib.sha256(_canonical(fields, encode)).digest()
+    content: Any = {"params": fields, "files": files} if files else fields
+    return hashlib.sha256(_canonical(content, encode)).digest()
 
 
 def task_key(prefix: bytes, params: bytes, item: bytes, repeat: int) -> str:

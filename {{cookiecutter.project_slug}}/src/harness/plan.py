@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,14 @@ import numpy as np
 
 from harness.columns import INTEGER, REAL, TEXT, declared_type, plain
 from harness.errors import HarnessError
-from harness.keys import Context, item_digest, params_digest, task_key
+from harness.keys import (
+    Context,
+    file_digest,
+    item_digest,
+    params_digest,
+    place_of,
+    task_key,
+)
 from harness.project import Item, Project, params_columns, params_types
 
 _SHOWN = 5
@@ -18,11 +25,12 @@ _SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """One Params of the grid with what all its rows share."""
+    """One Params of the grid with what all its rows share; `files` as in keys.params_digest."""
 
     params: Any
     digest: bytes
     columns: dict[str, Any]
+    files: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +52,15 @@ class Task:
 def configurations(project: Project) -> list[Configuration]:
     """The grid with its digests and columns.
 
-    Raises HarnessError where two configurations would look the same in the table.
+    Raises HarnessError where two configurations would look the same in the table, and where a file
+    that one of them reads is missing.
     """
     types = column_types(project)
-    made = [Configuration(p, params_digest(p), _columns(p, types)) for p in project.grid]
+    made = []
+    for params in project.grid:
+        files = _files(project, params)
+        columns = _columns(params, types)
+        made.append(Configuration(params, params_digest(params, files), columns, files))
     alike: dict[str, Configuration] = {}
     for configuration in made:
         other = alike.setdefault(str(configuration.columns), configuration)
@@ -57,6 +70,21 @@ def configurations(project: Project) -> list[Configuration]:
                 fix="give values of one kind to each field in GRID in src/benchmark/params.py",
             )
     return made
+
+
+def _files(project: Project, params: Any) -> dict[str, str]:
+    """What files(params) of params.py names: SHA-256 by place."""
+    if project.files is None:
+        return {}
+    try:
+        paths = [Path(path) for path in project.files(params)]
+    except TypeError as error:
+        raise HarnessError(
+            f"files({params}) in params.py gave no list of paths: {error}",
+            fix="return [Path(...), ...] from files in src/benchmark/params.py",
+        ) from error
+    root = project.root
+    return {place_of(path, root): file_digest(root / path) for path in paths}
 
 
 def _columns(params: Any, types: dict[str, str]) -> dict[str, Any]:

@@ -33,6 +33,7 @@ class Project:
     settings: Settings
     params_type: type
     grid: tuple[Any, ...]
+    files: Callable[[Any], Iterable[Path]] | None
     load_items: Callable[..., Iterable[Item]]
     predict: Callable[..., dict[str, Any]]
     load: Callable[[Any], Any] | None
@@ -82,6 +83,7 @@ class Project:
             settings=settings,
             params_type=params_type,
             grid=grid,
+            files=getattr(params, "files", None),
             load_items=_function(dataset, "load"),
             predict=function,
             load=load,

@@ -20,7 +20,7 @@ def provenance(
     project: Project, context: Context, census: Census, phase: str, gates: dict[str, str]
 ) -> dict[str, Any]:
     """The columns of `runs` that are known before anything is executed."""
-    root = project.root
+    root, grid = project.root, configurations(project)
     repository = git.is_repository(root)
     plan, lock = root / "PLAN.toml", root / "requirements.lock"
     return {
@@ -40,7 +40,8 @@ def provenance(
         "settings": _json(project.settings.model_dump()),
         "gates": _json(gates),
         "plan": _plan(plan),
-        "grid": _json([c.columns for c in configurations(project)]),
+        "grid": _json([each.columns for each in grid]),
+        "grid_files": _json({name: sha for each in grid for name, sha in each.files.items()}),
         "message": "",
     }
 

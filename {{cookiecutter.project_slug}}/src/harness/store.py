@@ -23,7 +23,7 @@ RUNS: dict[str, str | None] = {
     **dict.fromkeys(("experiment_version", "phase", "commit_hash", "branch", "dirty"), TEXT),
     **dict.fromkeys(("code_key", "code_parts", "environment", "data_version", "lock_hash"), TEXT),
     **dict.fromkeys(("python", "platform", "cpu", "packages", "settings", "gates"), TEXT),
-    **dict.fromkeys(("plan", "grid"), TEXT),
+    **dict.fromkeys(("plan", "grid", "grid_files"), TEXT),
     **dict.fromkeys(("items", "planned", "executed", "cached", "failed"), INTEGER),
     **dict.fromkeys(("started", "ended", "ended_how", "message"), TEXT),
 }

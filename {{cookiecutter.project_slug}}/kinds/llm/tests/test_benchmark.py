@@ -15,7 +15,7 @@ from harness.errors import HarnessError
 from tests.conftest import Trial
 
 PARAMS = Params("guide", shots=3, endpoint=CANNED, model=CANNED, api="chat")
-ITEMS = list(dataset.load(PARAMS))
+ITEMS = dataset.load()
 
 
 @pytest.fixture(autouse=True)
@@ -29,12 +29,15 @@ def server() -> Any:
     return predict.load(PARAMS)
 
 
+def test_every_item_has_an_id_of_its_own_and_a_known_label() -> None:
+    assert len({item["id"] for item in ITEMS}) == len(ITEMS) == 240
+    assert {item["label"] for item in ITEMS} == set(metrics.LABELS)
+
+
 @pytest.mark.parametrize("each", GRID, ids=lambda each: f"{each.prompt}-{each.shots}")
-def test_every_configuration_has_the_same_items(each: Params) -> None:
-    items = list(dataset.load(each))
-    assert [item["id"] for item in items] == [item["id"] for item in ITEMS]
-    assert len({item["id"] for item in items}) == len(items) == 240
-    assert {item["label"] for item in items} == set(metrics.LABELS)
+def test_a_configuration_depends_on_its_own_prompt_and_on_examples_it_shows(each: Params) -> None:
+    names = [path.name for path in params.files(each)]
+    assert names == [f"{each.prompt}.txt", "examples.csv"][: 2 if each.shots else 1]
 
 
 def test_no_review_gives_both_items_and_examples() -> None:
@@ -58,7 +61,7 @@ def test_examples_take_the_labels_in_turn_and_the_seed_decides() -> None:
 
 
 def test_a_prompt_ends_where_the_label_would_stand() -> None:
-    prompt = build_prompt(ITEMS[0], 3, seed=1)
+    prompt = build_prompt(ITEMS[0], "guide", 3, seed=1)
     assert prompt.endswith(f"Sentence: {ITEMS[0]['text']}\nSentiment:")
     assert prompt.count("Sentiment:") == 4
 
@@ -76,17 +79,17 @@ def test_a_prompt_ends_where_the_label_would_stand() -> None:
 def test_a_broken_template_is_found_before_the_run(
     tmp_path: Path, text: str | None, complaint: str
 ) -> None:
-    template = tmp_path / "broken.txt"
+    file = tmp_path / "broken.txt"
     if text is not None:
-        template.write_text(text, encoding="utf-8")
+        file.write_text(text, encoding="utf-8")
     with pytest.raises(HarnessError, match=complaint):
-        check_prompt(template, dataset.ROOT / "data/examples.csv", 0)
+        check_prompt(file, 0)
 
 
 @pytest.mark.parametrize("shots", [-1, 24])
 def test_more_examples_than_there_are_is_said(shots: int) -> None:
     with pytest.raises(HarnessError, match="has examples for 0 to 23"):
-        list(dataset.load(Params("guide", shots)))
+        params.files(Params("guide", shots))
 
 
 @pytest.mark.parametrize("api", ["chat", "completions"])
@@ -208,10 +211,9 @@ def test_canned_answers_are_better_where_the_prompt_says_more() -> None:
     """So that a dev-run shows a difference; it says nothing about models."""
     right = {
         prompt: sum(
-            metrics.parse(canned.answer(build_prompt({**item, "prompt": file}, 0, 1)))
-            == item["label"]
+            metrics.parse(canned.answer(build_prompt(item, prompt, 0, 1))) == item["label"]
             for item in ITEMS
         )
-        for prompt, file in ((p, dataset.ROOT / f"prompts/{p}.txt") for p in ("question", "guide"))
+        for prompt in ("question", "guide")
     }
     assert right["guide"] > right["question"] > 0

@@ -285,6 +285,7 @@ def _facts(experiment: Experiment) -> dict[str, Any]:
     made = {str(each.summary.get("score_version") or "") for each in experiment.configurations}
     facts["scored again by"] = ", ".join(sorted(made - {""})) or None
     facts |= {f"code {key}": value for key, value in run["code_parts"].items()}
+    facts |= {f"file {key}": value for key, value in run["grid_files"].items()}
     facts |= {f"package {key}": value for key, value in run["packages"].items()}
     facts |= {f"setting {key}": value for key, value in flat(run["settings"]).items()}
     return facts | {f"params {label(each.params)}": "ran" for each in experiment.configurations}

@@ -20,7 +20,7 @@ from harness.plan_file import MEASURED, Plan, metrics_in, recorded_plan
 
 Values = npt.NDArray[np.float64]
 OUTPUTS = ("ground_truth", "prediction", "raw_response", "error")
-_JSON = ("packages", "settings", "gates", "grid", "code_parts")
+_JSON = ("packages", "settings", "gates", "grid", "grid_files", "code_parts")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,10 @@
 """The configurations that are compared. Every field is part of each row, and of its key."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from benchmark.llm.endpoint import CONFIGURED
+from benchmark.llm.prompt import EXAMPLES, check_prompt, template
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,12 @@ class Params:
     endpoint: str = CONFIGURED.url
     model: str = CONFIGURED.model
     api: str = CONFIGURED.api
+
+
+def files(params: Params) -> list[Path]:
+    """What an answer depends on besides its item: editing one of these asks its questions again."""
+    check_prompt(template(params.prompt), params.shots)
+    return [template(params.prompt), *([EXAMPLES] if params.shots else [])]
 
 
 GRID = [Params(prompt, shots) for prompt in ("question", "guide") for shots in (0, 3)]

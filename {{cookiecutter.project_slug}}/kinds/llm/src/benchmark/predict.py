@@ -39,7 +39,7 @@ def predict(item: dict, params: Params, client: Any) -> dict[str, Any]:
 
 def request_for(item: dict, params: Params) -> dict[str, Any]:
     """What is sent, in the words of the API."""
-    prompt = build_prompt(item, params.shots, params.shot_seed)
+    prompt = build_prompt(item, params.prompt, params.shots, params.shot_seed)
     request: dict[str, Any] = {
         "model": params.model,
         "temperature": params.temperature,
@@ -60,5 +60,5 @@ def estimate(item: dict, params: Params) -> float | None:
     Counts three bytes to a token, where English has four letters, and an answer of full length.
     """
     price = price_of(params.endpoint, params.model)
-    sent = build_prompt(item, params.shots, params.shot_seed).encode()
+    sent = build_prompt(item, params.prompt, params.shots, params.shot_seed).encode()
     return price.cost(len(sent) // 3 + 16, params.max_tokens) if price else None

@@ -14,15 +14,22 @@ from string import Formatter
 from harness.errors import HarnessError
 
 FIELDS = {"text", "label"}
+ROOT = Path(__file__).parents[3]
+EXAMPLES = ROOT / "data" / "examples.csv"
 
 
-def check_prompt(template: Path, examples: Path, shots: int) -> None:
+def template(prompt: str) -> Path:
+    """The file of a prompt."""
+    return ROOT / "prompts" / f"{prompt}.txt"
+
+
+def check_prompt(file: Path, shots: int) -> None:
     """Raise HarnessError where a prompt could not be built; asked before the run starts."""
-    name = f"prompts/{template.name}"
+    name = f"prompts/{file.name}"
     try:
-        text = template.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        known = ", ".join(sorted(path.stem for path in template.parent.glob("*.txt"))) or "none"
+        known = ", ".join(sorted(path.stem for path in file.parent.glob("*.txt"))) or "none"
         raise HarnessError(
             f"cannot read {name}: {error} (prompts there are: {known})",
             fix="correct `prompt` in GRID in src/benchmark/params.py, or write that file",
@@ -42,17 +49,17 @@ def check_prompt(template: Path, examples: Path, shots: int) -> None:
             f"{name} needs a line --- and after it a case with {{text}} that ends in {{label}}",
             fix="see prompts/question.txt of a new project",
         )
-    most = len(_examples(examples)) - 1  # one may be the item itself
+    most = len(_examples(EXAMPLES)) - 1  # one may be the item itself
     if not 0 <= shots <= most:
         raise HarnessError(
-            f"shots = {shots}, but data/{examples.name} has examples for 0 to {most}",
+            f"shots = {shots}, but data/{EXAMPLES.name} has examples for 0 to {most}",
             fix="correct `shots` in GRID in src/benchmark/params.py, or add examples",
         )
 
 
-def build_prompt(item: dict, shots: int, seed: int) -> str:
+def build_prompt(item: dict, prompt: str, shots: int, seed: int) -> str:
     """The text sent for an item: the question, `shots` examples chosen by `seed`, the case."""
-    ask, _, case = _template(item["prompt"]).partition("\n---\n")
+    ask, _, case = _template(template(prompt)).partition("\n---\n")
     case = case.strip()
     cases = [case.format_map(example) for example in choose(item, shots, seed)]
     return "\n\n".join([ask.strip(), *cases, case.format(text=item["text"], label="").rstrip()])
@@ -64,7 +71,7 @@ def choose(item: dict, shots: int, seed: int) -> list[dict[str, str]]:
         return []
     pool = [
         example
-        for example in _examples(item["examples"])
+        for example in _examples(EXAMPLES)
         if example["id"] != item["id"] and example["text"] != item["text"]
     ]
     order = random.Random(seed)
