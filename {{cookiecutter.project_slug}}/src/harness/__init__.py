@@ -6,8 +6,8 @@ The way of a datapoint, one module a step:
     plan       project (the four files), settings, plan
     key        keys, fingerprint; explain says which part of one changed
     reuse?     cache
-    execute    executors, attempt (one prediction), limits, budget, fitted; load/ for load tests
-    record     recorder (the one writer), store, columns, layout, lock, provenance
+    execute    executors, attempt (one prediction), time_limit, limits, budget, fitted; load/
+    record     rows, recorder (the one writer), store, columns, layout, lock, provenance
     score      score, rescore, summarise, results_table
     report     analysis/: reads what is recorded and writes nothing to it
     version    experiment (which leads through all of it), git, dvc

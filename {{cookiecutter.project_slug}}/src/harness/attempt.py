@@ -1,19 +1,13 @@
-"""One datapoint in a worker: resource, attempts with backoff, time limit, and what came of it.
+"""One datapoint in a worker: resource, attempts with backoff, and what came of it.
 
 Nothing here writes. A worker hands back a Result and the driver records it, so serial, threads and
 processes give the same rows.
 """
 
-import faulthandler
-import os
 import pickle
 import re
-import signal
-import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from numbers import Real
@@ -26,6 +20,7 @@ import stamina.instrumentation
 
 from harness.errors import InvalidResult, PermanentError, PredictionTimeout, TransientError
 from harness.project import Item, Project
+from harness.time_limit import time_limit, too_long
 
 # The harness's own columns; what predict returns may not take their names.
 RESERVED = frozenset(
@@ -47,7 +42,6 @@ RESERVED = frozenset(
 )
 _COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}\Z")
 _NOT_KEPT = frozenset({"error", "error_type", "input_id", "latency"})
-_GRACE_SECONDS = 2.0
 
 # Retries are told in rows (`attempts`), not in log lines between the progress.
 stamina.instrumentation.set_on_retry_hooks([])
@@ -273,65 +267,9 @@ def _check_names(names: tuple[Any, ...]) -> None:
         raise InvalidResult("predict returned two keys that differ only in case")
 
 
-@contextmanager
-def time_limit(seconds: float, hard_kill: bool) -> Iterator[None]:
-    """Raise PredictionTimeout in this thread after `seconds` (0: never).
-
-    Works in a process's main thread; in other threads the driver gives up waiting instead. Native
-    code that never returns to Python is ended with its process, where `hard_kill` allows it.
-    """
-    if (
-        seconds <= 0
-        or threading.current_thread() is not threading.main_thread()
-        or not hasattr(signal, "setitimer")
-    ):
-        yield
-        return
-
-    def interrupt(signum: int, frame: object) -> None:
-        raise PredictionTimeout(_message(seconds))
-
-    previous = signal.signal(signal.SIGALRM, interrupt)
-    # Fires again every second, in case a bare `except:` in predict swallowed the first one.
-    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
-    watched = _watchdog_file(os.getpid()).open("w") if hard_kill else None
-    if watched:
-        faulthandler.dump_traceback_later(seconds + _GRACE_SECONDS, exit=True, file=watched)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, previous)
-        if watched:
-            faulthandler.cancel_dump_traceback_later()
-            watched.close()
-            _watchdog_file(os.getpid()).unlink(missing_ok=True)
-
-
-def _watchdog_file(pid: int) -> Path:
-    return Path(tempfile.gettempdir()) / f"benchmark-watchdog-{os.getuid()}-{pid}"
-
-
-def ended_by_watchdog(pid: int | None) -> bool:
-    """Whether the process ended itself for overrunning its time limit (and not by os._exit)."""
-    if pid is None:
-        return False
-    file = _watchdog_file(pid)
-    try:
-        return bool(file.read_text(errors="replace"))
-    except OSError:
-        return False
-    finally:
-        file.unlink(missing_ok=True)
-
-
 def timed_out(seconds: float, attempts: int, elapsed: float) -> Result:
     """The one form of a timeout, so that every executor writes the same row."""
-    return Result(None, _message(seconds), PredictionTimeout.__name__, attempts, elapsed, elapsed)
-
-
-def _message(seconds: float) -> str:
-    return f"took longer than {seconds:g} s ([run] timeout_seconds)"
+    return Result(None, too_long(seconds), PredictionTimeout.__name__, attempts, elapsed, elapsed)
 
 
 def words_of(error: BaseException) -> str:

@@ -17,10 +17,11 @@ from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
 
-from harness.attempt import Limiter, Result, Worker, ended_by_watchdog, timed_out, words_of
+from harness.attempt import Limiter, Result, Worker, timed_out, words_of
 from harness.errors import HarnessError
 from harness.job import Job, Outcome
 from harness.project import Project
+from harness.time_limit import ended_by_watchdog
 
 _POLL_SECONDS = 0.05
 

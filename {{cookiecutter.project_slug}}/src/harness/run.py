@@ -33,6 +33,7 @@ from harness.plan import Census, Task, column_types, tasks
 from harness.progress import RunProgress
 from harness.project import Project
 from harness.recorder import Counts, Recorder
+from harness.rows import Rows
 from harness.store import Store
 
 _LOOKED_UP_AT_ONCE = 256
@@ -89,7 +90,8 @@ def run(
         before = sys.getswitchinterval()
         sys.setswitchinterval(_SWITCH_SECONDS)
         try:
-            return _Run(project, context, census, place, track_id, experiment, recorder, cache).go(
+            rows = Rows(track_id, experiment, context.code.key)
+            return _Run(project, context, census, place, rows, recorder, cache).go(
                 provenance, limit
             )
         finally:
@@ -107,16 +109,13 @@ class _Run:
     context: Context
     census: Census
     place: Place
-    track_id: str
-    experiment: str
+    rows: Rows
     recorder: Recorder
     cache: ResultCache | None
-    code_key: str = ""
     stop: str = ""
     reason: str = ""
     permanent: int = 0
     failures: int = 0
-    own_runs: set[str] = field(default_factory=set)
     done: Any = None
     fits: Fits | None = None
     budget: Budget | None = None
@@ -124,28 +123,28 @@ class _Run:
 
     def go(self, provenance: dict[str, Any], limit: int | None) -> RunReport:
         settings, call = self.project.settings, self.recorder.call
-        self.code_key = self.context.code.key
-        other = call(lambda store: store.code_keys()) - {self.code_key}
-        if other and self.experiment != DEV:
+        experiment, track_id = self.rows.experiment, self.rows.track_id
+        other = call(lambda store: store.code_keys()) - {self.rows.code_key}
+        if other and experiment != DEV:
             raise HarnessError(
-                f"{self.experiment} was begun with other code than this; mixing them would make "
+                f"{experiment} was begun with other code than this; mixing them would make "
                 "its numbers meaningless",
                 fix=f"go back to that code, or drop the rows: python -m harness discard "
-                f"{self.experiment}",
+                f"{experiment}",
             )
         self.done, failed = call(lambda store: store.recorded())
         if settings.run.failures_are_results:
             keys = np.array([bytes.fromhex(key) for key in failed], dtype="S32")
             self.done, failed = np.sort(np.concatenate([self.done, keys])), []
-        if self.experiment != DEV:
-            self.own_runs = call(lambda store: store.track_ids())
+        if experiment != DEV:
+            self.rows.own_runs |= call(lambda store: store.track_ids())
         self.recorder.replaces(failed)
         started = datetime.now().isoformat(timespec="seconds")
         row = {
             **provenance,
-            "track_id": self.track_id,
+            "track_id": track_id,
             "timestamp": call(lambda store: store.stamp()),
-            "experiment_version": self.experiment,
+            "experiment_version": experiment,
             "items": self.census.items,
             "planned": self.census.tasks,
             "started": started,
@@ -153,17 +152,16 @@ class _Run:
             "ended_how": None,
         }
         call(lambda store: store.put_run(row))
-        self.own_runs.add(self.track_id)
         if self.project.fit is not None:
             folder = self.place.cache / "fitted"
             self.fits = Fits(self.project, self.context.prefix, folder, None, call)
         spent = call(lambda store: store.spent()) if settings.limits.max_cost_usd else 0.0
         self.budget = Budget(settings.limits.max_cost_usd, spent)
-        report = RunReport(self.track_id, self.place, self.census.tasks, 0, self.recorder.counts)
+        report = RunReport(track_id, self.place, self.census.tasks, 0, self.recorder.counts)
         begin = time.monotonic()
         with (
             _graceful(self._ask_to_stop),
-            RunProgress(self.experiment, self.census.tasks, 0) as progress,
+            RunProgress(experiment, self.census.tasks, 0) as progress,
         ):
             report.done_before = self._loop(limit, progress)
         report.ended_how, report.reason = self.stop or "finished", self.reason
@@ -221,7 +219,7 @@ class _Run:
             if self.stop:
                 return
             if known is not None:
-                self._reuse(task, *known)
+                self.recorder.put(self.rows.reused(task, *known))
                 progress.before = skipped[0]
                 progress.show(self.recorder.counts)
                 continue
@@ -229,9 +227,7 @@ class _Run:
             if self.fits is not None:
                 fitted = self.fits.for_task(task)
                 if fitted.path is None:
-                    self.recorder.put(
-                        self._row(task, 0.0, fitted.error, fitted.error_type, 0, None, None)
-                    )
+                    self.recorder.put(self.rows.unfitted(task, fitted.error, fitted.error_type))
                     self._mind_errors(permanent=True)
                     continue
                 job = Job(task, fitted.path, fitted.asset, job.estimate)
@@ -265,77 +261,14 @@ class _Run:
         index = int(np.searchsorted(self.done, wanted)[0])
         return index < len(self.done) and bool(self.done[index] == wanted[0])
 
-    def _reuse(self, task: Task, result: dict[str, Any], origin: str) -> None:
-        """A row from the cache. One that this very experiment computed before a kill is its own."""
-        attempts, latency = result.pop("attempts", None), result.pop("latency", None)
-        seconds, asset = result.pop("function_time", 0.0), result.pop("fit_asset", None)
-        own = origin in self.own_runs
-        row = self._row(
-            task, seconds if own else 0.0, None, None, attempts, latency if own else None, asset
-        )
-        row |= result
-        row["track_id"], row["cache"] = (origin, "") if own else (self.track_id, origin)
-        self.recorder.put(row)
-
     def _record(self, outcome: Outcome) -> None:
-        task, result, estimate = outcome.job.task, outcome.result, outcome.job.estimate
-        returned = dict(result.result or {})
-        if estimate is not None:  # a resumed run counts it where the true cost is not known
-            returned["cost_estimate"] = estimate
-        row = self._row(
-            task,
-            result.function_time,
-            result.error,
-            result.error_type,
-            result.attempts,
-            result.latency,
-            outcome.job.asset,
-        )
-        row |= returned
-        keep = None
-        if result.error_type is None:
-            keep = returned | {
-                "function_time": result.function_time,
-                "attempts": result.attempts,
-                "latency": result.latency,
-            }
-            if outcome.job.asset:
-                keep["fit_asset"] = outcome.job.asset
+        row, keep = self.rows.executed(outcome)
         self.recorder.put(row, keep)
+        result = outcome.result
         if self.budget is not None:
-            self.budget.spent(estimate, returned.get("cost"))
+            self.budget.spent(outcome.job.estimate, (result.result or {}).get("cost"))
         if result.error_type is not None:
             self._mind_errors(result.permanent)
-
-    def _row(
-        self,
-        task: Task,
-        seconds: float,
-        error: str | None,
-        error_type: str | None,
-        attempts: int | None,
-        latency: float | None,
-        asset: str | None,
-    ) -> dict[str, Any]:
-        return {
-            "track_id": self.track_id,
-            "timestamp": "",
-            "function_name": "predict",
-            "function_time": seconds,
-            "error": error,
-            "cache": "",
-            "experiment_version": self.experiment,
-            "task_key": task.key,
-            "item_key": task.item_key,
-            "code_key": self.code_key,
-            "input_id": task.input_id,
-            "repeat": task.repeat,
-            **task.configuration.columns,
-            "error_type": error_type,
-            "attempts": attempts,
-            "latency": latency,
-            "fit_asset": asset,
-        }
 
     def _mind_errors(self, permanent: bool) -> None:
         run = self.project.settings.run

@@ -1,0 +1,71 @@
+"""A limit on the time of one call of predict."""
+
+import faulthandler
+import os
+import signal
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from harness.errors import PredictionTimeout
+
+_GRACE_SECONDS = 2.0
+
+
+@contextmanager
+def time_limit(seconds: float, hard_kill: bool) -> Iterator[None]:
+    """Raise PredictionTimeout in this thread after `seconds` (0: never).
+
+    Works in a process's main thread; in other threads the driver gives up waiting instead. Native
+    code that never returns to Python is ended with its process, where `hard_kill` allows it.
+    """
+    if (
+        seconds <= 0
+        or threading.current_thread() is not threading.main_thread()
+        or not hasattr(signal, "setitimer")
+    ):
+        yield
+        return
+
+    def interrupt(signum: int, frame: object) -> None:
+        raise PredictionTimeout(too_long(seconds))
+
+    previous = signal.signal(signal.SIGALRM, interrupt)
+    # Fires again every second, in case a bare `except:` in predict swallowed the first one.
+    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
+    watched = _watchdog_file(os.getpid()).open("w") if hard_kill else None
+    if watched:
+        faulthandler.dump_traceback_later(seconds + _GRACE_SECONDS, exit=True, file=watched)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+        if watched:
+            faulthandler.cancel_dump_traceback_later()
+            watched.close()
+            _watchdog_file(os.getpid()).unlink(missing_ok=True)
+
+
+def _watchdog_file(pid: int) -> Path:
+    return Path(tempfile.gettempdir()) / f"benchmark-watchdog-{os.getuid()}-{pid}"
+
+
+def ended_by_watchdog(pid: int | None) -> bool:
+    """Whether the process ended itself for overrunning its time limit (and not by os._exit)."""
+    if pid is None:
+        return False
+    file = _watchdog_file(pid)
+    try:
+        return bool(file.read_text(errors="replace"))
+    except OSError:
+        return False
+    finally:
+        file.unlink(missing_ok=True)
+
+
+def too_long(seconds: float) -> str:
+    """What is said of a call that overran its limit."""
+    return f"took longer than {seconds:g} s ([run] timeout_seconds)"
