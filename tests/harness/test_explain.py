@@ -1,6 +1,8 @@
 """`explain` says why a task was computed and not reused; `dry-run` says what would run."""
 
-from tests.harness.project_fixture import Bench
+import pytest
+
+from tests.harness.project_fixture import OPENED, Bench
 
 
 def explained(bench: Bench, *keys: str) -> str:
@@ -59,10 +61,85 @@ def test_a_file_that_one_configuration_reads(bench: Bench) -> None:
     assert "different data" not in said
     assert "file prompts/low.txt" in said
 
-    bench.params("[Params('low')]\n\n\ndef files(params):\n    return ['prompts/no.txt']")
-    assert "cannot read" in bench.run("dev-run", expect=2).said
-    bench.params("[Params('low')]\n\n\ndef files(params):\n    return None")
-    assert "files(Params(" in bench.run("dev-run", expect=2).said
+
+@pytest.mark.parametrize(
+    ("body", "complaint"),
+    [
+        ("return ['prompts/no.txt']", "prompts/no.txt is no file; files in params.py names it"),
+        ("return ['src']", "src is no file"),
+        ("return ['/etc/hostname']", "lies outside the repository"),
+        ("return 'prompts/low.txt'", "it returned the single 'prompts/low.txt'"),
+        ("return None", "files in params.py gave no list of paths: TypeError"),
+        ("raise ValueError('bad thing')", "ValueError: bad thing (params.py, line"),
+    ],
+)
+def test_files_that_cannot_be_read_are_said_before_anything_is_deleted(
+    bench: Bench, body: str, complaint: str
+) -> None:
+    bench.dev_run()
+    bench.params(f"[Params('low')]\n\n\ndef files(params):\n    {body}")
+    done = bench.run("dev-run", expect=2)
+    assert complaint in done.said
+    assert "Traceback" not in done.said
+    assert len(bench.rows("dev")) == 8
+
+
+def test_a_file_that_is_written_during_the_run_is_the_end_of_it(bench: Bench) -> None:
+    bench.params("[Params('low')]" + FILES)
+    bench.items(12)
+    bench.file("prompts/low.txt", "Say it.")
+    text = """
+        file = Path("prompts/low.txt")
+        if item["id"] == "i5" and "Say" in file.read_text() and not Path("once").exists():
+            Path("once").touch()
+            file.write_text("Sing it.")
+            file.write_text("Say it.")
+        return {"prediction": file.read_text(), "ground_truth": 1}
+        """
+    bench.predict(text, head="from pathlib import Path")
+    stopped = bench.experiment("e0.0.1", expect=1)
+    assert "prompts/low.txt was written while the run went on" in stopped.said
+    assert len(bench.rows()) == 5
+    (bench.root / "once").unlink()
+    (bench.root / "once").touch()
+    bench.commit()
+    bench.run("experiment", "e0.0.1", "--allow", OPENED)
+    assert {row["prediction"] for row in bench.rows()} == {"Say it."}
+
+
+def test_an_experiment_is_not_resumed_with_another_file(bench: Bench) -> None:
+    bench.params("[Params('low')]" + FILES)
+    bench.file("prompts/low.txt", "Say it.")
+    bench.predict(
+        'if item["id"] == "i3":\n    raise ValueError("no")\n'
+        'return {"prediction": 1, "ground_truth": 1}'
+    )
+    bench.experiment("e0.0.1", expect=1)
+    bench.file("prompts/low.txt", "Sing it.")
+    refused = bench.experiment("e0.0.1", expect=2)
+    assert "e0.0.1 was begun with another prompts/low.txt" in refused.said
+    assert "make discard TAG=e0.0.1" in refused.said
+    assert "deleted 4 rows" in bench.run("discard", "e0.0.1").said
+    bench.experiment("e0.0.1", expect=1)
+    assert len(bench.rows()) == 4
+
+
+def test_gates_are_shut_by_a_file_that_was_edited_or_is_not_kept(bench: Bench) -> None:
+    bench.params("[Params('low')]" + FILES)
+    bench.file("prompts/low.txt", "Say it.")
+    bench.commit()
+    bench.dev_run()
+    bench.file("prompts/low.txt", "Sing it.")
+    bench.commit()
+    shut = bench.run("experiment", "e0.0.1", "--allow", "tests", expect=1)
+    assert "prompts/low.txt has not been dev-run as it is now" in shut.said
+    bench.dev_run()
+    bench.run("experiment", "e0.0.1", "--allow", "tests")
+    bench.file(".gitignore", (bench.root / ".gitignore").read_text() + "\nprompts/\n")
+    bench.git("rm", "-rq", "--cached", "prompts")
+    bench.commit()
+    shut = bench.run("experiment", "e0.0.2", "--allow", OPENED, expect=None)
+    assert "git does not keep prompts/low.txt" in shut.said
 
 
 def test_each_reason_is_named(bench: Bench) -> None:

@@ -223,7 +223,7 @@ def test_code_that_changed_between_two_parts_of_an_experiment_is_refused(bench: 
     bench.predict('return {"prediction": 1, "ground_truth": 1}')
     refused = bench.experiment("e0.0.1", expect=2)
     assert "other code" in refused.said
-    assert "harness discard e0.0.1" in refused.said
+    assert "make discard TAG=e0.0.1" in refused.said
     assert bench.rows() == recorded
     bench.run("discard", "e0.0.1")
     bench.experiment("e0.0.1")

@@ -46,7 +46,7 @@ class Trial:
             return project.predict(item, *arguments)
 
         # Only now: the fingerprint is of the real files, the results go elsewhere.
-        apart = dataclasses.replace(project, root=self.folder, predict=counting)
+        apart = dataclasses.replace(project, root=self.folder, predict=counting, files=None)
         run(apart, experiment, ready.context, ready.census, {}, items)
         with sqlite3.connect(self.folder / "results" / "benchmark.db") as connection:
             connection.row_factory = sqlite3.Row

@@ -11,7 +11,7 @@ from harness.errors import HarnessError
 from harness.gates import Situation, pass_gates
 from harness.keys import Context, read_context
 from harness.layout import DEV, Place, place_for
-from harness.plan import Census, take_census
+from harness.plan import Census, configurations, take_census
 from harness.plan_file import Plan, load_plan, metrics_in
 from harness.project import Project
 from harness.provenance import provenance
@@ -33,6 +33,7 @@ def prepare(project: Project, limit: int | None) -> Prepared:
     Raises HarnessError where the project cannot be run as it is.
     """
     executors.check(project)
+    configurations(project)  # what is wrong with them is to be said before anything is deleted
     context = read_context(project.root, project.settings)
     census = take_census(project, limit)
     if project.fit is not None:

@@ -53,7 +53,7 @@ def explain(project: Project, keys: list[str]) -> list[str]:
     """For each task (key prefix or input id): its row, and what differs from now or from before."""
     context = prepare(project, None).context
     now = {"code": context.code.parts, "environment": context.environment}
-    files = {n: sha for each in configurations(project) for n, sha in each.files.items()}
+    grid = configurations(project)
     lines: list[str] = []
     for wanted in keys:
         found = [t for t in tasks(project, context, None) if _names(t, wanted)][:_SHOWN]
@@ -69,6 +69,7 @@ def explain(project: Project, keys: list[str]) -> list[str]:
         for row in recorded:
             if all(row["task_key"] != task.key for task in found):
                 lines.append(f"{row['task_key'][:16]}  id {row['input_id']}  {_origin(row)}")
+                files = next((c.files for c in grid if _is_under(row, c)), {})
                 lines += [f"  {line}" for line in _differences(row, now, row["item_key"], files)]
     return lines
 
@@ -88,17 +89,20 @@ def _why(task: Task, now: dict[str, Any], rows: list[dict[str, Any]]) -> list[st
     failed = [row for row in rows if row["task_key"] == task.key]
     if failed:
         return [f"failed before and tried again: {failed[-1]['error_type']}, {_origin(failed[-1])}"]
-    params = {name: plain(value) for name, value in task.configuration.columns.items()}
     before = [
         row for row in rows if row["input_id"] == task.input_id and row["repeat"] == task.repeat
     ]
-    alike = [row for row in before if all(row.get(n) == v for n, v in params.items())]
+    alike = [row for row in before if _is_under(row, task.configuration)]
     if alike:
         reasons = _differences(alike[-1], now, task.item_key, task.configuration.files)
         return [f"not reused from {_origin(alike[-1])}:", *reasons]
     if before:
         return ["new: this item never ran under these params"]
     return ["new: an item with this id never ran"]
+
+
+def _is_under(row: dict[str, Any], configuration: Configuration) -> bool:
+    return all(row.get(name) == plain(value) for name, value in configuration.columns.items())
 
 
 def _origin(row: dict[str, Any]) -> str:
@@ -110,7 +114,9 @@ def _differences(
 ) -> list[str]:
     before = row["made_by"]
     reasons = [
-        f"{name} changed" for name, sha in files.items() if before["files"].get(name, sha) != sha
+        f"{name} changed" if name in before["files"] else f"{name} was not among the files then"
+        for name, sha in files.items()
+        if before["files"].get(name) != sha
     ]
     if row["item_key"] != item_key:
         reasons.append("the item's content changed (or a file that it points to)")

@@ -3,6 +3,7 @@
 A gate can be overridden by name; the override is recorded in `runs` and printed in every report.
 """
 
+import json
 import sqlite3
 from collections.abc import Callable, Iterable
 from contextlib import closing
@@ -15,7 +16,7 @@ from harness.errors import HarnessError, explained
 from harness.findings import Finding
 from harness.keys import Context
 from harness.layout import DEV, databases, place_for
-from harness.plan import Census, column_types, configurations
+from harness.plan import Census, column_types, configurations, grid_files
 from harness.project import Project
 from harness.tested import run_tests, tests_passed
 
@@ -68,6 +69,11 @@ def clean(now: Situation) -> Blocked | None:
     """A commit must say what ran."""
     if not git.head(now.root):
         return Blocked("nothing is committed yet", 'git add . && git commit -m "begin"')
+    if lost := [n for n in grid_files(now.project) if not git.kept(now.root, n)]:
+        names = " ".join(lost)
+        return Blocked(
+            f"git does not keep {names}, which files in params.py names", f"git add -f {names}"
+        )
     changed = git.changed(now.root)
     if not changed:
         return None
@@ -100,6 +106,7 @@ def dev_run(now: Situation) -> Blocked | None:
     """The code that is about to run on everything has run on a little without errors."""
     place = place_for(now.root, now.project.settings, DEV)
     good = failed = 0
+    tried: dict[str, str] = {}
     if place.db.exists():
         connection = sqlite3.connect(place.db, timeout=10)
         try:
@@ -108,6 +115,11 @@ def dev_run(now: Situation) -> Blocked | None:
                 " 0) FROM predictions WHERE code_key = ?",
                 (now.context.code.key,),
             ).fetchone()
+            row = connection.execute(
+                "SELECT grid_files FROM runs WHERE code_key = ? ORDER BY timestamp DESC",
+                (now.context.code.key,),
+            ).fetchone()
+            tried = json.loads(row[0] or "{}") if row else {}
         except sqlite3.Error:
             pass
         finally:
@@ -116,6 +128,8 @@ def dev_run(now: Situation) -> Blocked | None:
         return Blocked(f"the last dev-run of this code had {failed} failures", "make dev-run")
     if not good:
         return Blocked("this code has not been dev-run", "make dev-run")
+    if fresh := [n for n, sha in grid_files(now.project).items() if tried.get(n) != sha]:
+        return Blocked(f"{', '.join(fresh)} has not been dev-run as it is now", "make dev-run")
     return None
 
 

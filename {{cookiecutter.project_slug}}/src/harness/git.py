@@ -55,6 +55,14 @@ def changed(root: Path) -> list[str]:
     return [path for path in paths if path.split("/")[0] not in OWN]
 
 
+def kept(root: Path, path: str) -> bool:
+    """Whether git, or DVC in git's stead, keeps a file."""
+    if git(root, "ls-files", "--", path):
+        return True
+    parts = [Path(path), *Path(path).parents]
+    return any((root / part).with_name(f"{part.name}.dvc").is_file() for part in parts if part.name)
+
+
 def dirty_hash(root: Path) -> str:
     """SHA-256 over the uncommitted changes and new files; '' where there are none."""
     paths = changed(root)

@@ -25,12 +25,16 @@ _SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """One Params of the grid with what all its rows share; `files` as in keys.params_digest."""
+    """One Params of the grid with what all its rows share.
+
+    `files` as in keys.params_digest; `stamps` are their sizes and times when they were hashed.
+    """
 
     params: Any
     digest: bytes
     columns: dict[str, Any]
     files: dict[str, str] = field(default_factory=dict)
+    stamps: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +56,17 @@ class Task:
 def configurations(project: Project) -> list[Configuration]:
     """The grid with its digests and columns.
 
-    Raises HarnessError where two configurations would look the same in the table, and where a file
-    that one of them reads is missing.
+    Raises HarnessError where two configurations would look the same in the table, and as
+    Project.files_of.
     """
     types = column_types(project)
     made = []
     for params in project.grid:
-        files = _files(project, params)
+        paths = {place_of(path, project.root): path for path in project.files_of(params)}
+        stamps = {name: _stamp(path) for name, path in paths.items()}
+        files = {name: file_digest(path) for name, path in paths.items()}
         columns = _columns(params, types)
-        made.append(Configuration(params, params_digest(params, files), columns, files))
+        made.append(Configuration(params, params_digest(params, files), columns, files, stamps))
     alike: dict[str, Configuration] = {}
     for configuration in made:
         other = alike.setdefault(str(configuration.columns), configuration)
@@ -72,19 +78,35 @@ def configurations(project: Project) -> list[Configuration]:
     return made
 
 
-def _files(project: Project, params: Any) -> dict[str, str]:
-    """What files(params) of params.py names: SHA-256 by place."""
-    if project.files is None:
-        return {}
+def grid_files(project: Project) -> dict[str, str]:
+    """Every file that a configuration reads: SHA-256 by place."""
+    return {name: sha for each in configurations(project) for name, sha in each.files.items()}
+
+
+def touched(task: Task, root: Path) -> str:
+    """A file of the task that was written since its key was made; '' where none was.
+
+    Of a configuration's files already a later time counts: predict may read one once and early, and
+    what was put back may have been read while it was another.
+    """
+    for name, stamp in task.configuration.stamps.items():
+        if _stamp(root / name) != stamp:
+            return name
+    if any(isinstance(value, Path) for value in task.item.values()):
+        try:
+            same = item_digest(task.item, root).hex() == task.item_key
+        except HarnessError:
+            same = False
+        return "" if same else f"a file of item {task.input_id}"
+    return ""
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
     try:
-        paths = [Path(path) for path in project.files(params)]
-    except TypeError as error:
-        raise HarnessError(
-            f"files({params}) in params.py gave no list of paths: {error}",
-            fix="return [Path(...), ...] from files in src/benchmark/params.py",
-        ) from error
-    root = project.root
-    return {place_of(path, root): file_digest(root / path) for path in paths}
+        stat = path.stat()
+    except OSError:
+        return ()
+    return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
 
 
 def _columns(params: Any, types: dict[str, str]) -> dict[str, Any]:

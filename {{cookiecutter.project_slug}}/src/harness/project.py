@@ -99,6 +99,35 @@ class Project:
         """Whether dataset.load takes `params`, so that each configuration has items of its own."""
         return "params" in inspect.signature(self.load_items).parameters
 
+    def files_of(self, params: Any) -> list[Path]:
+        """The files that predict reads under a configuration, as `files` of params.py names them.
+
+        Raises HarnessError where it gives no list of paths, or one that is no file in here.
+        """
+        if self.files is None:
+            return []
+        try:
+            named = self.files(params)
+            if isinstance(named, (str, bytes, Path)):
+                raise TypeError(f"it returned the single {named!r}, not a list")
+            paths = [self.root / path for path in named]
+        except HarnessError:
+            raise
+        except Exception as error:
+            raise HarnessError(
+                f"files in params.py gave no list of paths: {_where(error)}",
+                fix=f"return [Path(...), ...] from files in src/{PACKAGE}/params.py",
+            ) from error
+        for path in paths:
+            inside = path.resolve().is_relative_to(self.root)
+            if not inside or not path.is_file():
+                what = "is no file" if inside else "lies outside the repository"
+                raise HarnessError(
+                    f"{path} {what}; files in params.py names it for {params}",
+                    fix=f"put it there, or correct files in src/{PACKAGE}/params.py",
+                )
+        return paths
+
     def items(self, params: Any, limit: int | None = None) -> Iterator[Item]:
         """The items of one configuration, at most `limit` of them.
 
@@ -225,13 +254,18 @@ def _grid(module: ModuleType) -> tuple[type, tuple[Any, ...]]:
         for index, name in enumerate(names)
         if name.lower() in [other.lower() for other in names[:index]]
     ]
+    seen: set[Any] = set()
     for index, params in enumerate(configurations):
         if not isinstance(params, params_type):
             problems.append(f"GRID[{index}] is a {type(params).__name__}, not a Params")
             continue
         problems.extend(f"GRID[{index}].{problem}" for problem in _unfit(params))
-        if params in configurations[:index]:
-            problems.append(f"GRID[{index}] is the same configuration as an earlier one: {params}")
+        try:
+            if params in seen:
+                problems.append(f"GRID[{index}] is the same as an earlier configuration: {params}")
+            seen.add(params)
+        except TypeError:  # not hashable: one of the problems named above
+            continue
     if problems:
         raise HarnessError(
             "\n".join(problems),

@@ -11,7 +11,7 @@ from typing import Any
 
 from harness import git
 from harness.keys import Context
-from harness.plan import Census, configurations
+from harness.plan import Census, configurations, grid_files
 from harness.plan_file import load_plan
 from harness.project import Project
 
@@ -20,7 +20,7 @@ def provenance(
     project: Project, context: Context, census: Census, phase: str, gates: dict[str, str]
 ) -> dict[str, Any]:
     """The columns of `runs` that are known before anything is executed."""
-    root, grid = project.root, configurations(project)
+    root = project.root
     repository = git.is_repository(root)
     plan, lock = root / "PLAN.toml", root / "requirements.lock"
     return {
@@ -40,8 +40,8 @@ def provenance(
         "settings": _json(project.settings.model_dump()),
         "gates": _json(gates),
         "plan": _plan(plan),
-        "grid": _json([each.columns for each in grid]),
-        "grid_files": _json({name: sha for each in grid for name, sha in each.files.items()}),
+        "grid": _json([each.columns for each in configurations(project)]),
+        "grid_files": _json(grid_files(project)),
         "message": "",
     }
 

@@ -29,7 +29,7 @@ from harness.keys import Context
 from harness.layout import DEV, Place, place_for
 from harness.limits import shared_limiter
 from harness.lock import one_run
-from harness.plan import Census, Task, column_types, tasks
+from harness.plan import Census, Task, column_types, grid_files, tasks, touched
 from harness.progress import RunProgress
 from harness.project import Project
 from harness.recorder import Counts, Recorder
@@ -129,9 +129,16 @@ class _Run:
             raise HarnessError(
                 f"{experiment} was begun with other code than this; mixing them would make "
                 "its numbers meaningless",
-                fix=f"go back to that code, or drop the rows: python -m harness discard "
-                f"{experiment}",
+                fix=f"go back to that code, or drop the rows: make discard TAG={experiment}",
             )
+        files = grid_files(self.project)
+        for before in call(lambda store: store.grid_files()) if experiment != DEV else []:
+            if changed := [n for n in files if before.get(n, files[n]) != files[n]]:
+                raise HarnessError(
+                    f"{experiment} was begun with another {', '.join(changed)}; mixing them would "
+                    "make its numbers meaningless",
+                    fix=f"put it back, or drop the rows: make discard TAG={experiment}",
+                )
         self.done, failed = call(lambda store: store.recorded())
         if settings.run.failures_are_results:
             keys = np.array([bytes.fromhex(key) for key in failed], dtype="S32")
@@ -262,6 +269,14 @@ class _Run:
         return index < len(self.done) and bool(self.done[index] == wanted[0])
 
     def _record(self, outcome: Outcome) -> None:
+        if name := touched(outcome.job.task, self.project.root):
+            # What predict saw is not what the key says, or may not be.
+            self.broken = HarnessError(
+                f"{name} was written while the run went on; what was computed since is not kept",
+                fix="see that it is as it should be, then run the same command again",
+                code=1,
+            )
+            return self._stop("error", self.broken.message)
         row, keep = self.rows.executed(outcome)
         self.recorder.put(row, keep)
         result = outcome.result

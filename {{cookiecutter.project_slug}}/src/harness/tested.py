@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from harness.git import OWN, git
+
 _STAMP = Path(".dev/tests.json")
 
 
@@ -33,9 +35,21 @@ def tests_passed(root: Path) -> bool:
 
 
 def _digest(root: Path) -> str:
+    """SHA-256 of all that tests may depend on: what git knows or would add, but no words.
+
+    Prompts and data too. Without git it is the code alone.
+    """
+    listed = git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard", check=False)
+    names = set(filter(None, listed.split("\0")))
+    if not names:
+        names = {p.relative_to(root).as_posix() for p in (root / "src").rglob("*.py")}
+        names |= {p.relative_to(root).as_posix() for p in (root / "tests").rglob("*.py")}
     content = hashlib.sha256()
-    for folder in (root / "src", root / "tests"):
-        for path in sorted(folder.rglob("*.py")):
-            content.update(path.relative_to(root).as_posix().encode() + b"\0")
-            content.update(hashlib.sha256(path.read_bytes()).digest())
+    for name in sorted(names):
+        path = root / name
+        if path.suffix == ".md" or name.split("/")[0] in OWN or not path.is_file():
+            continue
+        content.update(name.encode("utf-8", "surrogateescape") + b"\0")
+        with path.open("rb") as file:
+            content.update(hashlib.file_digest(file, "sha256").digest())
     return content.hexdigest()

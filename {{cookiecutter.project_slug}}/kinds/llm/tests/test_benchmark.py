@@ -7,14 +7,15 @@ from typing import Any
 import pytest
 
 from benchmark import dataset, metrics, params, predict
-from benchmark.llm import canned, client
+from benchmark.llm import canned, client, prompt
 from benchmark.llm.endpoint import CANNED
 from benchmark.llm.prompt import build_prompt, check_prompt, choose
 from benchmark.params import GRID, Params
 from harness.errors import HarnessError
 from tests.conftest import Trial
 
-PARAMS = Params("guide", shots=3, endpoint=CANNED, model=CANNED, api="chat")
+PROMPT = GRID[0].prompt
+PARAMS = Params(PROMPT, shots=3, endpoint=CANNED, model=CANNED, api="chat")
 ITEMS = dataset.load()
 
 
@@ -60,10 +61,22 @@ def test_examples_take_the_labels_in_turn_and_the_seed_decides() -> None:
     assert choose(ITEMS[0], 6, seed=1) != choose(ITEMS[0], 6, seed=2)
 
 
-def test_a_prompt_ends_where_the_label_would_stand() -> None:
-    prompt = build_prompt(ITEMS[0], "guide", 3, seed=1)
-    assert prompt.endswith(f"Sentence: {ITEMS[0]['text']}\nSentiment:")
-    assert prompt.count("Sentiment:") == 4
+def write_prompt(folder: Path, name: str, ask: str) -> None:
+    """A prompt of the tests' own: the project's are the person's to change."""
+    (folder / "prompts").mkdir(exist_ok=True)
+    text = f"{ask}\n---\nSentence: {{text}}\nSentiment: {{label}}\n"
+    (folder / "prompts" / f"{name}.txt").write_text(text, encoding="utf-8")
+
+
+def test_a_prompt_ends_where_the_label_would_stand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_prompt(tmp_path, "own", "Which is it?")
+    monkeypatch.setattr(prompt, "ROOT", tmp_path)
+    text = build_prompt(ITEMS[0], "own", 3, seed=1)
+    assert text.startswith("Which is it?\n\n")
+    assert text.endswith(f"Sentence: {ITEMS[0]['text']}\nSentiment:")
+    assert text.count("Sentiment:") == 4
 
 
 @pytest.mark.parametrize(
@@ -89,13 +102,13 @@ def test_a_broken_template_is_found_before_the_run(
 @pytest.mark.parametrize("shots", [-1, 24])
 def test_more_examples_than_there_are_is_said(shots: int) -> None:
     with pytest.raises(HarnessError, match="has examples for 0 to 23"):
-        params.files(Params("guide", shots))
+        params.files(Params(PROMPT, shots))
 
 
 @pytest.mark.parametrize("api", ["chat", "completions"])
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_row_keeps_what_was_sent_and_what_came(server: Any, api: str, stream: bool) -> None:
-    asked = Params("guide", 3, endpoint=CANNED, model=CANNED, api=api, stream=stream)
+    asked = Params(PROMPT, 3, endpoint=CANNED, model=CANNED, api=api, stream=stream)
     row = predict.predict(ITEMS[0], asked, server)
     assert row["prediction"].strip() in metrics.LABELS
     assert row["ground_truth"] == ITEMS[0]["label"]
@@ -142,7 +155,7 @@ def test_threads_share_one_client() -> None:
 
 
 def test_an_unknown_price_is_no_price_of_zero() -> None:
-    unknown = Params("guide", 3, endpoint="https://example.invalid/v1", model="m", api="chat")
+    unknown = Params(PROMPT, 3, endpoint="https://example.invalid/v1", model="m", api="chat")
     assert predict.estimate(ITEMS[0], unknown) is None
     assert predict.estimate(ITEMS[0], PARAMS) == 0.0
 
@@ -207,13 +220,18 @@ def test_answers_of_a_second_attempt_are_scored_apart() -> None:
     assert (retried["correct_first_try"], retried["correct_retried"]) == (None, True)
 
 
-def test_canned_answers_are_better_where_the_prompt_says_more() -> None:
+def test_canned_answers_are_better_where_the_prompt_says_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """So that a dev-run shows a difference; it says nothing about models."""
+    write_prompt(tmp_path, "short", "Which is it?")
+    write_prompt(tmp_path, "long", "Say positive when a buyer would be drawn to it.")
+    monkeypatch.setattr(prompt, "ROOT", tmp_path)
     right = {
-        prompt: sum(
-            metrics.parse(canned.answer(build_prompt(item, prompt, 0, 1))) == item["label"]
+        name: sum(
+            metrics.parse(canned.answer(build_prompt(item, name, 0, 1))) == item["label"]
             for item in ITEMS
         )
-        for prompt in ("question", "guide")
+        for name in ("short", "long")
     }
-    assert right["guide"] > right["question"] > 0
+    assert right["long"] > right["short"] > 0

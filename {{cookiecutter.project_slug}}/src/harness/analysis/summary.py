@@ -281,6 +281,9 @@ def _provenance(experiment: Experiment) -> Section:
         table = Table(heads, rows)
     gates = experiment.runs[-1]["gates"] if experiment.runs else {}
     text = ["Gates: " + (", ".join(f"{gate} {how}" for gate, how in gates.items()) or "none") + "."]
+    if files := experiment.runs[-1]["grid_files"] if experiment.runs else {}:
+        listed = ", ".join(f"{name} {sha[:12]}" for name, sha in sorted(files.items()))
+        text.append(f"Files of configurations: {listed}.")
     return Section("Provenance", text, [table])
 
 
