@@ -385,7 +385,8 @@ def test_processes_that_predict_forks_are_its_own(
 ) -> None:
     """multiprocessing ends its processes by SIGTERM; that stops them, and not the run."""
     bench = make_bench(fresh=True)
-    settings(bench, executor)
+    # One worker: two threads that fork at once are unsafe in themselves, whoever started them.
+    bench.settings(run={"executor": executor, "workers": 1})
     bench.items(2)
     bench.predict(
         """

@@ -465,3 +465,40 @@ def test_a_column_whose_first_values_are_nan_still_becomes_a_number(
     bench.dev_run()
     assert declared(bench, "value") == "REAL"
     assert read_by_everyone(bench, "value")["sqlite3"] == [None, 0.5, 0.25, None]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    ("first", "then", "good"), [("'a'", "5", 30), ("5", "'a'", 30), ("0.5", "'a'", 30),
+                                ("5", "2**70", 30)]
+)  # fmt: skip
+def test_what_changes_its_type_in_a_batch_fails_alone(
+    bench: Bench, engine: str, first: str, then: str, good: int
+) -> None:
+    bench.settings(store={"engine": engine}, run={"max_permanent_errors": 1000})
+    predict_values(bench, *[first] * good, *[then] * 20)
+    bench.dev_run(expect=1)
+    rows = bench.sql("SELECT value, error_type FROM predictions", bench.dev_db)
+    assert [row["error_type"] for row in rows].count(None) == good
+    assert {type(row["value"]) for row in rows if row["error_type"] is None} == {type(eval(first))}
+    assert {row["error_type"] for row in rows if row["value"] is None} == {"InvalidResult"}
+
+
+@pytest.mark.parametrize("name", ["Task_Key", "Repeat", "Error", "Params_model", "Input_ID"])
+def test_a_column_of_the_harness_in_another_case_is_refused(bench: Bench, name: str) -> None:
+    predict_values(bench, "1", name=name)
+    bench.dev_run(expect=1)
+    assert [row["error_type"] for row in bench.rows("dev")] == ["InvalidResult"]
+
+
+def test_a_column_that_rows_spell_in_two_ways(bench: Bench) -> None:
+    bench.items(4)
+    bench.params('[Params("m")]')
+    bench.predict(
+        'name = "X" if item["id"] in ("i0", "i2") else "x"\n'
+        'return {"prediction": 1, "ground_truth": 1, name: 5}'
+    )
+    bench.dev_run(expect=1)
+    found = [(row["X"], row["error_type"]) for row in bench.rows("dev")]
+    assert found == [(5, None), (None, "InvalidResult")] * 2
+    assert "which is called X so far" in bench.rows("dev")[1]["error"]

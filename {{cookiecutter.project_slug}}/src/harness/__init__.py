@@ -7,8 +7,9 @@ The way of a datapoint, one module a step:
     key        keys, fingerprint; explain says which part of one changed
     reuse?     cache
     execute    executors, attempt (one prediction), time_limit, limits, budget, fitted; load/
-    record     rows, recorder (the one writer), store, columns, layout, lock, provenance
-    score      score, rescore, summarise, results_table
+    record     rows, recorder (the one writer), store, row_fitter, columns, layout, lock,
+               provenance
+    score      score, rescore, summarise, configuration_rows, results_table
     report     analysis/: reads what is recorded and writes nothing to it
     version    experiment (which leads through all of it), git, dvc
 

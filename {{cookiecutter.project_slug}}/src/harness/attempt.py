@@ -261,7 +261,9 @@ def _check_names(names: tuple[Any, ...]) -> None:
     for name in names:
         if not isinstance(name, str) or not _COLUMN.match(name):
             raise InvalidResult(f"predict returned the key {name!r}, which cannot name a column")
-        if name in RESERVED or name.startswith("params_"):
+        small = name.lower()
+        taken = small in RESERVED or (small in _NOT_KEPT and small != name)
+        if taken or small.startswith("params_"):
             raise InvalidResult(f"predict returned {name!r}, a name that the harness fills itself")
     if len({name.lower() for name in names}) < len(names):
         raise InvalidResult("predict returned two keys that differ only in case")

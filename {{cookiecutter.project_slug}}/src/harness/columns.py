@@ -48,6 +48,20 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+# Which columns are scores is not to be guessed from their values, so it is written down.
+SCORES = (
+    "CREATE TABLE IF NOT EXISTS scores (predictions TEXT, name TEXT, UNIQUE (predictions, name))"
+)
+
+
+def score_names(connection: sqlite3.Connection, table: str) -> list[str]:
+    """The columns of a predictions table that metrics.py computed."""
+    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'scores'").fetchone():
+        return []
+    rows = connection.execute("SELECT name FROM scores WHERE predictions = ?", (table,)).fetchall()
+    return sorted(row[0] for row in rows)
+
+
 def declared_type(kind: type) -> str:
     """The column type of a Python type (anything nested is JSON text)."""
     return _DECLARED.get(kind, TEXT)

@@ -15,7 +15,8 @@ from typing import Any
 
 from harness.cache import ResultCache
 from harness.errors import HarnessError
-from harness.store import Store, spoil
+from harness.row_fitter import spoil
+from harness.store import Store
 
 FLUSH_SECONDS = 0.05
 _MOST_WAITING = 1000

@@ -12,13 +12,13 @@ from typing import Any
 
 from xetrack import Tracker
 
-from harness.columns import quoted
+from harness.columns import quoted, score_names
 from harness.errors import HarnessError
 from harness.fingerprint import reachable_code
 from harness.layout import DEV, UNFINISHED, Place, place_for
 from harness.lock import one_run
 from harness.project import Project
-from harness.score import score_names, score_rows
+from harness.score import score_rows
 from harness.summarise import summarise
 
 VERSION = "score_version"
@@ -41,7 +41,9 @@ def rescore(project: Project, experiment: str) -> list[dict[str, Any]]:
         earlier = _archive(place, experiment)
         try:
             score_rows(place, experiment, project.score)
-            return summarise(project, place, experiment, track_id, {VERSION: version})
+            return summarise(
+                project, place, experiment, track_id, {VERSION: version}, as_recorded=True
+            )
         except BaseException:
             _put_back(place, experiment, earlier)
             raise

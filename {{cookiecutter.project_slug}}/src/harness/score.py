@@ -3,13 +3,21 @@ done again at any time (rescore) without running predict."""
 
 import sqlite3
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any
 
-from harness.columns import PREDICTIONS, Schema, plain, quoted
+from harness.columns import PREDICTIONS, SCORES, Schema, plain, quoted, score_names
 from harness.errors import HarnessError
 from harness.layout import Place
+from harness.plan_file import LATENCIES
 
 _BATCH = 2000
+# Columns of the table metrics that no score may be called by.
+_TAKEN = frozenset(
+    {"track_id", "timestamp", "experiment_version", "params_key", "score_version", "canned"}
+    | {"n", "executed", "cached", "failed", "latency_n", "cost", "rowid", "oid", "_rowid_"}
+    | {f"{name}{end}" for name in LATENCIES for end in ("", "_low", "_high")}
+)
 
 
 def score_rows(
@@ -22,16 +30,21 @@ def score_rows(
     """
     connection = sqlite3.connect(place.db, isolation_level=None, timeout=10)
     connection.row_factory = sqlite3.Row
+    table = quoted(place.predictions)
+
+    def holds(column: str) -> bool:
+        query = f"SELECT 1 FROM {table} WHERE {quoted(column)} IS NOT NULL LIMIT 1"
+        return connection.execute(query).fetchone() is not None
+
     try:
+        connection.execute(SCORES)
         schema = Schema.prepare(connection, place.predictions, {})
-        own = set(_remembered(connection, place.predictions))
-        foreign = (set(schema.types) | set(PREDICTIONS)) - own
+        own = set(score_names(connection, place.predictions))
+        foreign = {name.lower() for name in (set(schema.types) | set(PREDICTIONS)) - own}
         names: set[str] = set()
         for batch in _batches(connection, place, experiment):
-            scored = [(row["rowid"], _scored(score, row, foreign)) for row in batch]
-            added, retyped = schema.changes(
-                (values for _, values in scored), lambda column: column in names
-            )
+            scored = [(row, _scored(score, row, foreign, own)) for row in batch]
+            added, retyped = schema.changes((values for _, values in scored), holds)
             names.update(name for _, values in scored for name in values)
             # Both or none: a column that a kill left without its note would be taken for a result.
             connection.execute("BEGIN IMMEDIATE")
@@ -41,16 +54,32 @@ def score_rows(
             for name, kind in retyped.items():
                 schema.retype(connection, name, kind)
             own |= names
+            for row, values in scored:
+                for name in schema.misfit(values):
+                    raise HarnessError(
+                        f"metrics.score returned {name} = {values[name]!r:.80} on input_id "
+                        f"{row['input_id']!r}, but {name} is {schema.types[name]} so far",
+                        fix=f"return one type, or give {name} another name in metrics.py",
+                        code=1,
+                    )
             columns = sorted(names)
             assigned = ", ".join(f"{quoted(name)} = ?" for name in columns)
             if not columns:
                 continue
             connection.execute("BEGIN IMMEDIATE")
             connection.executemany(
-                f"UPDATE {quoted(place.predictions)} SET {assigned} WHERE rowid = ?",
-                [(*map(values.get, columns), rowid) for rowid, values in scored],
+                f"UPDATE {table} SET {assigned} WHERE rowid = ?",
+                [(*map(values.get, columns), row["rowid"]) for row, values in scored],
             )
             connection.execute("COMMIT")
+        # What an earlier metrics.py computed before a resume must not stand there as if this did.
+        if gone := sorted(own - names):
+            nothing = ", ".join(f"{quoted(name)} = NULL" for name in gone)
+            some = " OR ".join(f"{quoted(name)} IS NOT NULL" for name in gone)
+            connection.execute(
+                f"UPDATE {table} SET {nothing} WHERE experiment_version = ? AND ({some})",
+                (experiment,),
+            )
         return sorted(names)
     finally:
         connection.close()
@@ -75,7 +104,10 @@ def _batches(
 
 
 def _scored(
-    score: Callable[[dict[str, Any]], dict[str, Any]], row: dict[str, Any], foreign: set[str]
+    score: Callable[[dict[str, Any]], dict[str, Any]],
+    row: dict[str, Any],
+    foreign: set[str],
+    own: set[str],
 ) -> dict[str, Any]:
     try:
         values = score(row)
@@ -91,25 +123,19 @@ def _scored(
             f"metrics.score returned {type(values).__name__}, expected a dict",
             fix="return {name: number} from score in src/benchmark/metrics.py",
         )
-    taken = sorted(name for name in values if name in foreign)
+    spelled = {name.lower(): name for name in own}
+    taken = [n for n in values if n.lower() in foreign or spelled.get(n.lower(), n) != n]
     if taken:
         raise HarnessError(
             f"metrics.score returned {', '.join(taken)}, which is a column of the run itself",
             fix="give the score another name in src/benchmark/metrics.py",
         )
+    if odd := unfit_names(tuple(values)):
+        raise HarnessError(
+            f"metrics.score returned {odd}, a name that the table metrics has for something else",
+            fix="give the score another name in src/benchmark/metrics.py",
+        )
     return {name: plain(value) for name, value in values.items()}
-
-
-# Which columns are scores is not to be guessed from their values, so it is written down.
-_SCORES = (
-    "CREATE TABLE IF NOT EXISTS scores (predictions TEXT, name TEXT, UNIQUE (predictions, name))"
-)
-
-
-def _remembered(connection: sqlite3.Connection, table: str) -> list[str]:
-    connection.execute(_SCORES)
-    rows = connection.execute("SELECT name FROM scores WHERE predictions = ?", (table,)).fetchall()
-    return [row[0] for row in rows]
 
 
 def _remember(connection: sqlite3.Connection, table: str, names: set[str]) -> None:
@@ -118,6 +144,17 @@ def _remember(connection: sqlite3.Connection, table: str, names: set[str]) -> No
     )
 
 
-def score_names(connection: sqlite3.Connection, table: str) -> list[str]:
-    """The columns of a predictions table that metrics.py computed."""
-    return sorted(_remembered(connection, table))
+@lru_cache(maxsize=256)  # score returns the same names again and again
+def unfit_names(names: tuple[str, ...]) -> str:
+    """Which names of scores or aggregates cannot stand in the table metrics; '' where all can."""
+    small = [name.lower() for name in names]
+    odd = [
+        name
+        for name, low in zip(names, small, strict=True)
+        if not name
+        or low in _TAKEN
+        or low.startswith("params_")
+        or small.count(low) > 1
+        or any(low.endswith(end) and low.removesuffix(end) in small for end in ("_low", "_high"))
+    ]
+    return ", ".join(map(repr, odd))

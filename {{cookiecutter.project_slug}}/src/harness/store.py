@@ -6,6 +6,7 @@ bytes of a result that DVC has already recorded.
 """
 
 import contextlib
+import json
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -15,9 +16,17 @@ from typing import Any
 import numpy as np
 from xetrack import Tracker
 
-from harness.columns import INTEGER, PREDICTIONS, TEXT, Schema, plain, quoted, readable
+from harness.columns import (
+    INTEGER,
+    PREDICTIONS,
+    TEXT,
+    Schema,
+    quoted,
+    readable,
+)
 from harness.errors import HarnessError, explained
 from harness.layout import Place
+from harness.row_fitter import RowFitter, Wrong, spoil
 
 RUNS: dict[str, str | None] = {
     **dict.fromkeys(("experiment_version", "phase", "commit_hash", "branch", "dirty"), TEXT),
@@ -28,7 +37,6 @@ RUNS: dict[str, str | None] = {
     **dict.fromkeys(("started", "ended", "ended_how", "message"), TEXT),
 }
 _DUCKDB_ROWS = 200
-_LOOKED_AT_FIRST = 20
 
 
 class Store:
@@ -66,6 +74,9 @@ class Store:
                 )
                 connection.execute("COMMIT")
             self._open(track_id)
+            self._fitter = RowFitter(
+                self.predictions, engine, self.connection, self._apart, self.keep_asset
+            )
 
     def _open(self, track_id: str) -> None:
         if self.engine == "duckdb":
@@ -124,6 +135,17 @@ class Store:
         ).fetchall()
         return {row[0] for row in rows}
 
+    def grid_files(self) -> list[dict[str, str]]:
+        """The files of configurations with which this experiment's good rows were computed."""
+        runs, table = quoted(self.place.runs), quoted(self.place.predictions)
+        rows = self.connection.execute(
+            f"SELECT DISTINCT grid_files FROM {runs} WHERE experiment_version = ? "
+            "AND grid_files IS NOT NULL AND track_id IN "
+            f"(SELECT track_id FROM {table} WHERE experiment_version = ? AND error_type IS NULL)",
+            [self.experiment, self.experiment],
+        ).fetchall()
+        return [json.loads(row[0]) for row in rows]
+
     def track_ids(self) -> set[str]:
         """The runs that belong to this experiment so far."""
         rows = self.connection.execute(
@@ -165,68 +187,9 @@ class Store:
         seconds, micros = divmod(self._last_stamp, 1_000_000)
         return f"{_second(seconds)}.{micros:06d}"
 
-    def fit(self, rows: list[dict[str, Any]]) -> list[tuple[dict[str, Any], dict[str, str]]]:
-        """Make values plain and columns fit; each row with what is wrong, by column.
-
-        A value that cannot be kept, or is of another type than its column, is left NULL.
-        """
-        schema = self.predictions
-        odd = [index for index, row in enumerate(rows) if not schema.fits_as_is(row)]
-        ready: list[tuple[dict[str, Any], dict[str, str]]] = [(row, {}) for row in rows]
-        # Rows are alike: once a few have been looked at, most of the others are known to fit.
-        self._make_fit(rows, odd[:_LOOKED_AT_FIRST], ready)
-        others = [i for i in odd[_LOOKED_AT_FIRST:] if not schema.fits_as_is(rows[i])]
-        self._make_fit(rows, others, ready)
-        return ready
-
-    def _make_fit(
-        self,
-        rows: list[dict[str, Any]],
-        odd: list[int],
-        ready: list[tuple[dict[str, Any], dict[str, str]]],
-    ) -> None:
-        schema = self.predictions
-        made: dict[int, dict[str, Any]] = {}
-        for index in odd:
-            wrong = ready[index][1]
-            made[index] = {n: self._plain(n, v, wrong) for n, v in rows[index].items()}
-        added, retyped = schema.changes(made.values(), self._holds)
-        if added or retyped:
-            with self._apart() as connection:
-                schema.add(connection, added)
-                for name, kind in retyped.items():
-                    schema.retype(connection, name, kind)
-        for index, row in made.items():
-            wrong = ready[index][1]
-            for name in schema.misfit(row):
-                kind = type(rows[index][name]).__name__
-                shown, row[name] = str(row[name])[:80], None
-                wrong[name] = f"{name} = {shown!r} ({kind}), but it is {schema.types[name]} so far"
-            ready[index] = (row, wrong)
-            if not wrong and (self.engine == "sqlite" or int not in map(type, row.values())):
-                # DuckDB does not say in time that a number is beyond 64 bits.
-                schema.remember(rows[index], row)
-
-    def _plain(self, name: str, value: Any, wrong: dict[str, str]) -> Any:
-        try:
-            ready = plain(value)
-            if PREDICTIONS.get(name) == TEXT and isinstance(ready, (int, float)):
-                return str(ready)  # raw output is text, also where a model answers with a number
-            return ready
-        except TypeError:
-            pass
-        except (ValueError, OverflowError, RecursionError) as error:
-            wrong[name] = f"{name}, which cannot be kept: {error}"
-            return None
-        try:
-            return self.keep_asset(name, value)
-        except Exception as error:  # whatever pickling a lock, a generator or a file may raise
-            wrong[name] = f"{name}, which cannot be kept: {error}"
-            return None
-
-    def _holds(self, column: str) -> bool:
-        query = f"SELECT count({quoted(column)}) FROM {quoted(self.place.predictions)}"
-        return bool(self._one(query))
+    def fit(self, rows: list[dict[str, Any]]) -> list[tuple[dict[str, Any], Wrong]]:
+        """Rows as they can be written; each with what is wrong, by column."""
+        return self._fitter.fit(rows)
 
     def insert(self, rows: list[dict[str, Any]], replace: list[str]) -> None:
         """Write plain rows in one transaction, first deleting the failed rows in `replace`."""
@@ -310,21 +273,18 @@ class Store:
             self.connection.close()
 
 
-def spoil(row: dict[str, Any], wrong: dict[str, str]) -> None:
-    """Make a failure of a row whose values cannot be kept as they are; the others stay."""
-    row["error"] = "predict returned " + "; ".join(wrong.values())
-    row["error_type"], row["cache"] = "InvalidResult", ""
-
-
 def clear_rows(place: Place, experiment: str) -> int:
-    """Delete what was predicted and measured under `experiment`; runs and the cache stay."""
+    """Delete what was predicted and measured under `experiment`; runs and the cache stay.
+
+    Returns how many predictions there were.
+    """
     if not place.db.exists():
         return 0
     with explained(place.db), contextlib.closing(sqlite3.connect(place.db, timeout=10)) as con:
         deleted = 0
-        for table in (place.predictions, place.metrics):
+        for table in (place.metrics, place.predictions):
             if con.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone():
-                deleted += con.execute(
+                deleted = con.execute(
                     f"DELETE FROM {quoted(table)} WHERE experiment_version = ?", (experiment,)
                 ).rowcount
         con.commit()

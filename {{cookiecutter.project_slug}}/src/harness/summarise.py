@@ -1,40 +1,33 @@
 """The `metrics` table: a row per configuration and experiment, no number without its interval."""
 
-import hashlib
+import json
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from harness.analysis.stats import Interval, mean_interval, percentiles, statistic_interval
 from harness.attempt import RESERVED
-from harness.columns import INTEGER, REAL, Schema, plain, quoted
+from harness.columns import INTEGER, REAL, Schema, plain, quoted, score_names
+from harness.configuration_rows import (
+    Chosen,
+    index_by_params,
+    read_rows,
+    recorded_configurations,
+    selection,
+)
 from harness.errors import HarnessError
-from harness.layout import Place
-from harness.plan import Configuration, configurations
+from harness.layout import DEV, Place
+from harness.plan import configurations
 from harness.plan_file import LATENCIES, Plan, recorded_plan
 from harness.project import Project
-from harness.score import score_names
+from harness.score import unfit_names
 
 _OWN = frozenset({"track_id", "timestamp", "error", "error_type"} | RESERVED) - {"repeat"}
 COUNTS = ("n", "executed", "cached", "failed")
-
-
-@dataclass(slots=True)
-class _Rows:
-    """Columns of one configuration's rows; `values` by score name, NaN where there is none."""
-
-    failed: npt.NDArray[np.bool_]
-    cached: npt.NDArray[np.bool_]
-    latency: npt.NDArray[np.float64]
-    cost: npt.NDArray[np.float64]
-    items: npt.NDArray[np.uint64] | None
-    values: dict[str, npt.NDArray[np.float64]]
 
 
 def summarise(
@@ -43,10 +36,12 @@ def summarise(
     experiment: str,
     track_id: str,
     more: Mapping[str, Any] | None = None,
+    as_recorded: bool = False,
 ) -> list[dict[str, Any]]:
     """Compute and store the metrics of an experiment; returns the rows as written.
 
     `more` are columns that stand in each row besides. The rows replace those there were, at once.
+    With `as_recorded` the configurations are those that ran, whatever GRID lists today.
     """
     connection = sqlite3.connect(place.db, isolation_level=None, timeout=10)
     try:
@@ -61,15 +56,25 @@ def summarise(
                 **dict.fromkeys((*LATENCIES, "cost"), REAL),
             },
         )
-        scores = _numeric(connection, place)
+        scores = _numeric(connection, place, experiment)
         shares = _proportions(connection, place, experiment, scores)
         plan = plan_of(connection, place, experiment)
-        # What a failed datapoint counts in a proportion, unless the policy is to leave it out.
+        # What a failed datapoint counts in a proportion; NaN where the policy is to leave it out.
         worst = {name: float(plan.lower_is_better(name)) for name in shares}
+        if _policy(connection, place, experiment, project) == "skip":
+            worst = dict.fromkeys(worst, np.nan)
+        chosen = (
+            recorded_configurations(connection, place, experiment)
+            if as_recorded
+            else [Chosen(each.columns, each.digest.hex()) for each in configurations(project)]
+        )
+        if len(chosen) > 1:
+            index_by_params(connection, place, experiment)
         made = [
-            _row(project, connection, place, experiment, configuration, scores, worst)
-            for configuration in configurations(project)
-        ]
+            _row(project, connection, selection(place, experiment, each, len(chosen) > 1), each,
+                 scores, worst)
+            for each in chosen
+        ]  # fmt: skip
         now = datetime.now().strftime("%Y-%m-%d %H:%M:%S")
         for index, row in enumerate(made):
             row |= {
@@ -80,7 +85,9 @@ def summarise(
             }
         ready = [{name: plain(value) for name, value in row.items()} for row in made]
         measured = {n for n in schema.types if n.endswith(("_low", "_high"))}
-        added, retyped = schema.changes(ready, lambda name: name in measured)
+        added, retyped = schema.changes(
+            ready, lambda name: name in measured or _holds(connection, place.metrics, name)
+        )
         schema.add(connection, {n: REAL if _is_measure(n, ready) else t for n, t in added.items()})
         for name, kind in retyped.items():
             schema.retype(connection, name, kind)
@@ -101,11 +108,30 @@ def summarise(
 
 def plan_of(connection: sqlite3.Connection, place: Place, experiment: str) -> Plan:
     """The plan as it was when the experiment began."""
+    # A dev-run is judged by the plan as it is; an experiment by what was planned at first.
+    order = "DESC" if experiment == DEV else "ASC"
     row = connection.execute(
-        f"SELECT plan FROM {quoted(place.runs)} WHERE experiment_version = ? ORDER BY timestamp",
+        f"SELECT plan FROM {quoted(place.runs)} WHERE experiment_version = ? "
+        f"ORDER BY timestamp {order}",
         (experiment,),
     ).fetchone()
     return recorded_plan(row[0] if row else None)[0]
+
+
+def _policy(connection: sqlite3.Connection, place: Place, experiment: str, project: Project) -> str:
+    """What [run] on_error was when the experiment ran."""
+    row = connection.execute(
+        f"SELECT settings FROM {quoted(place.runs)} WHERE experiment_version = ? "
+        "ORDER BY timestamp DESC",
+        (experiment,),
+    ).fetchone()
+    settings = json.loads(row[0]) if row and row[0] else {}
+    return str(settings.get("run", {}).get("on_error", project.settings.run.on_error))
+
+
+def _holds(connection: sqlite3.Connection, table: str, column: str) -> bool:
+    query = f"SELECT 1 FROM {quoted(table)} WHERE {quoted(column)} IS NOT NULL LIMIT 1"
+    return connection.execute(query).fetchone() is not None
 
 
 def _is_measure(name: str, rows: list[dict[str, Any]]) -> bool:
@@ -113,47 +139,53 @@ def _is_measure(name: str, rows: list[dict[str, Any]]) -> bool:
     return any(f"{base}_low" in row for row in rows)
 
 
-def _numeric(connection: sqlite3.Connection, place: Place) -> list[str]:
+def _numeric(connection: sqlite3.Connection, place: Place, experiment: str) -> list[str]:
+    """The scores that are numbers and that some row of the experiment has."""
     types = Schema.prepare(connection, place.predictions, {}).types
-    return [
+    names = [
         name
         for name in score_names(connection, place.predictions)
         if types.get(name) in (INTEGER, REAL)
     ]
+    if not names:
+        return []
+    counts = ", ".join(f"count({quoted(name)})" for name in names)
+    query = f"SELECT {counts} FROM {quoted(place.predictions)} WHERE experiment_version = ?"
+    found = connection.execute(query, (experiment,)).fetchone()
+    return [name for name, count in zip(names, found, strict=True) if count]
 
 
 def _row(
     project: Project,
     connection: sqlite3.Connection,
-    place: Place,
-    experiment: str,
-    configuration: Configuration,
+    where: tuple[str, list[Any]],
+    chosen: Chosen,
     scores: list[str],
     worst: dict[str, float],
 ) -> dict[str, Any]:
-    query, values = _selection(place, experiment, configuration)
-    rows = _read(connection, query, values, scores, repeats=project.settings.run.repeats)
+    query, values = where
+    rows = read_rows(connection, query, values, scores)
     executed = ~rows.failed & ~rows.cached
     row: dict[str, Any] = {
-        **configuration.columns,
-        "params_key": configuration.digest.hex(),
+        **chosen.columns,
+        "params_key": chosen.key,
         "n": len(rows.failed),
         "executed": int(executed.sum()),
         "cached": int((~rows.failed & rows.cached).sum()),
         "failed": int(rows.failed.sum()),
     }
-    counted = project.settings.run.on_error != "skip"
     for name in scores:
         scored = rows.values[name]
-        if counted and name in worst:
+        if name in worst:
             scored = np.where(rows.failed, worst[name], scored)
         keep = np.isfinite(scored)
         clusters = rows.items[keep] if rows.items is not None else None
         row |= _columns(name, mean_interval(scored[keep], clusters, binary=name in worst or None))
     for name, aggregate in project.aggregates.items():
-        if name in row:
+        if name in row or unfit_names((name, *scores)):
             raise HarnessError(
-                f"AGGREGATES in metrics.py names {name}, which score returns already",
+                f"AGGREGATES in metrics.py names {name}, which score returns already, or which the "
+                "table metrics has for something else",
                 fix="give one of them another name in src/benchmark/metrics.py",
             )
         row |= _columns(name, _aggregate(connection, query, values, name, aggregate))
@@ -163,59 +195,13 @@ def _row(
     found = percentiles(rows.latency[timed], list(LATENCIES.values()), clusters)
     for name, q in LATENCIES.items():
         row |= _columns(name, found[q])
-    if "canned" in Schema.prepare(connection, place.predictions, {}).types:
+    table = query.split(" ")[1]
+    if any(each[1] == "canned" for each in connection.execute(f"PRAGMA table_info({table})")):
         count = f"SELECT count(*) {query} AND canned = 1"
         row["canned"] = connection.execute(count, values).fetchone()[0]
     paid = rows.cost[~rows.cached] if rows.cost.size else rows.cost
     row["cost"] = float(np.nansum(paid)) if np.isfinite(paid).any() else None
     return row
-
-
-def _selection(
-    place: Place, experiment: str, configuration: Configuration
-) -> tuple[str, list[Any]]:
-    columns = {name: plain(value) for name, value in configuration.columns.items()}
-    wanted = "".join(f" AND {quoted(name)} IS ?" for name in columns)
-    where = f"FROM {quoted(place.predictions)} WHERE experiment_version = ?{wanted}"
-    return where, [experiment, *columns.values()]
-
-
-def _read(
-    connection: sqlite3.Connection,
-    where: str,
-    values: list[Any],
-    scores: list[str],
-    repeats: int,
-) -> _Rows:
-    """Fill arrays batch by batch: a few dozen bytes a row instead of Python objects."""
-    count = connection.execute(f"SELECT count(*) {where}", values).fetchone()[0]
-    have = {row[1] for row in connection.execute(f"PRAGMA table_info({where.split(' ')[1]})")}
-    measured = ["latency", *(["cost"] if "cost" in have else []), *scores]
-    failed, cached = np.zeros(count, dtype=np.bool_), np.zeros(count, dtype=np.bool_)
-    numbers = {name: np.empty(count) for name in measured}
-    items = np.empty(count, dtype=np.uint64) if repeats > 1 else None
-    cursor = connection.execute(
-        f"SELECT error_type IS NOT NULL, cache != '', input_id, "
-        f"{', '.join(map(quoted, measured))} {where}",
-        values,
-    )
-    filled = 0
-    while batch := cursor.fetchmany(5000):
-        stop = filled + len(batch)
-        columns = list(zip(*batch, strict=True))
-        failed[filled:stop], cached[filled:stop] = columns[0], columns[1]
-        if items is not None:
-            items[filled:stop] = [_hash(name) for name in columns[2]]
-        for name, column in zip(measured, columns[3:], strict=True):
-            numbers[name][filled:stop] = np.array(column, dtype=np.float64)
-        filled = stop
-    latency, cost = numbers.pop("latency"), numbers.pop("cost", np.empty(0))
-    return _Rows(failed, cached, latency, cost, items, numbers)
-
-
-def _hash(text: str) -> int:
-    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return int.from_bytes(digest, "big")
 
 
 def _proportions(
@@ -242,7 +228,7 @@ def _aggregate(
     try:
         return statistic_interval(
             len(frame),
-            lambda chosen: float(aggregate(frame.iloc[chosen])),
+            lambda chosen: _number(aggregate(frame.iloc[chosen])),
             clusters=frame["input_id"].to_numpy(),
         )
     except Exception as error:
@@ -251,6 +237,10 @@ def _aggregate(
             fix="mend src/benchmark/metrics.py and run `make rescore`; the results are kept",
             code=1,
         ) from error
+
+
+def _number(value: Any) -> float:
+    return np.nan if value is None else float(value)
 
 
 def _columns(name: str, interval: Interval) -> dict[str, float | None]:

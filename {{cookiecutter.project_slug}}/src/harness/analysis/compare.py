@@ -151,8 +151,14 @@ def _selector(text: str) -> tuple[str, dict[str, str]]:
 
 
 def _data_warnings(first: Experiment, second: Experiment, force: bool) -> list[str]:
+    both = sorted({each.metric for plan in (first.plan, second.plan) for each in plan.hypotheses})
+    turned_round = [n for n in both if first.lower_is_better(n) != second.lower_is_better(n)]
+    unlike = [
+        f"{name} is better low in one plan and high in the other; {second.name}'s plan is followed"
+        for name in turned_round
+    ]
     if first.data_version == second.data_version:
-        return []
+        return unlike
     versions = [each.data_version[:12] or "unknown" for each in (first, second)]
     message = f"{first.name} and {second.name} ran on different data ({' and '.join(versions)})"
     if not force:
@@ -160,7 +166,7 @@ def _data_warnings(first: Experiment, second: Experiment, force: bool) -> list[s
             f"{message}, so a difference may come from the data alone",
             fix="compare experiments on the same data, or ask for it: make compare … FORCE=1",
         )
-    return [f"{message}: items with the same id were compared, their content may differ"]
+    return [*unlike, f"{message}: items with the same id were compared, their content may differ"]
 
 
 def _metrics(first: Experiment, second: Experiment, metric: str | None) -> list[str]:

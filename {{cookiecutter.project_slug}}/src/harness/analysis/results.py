@@ -16,6 +16,7 @@ from duckdb import DuckDBPyConnection
 from harness.analysis.section import shown
 from harness.analysis.views import columns, identifier
 from harness.errors import HarnessError
+from harness.layout import DEV
 from harness.plan_file import MEASURED, Plan, metrics_in, recorded_plan
 
 Values = npt.NDArray[np.float64]
@@ -131,7 +132,7 @@ def read_experiment(con: DuckDBPyConnection, name: str) -> Experiment:
     ]
     numeric = [each for each in metrics if have.get(each) in ("BIGINT", "DOUBLE")]
     settings = runs[-1]["settings"] if runs else {}
-    plan, problem = recorded_plan(runs[0].get("plan") if runs else None)
+    plan, problem = recorded_plan(runs[-1 if name == DEV else 0].get("plan") if runs else None)
     return Experiment(
         name=name,
         runs=runs,
