@@ -11,6 +11,8 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from datetime import datetime
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -57,7 +59,7 @@ class Store:
         self._last_stamp = 0
         with explained(place.db):
             place.db.parent.mkdir(parents=True, exist_ok=True)
-            with self._apart() as connection:
+            with _apart(place.db) as connection:
                 # All in one: each change for itself would wait for the disk, some forty times.
                 connection.execute("BEGIN IMMEDIATE")
                 index = quoted(f"once_{place.predictions}")
@@ -75,7 +77,12 @@ class Store:
                 connection.execute("COMMIT")
             self._open(track_id)
             self._fitter = RowFitter(
-                self.predictions, engine, self.connection, self._apart, self.keep_asset
+                self.predictions,
+                engine,
+                self.connection,
+                # Not methods of this: in a cycle it would end in whichever thread collects it.
+                partial(_apart, place.db),
+                partial(_keep, self.tracker.assets),
             )
 
     def _open(self, track_id: str) -> None:
@@ -98,15 +105,6 @@ class Store:
                     fix="put the repository on a local disk; network drives cannot hold it",
                 )
             self.connection.execute("PRAGMA synchronous=NORMAL")
-
-    @contextlib.contextmanager
-    def _apart(self) -> Iterator[sqlite3.Connection]:
-        """A plain connection for schema changes, closed again before anything else goes on."""
-        connection = sqlite3.connect(self.place.db, isolation_level=None, timeout=10)
-        try:
-            yield connection
-        finally:
-            connection.close()
 
     def recorded(self) -> tuple[Any, list[str]]:
         """Keys of this experiment's good rows (sorted numpy bytes), and of its failed ones."""
@@ -165,14 +163,7 @@ class Store:
 
     def keep_asset(self, name: str, value: Any) -> str:
         """Store an object as an xetrack asset; returns its hash."""
-        hash_value = str(self.tracker.assets.insert(name, value))
-        for part in self._asset_parts():
-            part.commit(blocking=True)
-        return hash_value
-
-    def _asset_parts(self) -> tuple[Any, ...]:
-        assets = self.tracker.assets
-        return assets.assets, assets.keys, assets.counts
+        return _keep(self.tracker.assets, name, value)
 
     def asset(self, name: str) -> tuple[str, Any] | None:
         """The (hash, object) kept under `name`, or None."""
@@ -265,12 +256,33 @@ class Store:
     def close(self) -> None:
         """Bring the file to rest: one file, delete mode, nothing open."""
         try:
-            for part in self._asset_parts():
+            for part in _parts(self.tracker.assets):
                 part.close()
             if self.engine == "sqlite":
                 self.connection.execute("PRAGMA journal_mode=DELETE")
         finally:
             self.connection.close()
+
+
+@contextlib.contextmanager
+def _apart(db: Path) -> Iterator[sqlite3.Connection]:
+    """A plain connection for schema changes, closed again before anything else goes on."""
+    connection = sqlite3.connect(db, isolation_level=None, timeout=10)
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def _keep(assets: Any, name: str, value: Any) -> str:
+    hash_value = str(assets.insert(name, value))
+    for part in _parts(assets):
+        part.commit(blocking=True)
+    return hash_value
+
+
+def _parts(assets: Any) -> tuple[Any, ...]:
+    return assets.assets, assets.keys, assets.counts
 
 
 def clear_rows(place: Place, experiment: str) -> int:
