@@ -129,7 +129,8 @@ def cohen_g(b: int, c: int) -> float | None:
 def cohen_dz(differences: Values) -> float | None:
     """Mean difference in standard deviations of the differences (Cohen 1988, sec. 2.3.5)."""
     d, _, _ = finite_values(differences)
-    return None if d.size < 2 or without_spread(d) else float(d.mean() / d.std(ddof=1))
+    spread = float(d.std(ddof=1)) if d.size > 1 and not without_spread(d) else 0.0
+    return float(d.mean()) / spread if spread else None  # 0 where squares underflow
 
 
 def rank_biserial(differences: Values) -> float | None:
