@@ -103,6 +103,7 @@ def compare(
     second = first if name_b == name_a else read_experiment(con, name_b)
     warnings = _data_warnings(first, second, force)
     metrics = _metrics(first, second, metric)
+    warnings += _direction_warnings(first, second, metrics)
     side_a = Side(first, read_scores(con, first, metrics, second.plan))
     side_b = side_a if second is first else Side(second, read_scores(con, second, metrics))
     if second is not first or wanted_a or wanted_b:
@@ -151,14 +152,8 @@ def _selector(text: str) -> tuple[str, dict[str, str]]:
 
 
 def _data_warnings(first: Experiment, second: Experiment, force: bool) -> list[str]:
-    both = sorted({each.metric for plan in (first.plan, second.plan) for each in plan.hypotheses})
-    turned_round = [n for n in both if first.lower_is_better(n) != second.lower_is_better(n)]
-    unlike = [
-        f"{name} is better low in one plan and high in the other; {second.name}'s plan is followed"
-        for name in turned_round
-    ]
     if first.data_version == second.data_version:
-        return unlike
+        return []
     versions = [each.data_version[:12] or "unknown" for each in (first, second)]
     message = f"{first.name} and {second.name} ran on different data ({' and '.join(versions)})"
     if not force:
@@ -166,7 +161,15 @@ def _data_warnings(first: Experiment, second: Experiment, force: bool) -> list[s
             f"{message}, so a difference may come from the data alone",
             fix="compare experiments on the same data, or ask for it: make compare … FORCE=1",
         )
-    return [*unlike, f"{message}: items with the same id were compared, their content may differ"]
+    return [f"{message}: items with the same id were compared, their content may differ"]
+
+
+def _direction_warnings(first: Experiment, second: Experiment, metrics: list[str]) -> list[str]:
+    return [
+        f"{second.name}'s plan says which way {name} is better, {first.name}'s has it the other way"
+        for name in metrics
+        if first.lower_is_better(name) != second.lower_is_better(name)
+    ]
 
 
 def _metrics(first: Experiment, second: Experiment, metric: str | None) -> list[str]:
