@@ -68,8 +68,9 @@ def read_context(root: Path, settings: Settings) -> Context:
             ) from None
     for pattern in settings.key.files:
         try:
-            paths = sorted(path for path in root.glob(pattern) if path.is_file())
-        except (ValueError, NotImplementedError):  # an empty or an absolute one
+            found = [] if Path(pattern).is_absolute() else root.glob(pattern)
+            paths = sorted(path for path in found if path.is_file())
+        except ValueError:  # an empty one, or two stars beside a name
             paths = []
         if not paths or any(".." in path.parts for path in paths):
             raise HarnessError(
