@@ -69,7 +69,7 @@ def clean(now: Situation) -> Blocked | None:
     """A commit must say what ran."""
     if not git.head(now.root):
         return Blocked("nothing is committed yet", 'git add . && git commit -m "begin"')
-    if lost := [n for n in grid_files(now.project) if not git.kept(now.root, n)]:
+    if lost := git.unkept(now.root, list(grid_files(now.project))):
         names = " ".join(lost)
         return Blocked(
             f"git does not keep {names}, which files in params.py names", f"git add -f {names}"

@@ -55,12 +55,15 @@ def changed(root: Path) -> list[str]:
     return [path for path in paths if path.split("/")[0] not in OWN]
 
 
-def kept(root: Path, path: str) -> bool:
-    """Whether git, or DVC in git's stead, keeps a file."""
-    if git(root, "ls-files", "--", path):
-        return True
-    parts = [Path(path), *Path(path).parents]
-    return any((root / part).with_name(f"{part.name}.dvc").is_file() for part in parts if part.name)
+def unkept(root: Path, paths: list[str]) -> list[str]:
+    """Which files neither git nor, in its stead, DVC keeps."""
+
+    def by_dvc(path: Path) -> bool:
+        parts = [part for part in (path, *path.parents) if part.name]
+        return any((root / part).with_name(f"{part.name}.dvc").is_file() for part in parts)
+
+    known = set(git(root, "ls-files", "-z", "--", *paths).split("\0")) if paths else set()
+    return [path for path in paths if path not in known and not by_dvc(Path(path))]
 
 
 def dirty_hash(root: Path) -> str:
