@@ -62,6 +62,12 @@ def score_names(connection: sqlite3.Connection, table: str) -> list[str]:
     return sorted(row[0] for row in rows)
 
 
+def holds(connection: Any, table: str, column: str) -> bool:
+    """Whether any row has a value in a column."""
+    query = f"SELECT 1 FROM {quoted(table)} WHERE {quoted(column)} IS NOT NULL LIMIT 1"
+    return connection.execute(query).fetchone() is not None
+
+
 def declared_type(kind: type) -> str:
     """The column type of a Python type (anything nested is JSON text)."""
     return _DECLARED.get(kind, TEXT)

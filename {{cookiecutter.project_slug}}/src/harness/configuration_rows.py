@@ -90,13 +90,11 @@ def read_rows(
     connection: sqlite3.Connection,
     where: str,
     values: list[Any],
-    scores: list[str],
+    measured: list[str],
 ) -> ConfigurationRows:
-    """Fill arrays batch by batch: a few dozen bytes a row instead of Python objects."""
+    """Fill arrays batch by batch: latency, cost where it is `measured`, and the scores."""
     query = f"SELECT count(*), max(repeat) {where}"
     count, last_repeat = connection.execute(query, values).fetchone()
-    have = {row[1] for row in connection.execute(f"PRAGMA table_info({where.split(' ')[1]})")}
-    measured = ["latency", *(["cost"] if "cost" in have else []), *scores]
     failed, cached = np.zeros(count, dtype=np.bool_), np.zeros(count, dtype=np.bool_)
     numbers = {name: np.empty(count) for name in measured}
     items = np.empty(count, dtype=np.uint64) if last_repeat else None

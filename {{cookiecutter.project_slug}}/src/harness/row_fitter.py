@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
-from harness.columns import PREDICTIONS, TEXT, Schema, plain, quoted, score_names
+from harness.columns import PREDICTIONS, TEXT, Schema, holds, plain, score_names
 
 Wrong = dict[str, str]
 
@@ -102,9 +102,7 @@ class RowFitter:
         return True
 
     def _holds(self, column: str) -> bool:
-        table, name = quoted(self._schema.table), quoted(column)
-        found = self._connection.execute(f"SELECT 1 FROM {table} WHERE {name} IS NOT NULL LIMIT 1")
-        return found.fetchone() is not None
+        return holds(self._connection, self._schema.table, column)
 
 
 def spoil(row: dict[str, Any], wrong: Wrong) -> None:

@@ -131,14 +131,8 @@ class _Run:
                 "its numbers meaningless",
                 fix=f"go back to that code, or drop the rows: make discard TAG={experiment}",
             )
-        files = grid_files(self.project)
-        for before in call(lambda store: store.grid_files()) if experiment != DEV else []:
-            if changed := [n for n in files if before.get(n, files[n]) != files[n]]:
-                raise HarnessError(
-                    f"{experiment} was begun with another {', '.join(changed)}; mixing them would "
-                    "make its numbers meaningless",
-                    fix=f"put it back, or drop the rows: make discard TAG={experiment}",
-                )
+        if experiment != DEV:
+            self._refuse_other_files(experiment)
         self.done, failed = call(lambda store: store.recorded())
         if settings.run.failures_are_results:
             keys = np.array([bytes.fromhex(key) for key in failed], dtype="S32")
@@ -195,6 +189,16 @@ class _Run:
                 f"the cache was damaged; it was moved to {self.cache.moved_to.name} and begun anew"
             )
         return report
+
+    def _refuse_other_files(self, experiment: str) -> None:
+        files = grid_files(self.project)
+        for before in self.recorder.call(lambda store: store.grid_files()):
+            if changed := [n for n in files if before.get(n, files[n]) != files[n]]:
+                raise HarnessError(
+                    f"{experiment} was begun with another {', '.join(changed)}; mixing them would "
+                    "make its numbers meaningless",
+                    fix=f"put it back, or drop the rows: make discard TAG={experiment}",
+                )
 
     def _loop(self, limit: int | None, progress: RunProgress) -> int:
         skipped = [0]

@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from harness.columns import PREDICTIONS, quoted
+from harness.columns import PREDICTIONS, holds, quoted
 from harness.errors import HarnessError
 from harness.findings import Finding
 
@@ -42,7 +42,7 @@ def recorded_columns(databases: Sequence[Path]) -> dict[str, dict[str, str]]:
                     found[f"{path.name}:{table}"] = {
                         name: kind
                         for name, kind in _columns(con, table).items()
-                        if kind != "TEXT" or name.startswith(_PREFIX) or _holds(con, table, name)
+                        if kind != "TEXT" or name.startswith(_PREFIX) or holds(con, table, name)
                     }
     return found
 
@@ -241,11 +241,6 @@ def _tables(con: sqlite3.Connection) -> list[str]:
 
 def _columns(con: sqlite3.Connection, table: str) -> dict[str, str]:
     return {row[1]: row[2].upper() for row in con.execute(f"PRAGMA table_info({quoted(table)})")}
-
-
-def _holds(con: sqlite3.Connection, table: str, column: str) -> bool:
-    query = f"SELECT 1 FROM {quoted(table)} WHERE {quoted(column)} IS NOT NULL LIMIT 1"
-    return con.execute(query).fetchone() is not None
 
 
 def _family(kind: str) -> str:

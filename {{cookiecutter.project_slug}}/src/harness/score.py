@@ -3,10 +3,9 @@ done again at any time (rescore) without running predict."""
 
 import sqlite3
 from collections.abc import Callable, Iterator
-from functools import lru_cache
 from typing import Any
 
-from harness.columns import PREDICTIONS, SCORES, Schema, plain, quoted, score_names
+from harness.columns import PREDICTIONS, SCORES, Schema, holds, plain, quoted, score_names
 from harness.errors import HarnessError
 from harness.layout import Place
 from harness.plan_file import LATENCIES
@@ -32,19 +31,22 @@ def score_rows(
     connection.row_factory = sqlite3.Row
     table = quoted(place.predictions)
 
-    def holds(column: str) -> bool:
-        query = f"SELECT 1 FROM {table} WHERE {quoted(column)} IS NOT NULL LIMIT 1"
-        return connection.execute(query).fetchone() is not None
-
     try:
         connection.execute(SCORES)
         schema = Schema.prepare(connection, place.predictions, {})
         own = set(score_names(connection, place.predictions))
         foreign = {name.lower() for name in (set(schema.types) | set(PREDICTIONS)) - own}
         names: set[str] = set()
+        allowed: set[tuple[str, ...]] = set()
         for batch in _batches(connection, place, experiment):
-            scored = [(row, _scored(score, row, foreign, own)) for row in batch]
-            added, retyped = schema.changes((values for _, values in scored), holds)
+            scored = [(row, _scored(score, row)) for row in batch]
+            for given in {tuple(values) for _, values in scored} - allowed:
+                _check_names(given, foreign, own)
+                allowed.add(given)
+            added, retyped = schema.changes(
+                (values for _, values in scored),
+                lambda column: holds(connection, place.predictions, column),
+            )
             names.update(name for _, values in scored for name in values)
             # Both or none: a column that a kill left without its note would be taken for a result.
             connection.execute("BEGIN IMMEDIATE")
@@ -104,10 +106,7 @@ def _batches(
 
 
 def _scored(
-    score: Callable[[dict[str, Any]], dict[str, Any]],
-    row: dict[str, Any],
-    foreign: set[str],
-    own: set[str],
+    score: Callable[[dict[str, Any]], dict[str, Any]], row: dict[str, Any]
 ) -> dict[str, Any]:
     try:
         values = score(row)
@@ -123,19 +122,22 @@ def _scored(
             f"metrics.score returned {type(values).__name__}, expected a dict",
             fix="return {name: number} from score in src/benchmark/metrics.py",
         )
+    return {name: plain(value) for name, value in values.items()}
+
+
+def _check_names(names: tuple[str, ...], foreign: set[str], own: set[str]) -> None:
     spelled = {name.lower(): name for name in own}
-    taken = [n for n in values if n.lower() in foreign or spelled.get(n.lower(), n) != n]
+    taken = [n for n in names if n.lower() in foreign or spelled.get(n.lower(), n) != n]
     if taken:
         raise HarnessError(
             f"metrics.score returned {', '.join(taken)}, which is a column of the run itself",
             fix="give the score another name in src/benchmark/metrics.py",
         )
-    if odd := unfit_names(tuple(values)):
+    if odd := unfit_names(names):
         raise HarnessError(
             f"metrics.score returned {odd}, a name that the table metrics has for something else",
             fix="give the score another name in src/benchmark/metrics.py",
         )
-    return {name: plain(value) for name, value in values.items()}
 
 
 def _remember(connection: sqlite3.Connection, table: str, names: set[str]) -> None:
@@ -144,7 +146,6 @@ def _remember(connection: sqlite3.Connection, table: str, names: set[str]) -> No
     )
 
 
-@lru_cache(maxsize=256)  # score returns the same names again and again
 def unfit_names(names: tuple[str, ...]) -> str:
     """Which names of scores or aggregates cannot stand in the table metrics; '' where all can."""
     small = [name.lower() for name in names]

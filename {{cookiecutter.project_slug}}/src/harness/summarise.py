@@ -11,7 +11,7 @@ import pandas as pd
 
 from harness.analysis.stats import Interval, mean_interval, percentiles, statistic_interval
 from harness.attempt import RESERVED
-from harness.columns import INTEGER, REAL, Schema, plain, quoted, score_names
+from harness.columns import INTEGER, REAL, Schema, holds, plain, quoted, score_names
 from harness.configuration_rows import (
     Chosen,
     index_by_params,
@@ -70,9 +70,10 @@ def summarise(
         )
         if len(chosen) > 1:
             index_by_params(connection, place, experiment)
+        have = list(Schema.prepare(connection, place.predictions, {}).types)
         made = [
             _row(project, connection, selection(place, experiment, each, len(chosen) > 1), each,
-                 scores, worst)
+                 have, scores, worst)
             for each in chosen
         ]  # fmt: skip
         now = datetime.now().strftime("%Y-%m-%d %H:%M:%S")
@@ -86,7 +87,7 @@ def summarise(
         ready = [{name: plain(value) for name, value in row.items()} for row in made]
         measured = {n for n in schema.types if n.endswith(("_low", "_high"))}
         added, retyped = schema.changes(
-            ready, lambda name: name in measured or _holds(connection, place.metrics, name)
+            ready, lambda name: name in measured or holds(connection, place.metrics, name)
         )
         schema.add(connection, {n: REAL if _is_measure(n, ready) else t for n, t in added.items()})
         for name, kind in retyped.items():
@@ -129,11 +130,6 @@ def _policy(connection: sqlite3.Connection, place: Place, experiment: str, proje
     return str(settings.get("run", {}).get("on_error", project.settings.run.on_error))
 
 
-def _holds(connection: sqlite3.Connection, table: str, column: str) -> bool:
-    query = f"SELECT 1 FROM {quoted(table)} WHERE {quoted(column)} IS NOT NULL LIMIT 1"
-    return connection.execute(query).fetchone() is not None
-
-
 def _is_measure(name: str, rows: list[dict[str, Any]]) -> bool:
     base = name.removesuffix("_low").removesuffix("_high")
     return any(f"{base}_low" in row for row in rows)
@@ -160,11 +156,13 @@ def _row(
     connection: sqlite3.Connection,
     where: tuple[str, list[Any]],
     chosen: Chosen,
+    have: list[str],
     scores: list[str],
     worst: dict[str, float],
 ) -> dict[str, Any]:
     query, values = where
-    rows = read_rows(connection, query, values, scores)
+    measured = ["latency", *(["cost"] if "cost" in have else []), *scores]
+    rows = read_rows(connection, query, values, measured)
     executed = ~rows.failed & ~rows.cached
     row: dict[str, Any] = {
         **chosen.columns,
@@ -181,6 +179,7 @@ def _row(
         keep = np.isfinite(scored)
         clusters = rows.items[keep] if rows.items is not None else None
         row |= _columns(name, mean_interval(scored[keep], clusters, binary=name in worst or None))
+    frame = _frame(connection, have, query, values) if project.aggregates else pd.DataFrame()
     for name, aggregate in project.aggregates.items():
         if name in row or unfit_names((name, *scores)):
             raise HarnessError(
@@ -188,15 +187,14 @@ def _row(
                 "table metrics has for something else",
                 fix="give one of them another name in src/benchmark/metrics.py",
             )
-        row |= _columns(name, _aggregate(connection, query, values, name, aggregate))
+        row |= _columns(name, _aggregate(frame, name, aggregate))
     timed = executed & np.isfinite(rows.latency)
     row["latency_n"] = int(timed.sum())
     clusters = rows.items[timed] if rows.items is not None else None
     found = percentiles(rows.latency[timed], list(LATENCIES.values()), clusters)
     for name, q in LATENCIES.items():
         row |= _columns(name, found[q])
-    table = query.split(" ")[1]
-    if any(each[1] == "canned" for each in connection.execute(f"PRAGMA table_info({table})")):
+    if "canned" in have:
         count = f"SELECT count(*) {query} AND canned = 1"
         row["canned"] = connection.execute(count, values).fetchone()[0]
     paid = rows.cost[~rows.cached] if rows.cost.size else rows.cost
@@ -216,15 +214,17 @@ def _proportions(
     return {name for name, only in zip(scores, found, strict=True) if only}
 
 
-def _aggregate(
-    connection: sqlite3.Connection, where: str, values: list[Any], name: str, aggregate: Any
-) -> Interval:
-    # Without the harness's own columns: every resample copies what is there.
-    table = where.split(" ")[1]
-    have = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+def _frame(
+    connection: sqlite3.Connection, have: list[str], where: str, values: list[Any]
+) -> pd.DataFrame:
+    """The good rows as AGGREGATES see them: without the harness's own columns, which every
+    resample would copy."""
     wanted = ", ".join(quoted(n) for n in have if n not in _OWN and not n.startswith("params_"))
     query = f"SELECT {wanted} {where} AND error_type IS NULL"
-    frame = pd.read_sql_query(query, connection, params=values).copy()
+    return pd.read_sql_query(query, connection, params=values).copy()
+
+
+def _aggregate(frame: pd.DataFrame, name: str, aggregate: Any) -> Interval:
     try:
         return statistic_interval(
             len(frame),
