@@ -119,3 +119,28 @@ def test_results_are_reused_from_one_engine_executor_and_layout_in_another(bench
         )
         bench.experiment(f"e0.0.{number}")
     assert not bench.executed()
+
+
+def test_metrics_do_not_depend_on_the_order_in_which_rows_arrive(
+    make_bench: Callable[..., Bench],
+) -> None:
+    found: list[list[dict[str, Any]]] = []
+    for order in ("range(40)", "reversed(range(40))"):
+        bench = make_bench(f"bench{len(found)}")
+        bench.dataset(
+            f"return [{{'id': f'i{{n}}', 'x': 0.1 * n * n, 'label': 0}} for n in {order}]"
+        )
+        bench.predict('return {"prediction": item["x"], "ground_truth": 0}')
+        bench.score(
+            'def score(row):\n    return {"size": row["prediction"]}\n'
+            'AGGREGATES = {"spread": lambda rows: rows["size"].std()}\n'
+        )
+        bench.dev_run(40)
+        found.append(
+            bench.sql(
+                "SELECT size, size_low, size_high, spread, spread_low, spread_high FROM metrics "
+                "ORDER BY params_model",
+                bench.dev_db,
+            )
+        )
+    assert found[0] == found[1]

@@ -11,6 +11,9 @@ import numpy.typing as npt
 from harness.columns import plain, quoted
 from harness.layout import Place
 
+# Resampling and sums of floats depend on the order of rows, and workers finish in any order.
+IN_ORDER = "ORDER BY task_key"
+
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
@@ -100,7 +103,7 @@ def read_rows(
     items = np.empty(count, dtype=np.uint64) if last_repeat else None
     cursor = connection.execute(
         f"SELECT error_type IS NOT NULL, cache != '', input_id, "
-        f"{', '.join(map(quoted, measured))} {where}",
+        f"{', '.join(map(quoted, measured))} {where} {IN_ORDER}",
         values,
     )
     filled = 0

@@ -13,6 +13,7 @@ from harness.analysis.stats import Interval, mean_interval, percentiles, statist
 from harness.attempt import RESERVED
 from harness.columns import INTEGER, REAL, Schema, holds, plain, quoted, score_names
 from harness.configuration_rows import (
+    IN_ORDER,
     Chosen,
     index_by_params,
     read_rows,
@@ -220,7 +221,7 @@ def _frame(
     """The good rows as AGGREGATES see them: without the harness's own columns, which every
     resample would copy."""
     wanted = ", ".join(quoted(n) for n in have if n not in _OWN and not n.startswith("params_"))
-    query = f"SELECT {wanted} {where} AND error_type IS NULL"
+    query = f"SELECT {wanted} {where} AND error_type IS NULL {IN_ORDER}"
     return pd.read_sql_query(query, connection, params=values).copy()
 
 
