@@ -92,7 +92,7 @@ def ready() -> None:
     project = _project()
     prepared = prepare(project, None)
     shut = 0
-    for name, blocked in look(Situation(project, prepared.context, prepared.census)).items():
+    for name, blocked in look(Situation(project, prepared.grid, prepared.census)).items():
         if blocked is None:
             out.print(f"[green]ok  [/] {name}")
             continue

@@ -19,6 +19,7 @@ import stamina
 import stamina.instrumentation
 
 from harness.errors import InvalidResult, PermanentError, PredictionTimeout, TransientError
+from harness.inputs import noted
 from harness.project import Item, Project
 from harness.time_limit import time_limit, too_long
 
@@ -58,7 +59,10 @@ class Limiter(Protocol):
 
 @dataclass(slots=True)
 class Result:
-    """What came of one datapoint. Times in seconds; `latency` is the last attempt's alone."""
+    """What came of one datapoint. Times in seconds; `latency` is the last attempt's alone.
+
+    `reads` is what predict read, as inputs.noted names it.
+    """
 
     result: dict[str, Any] | None
     error: str | None
@@ -67,6 +71,7 @@ class Result:
     function_time: float
     latency: float | None
     permanent: bool = False
+    reads: frozenset[str] = frozenset()
 
 
 class _ReturnedError(Exception):
@@ -103,6 +108,13 @@ class Worker:
 
     def run(self, item: Item, params: Any, digest: bytes, fitted: Path | None) -> Result:
         """Execute predict for one datapoint; never raises but for KeyboardInterrupt."""
+        with noted() as reads:
+            result = self._run(item, params, digest, fitted)
+        if reads:
+            result.reads = frozenset(reads)
+        return result
+
+    def _run(self, item: Item, params: Any, digest: bytes, fitted: Path | None) -> Result:
         arguments: list[Any] = [item, params]
         self.attempts = 0
         start = time.perf_counter()

@@ -82,6 +82,12 @@ class ResultCache:
                 except (pickle.PicklingError, AttributeError, TypeError):
                     self.unkept += 1
 
+    def forget(self, keys: Iterable[str]) -> None:
+        """Drop the results under these keys."""
+        with self._cache.transact():
+            for key in keys:
+                self._cache.delete(key)
+
     def close(self) -> None:
         """Release the files."""
         self._reader.close()

@@ -19,6 +19,7 @@ from pebble import ProcessExpired, ProcessPool
 
 from harness.attempt import Limiter, Result, Worker, timed_out, words_of
 from harness.errors import HarnessError
+from harness.inputs import one_worker
 from harness.job import Job, Outcome
 from harness.project import Project
 from harness.time_limit import ended_by_watchdog
@@ -64,6 +65,7 @@ def _run(worker: Worker, job: Job) -> Result:
 
 
 def _serial(worker: Worker, jobs: Iterator[Job]) -> Iterator[Outcome]:
+    one_worker()
     for job in jobs:
         yield Outcome(job, _run(worker, job))
 
@@ -136,6 +138,7 @@ def _start_worker(root: Path, workers: int) -> None:
     # Ctrl-C reaches the whole terminal; the driver alone decides, and lets this one finish.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     project = Project.open(root)
+    one_worker()
     _worker = Worker(project, shared_limiter(project.settings, workers), hard_kill=True)
 
 

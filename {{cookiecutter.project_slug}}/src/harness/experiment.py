@@ -9,9 +9,10 @@ from harness import dvc, executors, git
 from harness.console import err, out
 from harness.errors import HarnessError
 from harness.gates import Situation, pass_gates
-from harness.keys import Context, read_context
+from harness.inputs import advice
 from harness.layout import DEV, Place, place_for
-from harness.plan import Census, configurations, take_census
+from harness.lock import one_at_a_time
+from harness.plan import Census, Grid, resolve_grid, take_census
 from harness.plan_file import Plan, load_plan, metrics_in
 from harness.project import Project
 from harness.provenance import provenance
@@ -23,7 +24,7 @@ from harness.store import clear_rows, update_run
 class Prepared:
     """What every run starts from."""
 
-    context: Context
+    grid: Grid
     census: Census
 
 
@@ -33,24 +34,27 @@ def prepare(project: Project, limit: int | None) -> Prepared:
     Raises HarnessError where the project cannot be run as it is.
     """
     executors.check(project)
-    configurations(project)  # what is wrong with them is to be said before anything is deleted
-    context = read_context(project.root, project.settings)
+    grid = resolve_grid(project)
     census = take_census(project, limit)
     if project.fit is not None:
         # A fitted model depends on all items, also where only a few are evaluated.
         whole = census if limit is None else take_census(project, None)
-        context = context.with_items(whole.digest)
-    return Prepared(context, census)
+        grid = grid.with_items(whole.digest)
+    return Prepared(grid, census)
 
 
 def dev_run(project: Project, items: int | None) -> int:
     """Run a few items of each configuration; returns the exit code (1 where datapoints failed)."""
-    limit = items or project.settings.run.dev_items
-    ready = prepare(project, limit)
     place = place_for(project.root, project.settings, DEV)
+    with one_at_a_time(place.db.parent, "a dev-run"):
+        return _dev_run(project, place, items or project.settings.run.dev_items)
+
+
+def _dev_run(project: Project, place: Place, limit: int) -> int:
+    ready = prepare(project, limit)
     clear_rows(place, DEV)
-    made_by = provenance(project, ready.context, ready.census, "dev", {})
-    report = run(project, DEV, ready.context, ready.census, made_by, limit)
+    made_by = provenance(project, ready.grid, ready.census, "dev", {})
+    report = run(project, DEV, ready.grid, ready.census, made_by, limit)
     tell(report)
     _measure(project, report, DEV)
     if report.ended_how != "finished":
@@ -65,16 +69,22 @@ def experiment(project: Project, tag: str, message: str, allow: set[str]) -> int
 
     Raises HarnessError where a gate is shut, the run stopped, or the code changed meanwhile.
     """
+    # One experiment at a time in a repository, whatever the layout: they share its commits and tags.
+    with one_at_a_time(project.root / "results", f"the experiment {tag}"):
+        return _experiment(project, tag, message, allow)
+
+
+def _experiment(project: Project, tag: str, message: str, allow: set[str]) -> int:
     from harness.analysis.validate import validate
 
     root, settings = project.root, project.settings
     ready = prepare(project, None)
-    verdicts = pass_gates(Situation(project, ready.context, ready.census, tag), allow)
+    verdicts = pass_gates(Situation(project, ready.grid, ready.census, tag), allow)
     place = place_for(root, settings, tag)
     commit = git.head(root)
-    made_by = provenance(project, ready.context, ready.census, "experiment", verdicts)
+    made_by = provenance(project, ready.grid, ready.census, "experiment", verdicts)
     made_by |= {"message": message}
-    report = run(project, tag, ready.context, ready.census, made_by)
+    report = run(project, tag, ready.grid, ready.census, made_by)
     tell(report)
     again = f"make experiment TAG={tag}"
     if report.ended_how != "finished":
@@ -83,8 +93,21 @@ def experiment(project: Project, tag: str, message: str, allow: set[str]) -> int
             fix=f"mend the cause, then `{again}` goes on where it stopped",
             code=1,
         )
+    if not report.complete:
+        raise HarnessError(
+            f"{tag} has {report.recorded:,} rows for {report.planned:,} datapoints: some are of "
+            "items or configurations that are not there any more",
+            fix=f"make discard TAG={tag}, then `{again}`; what was computed comes from the cache",
+            code=1,
+        )
     rows = _measure(project, report, tag)
-    _check_unchanged(project, ready.context, commit, "clean" in allow)
+    _check_unchanged(project, ready.grid, commit, "clean" in allow)
+    if report.unkeyed and "inputs" not in allow:
+        raise HarnessError(
+            f"{tag} is not tagged: predict read what no key holds: {', '.join(sorted(report.unkeyed))}",
+            fix=" ; ".join([*map(advice, sorted(report.unkeyed)), f"or `{again} ALLOW=inputs`"]),
+            code=1,
+        )
     failed = sum(row["failed"] for row in rows)
     if failed and "failures" not in allow and not settings.run.failures_are_results:
         raise HarnessError(
@@ -101,6 +124,7 @@ def experiment(project: Project, tag: str, message: str, allow: set[str]) -> int
             code=1,
         )
     accepted = failed and not settings.run.failures_are_results
+    verdicts |= {"inputs": "overridden" if report.unkeyed else "passed"}
     verdicts |= {"failures": "overridden" if accepted else "passed"}
     verdicts |= {"validation": "overridden" if wrong else "passed"}
     update_run(place, report.track_id, {"gates": json.dumps(verdicts, sort_keys=True)})
@@ -140,10 +164,10 @@ def _measure(project: Project, report: RunReport, name: str) -> list[dict[str, A
     return rows
 
 
-def _check_unchanged(project: Project, before: Context, commit: str, may_be_dirty: bool) -> None:
+def _check_unchanged(project: Project, grid: Grid, commit: str, may_be_dirty: bool) -> None:
     root = project.root
-    code, now = before.code.parts, read_context(root, project.settings).code.parts
-    changed = [path for path in code.keys() | now.keys() if code.get(path) != now.get(path)]
+    written = grid.watch().written()
+    changed = [written] if written else []
     if not may_be_dirty:
         changed += git.changed(root)
     if git.head(root) != commit:

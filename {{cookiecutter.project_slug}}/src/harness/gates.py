@@ -14,9 +14,9 @@ from typing import Any
 from harness import dvc, git
 from harness.errors import HarnessError, explained
 from harness.findings import Finding
-from harness.keys import Context
+from harness.inputs import advice, unkeyed
 from harness.layout import DEV, databases, place_for
-from harness.plan import Census, column_types, configurations, grid_files
+from harness.plan import Census, Grid, column_types, configurations
 from harness.project import Project
 from harness.tested import run_tests, tests_passed
 
@@ -26,7 +26,7 @@ class Situation:
     """What the gates look at. `tag` is None where only readiness is asked."""
 
     project: Project
-    context: Context
+    grid: Grid
     census: Census
     tag: str | None = None
 
@@ -69,7 +69,7 @@ def clean(now: Situation) -> Blocked | None:
     """A commit must say what ran."""
     if not git.head(now.root):
         return Blocked("nothing is committed yet", 'git add . && git commit -m "begin"')
-    if lost := git.unkept(now.root, list(grid_files(now.project))):
+    if lost := git.unkept(now.root, list(now.grid.files)):
         names = " ".join(lost)
         return Blocked(
             f"git does not keep {names}, which files in params.py names", f"git add -f {names}"
@@ -106,31 +106,71 @@ def dev_run(now: Situation) -> Blocked | None:
     """The code that is about to run on everything has run on a little without errors."""
     place = place_for(now.root, now.project.settings, DEV)
     good = failed = 0
-    tried: dict[str, str] = {}
+    tried: dict[str, Any] = {}
+    codes = sorted({each.code_key for each in now.grid.configurations})
     if place.db.exists():
         connection = sqlite3.connect(place.db, timeout=10)
+        connection.row_factory = sqlite3.Row
         try:
+            marks = ", ".join("?" * len(codes))
             good, failed = connection.execute(
-                "SELECT coalesce(sum(error_type IS NULL), 0), coalesce(sum(error_type IS NOT NULL),"
-                " 0) FROM predictions WHERE code_key = ?",
-                (now.context.code.key,),
+                "SELECT count(DISTINCT code_key) FILTER (WHERE error_type IS NULL), "
+                f"count(error_type) FROM predictions WHERE code_key IN ({marks})",
+                codes,
             ).fetchone()
             row = connection.execute(
-                "SELECT grid_files FROM runs WHERE code_key = ? ORDER BY timestamp DESC",
-                (now.context.code.key,),
+                "SELECT * FROM runs WHERE code_key = ? ORDER BY timestamp DESC",
+                (now.grid.code.key,),
             ).fetchone()
-            tried = json.loads(row[0] or "{}") if row else {}
+            tried = dict(row) if row else {}
         except sqlite3.Error:
             pass
         finally:
             connection.close()
     if failed:
         return Blocked(f"the last dev-run of this code had {failed} failures", "make dev-run")
-    if not good:
+    if good < len(codes) or not tried:
         return Blocked("this code has not been dev-run", "make dev-run")
-    if fresh := [n for n, sha in grid_files(now.project).items() if tried.get(n) != sha]:
+    before = json.loads(tried.get("grid_files") or "{}")
+    if fresh := [name for name, sha in now.grid.files.items() if before.get(name) != sha]:
         return Blocked(f"{', '.join(fresh)} has not been dev-run as it is now", "make dev-run")
+    if values := _untried(now.grid, json.loads(tried.get("grid") or "[]")):
+        return Blocked(f"{', '.join(values)} has not been dev-run", "make dev-run")
     return None
+
+
+def _untried(grid: Grid, before: list[dict[str, Any]]) -> list[str]:
+    """Values of params that no configuration of the dev-run had: a model that was never asked."""
+    known = {(name, repr(value)) for each in before for name, value in each.items()}
+    now = [pair for each in grid.configurations for pair in _as_json(each.columns).items()]
+    fresh = dict.fromkeys(f"{name} = {value}" for name, value in now if (name, repr(value)) not in known)
+    return list(fresh)[:5]
+
+
+def _as_json(columns: dict[str, Any]) -> dict[str, Any]:
+    return dict(json.loads(json.dumps(columns)))
+
+
+def inputs(now: Situation) -> Blocked | None:
+    """Everything that predict read in the dev-run is in a key, so that no result can be stale."""
+    place = place_for(now.root, now.project.settings, DEV)
+    if not place.db.exists():
+        return None  # the gate dev-run says so already
+    with closing(sqlite3.connect(place.db, timeout=10)) as connection:
+        row = connection.execute(
+            "SELECT inputs FROM runs WHERE code_key = ? ORDER BY timestamp DESC",
+            (now.grid.code.key,),
+        ).fetchone()
+    read = json.loads(row[0] or "[]") if row else []
+    harmless = now.project.settings.key.harmless
+    held = {name for each in now.grid.configurations for name in each.holds()}
+    left = sorted(unkeyed(read, {}, held, harmless, now.root))
+    if not left:
+        return None
+    return Blocked(
+        f"predict reads what no key holds: {', '.join(left)}",
+        f"{' ; '.join(map(advice, left))} ; then make dev-run",
+    )
 
 
 def tested(now: Situation) -> Blocked | None:
@@ -231,6 +271,7 @@ GATES: dict[str, Gate] = {
     "data": data,
     "clean": clean,
     "dev-run": dev_run,
+    "inputs": inputs,
     "tests": tested,
     "inspect": inspected,
     "schema": schema,

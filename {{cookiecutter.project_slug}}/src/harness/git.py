@@ -36,6 +36,13 @@ def is_repository(root: Path) -> bool:
     return git(root, "rev-parse", "--is-inside-work-tree", check=False) == "true"
 
 
+def top(root: Path) -> Path:
+    """The top folder of the repository that `root` lies in; `root` itself where there is none."""
+    # Looked for here: every command needs it, and starting git takes longer than this.
+    above = (folder for folder in (root, *root.parents) if (folder / ".git").exists())
+    return next(above, root)
+
+
 def head(root: Path) -> str:
     """The commit that is checked out, in full; '' before the first one."""
     return git(root, "rev-parse", "--verify", "-q", "HEAD", check=False)

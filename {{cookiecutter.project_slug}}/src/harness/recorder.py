@@ -15,8 +15,10 @@ from typing import Any
 
 from harness.cache import ResultCache
 from harness.errors import HarnessError
+from harness.inputs import is_harness_thread
 from harness.row_fitter import spoil
 from harness.store import Store
+from harness.watch import Watch
 
 FLUSH_SECONDS = 0.05
 _MOST_WAITING = 1000
@@ -41,11 +43,17 @@ class Counts:
 class Recorder(threading.Thread):
     """Writes rows as they come. `open_store` is called in the thread that will use the store.
 
-    Rows are dicts by column; a row that may be cached stands with the result to keep.
+    Rows are dicts by column; a row that may be cached stands with the result to keep. Before each
+    batch the files in `watch` are looked at: once one of them was written, no row is kept any more,
+    and `written` says which.
     """
 
-    def __init__(self, open_store: Callable[[], Store], cache: ResultCache | None) -> None:
+    def __init__(
+        self, open_store: Callable[[], Store], cache: ResultCache | None, watch: Watch
+    ) -> None:
         super().__init__(name="recorder", daemon=True)
+        self.written = ""
+        self._watch = watch
         self.counts = Counts()
         self.failure: BaseException | None = None
         self._open_store = open_store
@@ -98,6 +106,7 @@ class Recorder(threading.Thread):
             raise self.failure
 
     def run(self) -> None:
+        is_harness_thread()
         store = None
         try:
             store = self._open_store()
@@ -129,6 +138,11 @@ class Recorder(threading.Thread):
     def _write(self, store: Store) -> None:
         while self._waiting:
             batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _MOST_WAITING))]
+            # Here and not where they were computed: a worker loads code when it likes, but what it
+            # loaded until now is what the keys say, if no file was written until now.
+            self.written = self.written or self._watch.written()
+            if self.written:
+                continue
             # The cache first: a kill between the two then costs nothing, the row is made again
             # from the entry. The other way round the next experiment would pay once more.
             fitted = store.fit([row for row, _ in batch])

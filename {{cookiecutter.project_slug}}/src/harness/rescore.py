@@ -16,7 +16,7 @@ from harness.columns import quoted, score_names
 from harness.errors import HarnessError
 from harness.fingerprint import reachable_code
 from harness.layout import DEV, UNFINISHED, Place, place_for
-from harness.lock import one_run
+from harness.lock import one_at_a_time
 from harness.project import Project
 from harness.score import score_rows
 from harness.summarise import summarise
@@ -37,7 +37,7 @@ def rescore(project: Project, experiment: str) -> list[dict[str, Any]]:
     track_id = str(Tracker.generate_track_id())
     if not place.db.exists():
         raise _nothing(experiment)
-    with one_run(place, track_id, experiment):
+    with one_at_a_time(place.db.parent, f"a rescore of {experiment}"):
         earlier = _archive(place, experiment)
         try:
             score_rows(place, experiment, project.score)

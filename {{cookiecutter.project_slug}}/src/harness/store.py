@@ -9,7 +9,7 @@ import contextlib
 import json
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -34,7 +34,7 @@ RUNS: dict[str, str | None] = {
     **dict.fromkeys(("experiment_version", "phase", "commit_hash", "branch", "dirty"), TEXT),
     **dict.fromkeys(("code_key", "code_parts", "environment", "data_version", "lock_hash"), TEXT),
     **dict.fromkeys(("python", "platform", "cpu", "packages", "settings", "gates"), TEXT),
-    **dict.fromkeys(("plan", "grid", "grid_files"), TEXT),
+    **dict.fromkeys(("plan", "grid", "grid_files", "inputs"), TEXT),
     **dict.fromkeys(("items", "planned", "executed", "cached", "failed"), INTEGER),
     **dict.fromkeys(("started", "ended", "ended_how", "message"), TEXT),
 }
@@ -133,16 +133,39 @@ class Store:
         ).fetchall()
         return {row[0] for row in rows}
 
-    def grid_files(self) -> list[dict[str, str]]:
-        """The files of configurations with which this experiment's good rows were computed."""
+    def begun_with(self) -> list[tuple[str, dict[str, str]]]:
+        """The data version and the files of configurations of each run that has good rows here."""
         runs, table = quoted(self.place.runs), quoted(self.place.predictions)
         rows = self.connection.execute(
-            f"SELECT DISTINCT grid_files FROM {runs} WHERE experiment_version = ? "
-            "AND grid_files IS NOT NULL AND track_id IN "
+            f"SELECT DISTINCT data_version, grid_files FROM {runs} WHERE experiment_version = ? "
+            "AND track_id IN "
             f"(SELECT track_id FROM {table} WHERE experiment_version = ? AND error_type IS NULL)",
             [self.experiment, self.experiment],
         ).fetchall()
-        return [json.loads(row[0]) for row in rows]
+        return [(row[0] or "", json.loads(row[1] or "{}")) for row in rows]
+
+    def count(self) -> int:
+        """How many rows this experiment has."""
+        query = f"SELECT count(*) FROM {quoted(self.place.predictions)} WHERE experiment_version = ?"
+        return int(self._one(query, [self.experiment]))
+
+    def apart(self, function: Callable[[sqlite3.Connection], Any]) -> Any:
+        """What `function` answers of the database through a plain connection of its own."""
+        with _apart(self.place.db) as connection:
+            connection.row_factory = sqlite3.Row
+            return function(connection)
+
+    def forget_run(self, track_id: str) -> list[str]:
+        """Delete what a run executed; returns the keys."""
+        table = quoted(self.place.predictions)
+        keys = self.connection.execute(
+            f"SELECT task_key FROM {table} WHERE track_id = ? AND cache = ''", [track_id]
+        ).fetchall()
+        with explained(self.place.db), self._transaction():
+            self.connection.execute(
+                f"DELETE FROM {table} WHERE track_id = ? AND cache = ''", [track_id]
+            )
+        return [row[0] for row in keys]
 
     def track_ids(self) -> set[str]:
         """The runs that belong to this experiment so far."""
