@@ -64,9 +64,13 @@ def dev_clean() -> None:
     """Delete what the dev phase recorded, its cache too."""
     import shutil
 
+    from harness.lock import one_at_a_time
+
     folder = Path.cwd() / ".dev"
     existed = folder.exists()
-    shutil.rmtree(folder, ignore_errors=True)
+    if existed:
+        with one_at_a_time(folder, "dev-clean"):
+            shutil.rmtree(folder, ignore_errors=True)
     out.print("deleted .dev/" if existed else "nothing to delete")
 
 
@@ -111,6 +115,30 @@ def dry_run() -> None:
         out.print(line, markup=False, soft_wrap=True)
 
 
+@app.command("spot-check")
+def spot_check(
+    number: Annotated[int, typer.Option("--items", help="datapoints to run again", min=1)] = 20,
+) -> None:
+    """Run a sample of reused datapoints again: do they still come out as recorded?"""
+    from harness.spot_check import spot_check as check
+
+    found = check(_project(), number)
+    for name in found.agree | found.differ:
+        agree, differ = found.agree.get(name, 0), found.differ.get(name, 0)
+        line = f"{name}: {agree} of {agree + differ} as recorded"
+        if differ:
+            line += f"; {found.examples[name]}"
+        out.print(line, markup=False, soft_wrap=True)
+    if found.failed:
+        err.print(
+            "a result depends on something that no key holds; name it in [key] of benchmark.toml "
+            "(where answers vary by themselves, as a model's may, this is no surprise)",
+            markup=False,
+            soft_wrap=True,
+        )
+    _leave(int(found.failed))
+
+
 @app.command()
 def explain(
     keys: Annotated[list[str] | None, typer.Argument(help="task keys or input ids")] = None,
@@ -129,6 +157,7 @@ def discard(tag: str) -> None:
     """Delete the rows of an experiment that has no tag; its results stay in the cache."""
     from harness import git
     from harness.layout import place_for
+    from harness.lock import one_at_a_time
     from harness.settings import load_settings
     from harness.store import clear_rows
 
@@ -136,7 +165,9 @@ def discard(tag: str) -> None:
     if tag in git.tags(root):
         raise HarnessError(f"{tag} is tagged: what was published is not deleted")
     place = place_for(root, load_settings(root), tag)
-    out.print(f"deleted {clear_rows(place, tag)} rows of {tag}")
+    with one_at_a_time(place.db.parent, f"discard of {tag}"):
+        deleted = clear_rows(place, tag)
+    out.print(f"deleted {deleted} rows of {tag}")
 
 
 @app.command()

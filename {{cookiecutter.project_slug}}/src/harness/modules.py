@@ -7,7 +7,6 @@ person's: the repository's own, a library beside the benchmark (installed with `
 
 import importlib.util
 import site
-import sys
 import sysconfig
 from functools import cache
 from importlib.machinery import all_suffixes
@@ -15,6 +14,7 @@ from pathlib import Path
 
 HARNESS = "harness"
 _SUFFIXES = tuple(all_suffixes())
+_PACKAGES = frozenset({"site-packages", "dist-packages"})
 
 
 class Modules:
@@ -92,16 +92,15 @@ class Modules:
 
 def is_installed(path: Path) -> bool:
     """Whether a file belongs to Python or to a package that was installed, by where it lies."""
+    if not _PACKAGES.isdisjoint(path.parts):
+        return True
     return any(path.is_relative_to(folder) for folder in _installed())
 
 
 @cache
 def _installed() -> tuple[Path, ...]:
     known = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
-    known += [*site.getsitepackages(), site.getusersitepackages()]
-    # An environment inside the repository is no part of it.
-    known += [each for each in sys.path if Path(each).name in ("site-packages", "dist-packages")]
-    folders = {Path(each) for each in known if each}
+    folders = {Path(each) for each in (*known, site.getusersitepackages()) if each}
     return tuple(folders | {each.resolve() for each in folders})
 
 

@@ -183,12 +183,12 @@ class _Run:
         self._forget_if_changed(track_id)
         report.ended_how, report.reason = self.stop or "finished", self.reason
         report.seconds = time.monotonic() - begin
-        report.unkeyed = self.unkeyed
+        report.unkeyed = self.unkeyed | self._unkeyed_before()
         counts = self.recorder.counts
         row |= {
             "ended": datetime.now().isoformat(timespec="seconds"),
             "ended_how": report.ended_how,
-            "inputs": json.dumps(sorted(self.unkeyed)),
+            "inputs": json.dumps(sorted(report.unkeyed)),
         }
         report.recorded = call(lambda store: store.count())
         row |= {"executed": counts.executed, "cached": counts.cached, "failed": counts.failed}
@@ -252,10 +252,18 @@ class _Run:
     def _stop_for(self, name: str) -> None:
         self.broken = HarnessError(
             f"{name} was written while the run went on; what was computed since is not kept",
-            fix="see that it is as it should be, then run the same command again",
+            fix=self._go_on(),
             code=1,
         )
         self._stop("error", self.broken.message)
+
+    def _go_on(self) -> str:
+        if self.rows.experiment == DEV:
+            return "make dev-run"
+        return (
+            "to keep the edit, back to the dev phase: commit it, make dev-run, then a new TAG; "
+            "else put the file back and run the same command again"
+        )
 
     def _forget_if_changed(self, track_id: str) -> None:
         """What no watch sees (a new file that hides a module, a package that was installed) changes
@@ -275,7 +283,7 @@ class _Run:
         self.broken = HarnessError(
             f"{', '.join(sorted(changed))} changed while the run went on; what it computed is not "
             "kept",
-            fix="see that it is as it should be, then run the same command again",
+            fix=self._go_on(),
             code=1,
         )
         self._stop("error", self.broken.message)
@@ -295,6 +303,12 @@ class _Run:
                 markup=False,
                 soft_wrap=True,
             )
+
+    def _unkeyed_before(self) -> set[str]:
+        """The same of the runs that computed the rows which this one found, or took from others."""
+        before = self.recorder.call(lambda store: store.inputs())
+        held = {name for each in self.grid.configurations for name in each.holds()}
+        return unkeyed(before, {}, held, self.project.settings.key.harmless, self.project.root)
 
     def _loop(self, limit: int | None, progress: RunProgress) -> int:
         skipped = [0]

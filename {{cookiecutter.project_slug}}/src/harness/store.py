@@ -144,6 +144,16 @@ class Store:
         ).fetchall()
         return [(row[0] or "", json.loads(row[1] or "{}")) for row in rows]
 
+    def inputs(self) -> set[str]:
+        """What no key held of what was read by the runs that computed this experiment's rows."""
+        runs, table = quoted(self.place.runs), quoted(self.place.predictions)
+        rows = self.connection.execute(
+            f"SELECT inputs FROM {runs} WHERE inputs IS NOT NULL AND track_id IN (SELECT "
+            f"coalesce(nullif(cache, ''), track_id) FROM {table} WHERE experiment_version = ?)",
+            [self.experiment],
+        ).fetchall()
+        return {name for row in rows for name in json.loads(row[0])}
+
     def count(self) -> int:
         """How many rows this experiment has."""
         query = f"SELECT count(*) FROM {quoted(self.place.predictions)} WHERE experiment_version = ?"
