@@ -7,8 +7,16 @@ from tests.harness.project_fixture import OPENED, Bench
 EXECUTORS = ("serial", "threads", "processes")
 READS = {
     "a file": ('json.load(open("rules.json"))["t"]', "file rules.json", "files"),
-    "a Path": ('json.loads(pathlib.Path("rules.json").read_text())["t"]', "file rules.json", "files"),
-    "pandas": ('int(pandas.read_json("rules.json", typ="series")["t"])', "file rules.json", "files"),
+    "a Path": (
+        'json.loads(pathlib.Path("rules.json").read_text())["t"]',
+        "file rules.json",
+        "files",
+    ),
+    "pandas": (
+        'int(pandas.read_json("rules.json", typ="series")["t"])',
+        "file rules.json",
+        "files",
+    ),
     "os.open": (
         'json.loads(os.read(os.open("rules.json", os.O_RDONLY), 99))["t"]',
         "file rules.json",
@@ -125,9 +133,7 @@ def test_what_keys_hold_already_is_no_finding(bench: Bench) -> None:
     """An item's file, a configuration's file, code, what is written, and files of nobody's."""
     bench.file("prompts/low.txt", "Say it.")
     bench.file("data/i0.txt", "one")
-    bench.dataset(
-        'return [{"id": "i0", "deep": [{"page": Path("data/i0.txt")}], "label": "one"}]'
-    )
+    bench.dataset('return [{"id": "i0", "deep": [{"page": Path("data/i0.txt")}], "label": "one"}]')
     bench.params(
         '[Params("low")]\n\n\ndef files(params):\n    return [f"prompts/{params.model}.txt"]'
     )

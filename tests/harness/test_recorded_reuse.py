@@ -1,6 +1,7 @@
 """The rows in a database are results too: what is recorded is not computed again."""
 
 import shutil
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,16 @@ def without_cache(bench: Bench) -> None:
     """As in a clone that DVC restored."""
     shutil.rmtree(bench.root / ".cache")
     bench.forget()
+
+
+def rows_of(bench: Bench, layout: str, tag: str) -> list[dict[str, Any]]:
+    """The rows of an experiment, wherever its layout puts them."""
+    db = bench.root / "results" / f"{tag}.db" if layout == "database-per-experiment" else bench.db
+    table = "predictions"
+    if layout == "table-per-experiment":
+        table += "_" + tag.replace(".", "_")
+    order = "ORDER BY params_model, input_id"
+    return bench.sql(f"SELECT * FROM {table} WHERE experiment_version = '{tag}' {order}", db)
 
 
 @pytest.mark.parametrize(("engine", "layout"), LAYOUTS)
@@ -35,7 +46,7 @@ def test_a_restored_database_serves_the_next_experiment(
     bench.experiment("e0.0.2", allow=allow)
     # Only what failed is tried again.
     assert set(bench.executed()) == {("low", "i3"), ("high", "i3")}
-    first, second = bench.rows("e0.0.1"), bench.rows("e0.0.2")
+    first, second = rows_of(bench, layout, "e0.0.1"), rows_of(bench, layout, "e0.0.2")
     same = ("task_key", "prediction", "deep", "raw_response", "share", "correct", "attempts")
     for one, other in zip(first, second, strict=True):
         assert {name: one.get(name) for name in same} == {name: other.get(name) for name in same}
@@ -46,7 +57,7 @@ def test_a_restored_database_serves_the_next_experiment(
     # What was reused stands there as reused, so it is served again under its first origin.
     without_cache(bench)
     bench.experiment("e0.0.3", allow=allow)
-    good = [row for row in bench.rows("e0.0.3") if row["error"] is None]
+    good = [row for row in rows_of(bench, layout, "e0.0.3") if row["error"] is None]
     assert {row["cache"] for row in good} == {first[0]["track_id"]}
 
 

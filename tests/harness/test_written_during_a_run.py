@@ -75,9 +75,7 @@ def test_a_dev_run_keeps_nothing_of_edited_code_either(bench: Bench, executor: s
 @pytest.mark.parametrize("executor", EXECUTORS)
 def test_an_edit_that_was_put_back_ends_the_run_too(bench: Bench, executor: str) -> None:
     late_bench(bench, executor)
-    bench.predict(
-        LATE, head=EDIT.replace("word = 'NEW'\\n\")", "word = 'OLD'\\n\")")
-    )
+    bench.predict(LATE, head=EDIT.replace("word = 'NEW'\\n\")", "word = 'OLD'\\n\")"))
     stopped = bench.experiment("e0.0.1", expect=1)
     assert "src/benchmark/rule.py was written while the run went on" in stopped.said
     assert len(bench.rows()) == 3

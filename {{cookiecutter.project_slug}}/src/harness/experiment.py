@@ -69,7 +69,7 @@ def experiment(project: Project, tag: str, message: str, allow: set[str]) -> int
 
     Raises HarnessError where a gate is shut, the run stopped, or the code changed meanwhile.
     """
-    # One experiment at a time in a repository, whatever the layout: they share its commits and tags.
+    # One at a time in a repository, whatever the layout: experiments share its commits and tags.
     with one_at_a_time(project.root / "results", f"the experiment {tag}"):
         return _experiment(project, tag, message, allow)
 
@@ -103,9 +103,10 @@ def _experiment(project: Project, tag: str, message: str, allow: set[str]) -> in
     rows = _measure(project, report, tag)
     _check_unchanged(project, ready.grid, commit, "clean" in allow)
     if report.unkeyed and "inputs" not in allow:
+        read = sorted(report.unkeyed)
         raise HarnessError(
-            f"{tag} is not tagged: predict read what no key holds: {', '.join(sorted(report.unkeyed))}",
-            fix=" ; ".join([*map(advice, sorted(report.unkeyed)), f"or `{again} ALLOW=inputs`"]),
+            f"{tag} is not tagged: predict read what no key holds: {', '.join(read)}",
+            fix=" ; ".join([*map(advice, read), f"or `{again} ALLOW=inputs`"]),
             code=1,
         )
     failed = sum(row["failed"] for row in rows)

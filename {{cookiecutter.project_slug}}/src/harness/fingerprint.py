@@ -143,7 +143,7 @@ class _Crawl:
 
 
 def _place(path: Path, module: str, root: Path) -> str:
-    """A file's name from `root`; a module's outside it, so that a key is the same on each machine."""
+    """A file's name from `root`; outside it a module's, so that keys agree on all machines."""
     if path.is_relative_to(root):
         return path.relative_to(root).as_posix()
     return f"module {module}"

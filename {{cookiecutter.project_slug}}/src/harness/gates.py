@@ -143,7 +143,9 @@ def _untried(grid: Grid, before: list[dict[str, Any]]) -> list[str]:
     """Values of params that no configuration of the dev-run had: a model that was never asked."""
     known = {(name, repr(value)) for each in before for name, value in each.items()}
     now = [pair for each in grid.configurations for pair in _as_json(each.columns).items()]
-    fresh = dict.fromkeys(f"{name} = {value}" for name, value in now if (name, repr(value)) not in known)
+    fresh = dict.fromkeys(
+        f"{name} = {value}" for name, value in now if (name, repr(value)) not in known
+    )
     return list(fresh)[:5]
 
 

@@ -58,7 +58,7 @@ class Context:
 
 
 def differences(before: Context | None, now: Context) -> set[str]:
-    """The files, packages and variables that are not the same; nothing where one side is missing."""
+    """The files, packages and variables that differ; none where there is nothing to compare."""
     if before is None:
         return set()
     pairs = (before.code.parts, now.code.parts), (before.environment, now.environment)

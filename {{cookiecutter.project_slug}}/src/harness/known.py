@@ -1,4 +1,4 @@
-"""What is known of a datapoint before it is executed: from the cache, else from what is recorded."""
+"""What is known of a datapoint before it is executed: from the cache, else from recorded rows."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field

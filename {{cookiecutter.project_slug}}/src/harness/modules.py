@@ -6,6 +6,7 @@ person's: the repository's own, a library beside the benchmark (installed with `
 """
 
 import importlib.util
+import os
 import site
 import sysconfig
 from functools import cache
@@ -18,7 +19,7 @@ _PACKAGES = frozenset({"site-packages", "dist-packages"})
 
 
 class Modules:
-    """Finds modules as the benchmark at `root` imports them: in `src`, in `root`, then elsewhere."""
+    """Finds modules as the benchmark at `root` does: in `src`, in `root`, then elsewhere."""
 
     def __init__(self, root: Path) -> None:
         self._bases = [root / "src", root]
@@ -79,13 +80,13 @@ class Modules:
         spec = _spec(first)
         if spec is None or not spec.origin or not spec.has_location:
             return None
-        path = Path(spec.origin)
+        path = _absolute(spec.origin)
         return path if path.is_file() and not is_installed(path) else None
 
     def _folders_elsewhere(self, first: str) -> list[Path]:
         if first not in self._elsewhere:
             spec = None if first == HARNESS else _spec(first)
-            folders = [Path(each) for each in (spec and spec.submodule_search_locations) or []]
+            folders = [_absolute(each) for each in (spec and spec.submodule_search_locations) or []]
             self._elsewhere[first] = [each for each in folders if not is_installed(each)]
         return self._elsewhere[first]
 
@@ -102,6 +103,11 @@ def _installed() -> tuple[Path, ...]:
     known = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
     folders = {Path(each) for each in (*known, site.getusersitepackages()) if each}
     return tuple(folders | {each.resolve() for each in folders})
+
+
+def _absolute(path: str) -> Path:
+    """sys.path may hold names from the working folder."""
+    return Path(os.path.abspath(path))
 
 
 def _spec(first: str) -> importlib.machinery.ModuleSpec | None:

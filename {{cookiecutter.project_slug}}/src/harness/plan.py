@@ -49,7 +49,6 @@ class Configuration:
         """The version of the code that this configuration can reach."""
         return self.context.code.key
 
-
     def holds(self) -> set[str]:
         """What its keys hold, named as `inputs.noted` names what is read."""
         code = self.context.code
@@ -160,7 +159,7 @@ def grid_files(project: Project) -> dict[str, str]:
 
 
 def touched(task: Task, root: Path) -> str:
-    """A file of the task's item whose content is another than when its key was made; '' for none."""
+    """A file of the task's item that is another one than when its key was made; '' for none."""
     if any(isinstance(value, Path) for value in task.item.values()):
         try:
             same = item_digest(task.item, root).hex() == task.item_key

@@ -63,7 +63,10 @@ def results(connection: sqlite3.Connection, keys: Sequence[str]) -> Known:
                 (experiment, *keys),
             )
             for row in rows:
-                known[row["task_key"]] = (_result(dict(row), scores), row["cache"] or row["track_id"])
+                known[row["task_key"]] = (
+                    _result(dict(row), scores),
+                    row["cache"] or row["track_id"],
+                )
     return known
 
 
@@ -81,7 +84,9 @@ def _result(row: dict[str, Any], scores: set[str]) -> dict[str, Any]:
 
 def _tables(connection: sqlite3.Connection) -> list[str]:
     names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
-    tables = [row[0] for row in names if row[0] == "predictions" or row[0].startswith("predictions_")]
+    tables = [
+        row[0] for row in names if row[0] == "predictions" or row[0].startswith("predictions_")
+    ]
     wanted = {"experiment_version", "task_key", "error_type", "cache", "track_id"}
     if not _columns(connection, "runs"):
         return []

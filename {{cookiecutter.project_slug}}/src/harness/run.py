@@ -25,8 +25,8 @@ from harness.console import err
 from harness.errors import HarnessError
 from harness.executors import execute
 from harness.fitted import Fits
-from harness.job import Job, Outcome
 from harness.inputs import advice, unkeyed
+from harness.job import Job, Outcome
 from harness.keys import differences
 from harness.known import Knowledge, Reading, reading_file
 from harness.layout import DEV, Place, databases, place_for
@@ -207,7 +207,8 @@ class _Run:
         if self.cache.unkept:
             yield f"{self.cache.unkept} results cannot be cached (no pickle of them)"
         if self.cache.moved_to is not None:
-            yield f"the cache was damaged; it was moved to {self.cache.moved_to.name} and begun anew"
+            place = self.cache.moved_to.name
+            yield f"the cache was damaged; it was moved to {place}, and a new one begun"
 
     def _knowledge(self, experiment: str) -> Knowledge:
         """The cache, and for an experiment the databases of all experiments."""
@@ -350,7 +351,9 @@ class _Run:
             job = Job(task, estimate=self._estimate(task))
             if self.fits is not None:
                 fitted = self.fits.for_task(task)
-                self._note_reads(self.fits.reads.pop(task.configuration.digest, ()), {}, task.configuration)
+                self._note_reads(
+                    self.fits.reads.pop(task.configuration.digest, ()), {}, task.configuration
+                )
                 if fitted.path is None:
                     self.recorder.put(self.rows.unfitted(task, fitted.error, fitted.error_type))
                     self._mind_errors(permanent=True)

@@ -1,7 +1,7 @@
 """Run a few reused datapoints again and see whether they still come out as recorded.
 
-Keys hold what is declared and what was seen to be read. What stays outside of them (a server's model
-behind a name, an input that code outside Python reads) shows here.
+Keys hold what is declared and what was seen to be read. What stays outside of them (a server's
+model behind a name, an input that code outside Python reads) shows here.
 """
 
 import random
@@ -41,7 +41,9 @@ class Recheck:
     @property
     def failed(self) -> bool:
         """Whether a prediction is another one now (any column, where none is called so)."""
-        decisive = {"prediction", "error"} if "prediction" in self.agree | self.differ else self.differ
+        decisive = (
+            {"prediction", "error"} if "prediction" in self.agree | self.differ else self.differ
+        )
         return any(self.differ.get(name) for name in decisive)
 
 
@@ -55,7 +57,8 @@ def spot_check(project: Project, count: int) -> Recheck:
     sample = _sample(project, ready, count)
     if not sample:
         raise HarnessError(
-            "no datapoint of this code, data and grid is known yet", fix="make experiment TAG=e0.0.1"
+            "no datapoint of this code, data and grid is known yet",
+            fix="make experiment TAG=e0.0.1",
         )
     _refuse_cost(project, [task for task, _ in sample])
     before = {task.key: result for task, result in sample}

@@ -156,7 +156,9 @@ class Store:
 
     def count(self) -> int:
         """How many rows this experiment has."""
-        query = f"SELECT count(*) FROM {quoted(self.place.predictions)} WHERE experiment_version = ?"
+        query = (
+            f"SELECT count(*) FROM {quoted(self.place.predictions)} WHERE experiment_version = ?"
+        )
         return int(self._one(query, [self.experiment]))
 
     def apart(self, function: Callable[[sqlite3.Connection], Any]) -> Any:

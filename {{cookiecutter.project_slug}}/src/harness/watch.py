@@ -1,8 +1,8 @@
 """Files that the keys of a run stand for, watched while it goes on.
 
 Code may be imported late (by a worker that starts, or inside a function), and a prompt may be read
-at any time. So what was computed counts only where none of these files was written since its key was
-made: also one that was put back, since it may have been read while it was another.
+at any time. So what was computed counts only where none of these files was written since its key
+was made; one that was put back counts as written, since it may have been read in between.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,9 @@ def stamp(path: Path) -> Stamp:
 class Watch:
     """Knows files by their names and remembers when they were last written."""
 
-    def __init__(self, files: Mapping[str, Path], stamps: Mapping[str, Stamp] | None = None) -> None:
+    def __init__(
+        self, files: Mapping[str, Path], stamps: Mapping[str, Stamp] | None = None
+    ) -> None:
         """`stamps` are those taken before the files were read; by default they are taken now."""
         known = stamps or {}
         self._files = [(n, path, known.get(n) or stamp(path)) for n, path in files.items()]

@@ -69,10 +69,13 @@ def mixed_code(facts: Facts) -> list[Finding]:
     """One experiment is one version of the code; otherwise its mean is of two different things."""
     if not facts.code:
         return [unchecked("mixed_code", "no column names the version of the code")]
+    # A configuration has code of its own where params.py names modules.
+    of_one = ", ".join(("e", *facts.params)) if facts.ours else "e"
     rows = facts.ask(
         "SELECT e, count(*), list(left(code, 12) || ': ' || n || ' rows' ORDER BY n DESC) FROM ("
         "SELECT e, code, sum(n)::BIGINT AS n FROM tally WHERE code IS NOT NULL GROUP BY ALL) "
-        f"WHERE e <> '{DEV}' GROUP BY e HAVING count(*) > 1 ORDER BY e"
+        f"WHERE e <> '{DEV}' AND e IN (SELECT e FROM tally WHERE code IS NOT NULL "
+        f"GROUP BY {of_one} HAVING count(DISTINCT code) > 1) GROUP BY e ORDER BY e"
     )
     severity: Severity = "error" if "experiment_version" in facts.have else "warning"
     return [
