@@ -87,14 +87,16 @@ def run(
     census: Census,
     provenance: dict[str, Any],
     limit: int | None = None,
+    place: Place | None = None,
 ) -> RunReport:
     """Execute what is missing of `experiment` and return how it went.
 
-    `provenance` fills the run's row. The caller holds the lock of the folder. Raises HarnessError
+    `provenance` fills the run's row; `place` is where rows go, if not where the settings say. The
+    caller holds the lock of the folder. Raises HarnessError
     where the experiment was begun with other code or data, and where nothing can be written.
     """
     settings = project.settings
-    place = place_for(project.root, settings, experiment)
+    place = place or place_for(project.root, settings, experiment)
     track_id = str(Tracker.generate_track_id())
     cache = ResultCache(place.cache) if settings.run.cache else None
     recorder = Recorder(
@@ -214,9 +216,11 @@ class _Run:
         """The cache, and for an experiment the databases of all experiments."""
         if self.cache is None or experiment == DEV:
             return Knowledge(self.cache)
-        call, settings = self.recorder.call, self.project.settings
-        others = databases(self.project.root, settings, "experiment")
-        readings = [reading_file(path) for path in others if path != self.place.db]
+        call, root, settings = self.recorder.call, self.project.root, self.project.settings
+        readings = []
+        if self.place == place_for(root, settings, experiment):  # a trial stays apart
+            others = databases(root, settings, "experiment")
+            readings = [reading_file(path) for path in others if path != self.place.db]
         # The writer's own file is read in its thread, between two batches.
         own: Reading = lambda ask: call(lambda store: store.apart(ask))  # noqa: E731
         return Knowledge(self.cache, [own, *readings], experiment)
