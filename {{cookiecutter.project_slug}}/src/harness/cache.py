@@ -8,6 +8,7 @@ import pickle
 import sqlite3
 import time
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -82,6 +83,17 @@ class ResultCache:
                 except (pickle.PicklingError, AttributeError, TypeError):
                     self.unkept += 1
 
+    def saw(self, track_id: str) -> bool:
+        """Whether a run put its results in here: what is missing of them was deleted."""
+        query = "SELECT 1 FROM harness_runs WHERE track_id = ?"
+        return self._reader.execute(query, (track_id,)).fetchone() is not None
+
+    def note_run(self, track_id: str) -> None:
+        """Remember that this run puts its results in here."""
+        with closing(sqlite3.connect(self._folder / "cache.db", timeout=60)) as connection:
+            connection.execute("INSERT OR IGNORE INTO harness_runs VALUES (?)", (track_id,))
+            connection.commit()
+
     def forget(self, keys: Iterable[str]) -> None:
         """Drop the results under these keys."""
         with self._cache.transact():
@@ -98,10 +110,14 @@ def _open(folder: Path) -> diskcache.Cache:
     # The defaults would silently drop old results at 1 GB. The setting is kept in the folder.
     # A small page cache (1,024 pages) and no mapping of the file (64 MB): keys are random, so they
     # only take memory.
-    return diskcache.Cache(
+    cache = diskcache.Cache(
         str(folder),
         eviction_policy="none",
         cull_limit=0,
         sqlite_cache_size=1024,
         sqlite_mmap_size=0,
     )
+    # In a table beside diskcache's own, so that it is lost together with the entries.
+    with closing(sqlite3.connect(folder / "cache.db", timeout=60)) as connection:
+        connection.execute("CREATE TABLE IF NOT EXISTS harness_runs (track_id TEXT PRIMARY KEY)")
+    return cache

@@ -36,8 +36,13 @@ class Knowledge:
         missing = self._perhaps_recorded([key for key in keys if key not in found])
         if missing:
             for reading in self.databases:
-                found |= reading(partial(recorded.results, keys=missing))
+                rows = reading(partial(recorded.results, keys=missing))
+                found |= {key: known for key, known in rows.items() if not self._deleted(known)}
         return found
+
+    def _deleted(self, known: tuple[dict[str, Any], str]) -> bool:
+        """Whether somebody took a result out of the cache: it is to be computed again."""
+        return self.cache is not None and self.cache.saw(known[1])
 
     def _perhaps_recorded(self, keys: list[str]) -> list[str]:
         if not keys or not len(self._prefixes):

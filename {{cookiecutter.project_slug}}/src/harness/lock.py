@@ -27,7 +27,7 @@ def one_at_a_time(folder: Path, what: str) -> Iterator[None]:
         lock.acquire()
     except Timeout:
         raise HarnessError(
-            f"another command is writing to {folder}: {_holder(note)}",
+            f"another run is writing to {folder}: {_holder(note)}",
             fix="wait until it ends, or stop it with Ctrl-C there; what it recorded stays",
         ) from None
     except OSError as error:

@@ -104,6 +104,8 @@ def run(
         cache,
         grid.watch(),
     )
+    if cache is not None:
+        cache.note_run(track_id)
     recorder.start()
     before = sys.getswitchinterval()
     sys.setswitchinterval(_SWITCH_SECONDS)
