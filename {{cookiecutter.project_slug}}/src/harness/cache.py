@@ -33,7 +33,9 @@ class ResultCache:
                     f"cannot open the cache {folder}: {error}",
                     fix="free disk space or mend the folder's permissions, then run it again",
                 ) from None
-            self.moved_to = folder.with_name(f"{folder.name}-corrupt-{time.strftime('%H%M%S')}")
+            # The time of day alone comes again tomorrow, and a folder in use is not replaced.
+            now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+            self.moved_to = folder.with_name(f"{folder.name}-corrupt-{now}")
             folder.rename(self.moved_to)
             self._cache = _open(folder)
         self._reader = sqlite3.connect(

@@ -18,6 +18,7 @@ from harness.keys import Context
 from harness.layout import DEV, databases, place_for
 from harness.plan import Census, column_types, configurations, grid_files
 from harness.project import Project
+from harness.runs import of_last_run
 from harness.tested import run_tests, tests_passed
 
 
@@ -115,11 +116,8 @@ def dev_run(now: Situation) -> Blocked | None:
                 " 0) FROM predictions WHERE code_key = ?",
                 (now.context.code.key,),
             ).fetchone()
-            row = connection.execute(
-                "SELECT grid_files FROM runs WHERE code_key = ? ORDER BY timestamp DESC",
-                (now.context.code.key,),
-            ).fetchone()
-            tried = json.loads(row[0] or "{}") if row else {}
+            files = of_last_run(connection, place.runs, "grid_files", code_key=now.context.code.key)
+            tried = json.loads(files or "{}")
         except sqlite3.Error:
             pass
         finally:

@@ -4,10 +4,10 @@ import contextlib
 import json
 import os
 from collections.abc import Iterator
-from datetime import datetime
 
 from filelock import FileLock, Timeout
 
+from harness.clock import local, now
 from harness.errors import HarnessError
 from harness.layout import Place
 
@@ -29,7 +29,7 @@ def one_run(place: Place, track_id: str, experiment: str) -> Iterator[None]:
         raise HarnessError(
             f"another run is writing to {place.db}: {holder.get('track_id', 'unknown')} "
             f"({holder.get('experiment')}, process {holder.get('pid')}, "
-            f"since {holder.get('since')})",
+            f"since {local(str(holder.get('since')))})",
             fix="wait until it ends, or stop it with Ctrl-C there; what it recorded stays",
         ) from None
     except OSError as error:
@@ -39,14 +39,13 @@ def one_run(place: Place, track_id: str, experiment: str) -> Iterator[None]:
             code=1,
         ) from None
     try:
-        since = datetime.now().isoformat(timespec="seconds")
         note.write_text(
             json.dumps(
                 {
                     "track_id": track_id,
                     "experiment": experiment,
                     "pid": os.getpid(),
-                    "since": since,
+                    "since": now(),
                 }
             )
         )

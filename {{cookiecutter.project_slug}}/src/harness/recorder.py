@@ -139,7 +139,7 @@ class Recorder(threading.Thread):
                     spoil(row, wrong)
                 elif result is not None:
                     keep.append((row["task_key"], result, row["track_id"]))
-                row["timestamp"] = store.stamp()
+                row["timestamp"] = store.stamp(row["track_id"])
                 rows.append(row)
             uncached = self._keep(keep)
             replaced = [row["task_key"] for row in rows if row["task_key"] in self._failed_before]

@@ -12,14 +12,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 import numpy as np
-from xetrack import Tracker
 
 from harness.budget import Budget
 from harness.cache import ResultCache
+from harness.clock import now
 from harness.console import err
 from harness.errors import HarnessError
 from harness.executors import execute
@@ -34,6 +33,7 @@ from harness.progress import RunProgress
 from harness.project import Project
 from harness.recorder import Counts, Recorder
 from harness.rows import Rows
+from harness.runs import new_track_id
 from harness.store import Store
 
 _LOOKED_UP_AT_ONCE = 256
@@ -77,7 +77,7 @@ def run(
     """
     settings = project.settings
     place = place_for(project.root, settings, experiment)
-    track_id = str(Tracker.generate_track_id())
+    track_id = new_track_id()
     with one_run(place, track_id, experiment):
         cache = ResultCache(place.cache) if settings.run.cache else None
         recorder = Recorder(
@@ -140,15 +140,14 @@ class _Run:
         if experiment != DEV:
             self.rows.own_runs |= call(lambda store: store.track_ids())
         self.recorder.replaces(failed)
-        started = datetime.now().isoformat(timespec="seconds")
         row = {
             **provenance,
             "track_id": track_id,
-            "timestamp": call(lambda store: store.stamp()),
+            "timestamp": call(lambda store: store.stamp(track_id)),
             "experiment_version": experiment,
             "items": self.census.items,
             "planned": self.census.tasks,
-            "started": started,
+            "started": now(),
             "ended": None,
             "ended_how": None,
         }
@@ -168,10 +167,7 @@ class _Run:
         report.ended_how, report.reason = self.stop or "finished", self.reason
         report.seconds = time.monotonic() - begin
         counts = self.recorder.counts
-        row |= {
-            "ended": datetime.now().isoformat(timespec="seconds"),
-            "ended_how": report.ended_how,
-        }
+        row |= {"ended": now(), "ended_how": report.ended_how}
         call(lambda _: None)  # everything handed over before this has been written
         row |= {"executed": counts.executed, "cached": counts.cached, "failed": counts.failed}
         call(lambda store: store.put_run(row))

@@ -54,8 +54,8 @@ def row_count(facts: Facts) -> list[Finding]:
     join = "LEFT JOIN" if facts.whole else "JOIN"
     rows = facts.ask(
         f"""WITH plan AS (
-            SELECT experiment_version AS e, arg_max(planned, timestamp) AS planned,
-                arg_max(coalesce({ended}, 'killed'), timestamp) AS ended
+            SELECT experiment_version AS e, arg_max(planned, sequence) AS planned,
+                arg_max(coalesce({ended}, 'killed'), sequence) AS ended
             FROM runs GROUP BY 1
         ), recorded AS (SELECT e, sum(n)::BIGINT AS n FROM tally GROUP BY 1)
         SELECT e, planned, coalesce(n, 0) AS n, ended FROM plan {join} recorded USING (e)

@@ -282,7 +282,7 @@ def _runs(con: DuckDBPyConnection, name: str) -> list[dict[str, Any]]:
     if "experiment_version" not in columns(con, "runs"):
         return []
     runs = rows_of(
-        con, "SELECT * FROM runs WHERE experiment_version = ? ORDER BY timestamp", [name]
+        con, "SELECT * FROM runs WHERE experiment_version = ? ORDER BY sequence", [name]
     )
     for run in runs:
         for key in _JSON:
