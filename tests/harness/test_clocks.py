@@ -36,14 +36,14 @@ def change(db: Path, *statements: str) -> None:
     connection.close()
 
 
-def stopped_clock(bench: Bench) -> dict[str, str]:
-    """An environment in which it is always the same microsecond, from then to now and back."""
+def stopped_clock(bench: Bench) -> str:
+    """A PYTHONPATH with which it is always the same microsecond."""
     bench.file(
         "../clock/sitecustomize.py",
         "import time\n_then = 1_792_800_000_000_000_000\ntime.time_ns = lambda: _then\n",
     )
     path = bench.environment()["PYTHONPATH"]
-    return {"PYTHONPATH": f"{(bench.root / '../clock').resolve()}:{path}"}
+    return f"{(bench.root / '../clock').resolve()}:{path}"
 
 
 def test_times_are_recorded_in_utc_and_shown_where_one_is(bench: Bench) -> None:
@@ -118,13 +118,13 @@ def test_rows_of_one_microsecond_have_keys_of_their_own(make_bench: Callable[...
     bench.predict(FAILS_ONCE)
     bench.commit()
     clock = stopped_clock(bench)
-    bench.run("experiment", "e0.0.1", "--allow", OPENED, expect=1, **clock)
+    bench.run("experiment", "e0.0.1", "--allow", OPENED, expect=1, PYTHONPATH=clock)
     [first] = bench.sql("SELECT track_id FROM runs")
     # Killed between the cache and the table, so that the next run writes rows of the first one.
     change(bench.db, "DELETE FROM predictions WHERE input_id = 'i0'")
     bench.file("repaired", "")
     bench.commit()
-    bench.run("experiment", "e0.0.1", "--allow", OPENED, **clock)
+    bench.run("experiment", "e0.0.1", "--allow", OPENED, PYTHONPATH=clock)
     rows = bench.rows()
     assert len({(row["track_id"], row["timestamp"]) for row in rows}) == len(rows) == 8
     assert sum(row["track_id"] == first["track_id"] for row in rows) == 6

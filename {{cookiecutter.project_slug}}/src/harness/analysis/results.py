@@ -281,9 +281,7 @@ def read_scores(
 def _runs(con: DuckDBPyConnection, name: str) -> list[dict[str, Any]]:
     if "experiment_version" not in columns(con, "runs"):
         return []
-    runs = rows_of(
-        con, "SELECT * FROM runs WHERE experiment_version = ? ORDER BY sequence", [name]
-    )
+    runs = rows_of(con, "SELECT * FROM runs WHERE experiment_version = ? ORDER BY sequence", [name])
     for run in runs:
         for key in _JSON:
             run[key] = _loads(run.get(key))
