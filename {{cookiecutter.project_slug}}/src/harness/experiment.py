@@ -92,7 +92,7 @@ def experiment(project: Project, tag: str, message: str, allow: set[str]) -> int
             fix=f"`{again}` tries them again; `{again} ALLOW=failures` accepts them",
             code=1,
         )
-    findings = [f for f in validate([place.db]) if f.message.startswith(f"{tag}: ")]
+    findings = [finding for finding in validate([place.db]) if finding.experiment == tag]
     wrong = [finding for finding in findings if finding.severity == "error"]
     if wrong and "validation" not in allow:
         raise HarnessError(

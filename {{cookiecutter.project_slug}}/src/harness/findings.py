@@ -19,6 +19,7 @@ class Finding:
 
     An error makes the numbers wrong, a warning has to be looked at, a note says what could not be
     checked. `count` is how many rows, tasks or items it concerns, `examples` names the first few.
+    `experiment` is the one it is about; None (or "") where the table has none or it is about more.
     """
 
     check: str
@@ -27,6 +28,7 @@ class Finding:
     count: int = 1
     examples: tuple[str, ...] = ()
     fix: str = ""
+    experiment: str | None = None
 
 
 def exit_code(findings: Sequence[Finding]) -> int:
@@ -56,9 +58,9 @@ def show(findings: Sequence[Finding], subject: str, *, as_json: bool = False) ->
     return exit_code(findings)
 
 
-def unchecked(check: str, why: str) -> Finding:
+def unchecked(check: str, why: str, experiment: str | None = None) -> Finding:
     """A note that a check could not be made."""
-    return Finding(check, "note", f"not checked: {why}")
+    return Finding(check, "note", f"not checked: {why}", experiment=experiment)
 
 
 def printable(text: str) -> str:
