@@ -41,6 +41,8 @@ PREDICTIONS = {
     "fit_asset": TEXT,
 }
 """The columns of `predictions` and their types; None means that the first value decides."""
+ANSWERS = frozenset({"prediction", "ground_truth", "raw_response"})
+"""Those of them that predict fills, if anybody does."""
 
 
 def quoted(name: str) -> str:
@@ -66,6 +68,12 @@ def holds(connection: Any, table: str, column: str) -> bool:
     """Whether any row has a value in a column."""
     query = f"SELECT 1 FROM {quoted(table)} WHERE {quoted(column)} IS NOT NULL LIMIT 1"
     return connection.execute(query).fetchone() is not None
+
+
+def filled(connection: Any, table: str) -> list[str]:
+    """The columns in which some row has a value."""
+    found = connection.execute(f"PRAGMA table_info({quoted(table)})").fetchall()
+    return [row[1] for row in found if holds(connection, table, row[1])]
 
 
 def declared_type(kind: type) -> str:

@@ -16,7 +16,7 @@ from harness.plan_file import Plan, load_plan, metrics_in
 from harness.project import Project
 from harness.provenance import provenance
 from harness.run import RunReport, run
-from harness.store import clear_rows, update_run
+from harness.store import begin_anew, update_run
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def dev_run(project: Project, items: int | None) -> int:
     limit = items or project.settings.run.dev_items
     ready = prepare(project, limit)
     place = place_for(project.root, project.settings, DEV)
-    clear_rows(place, DEV)
+    begin_anew(place)
     made_by = provenance(project, ready.context, ready.census, "dev", {})
     report = run(project, DEV, ready.context, ready.census, made_by, limit)
     tell(report)

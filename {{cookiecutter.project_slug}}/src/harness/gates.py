@@ -3,18 +3,20 @@
 A gate can be overridden by name; the override is recorded in `runs` and printed in every report.
 """
 
+import hashlib
 import json
 import sqlite3
 from collections.abc import Callable, Iterable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from harness import dvc, git
+from harness.columns import ANSWERS, PREDICTIONS, filled
 from harness.errors import HarnessError, explained
 from harness.findings import Finding
-from harness.keys import Context
+from harness.keys import Context, item_digest
 from harness.layout import DEV, databases, place_for
 from harness.plan import Census, column_types, configurations, grid_files
 from harness.project import Project
@@ -195,7 +197,25 @@ def items(now: Situation) -> Blocked | None:
     """No datapoint stands twice, or in train and test, or gives its answer away."""
     from harness.dataset_check import check_dataset
 
-    return _errors(check_dataset(now.project.items(now.project.grid[0])), "")
+    project = now.project
+    if not project.items_by_params:
+        return _errors(check_dataset(project.items(project.grid[0])), "")
+    seen: set[bytes] = set()
+    for params in project.grid:
+        if (content := _content(project, params)) in seen:
+            continue
+        seen.add(content)
+        if blocked := _errors(check_dataset(project.items(params)), ""):
+            return replace(blocked, message=f"{blocked.message} (in the items of {params})")
+    return None
+
+
+def _content(project: Project, params: Any) -> bytes:
+    """What all items of one configuration hold, so that equal ones are checked once."""
+    content = hashlib.sha256()
+    for item in project.items(params):
+        content.update(item_digest(item, project.root))
+    return content.digest()
 
 
 def plan(now: Situation) -> Blocked | None:
@@ -207,9 +227,13 @@ def plan(now: Situation) -> Blocked | None:
     if not place.db.exists():
         return None  # the gate dev-run says so already
     with closing(sqlite3.connect(place.db, timeout=10)) as connection:
-        have = [r[1] for r in connection.execute(f"PRAGMA table_info({place.predictions})")]
-        measured = [r[1] for r in connection.execute(f"PRAGMA table_info({place.metrics})")]
-    problems = plan_findings(wanted, have, metrics_in(measured), now.project.grid)
+        have, measured = filled(connection, place.predictions), filled(connection, place.metrics)
+        # An interval may be empty: of a constant there is none.
+        every = [row[1] for row in connection.execute(f"PRAGMA table_info({place.metrics})")]
+    metrics = [name for name in metrics_in(every) if name in measured]
+    # What the harness fills itself may be empty in a dev-run: latency where all was cached, say.
+    own = {*PREDICTIONS, *column_types(now.project)} - ANSWERS
+    problems = plan_findings(wanted, own.union(have), metrics, now.project.grid)
     return Blocked("; ".join(problems), "edit PLAN.toml and commit it") if problems else None
 
 

@@ -24,11 +24,15 @@ _MOST_WAITING = 1000
 
 @dataclass(slots=True)
 class Counts:
-    """What has been written so far."""
+    """What has been written so far.
+
+    `unfit` of the failed rows held values that no row can: only the recorder knows of these.
+    """
 
     executed: int = 0
     cached: int = 0
     failed: int = 0
+    unfit: int = 0
     error_types: Counter[str] = field(default_factory=Counter)
     example: dict[str, str] = field(default_factory=dict)
 
@@ -136,6 +140,7 @@ class Recorder(threading.Thread):
             rows = []
             for (row, wrong), (_, result) in zip(fitted, batch, strict=True):
                 if wrong:
+                    self.counts.unfit += row["error_type"] is None
                     spoil(row, wrong)
                 elif result is not None:
                     keep.append((row["task_key"], result, row["track_id"]))

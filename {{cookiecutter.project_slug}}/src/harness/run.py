@@ -209,6 +209,7 @@ class _Run:
             progress.show(self.recorder.counts)
         progress.before = skipped[0]
         self.recorder.call(lambda _: None)
+        self._mind_limits()
         progress.show(self.recorder.counts, at_once=True)
         return skipped[0]
 
@@ -227,6 +228,7 @@ class _Run:
                 return
             if known is not None:
                 self.recorder.put(self.rows.reused(task, *known))
+                self._mind_limits()
                 progress.before = skipped[0]
                 progress.show(self.recorder.counts)
                 continue
@@ -279,6 +281,7 @@ class _Run:
             return self._stop("error", self.broken.message)
         row, keep = self.rows.executed(outcome)
         self.recorder.put(row, keep)
+        self._mind_limits()
         result = outcome.result
         if self.budget is not None:
             self.budget.spent(outcome.job.estimate, (result.result or {}).get("cost"))
@@ -286,17 +289,20 @@ class _Run:
             self._mind_errors(result.permanent)
 
     def _mind_errors(self, permanent: bool) -> None:
-        run = self.project.settings.run
         self.permanent += permanent
         self.failures += 1
-        # Those that the recorder made of values it could not keep come on top.
-        failed = max(self.failures, self.recorder.counts.failed)
-        if run.on_error == "stop":
+        self._mind_limits()
+
+    def _mind_limits(self) -> None:
+        """Stop where too much has failed; what the recorder could not keep failed for good."""
+        run, unfit = self.project.settings.run, self.recorder.counts.unfit
+        failed, permanent = self.failures + unfit, self.permanent + unfit
+        if failed and run.on_error == "stop":
             self._stop("failed-limit", 'a datapoint failed and [run] on_error is "stop"')
-        elif self.permanent >= run.max_permanent_errors:
+        elif permanent >= run.max_permanent_errors:
             self._stop(
                 "failed-limit",
-                f"{self.permanent} errors that no repetition can mend ([run] max_permanent_errors)",
+                f"{permanent} errors that no repetition can mend ([run] max_permanent_errors)",
             )
         elif run.max_errors and failed >= run.max_errors:
             self._stop("failed-limit", f"{failed} datapoints failed ([run] max_errors)")

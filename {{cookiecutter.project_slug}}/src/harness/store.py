@@ -318,6 +318,21 @@ def clear_rows(place: Place, experiment: str) -> int:
         return deleted
 
 
+def begin_anew(place: Place) -> None:
+    """Drop the tables of predictions and metrics, as every dev-run begins; runs stay.
+
+    Their columns too: one that only an earlier dev-run had is no part of what is developed now.
+    """
+    if not place.db.exists():
+        return
+    with explained(place.db), contextlib.closing(sqlite3.connect(place.db, timeout=10)) as con:
+        for table in (place.metrics, place.predictions):
+            con.execute(f"DROP TABLE IF EXISTS {quoted(table)}")
+        if con.execute("SELECT 1 FROM sqlite_master WHERE name = 'scores'").fetchone():
+            con.execute("DELETE FROM scores WHERE predictions = ?", (place.predictions,))
+        con.commit()
+
+
 def update_run(place: Place, track_id: str, columns: dict[str, str]) -> None:
     """Change columns of a run that has ended."""
     assigned = ", ".join(f"{quoted(name)} = ?" for name in columns)

@@ -149,7 +149,13 @@ def _may_be_none(facts: Facts) -> dict[str, tuple[set[str], set[str]]]:
     if not {"experiment_version", "grid"} <= set(columns(facts.con, "runs")):
         return {}
     names: dict[str, tuple[set[str], set[str]]] = {}
-    for experiment, text in facts.ask("SELECT DISTINCT experiment_version, grid FROM runs"):
+    # An experiment has rows of all its runs, the dev phase only of the last one.
+    grids = facts.ask(
+        f"SELECT DISTINCT experiment_version, grid FROM runs WHERE experiment_version <> '{DEV}' "
+        f"UNION ALL SELECT '{DEV}', arg_max(coalesce(grid, ''), sequence) FROM runs "
+        f"WHERE experiment_version = '{DEV}'"
+    )
+    for experiment, text in grids:
         there, empty = names.setdefault(experiment, (set(), set()))
         for configuration in json.loads(text or "[]"):
             there.update(configuration)
