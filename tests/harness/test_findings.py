@@ -66,7 +66,7 @@ def test_a_param_that_was_renamed_in_development_blocks_nothing(bench: Bench) ->
 
 @pytest.mark.parametrize(
     ("column", "before"),
-    [("language", '"language": "en", '), ("ground_truth", "")],
+    [("language", '"language": "en", '), ("raw_response", "")],
     ids=["of an earlier dev-run", "of nobody"],
 )
 def test_a_segmentation_must_be_a_column_that_this_dev_run_filled(
@@ -74,7 +74,7 @@ def test_a_segmentation_must_be_a_column_that_this_dev_run_filled(
 ) -> None:
     bench.file("PLAN.toml", f'segmentations = ["model_family", "{column}"]')
     bench.score("def score(row):\n    return {'correct': row['prediction'] == 1}")
-    answer = 'return {%s"model_family": "rule", "prediction": 1, "raw_response": "1"}'
+    answer = 'return {%s"model_family": "rule", "prediction": 1}'
     bench.predict(answer % before)
     bench.dev_run()
     bench.predict(answer % "")
