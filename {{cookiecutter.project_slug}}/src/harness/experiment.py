@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import dvc, executors, git
-from harness.console import err, out
+from harness.console import brief, err, out, shown, visible
 from harness.errors import HarnessError
 from harness.gates import Situation, pass_gates
 from harness.keys import Context, read_context
@@ -118,9 +118,7 @@ def tell(report: RunReport) -> None:
         soft_wrap=True,
     )
     for kind, number in counts.error_types.most_common():
-        err.print(
-            f"  {number} x {kind}: {counts.example[kind][:300]}", markup=False, soft_wrap=True
-        )
+        err.print(f"  {number} x {kind}: {shown(counts.example[kind], 300)}", soft_wrap=True)
     for note in report.notes:
         err.print(f"note: {note}", markup=False, soft_wrap=True)
 
@@ -223,7 +221,7 @@ def tag_message(rows: list[dict[str, Any]], census: Census, message: str, plan: 
     metrics = metrics_in(rows[0])
 
     def values(row: dict[str, Any]) -> str:
-        return " ".join(f"{n.removeprefix('params_')}={row[n]}" for n in params)
+        return " ".join(f"{n.removeprefix('params_')}={brief(row[n])}" for n in params)
 
     def measured(row: dict[str, Any]) -> str:
         return " ".join(f"{n}={row[n]:.4g}" for n in metrics if row[n] is not None) or "no metric"
@@ -232,7 +230,7 @@ def tag_message(rows: list[dict[str, Any]], census: Census, message: str, plan: 
     if measurable := [row for row in rows if metrics and row[metrics[0]] is not None]:
         choose = min if plan.lower_is_better(metrics[0]) else max
         best = choose(measurable, key=lambda row: row[metrics[0]])
-    tail = " | ".join([f"data={census.digest[:12]}", " ".join(message.split()) or "-"])
+    tail = " | ".join([f"data={census.digest[:12]}", visible(" ".join(message.split())) or "-"])
     lines = [f"{values(best)} | {measured(best)} | {tail}"]
     if len(rows) > 1:
         lines += ["", *(f"{values(row)} | n={row['n']} {measured(row)}" for row in rows)]

@@ -227,14 +227,15 @@ class Store:
         marks = f"({', '.join('?' * len(columns))})"
         if self.engine == "sqlite":
             insert = f"INSERT INTO {table} ({names}) VALUES {marks}"
+            self.connection.execute("SAVEPOINT inserted")
             try:
                 self.connection.executemany(insert, values)
             except UnicodeEncodeError:
                 clean = [
                     tuple(readable(v) if isinstance(v, str) else v for v in row) for row in values
                 ]
-                # What went in before the bad row is taken back by its savepoint.
-                self.connection.execute("ROLLBACK TO batch")
+                # What went in before the bad row is taken back; what was deleted first stays so.
+                self.connection.execute("ROLLBACK TO inserted")
                 self.connection.executemany(insert, clean)
             return
         for start in range(0, len(values), _DUCKDB_ROWS):
@@ -255,8 +256,6 @@ class Store:
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
         self.connection.execute("BEGIN IMMEDIATE" if self.engine == "sqlite" else "BEGIN")
-        if self.engine == "sqlite":
-            self.connection.execute("SAVEPOINT batch")
         try:
             yield
             self.connection.execute("COMMIT")

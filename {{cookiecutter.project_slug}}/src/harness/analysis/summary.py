@@ -20,10 +20,11 @@ from harness.analysis.results import (
     read_experiment,
     read_scores,
 )
-from harness.analysis.section import ABSENT, Section, Table, interval, number, time_unit
+from harness.analysis.section import Section, Table, interval, number, time_unit
 from harness.analysis.segments import segment_sections
 from harness.analysis.stats import mean_interval, percentile_needs
 from harness.clock import local
+from harness.console import ABSENT
 from harness.layout import UNFINISHED
 from harness.plan_file import LATENCIES
 
