@@ -12,7 +12,7 @@ from typer.exceptions import TyperException
 
 from harness import reading
 from harness.console import err, out, show_error, styled
-from harness.errors import HarnessError
+from harness.errors import HarnessError, reason_of
 
 app = typer.Typer(
     add_completion=False,
@@ -191,8 +191,8 @@ def main() -> None:
         _say_usage(error)
         sys.exit(error.exit_code)
     except sqlite3.Error as error:
-        fix = "wait for what is using it, or restore it with `dvc checkout` or `git checkout`"
-        show_error(HarnessError(f"a results database cannot be used: {error}", fix=fix))
+        reason, fix = reason_of(error, "the database")
+        show_error(HarnessError(f"a results database cannot be used: {reason}", fix=fix))
         sys.exit(1)
     except KeyboardInterrupt:
         err.print("stopped; what is recorded stays, the same command goes on")

@@ -8,6 +8,7 @@ import json
 import math
 import sqlite3
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import date, time, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -110,6 +111,13 @@ def plain(value: Any) -> Any:
         # Lone surrogates become U+FFFD: half a character is no JSON text for other programs.
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     raise TypeError(f"a {type(value).__name__} is no data")
+
+
+@dataclass(frozen=True, slots=True)
+class Unkept:
+    """Stands for a value that could not be sent here to be kept, and says why."""
+
+    reason: str
 
 
 def _nested(value: Any, within: tuple[int, ...] = ()) -> Any:

@@ -123,8 +123,18 @@ def _write(path: Path, model: Any) -> None:
     """Whole or not at all: a kill must not leave half a model under a good name."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(f".{os.getpid()}.part")
-    part.write_bytes(cloudpickle.dumps(model))
+    part.write_bytes(_pickled(model))
     part.replace(path)
+
+
+def _pickled(model: Any) -> bytes:
+    try:
+        return cloudpickle.dumps(model)
+    except Exception as error:  # whatever a lock, a client or a generator may raise
+        raise TypeError(
+            f"what fit returned cannot be kept ({error}); make it in load(params) instead, "
+            "which each worker calls for itself"
+        ) from error
 
 
 def _error_of(result: Callable[[], None]) -> tuple[str, str] | None:

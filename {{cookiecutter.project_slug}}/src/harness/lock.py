@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from filelock import FileLock, Timeout
 
 from harness.clock import local, now
-from harness.errors import HarnessError
+from harness.errors import HarnessError, reason_of
 from harness.layout import Place
 
 
@@ -34,8 +34,8 @@ def one_run(place: Place, track_id: str, experiment: str) -> Iterator[None]:
         ) from None
     except OSError as error:
         raise HarnessError(
-            f"cannot write in {path.parent}: {error.strerror}",
-            fix="free some space or mend the folder's permissions",
+            f"cannot write in {path.parent}: {reason_of(error)[0]}",
+            fix=reason_of(error, str(path.parent))[1],
             code=1,
         ) from None
     try:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from harness.columns import INTEGER, REAL, TEXT, declared_type, plain
+from harness.console import brief
 from harness.errors import HarnessError
 from harness.keys import (
     Context,
@@ -196,12 +197,19 @@ def _unfit(item: Any, root: Path, content: Any) -> str:
     if not isinstance(item, dict):
         return f"it is a {type(item).__name__}, not a dict"
     if item.get("id") is None or item["id"] == "":
-        return 'it has no "id"'
+        names = ", ".join(brief(name) for name in list(item)[:_SHOWN])
+        return f'it has no "id", only {names or "nothing"}{_mark_of(item)}'
     try:
         content.update(item_digest(item, root))
     except (TypeError, ValueError) as error:
         return f"id {item['id']!r} cannot be written as JSON: {error}"
     return ""
+
+
+def _mark_of(item: Item) -> str:
+    """A hint where the first name begins with the mark that spreadsheets put before a CSV."""
+    marked = any(str(name).startswith("\ufeff") for name in item)
+    return '; open the file with encoding="utf-8-sig"' if marked else ""
 
 
 def _duplicates(project: Project, params: Any, limit: int | None, hashes: Any) -> list[str]:

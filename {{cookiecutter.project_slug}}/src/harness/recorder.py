@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.cache import ResultCache
-from harness.errors import HarnessError
+from harness.errors import HarnessError, reason_of
 from harness.row_fitter import spoil
 from harness.store import Store
 
@@ -161,11 +161,8 @@ class Recorder(threading.Thread):
         try:
             self._cache.put(entries)
         except (sqlite3.Error, OSError) as error:
-            return HarnessError(
-                f"cannot write the cache: {error}",
-                fix="free some space and run the same command again",
-                code=1,
-            )
+            reason, fix = reason_of(error, "the cache")
+            return HarnessError(f"cannot write the cache: {reason}", fix=fix, code=1)
         return None
 
     def _count(self, rows: list[dict[str, Any]]) -> None:
