@@ -157,7 +157,7 @@ def _packed(result: Result) -> bytes:
         return pickle.dumps(result)
     except Exception:
         values = {name: _sendable(value) for name, value in (result.result or {}).items()}
-        return cloudpickle.dumps(replace(result, result=values))
+        return bytes(cloudpickle.dumps(replace(result, result=values)))
 
 
 def _sendable(value: Any) -> Any:

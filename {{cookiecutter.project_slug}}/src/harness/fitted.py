@@ -129,7 +129,7 @@ def _write(path: Path, model: Any) -> None:
 
 def _pickled(model: Any) -> bytes:
     try:
-        return cloudpickle.dumps(model)
+        return bytes(cloudpickle.dumps(model))
     except Exception as error:  # whatever a lock, a client or a generator may raise
         raise TypeError(
             f"what fit returned cannot be kept ({error}); make it in load(params) instead, "
