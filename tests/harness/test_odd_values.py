@@ -40,23 +40,14 @@ def test_a_message_with_the_word_full_is_no_full_disk(bench: Bench) -> None:
     assert "another program" not in said
 
 
-@pytest.mark.parametrize(
-    ("statement", "words"),
-    [
-        ("ALTER TABLE runs RENAME COLUMN code_parts TO parts_of_code", "No item with that key"),
-        ("ALTER TABLE predictions RENAME COLUMN input_id TO name", "no such column: input_id"),
-    ],
-)
-def test_a_table_of_another_shape_is_no_damaged_file(
-    bench: Bench, statement: str, words: str
-) -> None:
+def test_a_table_of_another_shape_is_no_damaged_file(bench: Bench) -> None:
     bench.experiment("e0.0.1")
     connection = sqlite3.connect(bench.db)
-    connection.execute(statement)
+    connection.execute("ALTER TABLE predictions RENAME COLUMN input_id TO name")
     connection.commit()
     connection.close()
     said = bench.run("explain", "i0", expect=1).said
-    assert words in said
+    assert "no such column: input_id" in said
     assert "damaged" not in said
     assert "checkout" not in said
 
@@ -82,11 +73,14 @@ def test_every_file_is_read_once_however_many_there_are(
     files = [tmp_path / f"{n}" for n in range(5000)]
     for path in files:
         path.write_bytes(b"x")
-    read: list[Any] = []
+    read: list[str] = []
     digest = hashlib.file_digest
-    monkeypatch.setattr(
-        hashlib, "file_digest", lambda file, how: (read.append(file.name), digest(file, how))[1]
-    )
+
+    def noting(file: Any, how: Any) -> Any:
+        read.append(file.name)
+        return digest(file, how)
+
+    monkeypatch.setattr(hashlib, "file_digest", noting)
     for _ in range(3):
         for path in files:
             keys.file_digest(path)

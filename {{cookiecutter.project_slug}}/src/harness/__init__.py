@@ -1,4 +1,4 @@
-"""The harness: runs `predict` once for every datapoint and keeps what came out.
+"""The harness: runs `predict` for every datapoint, keeps one row of each, and repeats no good one.
 
 The way of a datapoint, one module a step:
 

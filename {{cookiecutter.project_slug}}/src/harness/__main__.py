@@ -18,7 +18,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # a wrong option is told in one sentence, not in a box
-    help="Run a benchmark, each datapoint exactly once, and keep what came out.",
+    help="Run a benchmark: one row for each datapoint, and nothing good is computed again.",
 )
 app.registered_commands += reading.app.registered_commands
 app.registered_groups += reading.app.registered_groups
