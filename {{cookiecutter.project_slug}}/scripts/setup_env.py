@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import glob
 import hashlib
+import io
 import os
 import re
 import shutil
@@ -243,6 +244,8 @@ def set_up(venv: Path, root: Path, lock: Path, wanted: str) -> None:
 
 def main() -> int:
     """Exit code 0, or 2 where something needs the person."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal may know ASCII alone
+        sys.stdout.reconfigure(errors="backslashreplace")
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--venv", default=".venv", help="the environment's folder")
     parser.add_argument("--python", default=SUPPORTED[0], help="the Python wanted, such as 3.12")

@@ -4,6 +4,7 @@ Nothing here writes. A worker hands back a Result and the driver records it, so 
 processes give the same rows.
 """
 
+import math
 import pickle
 import re
 import threading
@@ -211,14 +212,14 @@ class Worker:
             if error is None:
                 self.limiter.succeeded()
             elif hasattr(error, "retry_after"):
-                self.limiter.throttled(error.retry_after)
+                self.limiter.throttled(asked_to_wait(error))
             else:
                 self.limiter.failed()
 
     def _backoff(self, error: Exception) -> bool | float:
         """Whether to try again: True for the usual backoff, or the seconds the server asked for."""
-        if isinstance(error, TransientError) and error.retry_after is not None:
-            return float(error.retry_after)
+        if isinstance(error, TransientError) and (wait := asked_to_wait(error)) is not None:
+            return wait
         if isinstance(error, _ReturnedError):
             return error.name in self._transient
         return any(kind.__name__ in self._transient for kind in type(error).__mro__)
@@ -279,6 +280,15 @@ def _check_names(names: tuple[Any, ...]) -> None:
             raise InvalidResult(f"predict returned {name!r}, a name that the harness fills itself")
     if len({name.lower() for name in names}) < len(names):
         raise InvalidResult("predict returned two keys that differ only in case")
+
+
+def asked_to_wait(error: BaseException) -> float | None:
+    """The seconds in an error's `retry_after`, which may be anything; None where it names none."""
+    try:
+        seconds = float(getattr(error, "retry_after", None))  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return None
+    return seconds if 0 <= seconds < math.inf else None
 
 
 def timed_out(seconds: float, attempts: int, elapsed: float) -> Result:

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import diskcache
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, is_damaged, reason_of
 
 
 class ResultCache:
@@ -29,12 +29,12 @@ class ResultCache:
         try:
             self._cache = _open(folder)
         except (sqlite3.DatabaseError, OSError) as error:
-            if isinstance(error, (sqlite3.OperationalError, OSError)):
-                raise HarnessError(
-                    f"cannot open the cache {folder}: {error}",
-                    fix="free disk space or mend the folder's permissions, then run it again",
-                ) from None
-            self.moved_to = folder.with_name(f"{folder.name}-corrupt-{time.strftime('%H%M%S')}")
+            if not is_damaged(error):
+                reason, fix = reason_of(error, str(folder))
+                raise HarnessError(f"cannot open the cache {folder}: {reason}", fix=fix) from None
+            # The time of day alone comes again tomorrow, and a folder in use is not replaced.
+            now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+            self.moved_to = folder.with_name(f"{folder.name}-corrupt-{now}")
             folder.rename(self.moved_to)
             self._cache = _open(folder)
         self._reader = sqlite3.connect(
@@ -54,10 +54,10 @@ class ResultCache:
                 keys,
             ).fetchall()
         except sqlite3.DatabaseError as error:
-            raise HarnessError(
-                f"cannot read the cache {self._folder}: {error}",
-                fix=f"move it away: mv {self._folder.name} {self._folder.name}-damaged",
-            ) from None
+            reason, fix = reason_of(error, str(self._folder))
+            if not isinstance(error, sqlite3.OperationalError) or is_damaged(error):
+                fix = f"move it away: mv {self._folder.name} {self._folder.name}-damaged"
+            raise HarnessError(f"cannot read the cache {self._folder}: {reason}", fix=fix) from None
         found: dict[str, tuple[dict[str, Any], str]] = {}
         for key, mode, filename, value in rows:
             try:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import dvc, executors, git
-from harness.console import err, out
+from harness.console import brief, err, out, shown, visible
 from harness.errors import HarnessError
 from harness.gates import Situation, pass_gates
 from harness.inputs import advice
@@ -17,7 +17,7 @@ from harness.plan_file import Plan, load_plan, metrics_in
 from harness.project import Project
 from harness.provenance import provenance
 from harness.run import RunReport, run
-from harness.store import clear_rows, update_run
+from harness.store import begin_anew, update_run
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ def dev_run(project: Project, items: int | None) -> int:
 
 def _dev_run(project: Project, place: Place, limit: int) -> int:
     ready = prepare(project, limit)
-    clear_rows(place, DEV)
+    begin_anew(place)
     made_by = provenance(project, ready.grid, ready.census, "dev", {})
     report = run(project, DEV, ready.grid, ready.census, made_by, limit)
     tell(report)
@@ -116,7 +116,7 @@ def _experiment(project: Project, tag: str, message: str, allow: set[str]) -> in
             fix=f"`{again}` tries them again; `{again} ALLOW=failures` accepts them",
             code=1,
         )
-    findings = [f for f in validate([place.db]) if f.message.startswith(f"{tag}: ")]
+    findings = [finding for finding in validate([place.db]) if finding.experiment == tag]
     wrong = [finding for finding in findings if finding.severity == "error"]
     if wrong and "validation" not in allow:
         raise HarnessError(
@@ -143,9 +143,7 @@ def tell(report: RunReport) -> None:
         soft_wrap=True,
     )
     for kind, number in counts.error_types.most_common():
-        err.print(
-            f"  {number} x {kind}: {counts.example[kind][:300]}", markup=False, soft_wrap=True
-        )
+        err.print(f"  {number} x {kind}: {shown(counts.example[kind], 300)}", soft_wrap=True)
     for note in report.notes:
         err.print(f"note: {note}", markup=False, soft_wrap=True)
 
@@ -248,7 +246,7 @@ def tag_message(rows: list[dict[str, Any]], census: Census, message: str, plan: 
     metrics = metrics_in(rows[0])
 
     def values(row: dict[str, Any]) -> str:
-        return " ".join(f"{n.removeprefix('params_')}={row[n]}" for n in params)
+        return " ".join(f"{n.removeprefix('params_')}={brief(row[n])}" for n in params)
 
     def measured(row: dict[str, Any]) -> str:
         return " ".join(f"{n}={row[n]:.4g}" for n in metrics if row[n] is not None) or "no metric"
@@ -257,7 +255,7 @@ def tag_message(rows: list[dict[str, Any]], census: Census, message: str, plan: 
     if measurable := [row for row in rows if metrics and row[metrics[0]] is not None]:
         choose = min if plan.lower_is_better(metrics[0]) else max
         best = choose(measurable, key=lambda row: row[metrics[0]])
-    tail = " | ".join([f"data={census.digest[:12]}", " ".join(message.split()) or "-"])
+    tail = " | ".join([f"data={census.digest[:12]}", visible(" ".join(message.split())) or "-"])
     lines = [f"{values(best)} | {measured(best)} | {tail}"]
     if len(rows) > 1:
         lines += ["", *(f"{values(row)} | n={row['n']} {measured(row)}" for row in rows)]

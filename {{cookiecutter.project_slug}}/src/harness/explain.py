@@ -11,6 +11,7 @@ from typing import Any
 from harness.budget import forecast
 from harness.cache import ResultCache
 from harness.columns import plain, quoted
+from harness.console import brief, shown
 from harness.experiment import prepare
 from harness.known import Knowledge, reading_file
 from harness.layout import DEV, databases, place_for
@@ -64,7 +65,7 @@ def _short_names(grid: Grid) -> dict[bytes, str]:
 
 
 def _named(configuration: Configuration, varying: list[str]) -> list[str]:
-    return [f"{n.removeprefix('params_')}={configuration.columns.get(n)}" for n in varying]
+    return [f"{n.removeprefix('params_')}={brief(configuration.columns.get(n))}" for n in varying]
 
 
 def explain(project: Project, keys: list[str]) -> list[str]:
@@ -82,7 +83,9 @@ def explain(project: Project, keys: list[str]) -> list[str]:
                 f"{wanted}: no task of this project and no recorded row has that key or id"
             )
         for task in found:
-            lines += [f"{task.key[:16]}  id {task.input_id}  {task.configuration.params}"]
+            lines += [
+                f"{task.key[:16]}  id {task.input_id}  {shown(task.configuration.params, 300)}"
+            ]
             lines += [f"  {line}" for line in _why(task, rows)]
         for row in recorded:
             if all(row["task_key"] != task.key for task in found):

@@ -166,7 +166,17 @@ def _write(path: Path, model: Any) -> None:
 
 def _write_part(part: Path, model: Any) -> None:
     part.parent.mkdir(parents=True, exist_ok=True)
-    part.write_bytes(cloudpickle.dumps(model))
+    part.write_bytes(_pickled(model))
+
+
+def _pickled(model: Any) -> bytes:
+    try:
+        return bytes(cloudpickle.dumps(model))
+    except Exception as error:  # whatever a lock, a client or a generator may raise
+        raise TypeError(
+            f"what fit returned cannot be kept ({error}); make it in load(params) instead, "
+            "which each worker calls for itself"
+        ) from error
 
 
 def _outcome_of(result: Callable[[], _Fit]) -> _Fit:

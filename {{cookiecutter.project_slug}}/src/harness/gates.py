@@ -3,21 +3,25 @@
 A gate can be overridden by name; the override is recorded in `runs` and printed in every report.
 """
 
+import hashlib
 import json
 import sqlite3
 from collections.abc import Callable, Iterable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from harness import dvc, git
+from harness.columns import ANSWERS, PREDICTIONS, filled
 from harness.errors import HarnessError, explained
 from harness.findings import Finding
 from harness.inputs import advice, unkeyed
+from harness.keys import item_digest
 from harness.layout import DEV, databases, place_for
 from harness.plan import Census, Grid, column_types, configurations
 from harness.project import Project
+from harness.runs import of_last_run
 from harness.tested import run_tests, tests_passed
 
 
@@ -110,7 +114,6 @@ def dev_run(now: Situation) -> Blocked | None:
     codes = sorted({each.code_key for each in now.grid.configurations})
     if place.db.exists():
         connection = sqlite3.connect(place.db, timeout=10)
-        connection.row_factory = sqlite3.Row
         try:
             marks = ", ".join("?" * len(codes))
             good, failed = connection.execute(
@@ -118,23 +121,23 @@ def dev_run(now: Situation) -> Blocked | None:
                 f"count(error_type) FROM predictions WHERE code_key IN ({marks})",
                 codes,
             ).fetchone()
-            row = connection.execute(
-                "SELECT * FROM runs WHERE code_key = ? ORDER BY timestamp DESC",
-                (now.grid.code.key,),
-            ).fetchone()
-            tried = dict(row) if row else {}
+            known = {"code_key": now.grid.code.key}
+            tried = {
+                name: json.loads(of_last_run(connection, place.runs, name, **known) or "null")
+                for name in ("grid_files", "grid")
+            }
         except sqlite3.Error:
             pass
         finally:
             connection.close()
     if failed:
         return Blocked(f"the last dev-run of this code had {failed} failures", "make dev-run")
-    if good < len(codes) or not tried:
+    if good < len(codes):
         return Blocked("this code has not been dev-run", "make dev-run")
-    before = json.loads(tried.get("grid_files") or "{}")
+    before = tried["grid_files"] or {}
     if fresh := [name for name, sha in now.grid.files.items() if before.get(name) != sha]:
         return Blocked(f"{', '.join(fresh)} has not been dev-run as it is now", "make dev-run")
-    if values := _untried(now.grid, json.loads(tried.get("grid") or "[]")):
+    if values := _untried(now.grid, tried["grid"] or []):
         return Blocked(f"{', '.join(values)} has not been dev-run", "make dev-run")
     return None
 
@@ -159,11 +162,8 @@ def inputs(now: Situation) -> Blocked | None:
     if not place.db.exists():
         return None  # the gate dev-run says so already
     with closing(sqlite3.connect(place.db, timeout=10)) as connection:
-        row = connection.execute(
-            "SELECT inputs FROM runs WHERE code_key = ? ORDER BY timestamp DESC",
-            (now.grid.code.key,),
-        ).fetchone()
-    read = json.loads(row[0] or "[]") if row else []
+        code = now.grid.code.key
+        read = json.loads(of_last_run(connection, place.runs, "inputs", code_key=code) or "[]")
     harmless = now.project.settings.key.harmless
     held = {name for each in now.grid.configurations for name in each.holds()}
     left = sorted(unkeyed(read, {}, held, harmless, now.root))
@@ -239,7 +239,25 @@ def items(now: Situation) -> Blocked | None:
     """No datapoint stands twice, or in train and test, or gives its answer away."""
     from harness.dataset_check import check_dataset
 
-    return _errors(check_dataset(now.project.items(now.project.grid[0])), "")
+    project = now.project
+    if not project.items_by_params:
+        return _errors(check_dataset(project.items(project.grid[0])), "")
+    seen: set[bytes] = set()
+    for params in project.grid:
+        if (content := _content(project, params)) in seen:
+            continue
+        seen.add(content)
+        if blocked := _errors(check_dataset(project.items(params)), ""):
+            return replace(blocked, message=f"{blocked.message} (in the items of {params})")
+    return None
+
+
+def _content(project: Project, params: Any) -> bytes:
+    """What all items of one configuration hold, so that equal ones are checked once."""
+    content = hashlib.sha256()
+    for item in project.items(params):
+        content.update(item_digest(item, project.root))
+    return content.digest()
 
 
 def plan(now: Situation) -> Blocked | None:
@@ -251,9 +269,13 @@ def plan(now: Situation) -> Blocked | None:
     if not place.db.exists():
         return None  # the gate dev-run says so already
     with closing(sqlite3.connect(place.db, timeout=10)) as connection:
-        have = [r[1] for r in connection.execute(f"PRAGMA table_info({place.predictions})")]
-        measured = [r[1] for r in connection.execute(f"PRAGMA table_info({place.metrics})")]
-    problems = plan_findings(wanted, have, metrics_in(measured), now.project.grid)
+        have, measured = filled(connection, place.predictions), filled(connection, place.metrics)
+        # An interval may be empty: of a constant there is none.
+        every = [row[1] for row in connection.execute(f"PRAGMA table_info({place.metrics})")]
+    metrics = [name for name in metrics_in(every) if name in measured]
+    # What the harness fills itself may be empty in a dev-run: latency where all was cached, say.
+    own = {*PREDICTIONS, *column_types(now.project)} - ANSWERS
+    problems = plan_findings(wanted, own.union(have), metrics, now.project.grid)
     return Blocked("; ".join(problems), "edit PLAN.toml and commit it") if problems else None
 
 

@@ -15,7 +15,6 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -151,7 +150,10 @@ def item_digest(item: dict[str, Any], root: Path) -> bytes:
     def encode(value: Any) -> Any:
         if isinstance(value, Path):
             return {"file": place_of(value, root), "sha256": file_digest(root / value)}
-        raise TypeError(f"a {type(value).__name__} cannot be written as JSON")
+        words = f"a {type(value).__name__} cannot be written as JSON"
+        if hasattr(value, "tolist"):
+            words += "; give its .tolist(), or keep it in a file and give the Path"
+        raise TypeError(words)
 
     return hashlib.sha256(_canonical(item, encode)).digest()
 
@@ -173,7 +175,7 @@ def _canonical(value: Any, encode: Callable[[Any], Any]) -> bytes:
         json.dumps(value, allow_nan=False, default=otherwise)
         return encoded
     except TypeError as error:
-        if isinstance(error.__cause__, HarnessError):
+        if isinstance(error.__cause__, (HarnessError, TypeError)):
             raise error.__cause__ from None
         if "64-bit" not in str(error):
             raise
@@ -215,7 +217,13 @@ def file_digest(path: Path) -> str:
     """SHA-256 of a file's bytes; read again only when its size or times changed."""
     try:
         stat = path.stat()
-        return _file_digest(path, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+        version = (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+        known = _digests.get(str(path))
+        if known is None or known[0] != version:
+            with path.open("rb") as file:
+                known = version, hashlib.file_digest(file, "sha256").digest()
+            _digests[str(path)] = known
+        return known[1].hex()
     except OSError as error:
         raise HarnessError(
             f"cannot read {path}: {error.strerror}",
@@ -223,7 +231,6 @@ def file_digest(path: Path) -> str:
         ) from None
 
 
-@lru_cache(maxsize=4096)
-def _file_digest(path: Path, size: int, mtime: int, ctime: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+# Of every file, however many: each is asked for again for each configuration, and a memo that lets
+# go of the oldest would then read all of them each time. Half a kilobyte a file.
+_digests: dict[str, tuple[tuple[int, int, int], bytes]] = {}

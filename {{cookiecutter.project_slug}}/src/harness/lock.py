@@ -4,12 +4,12 @@ import contextlib
 import json
 import os
 from collections.abc import Iterator
-from datetime import datetime
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from harness.errors import HarnessError
+from harness.clock import local, now
+from harness.errors import HarnessError, reason_of
 
 
 @contextlib.contextmanager
@@ -32,13 +32,12 @@ def one_at_a_time(folder: Path, what: str) -> Iterator[None]:
         ) from None
     except OSError as error:
         raise HarnessError(
-            f"cannot write in {folder}: {error.strerror}",
-            fix="free some space or correct the folder's permissions",
+            f"cannot write in {folder}: {reason_of(error)[0]}",
+            fix=reason_of(error, str(folder))[1],
             code=1,
         ) from None
     try:
-        since = datetime.now().astimezone().isoformat(timespec="seconds")
-        note.write_text(json.dumps({"what": what, "pid": os.getpid(), "since": since}))
+        note.write_text(json.dumps({"what": what, "pid": os.getpid(), "since": now()}))
         yield
     finally:
         note.unlink(missing_ok=True)
@@ -48,6 +47,6 @@ def one_at_a_time(folder: Path, what: str) -> Iterator[None]:
 def _holder(note: Path) -> str:
     try:
         found = json.loads(note.read_text())
-        return f"{found['what']} (process {found['pid']}, since {found['since']})"
+        return f"{found['what']} (process {found['pid']}, since {local(found['since'])})"
     except (OSError, ValueError, KeyError):
         return "unknown"

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from harness.columns import INTEGER, REAL, TEXT, declared_type, plain
+from harness.console import brief
 from harness.errors import HarnessError
 from harness.fingerprint import Code
 from harness.inputs import FILE, MODULE
@@ -307,11 +308,18 @@ def _digest_of(item: Any, root: Path) -> bytes:
     if not isinstance(item, dict):
         raise ValueError(f"it is a {type(item).__name__}, not a dict")
     if item.get("id") is None or item["id"] == "":
-        raise ValueError('it has no "id"')
+        names = ", ".join(brief(name) for name in list(item)[:_SHOWN])
+        raise ValueError(f'it has no "id", only {names or "nothing"}{_mark_of(item)}')
     try:
         return item_digest(item, root)
     except (TypeError, ValueError) as error:
         raise ValueError(f"id {item['id']!r} cannot be written as JSON: {error}") from None
+
+
+def _mark_of(item: Item) -> str:
+    """A hint where the first name begins with the mark that spreadsheets put before a CSV."""
+    marked = any(str(name).startswith("\ufeff") for name in item)
+    return '; open the file with encoding="utf-8-sig"' if marked else ""
 
 
 def _id_hash(name: str) -> int:

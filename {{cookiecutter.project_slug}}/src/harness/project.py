@@ -228,10 +228,10 @@ def params_columns(params: Any, prefix: str = "params") -> dict[str, Any]:
 
 def params_types(params_type: type, prefix: str = "params") -> dict[str, type]:
     """The annotated type of each params column that has one plain type (`X | None`: X)."""
-    hints = typing.get_type_hints(params_type)
+    hints = _hints(params_type)
     types: dict[str, type] = {}
     for field in dataclasses.fields(params_type):
-        hint, name = hints[field.name], f"{prefix}_{field.name}"
+        hint, name = hints.get(field.name), f"{prefix}_{field.name}"
         plain = [a for a in typing.get_args(hint) if a is not type(None)]
         if type(None) in typing.get_args(hint) and len(plain) == 1:
             hint = plain[0]
@@ -241,6 +241,20 @@ def params_types(params_type: type, prefix: str = "params") -> dict[str, type]:
         elif hint in (int, float, str, bool):
             types[name] = hint
     return types
+
+
+def _hints(params_type: type) -> dict[str, Any]:
+    """The annotations that mean something at run time, each by itself.
+
+    One that is imported for type checkers alone is left out; the values in GRID say its type.
+    """
+    found: dict[str, Any] = {}
+    for base in reversed(params_type.__mro__):
+        for name, hint in vars(base).get("__annotations__", {}).items():
+            alone = type(name, (), {"__annotations__": {name: hint}, "__module__": base.__module__})
+            with contextlib.suppress(Exception):  # it is their code that is evaluated
+                found |= typing.get_type_hints(alone)
+    return found
 
 
 def _stamps(root: Path) -> dict[str, Stamp]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.cache import ResultCache
-from harness.errors import HarnessError
+from harness.errors import HarnessError, reason_of
 from harness.inputs import is_harness_thread
 from harness.row_fitter import spoil
 from harness.store import Store
@@ -26,11 +26,15 @@ _MOST_WAITING = 1000
 
 @dataclass(slots=True)
 class Counts:
-    """What has been written so far."""
+    """What has been written so far.
+
+    `unfit` of the failed rows held values that no row can: only the recorder knows of these.
+    """
 
     executed: int = 0
     cached: int = 0
     failed: int = 0
+    unfit: int = 0
     error_types: Counter[str] = field(default_factory=Counter)
     example: dict[str, str] = field(default_factory=dict)
 
@@ -150,10 +154,11 @@ class Recorder(threading.Thread):
             rows = []
             for (row, wrong), (_, result) in zip(fitted, batch, strict=True):
                 if wrong:
+                    self.counts.unfit += row["error_type"] is None
                     spoil(row, wrong)
                 elif result is not None:
                     keep.append((row["task_key"], result, row["track_id"]))
-                row["timestamp"] = store.stamp()
+                row["timestamp"] = store.stamp(row["track_id"])
                 rows.append(row)
             uncached = self._keep(keep)
             replaced = [row["task_key"] for row in rows if row["task_key"] in self._failed_before]
@@ -170,11 +175,8 @@ class Recorder(threading.Thread):
         try:
             self._cache.put(entries)
         except (sqlite3.Error, OSError) as error:
-            return HarnessError(
-                f"cannot write the cache: {error}",
-                fix="free some space and run the same command again",
-                code=1,
-            )
+            reason, fix = reason_of(error, "the cache")
+            return HarnessError(f"cannot write the cache: {reason}", fix=fix, code=1)
         return None
 
     def _count(self, rows: list[dict[str, Any]]) -> None:

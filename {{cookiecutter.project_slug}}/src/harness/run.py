@@ -13,14 +13,13 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 import numpy as np
-from xetrack import Tracker
 
 from harness.budget import Budget
 from harness.cache import ResultCache
+from harness.clock import now
 from harness.console import err
 from harness.errors import HarnessError
 from harness.executors import execute
@@ -46,6 +45,7 @@ from harness.project import Item, Project
 from harness.recorded import Known
 from harness.recorder import Counts, Recorder
 from harness.rows import Rows
+from harness.runs import new_track_id
 from harness.store import Store
 
 _LOOKED_UP_AT_ONCE = 256
@@ -97,7 +97,7 @@ def run(
     """
     settings = project.settings
     place = place or place_for(project.root, settings, experiment)
-    track_id = str(Tracker.generate_track_id())
+    track_id = new_track_id()
     cache = ResultCache(place.cache) if settings.run.cache else None
     recorder = Recorder(
         lambda: Store(place, settings.store.engine, track_id, experiment, column_types(project)),
@@ -155,15 +155,14 @@ class _Run:
         if experiment != DEV:
             self.rows.own_runs |= call(lambda store: store.track_ids())
         self.recorder.replaces(failed)
-        started = datetime.now().isoformat(timespec="seconds")
         row = {
             **provenance,
             "track_id": track_id,
-            "timestamp": call(lambda store: store.stamp()),
+            "timestamp": call(lambda store: store.stamp(track_id)),
             "experiment_version": experiment,
             "items": self.census.items,
             "planned": self.census.tasks,
-            "started": started,
+            "started": now(),
             "ended": None,
             "ended_how": None,
         }
@@ -190,7 +189,7 @@ class _Run:
         report.unkeyed = self.unkeyed | self._unkeyed_before()
         counts = self.recorder.counts
         row |= {
-            "ended": datetime.now().isoformat(timespec="seconds"),
+            "ended": now(),
             "ended_how": report.ended_how,
             "inputs": json.dumps(sorted(report.unkeyed)),
         }
@@ -330,6 +329,7 @@ class _Run:
             progress.show(self.recorder.counts)
         progress.before = skipped[0]
         self.recorder.call(lambda _: None)
+        self._mind_limits()
         progress.show(self.recorder.counts, at_once=True)
         return skipped[0]
 
@@ -351,6 +351,7 @@ class _Run:
                 return
             if known is not None:
                 self.recorder.put(self.rows.reused(task, *known))
+                self._mind_limits()
                 progress.before = skipped[0]
                 progress.show(self.recorder.counts)
                 continue
@@ -404,6 +405,7 @@ class _Run:
             self._note_reads(outcome.result.reads, task.item, task.configuration)
         row, keep = self.rows.executed(outcome)
         self.recorder.put(row, keep)
+        self._mind_limits()
         result = outcome.result
         if self.budget is not None:
             self.budget.spent(outcome.job.estimate, (result.result or {}).get("cost"))
@@ -411,17 +413,20 @@ class _Run:
             self._mind_errors(result.permanent)
 
     def _mind_errors(self, permanent: bool) -> None:
-        run = self.project.settings.run
         self.permanent += permanent
         self.failures += 1
-        # Those that the recorder made of values it could not keep come on top.
-        failed = max(self.failures, self.recorder.counts.failed)
-        if run.on_error == "stop":
+        self._mind_limits()
+
+    def _mind_limits(self) -> None:
+        """Stop where too much has failed; what the recorder could not keep failed for good."""
+        run, unfit = self.project.settings.run, self.recorder.counts.unfit
+        failed, permanent = self.failures + unfit, self.permanent + unfit
+        if failed and run.on_error == "stop":
             self._stop("failed-limit", 'a datapoint failed and [run] on_error is "stop"')
-        elif self.permanent >= run.max_permanent_errors:
+        elif permanent >= run.max_permanent_errors:
             self._stop(
                 "failed-limit",
-                f"{self.permanent} errors that no repetition can mend ([run] max_permanent_errors)",
+                f"{permanent} errors that no repetition can mend ([run] max_permanent_errors)",
             )
         elif run.max_errors and failed >= run.max_errors:
             self._stop("failed-limit", f"{failed} datapoints failed ([run] max_errors)")

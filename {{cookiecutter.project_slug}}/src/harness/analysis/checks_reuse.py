@@ -9,10 +9,21 @@ _SHOWN = 5
 
 def reused_failure(facts: Facts) -> list[Finding]:
     """xetrack's own cache keeps a returned error as a result, which is then never tried again."""
-    [(n,)] = facts.ask("SELECT coalesce(sum(n), 0)::BIGINT FROM tally WHERE reused AND failed")
-    message = f"{many(n, 'row')} took a failure from the cache"
+    rows = facts.ask(
+        "SELECT e, sum(n)::BIGINT FROM tally WHERE reused AND failed GROUP BY 1 ORDER BY 1"
+    )
     fix = "delete these entries (xt cache delete), then run again"
-    return [Finding("reused_failure", "error", message, n, fix=fix)] if n else []
+    return [
+        Finding(
+            "reused_failure",
+            "error",
+            f"{within(e)}{many(n, 'row')} took a failure from the cache",
+            n,
+            fix=fix,
+            experiment=e,
+        )
+        for e, n in rows
+    ]
 
 
 def stale_reuse(facts: Facts) -> list[Finding]:
@@ -50,7 +61,7 @@ def stale_reuse(facts: Facts) -> list[Finding]:
         where = f"{within(experiment)}{many(n, 'cached row')}"
         if origin is None:
             lost = f"{where} came from run {run}, which is not recorded here"
-            found.append(Finding("stale_reuse", "note", lost, n))
+            found.append(Finding("stale_reuse", "note", lost, n, experiment=experiment))
             continue
         found.append(
             Finding(
@@ -60,6 +71,7 @@ def stale_reuse(facts: Facts) -> list[Finding]:
                 f"{where} claim code {str(code)[:12]} but come from run {run} of {origin[:12]}",
                 n,
                 fix="run the experiment again under a new TAG; delete the cache before if in doubt",
+                experiment=experiment,
             )
         )
     return found
@@ -86,6 +98,7 @@ def mixed_code(facts: Facts) -> list[Finding]:
             n,
             tuple(codes[:_SHOWN]),
             "run it again under a new TAG, from one commit",
+            e,
         )
         for e, n, codes in rows
     ]
@@ -132,6 +145,7 @@ def cached_latency(facts: Facts) -> list[Finding]:
             f"{many(n, 'row')} were executed" + ("" if stated > n else f" (p50 {p50:.4g} s)"),
             max(int(stated or 0) - n, 1),
             fix="make rescore recomputes metrics from executed rows only",
+            experiment=e,
         )
         for e, configuration, stated, n, p50 in rows
     ]
