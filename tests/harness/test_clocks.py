@@ -157,6 +157,15 @@ def test_results_of_before_are_read_in_the_order_in_which_they_were_written(benc
     assert "thought-up-later" not in bench.run("summary", "e0.0.1", expect=None).out
 
 
+def test_a_column_that_runs_did_not_have_then_is_no_text_of_that_name(bench: Bench) -> None:
+    bench.dev_run()
+    change(bench.dev_db, *(f"ALTER TABLE runs DROP COLUMN {n}" for n in ("grid_files", "inputs")))
+    bench.commit()
+    done = bench.run("ready", expect=1)
+    assert "ok dev-run" in done.said
+    assert "ok inputs" in done.said
+
+
 def test_a_program_that_seeds_pythons_generator_keeps_a_row_of_each_run(bench: Bench) -> None:
     bench.predict(FAILS_ONCE, head="import random\nrandom.seed(42)")
     bench.experiment("e0.0.1", expect=1)

@@ -106,6 +106,8 @@ def test_every_command_shows_hostile_text_as_text(hostile: Bench) -> None:
         run("rescore", name)
         run("compare", name)
     run("compare", "e0.0.1:model=[/x]\x1b[31m", "e0.0.1:model=[b]+")
+    run("spot-check", "--items=2")
+    run("spot-check")
     run("validate")
     run("cache-hits")
     run("sql", "--query", "SELECT * FROM predictions")

@@ -14,6 +14,7 @@ from typing import Any
 
 from harness import dvc, git
 from harness.columns import ANSWERS, PREDICTIONS, filled
+from harness.console import brief
 from harness.errors import HarnessError, explained
 from harness.findings import Finding
 from harness.inputs import advice, unkeyed
@@ -134,10 +135,10 @@ def dev_run(now: Situation) -> Blocked | None:
         return Blocked(f"the last dev-run of this code had {failed} failures", "make dev-run")
     if good < len(codes):
         return Blocked("this code has not been dev-run", "make dev-run")
-    before = tried["grid_files"] or {}
+    before = tried.get("grid_files") or {}
     if fresh := [name for name, sha in now.grid.files.items() if before.get(name) != sha]:
         return Blocked(f"{', '.join(fresh)} has not been dev-run as it is now", "make dev-run")
-    if values := _untried(now.grid, tried["grid"] or []):
+    if values := _untried(now.grid, tried.get("grid") or []):
         return Blocked(f"{', '.join(values)} has not been dev-run", "make dev-run")
     return None
 
@@ -147,7 +148,7 @@ def _untried(grid: Grid, before: list[dict[str, Any]]) -> list[str]:
     known = {(name, repr(value)) for each in before for name, value in each.items()}
     now = [pair for each in grid.configurations for pair in _as_json(each.columns).items()]
     fresh = dict.fromkeys(
-        f"{name} = {value}" for name, value in now if (name, repr(value)) not in known
+        f"{name} = {brief(value)}" for name, value in now if (name, repr(value)) not in known
     )
     return list(fresh)[:5]
 

@@ -29,8 +29,11 @@ def new_track_id() -> str:
 
 def order(connection: sqlite3.Connection, table: str) -> str:
     """The SQL expression that sorts the rows of a table of runs."""
-    found = connection.execute(f"PRAGMA table_info({quoted(table)})")
-    return "coalesce(sequence, rowid)" if "sequence" in {row[1] for row in found} else "rowid"
+    return "coalesce(sequence, rowid)" if "sequence" in _columns(connection, table) else "rowid"
+
+
+def _columns(connection: sqlite3.Connection, table: str) -> set[str]:
+    return {row[1] for row in connection.execute(f"PRAGMA table_info({quoted(table)})")}
 
 
 def next_sequence(connection: sqlite3.Connection, table: str) -> int:
@@ -40,18 +43,20 @@ def next_sequence(connection: sqlite3.Connection, table: str) -> int:
 
 
 def of_first_run(connection: sqlite3.Connection, table: str, wanted: str, **known: str) -> Any:
-    """The column `wanted` of the first run with these values in other columns; None without one."""
+    """The column `wanted` of the first run with these values in others, None without one."""
     return _of_run(connection, table, wanted, known, "ASC")
 
 
 def of_last_run(connection: sqlite3.Connection, table: str, wanted: str, **known: str) -> Any:
-    """The column `wanted` of the last run with these values in other columns; None without one."""
+    """The column `wanted` of the last run with these values in others, None without one."""
     return _of_run(connection, table, wanted, known, "DESC")
 
 
 def _of_run(
     connection: sqlite3.Connection, table: str, wanted: str, known: dict[str, str], way: str
 ) -> Any:
+    if not {wanted, *known} <= _columns(connection, table):
+        return None  # SQLite would take the quoted name of a column that is not there for a text
     where = " AND ".join(f"{quoted(name)} = ?" for name in known)
     row = connection.execute(
         f"SELECT {quoted(wanted)} FROM {quoted(table)} WHERE {where} "
