@@ -1,14 +1,22 @@
--- Within one experiment, on the items that both got: how often does one configuration score higher?
+-- Within one experiment, on the items that both got: how often does one configuration score better?
 -- A datapoint that failed has no score, so its item is not shared.
+-- Which way is better is the variable `better`, by default as metrics.py declares it;
 -- --set experiment=e0.0.1 chooses the experiment; by default the last one.
 SET VARIABLE experiment = coalesce(
     getvariable('experiment'), (SELECT arg_max(experiment_version, timestamp) FROM predictions)
+);
+SET VARIABLE sign = (
+    SELECT CASE getvariable('better')
+        WHEN 'lower' THEN -1
+        WHEN 'higher' THEN 1
+        ELSE error('nothing says which way the score is better: --set better=higher or lower')
+    END
 );
 WITH scores AS (
     SELECT
         input_id,
         concat_ws(' ', *COLUMNS('params_.*')) AS configuration,
-        avg(COLUMNS(c -> c = getvariable('metric'))) AS score
+        getvariable('sign') * avg(COLUMNS(c -> c = getvariable('metric'))) AS score
     FROM predictions
     WHERE experiment_version = getvariable('experiment')
     GROUP BY ALL

@@ -19,6 +19,7 @@ class Finding:
 
     An error makes the numbers wrong, a warning has to be looked at, a note says what could not be
     checked. `count` is how many rows, tasks or items it concerns, `examples` names the first few.
+    `experiment` is the one it is about; None (or "") where the table has none or it is about more.
     """
 
     check: str
@@ -27,6 +28,7 @@ class Finding:
     count: int = 1
     examples: tuple[str, ...] = ()
     fix: str = ""
+    experiment: str | None = None
 
 
 def exit_code(findings: Sequence[Finding]) -> int:

@@ -211,7 +211,8 @@ def plan(now: Situation) -> Blocked | None:
     with closing(sqlite3.connect(place.db, timeout=10)) as connection:
         have = [r[1] for r in connection.execute(f"PRAGMA table_info({place.predictions})")]
         measured = [r[1] for r in connection.execute(f"PRAGMA table_info({place.metrics})")]
-    problems = plan_findings(wanted, have, metrics_in(measured), now.project.grid)
+    grid, scores = now.project.grid, now.project.scores
+    problems = plan_findings(wanted, have, metrics_in(measured), grid, scores)
     return Blocked("; ".join(problems), "edit PLAN.toml and commit it") if problems else None
 
 

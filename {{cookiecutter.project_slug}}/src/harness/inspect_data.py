@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.analysis.checks import failures, missing_params, no_raw_output
+from harness.analysis.checks_scores import uncounted_scores, undeclared_scores
 from harness.analysis.facts import DEV, Facts, read_facts
 from harness.analysis.views import columns, connect, first_line, identifier, literal
 from harness.console import out
@@ -56,6 +57,8 @@ def inspect(database: Path, experiment: str = DEV, *, table: str | None = None) 
                 *no_raw_output(facts),
                 *_constant(facts),
                 *failures(facts),
+                *(each for each in uncounted_scores(facts) if each.experiment == experiment),
+                *undeclared_scores(facts, experiment),
             ]
         except duckdb.TypeMismatchException:
             continue

@@ -19,6 +19,7 @@ from typing import Any
 
 from harness.errors import HarnessError
 from harness.fingerprint import reachable_code
+from harness.scores import Score, declared_in
 from harness.settings import Settings, load_settings
 
 PACKAGE = "benchmark"
@@ -40,6 +41,7 @@ class Project:
     fit: Callable[[Any, Any], Any] | None
     estimate: Callable[[Item, Any], float] | None
     score: Callable[[dict[str, Any]], dict[str, Any]]
+    scores: dict[str, Score]
     aggregates: dict[str, Callable[[Any], float]]
     takes_resource: bool
 
@@ -78,6 +80,7 @@ class Project:
                 f"predict takes {len(positional)} arguments, expected ({wanted})",
                 fix=f"write `def predict({wanted}):` in src/{PACKAGE}/predict.py",
             )
+        scores, aggregates = declared_in(metrics)
         return cls(
             root=root,
             settings=settings,
@@ -90,7 +93,8 @@ class Project:
             fit=fit,
             estimate=getattr(predict, "estimate", None),
             score=_function(metrics, "score"),
-            aggregates=dict(getattr(metrics, "AGGREGATES", {})),
+            scores=scores,
+            aggregates=aggregates,
             takes_resource=takes_resource,
         )
 

@@ -26,6 +26,7 @@ from harness.columns import (
     quoted,
     readable,
 )
+from harness.declarations import DECLARED, UNCOUNTED
 from harness.errors import HarnessError, explained
 from harness.layout import Place
 from harness.row_fitter import RowFitter, Wrong, spoil
@@ -286,7 +287,7 @@ def _parts(assets: Any) -> tuple[Any, ...]:
 
 
 def clear_rows(place: Place, experiment: str) -> int:
-    """Delete what was predicted and measured under `experiment`; runs and the cache stay.
+    """Delete what was predicted, scored and measured under `experiment`; runs and the cache stay.
 
     Returns how many predictions there were.
     """
@@ -294,7 +295,7 @@ def clear_rows(place: Place, experiment: str) -> int:
         return 0
     with explained(place.db), contextlib.closing(sqlite3.connect(place.db, timeout=10)) as con:
         deleted = 0
-        for table in (place.metrics, place.predictions):
+        for table in (DECLARED, UNCOUNTED, place.metrics, place.predictions):
             if con.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone():
                 deleted = con.execute(
                     f"DELETE FROM {quoted(table)} WHERE experiment_version = ?", (experiment,)

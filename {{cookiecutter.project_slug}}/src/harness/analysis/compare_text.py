@@ -3,7 +3,14 @@
 from harness.analysis.compare import Comparison, Pair
 from harness.analysis.section import CELL, Section, Table, interval, number, shown
 
-MARKS = {"better": "▲", "worse": "▼", "undecided": "?", "not comparable": "✕"}
+MARKS = {
+    "better": "▲",
+    "worse": "▼",
+    "higher": "↑",
+    "lower": "↓",
+    "undecided": "?",
+    "not comparable": "✕",
+}
 PAIRS = 40  # comparisons shown; all of them count in the correction
 
 

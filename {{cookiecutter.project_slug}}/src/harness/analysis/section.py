@@ -12,6 +12,7 @@ text is shown as text, whatever it holds. A chart is what `charts.chart` returne
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from math import floor, isfinite, log10
 from statistics import median
 from typing import Any
@@ -24,6 +25,7 @@ from harness.console import out
 
 ABSENT = "–"
 CELL = 120  # characters of a value in a table
+BRIEF = 80  # characters of a param's value
 RAW = 1500  # characters of a model's output in a report
 
 
@@ -62,6 +64,19 @@ def shown(value: object, limit: int = CELL, length: int | None = None) -> str:
     return visible if whole <= limit else f"{visible}… [{whole:,} characters]"
 
 
+def brief(value: object) -> str:
+    """A param's value for a table or a line: of a long one the beginning, and a mark of its own.
+
+    The mark tells two long values apart that begin alike.
+    """
+    text = str(value)
+    if len(text) <= BRIEF:
+        return shown(" ".join(text.split()) or text)
+    mark = sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:6]
+    beginning = " ".join(shown(text[:BRIEF]).split())
+    return f"{beginning}… [{len(text):,} characters, {mark}]"
+
+
 def _visible(character: str) -> str:
     if character in "\n\t" or unicodedata.category(character) not in {"Cc", "Cf", "Cs", "Co", "Cn"}:
         return character
@@ -85,6 +100,11 @@ def interval(estimate: Any, low: Any, high: Any, *, signed: bool = False) -> str
         return f"{number(estimate)} [no interval]"
     form = f"{'+' if signed else ''},.{_decimals(estimate, low, high)}f"
     return f"{estimate:{form}} [{low:{form}}, {high:{form}}]"
+
+
+def with_own_n(text: str, own: int | None, rows: int | None) -> str:
+    """A figure with its own n, where that is not the n of the rows beside it."""
+    return text if own is None or own == rows else f"{text}, n {own:,}"
 
 
 def _decimals(*values: float) -> int:

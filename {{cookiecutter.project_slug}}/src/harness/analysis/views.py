@@ -13,7 +13,10 @@ import duckdb
 
 from harness.errors import HarnessError
 
-VIEWS = {"predictions": "predictions(_.*)?", "metrics": "metrics", "runs": "runs"}
+VIEWS = {
+    "predictions": "predictions(_.*)?",
+    **{name: name for name in ("metrics", "runs", "score_declarations", "uncounted_scores")},
+}
 # A table with these columns was typed by our store before its first row, so it needs no look
 # through all its values before DuckDB may trust the declared types.
 TYPED_BY_STORE = {"task_key", "code_key"}
@@ -37,7 +40,8 @@ def connect(
     careful: bool = False,
     export_to: Path | None = None,
 ) -> duckdb.DuckDBPyConnection:
-    """Open databases for reading, with the views `predictions`, `metrics` and `runs`.
+    """Open databases for reading, with the views `predictions`, `metrics` and `runs`, and with
+    `score_declarations` and `uncounted_scores` where scores were declared.
 
     `table` shows this one table as `predictions`, for databases of another origin. `memory_limit`
     is a DuckDB size such as `200MB`. `careful` looks at every stored value before it trusts a

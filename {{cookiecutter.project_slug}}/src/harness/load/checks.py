@@ -37,7 +37,8 @@ def load_measured(facts: Facts) -> list[Finding]:
     phases: Counter[str] = Counter()
     found = []
     for each, (experiment, n, late, due, lag, all_failed, *_) in zip(sets, rows, strict=True):
-        where = within(experiment) + label({key: each[key] for key in varying})
+        named = {key: each[key] for key in varying if each[key] is not None}
+        where = within(experiment) + label(named)
         phases[where] += 1
         if all_failed:
             words = f"{where}: none of {n} requests was answered"
