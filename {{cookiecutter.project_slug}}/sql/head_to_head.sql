@@ -16,6 +16,8 @@ WITH scores AS (
     SELECT
         input_id,
         concat_ws(' ', *COLUMNS('params_.*')) AS configuration,
+        -- Words leave out a param that is None, and could be those of two configurations.
+        row(*COLUMNS('params_.*')) AS key,
         getvariable('sign') * avg(COLUMNS(c -> c = getvariable('metric'))) AS score
     FROM predictions
     WHERE experiment_version = getvariable('experiment')
@@ -29,7 +31,9 @@ SELECT
     count(*) FILTER (one.score < other.score) AS other_wins,
     count(*) FILTER (one.score = other.score) AS ties
 FROM scores AS one
-JOIN scores AS other ON one.input_id = other.input_id AND one.configuration < other.configuration
+JOIN scores AS other
+    ON one.input_id = other.input_id
+    AND (one.configuration, hash(one.key)) < (other.configuration, hash(other.key))
 WHERE one.score IS NOT NULL AND other.score IS NOT NULL
-GROUP BY ALL
+GROUP BY one.configuration, other.configuration, one.key, other.key
 ORDER BY ALL;

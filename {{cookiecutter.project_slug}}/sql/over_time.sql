@@ -6,6 +6,8 @@ WITH scores AS (
         experiment_version,
         min(timestamp) AS started,
         concat_ws(' ', *COLUMNS('params_.*')) AS configuration,
+        -- Words leave out a param that is None, and could be those of two configurations.
+        row(*COLUMNS('params_.*')) AS key,
         count(*) AS n,
         count(*) FILTER (coalesce(error, '') <> '') AS failed,
         avg(COLUMNS(c -> c = getvariable('metric'))) AS mean_score
@@ -13,7 +15,7 @@ WITH scores AS (
     GROUP BY ALL
 )
 SELECT
-    *,
-    mean_score - lag(mean_score) OVER (PARTITION BY configuration ORDER BY started, experiment_version) AS change
+    * EXCLUDE (key),
+    mean_score - lag(mean_score) OVER (PARTITION BY key ORDER BY started, experiment_version) AS change
 FROM scores
 ORDER BY configuration, started, experiment_version;

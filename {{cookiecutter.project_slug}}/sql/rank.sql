@@ -13,6 +13,8 @@ WITH scores AS (
         experiment_version,
         input_id,
         concat_ws(' ', *COLUMNS('params_.*')) AS configuration,
+        -- Words leave out a param that is None, and could be those of two configurations.
+        row(*COLUMNS('params_.*')) AS key,
         avg(COLUMNS(c -> c = getvariable('metric'))) AS score
     FROM predictions
     GROUP BY ALL
@@ -30,5 +32,5 @@ SELECT
     avg(place) AS mean_rank,
     count(*) FILTER (place = 1 AND score IS NOT NULL) AS first_places
 FROM ranked
-GROUP BY ALL
+GROUP BY experiment_version, configuration, key
 ORDER BY experiment_version, getvariable('sign') * mean_score DESC;

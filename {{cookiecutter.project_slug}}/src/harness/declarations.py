@@ -113,6 +113,20 @@ def said(rule: Rule) -> str:
     return ", ".join([rule.kind, better, *counts])
 
 
+def without_direction(rules: Iterable[Rule]) -> list[Rule]:
+    """Scores that say neither which way is better nor that none is."""
+    return [rule for rule in rules if rule.better is None]
+
+
+def undeclared_words(rule: Rule) -> tuple[str, str]:
+    """What is wrong with a score that does not say which way is better, and the line to add."""
+    line = f'"{rule.name}": Score("{rule.kind}", better="higher"),  # or "lower", or "neither"'
+    return (
+        f"nothing says which way {rule.name} is better, so nothing is ranked by it",
+        f"add to SCORES in src/benchmark/metrics.py: {line}",
+    )
+
+
 def measured_rule(name: str) -> Rule:
     """The rule of latency or cost, which every experiment has."""
     kind: Kind = "time" if name == "latency" else "mean"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness import dvc, executors, git
 from harness.console import err, out
+from harness.declarations import uncounted_words, undeclared_words, without_direction
 from harness.errors import HarnessError
 from harness.gates import Situation, pass_gates
 from harness.keys import Context, read_context
@@ -130,11 +131,18 @@ def tell(report: RunReport) -> None:
 def _measure(project: Project, report: RunReport, name: str) -> list[dict[str, Any]]:
     # Here, because scipy takes a second to load and most commands do without.
     from harness.results_table import results_tables
-    from harness.summarise import measure, rules_of
+    from harness.summarise import measure, rules_of, uncounted_of
 
     rows = measure(project, report.place, name, report.track_id)
-    for table in results_tables(name, rows, out.width, rules_of(report.place, name)):
+    rules = rules_of(report.place, name)
+    for table in results_tables(name, rows, out.width, rules):
         out.print(table)
+    uncounted = uncounted_of(report.place, name)
+    for score in dict.fromkeys(each.name for each in uncounted):
+        err.print(f"note: {uncounted_words(score, uncounted)}", markup=False, soft_wrap=True)
+    for rule in without_direction(rules):
+        words, fix = undeclared_words(rule)
+        err.print(f"note: {words}; {fix}", markup=False, soft_wrap=True)
     shown = report.place.db.relative_to(project.root)
     out.print(f"recorded in {shown}", markup=False, soft_wrap=True)
     return rows

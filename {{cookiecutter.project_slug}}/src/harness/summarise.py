@@ -28,7 +28,7 @@ from harness.configuration_rows import (
     recorded_configurations,
     selection,
 )
-from harness.declarations import Rule, Uncounted, add_uncounted, recorded_rules
+from harness.declarations import Rule, Uncounted, add_uncounted, recorded_rules, recorded_uncounted
 from harness.errors import HarnessError
 from harness.layout import DEV, Place
 from harness.plan import configurations
@@ -62,6 +62,12 @@ def rules_of(place: Place, experiment: str) -> list[Rule]:
     """How the scores of an experiment count, as recorded."""
     with closing(sqlite3.connect(place.db, timeout=10)) as connection:
         return recorded_rules(connection, experiment)
+
+
+def uncounted_of(place: Place, experiment: str) -> list[Uncounted]:
+    """What was returned as a score of an experiment and cannot count."""
+    with closing(sqlite3.connect(place.db, timeout=10)) as connection:
+        return recorded_uncounted(connection, experiment)
 
 
 def summarise(

@@ -1,18 +1,16 @@
 """Whether scores say what they are, and whether all that was returned as one can count."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
-from harness.analysis.facts import DEV, Facts
+from harness.analysis.facts import DEV, Facts, rules_by_experiment
 from harness.analysis.views import columns
 from harness.declarations import (
-    DECLARED,
-    RULES,
     UNCOUNTED,
     UNCOUNTED_VALUES,
-    Rule,
     Uncounted,
-    rule_of,
     uncounted_words,
+    undeclared_words,
+    without_direction,
 )
 from harness.findings import Finding, within
 
@@ -53,29 +51,12 @@ def _uncounted(facts: Facts) -> Iterator[tuple[str, list[Uncounted]]]:
 
 def undeclared_scores(facts: Facts, experiment: str) -> list[Finding]:
     """Which way is better is not to be guessed: without it nothing is ranked by a score."""
-    if not columns(facts.con, DECLARED):
-        return []
-    rules = [rule_of(row) for name, *row in facts.ask(RULES) if name == experiment]
-    return [*map(undeclared, _without_direction(rules)), *_never_returned(facts, rules)]
-
-
-def _without_direction(rules: Iterable[Rule]) -> list[Rule]:
-    return [rule for rule in rules if rule.better is None]
-
-
-def undeclared(rule: Rule) -> Finding:
-    """A score that does not say which way is better, with the line that says it."""
-    line = f'"{rule.name}": Score("{rule.kind}", better="higher"),  # or "lower", or "neither"'
-    return Finding(
-        "undeclared_score",
-        "warning",
-        f"nothing says which way {rule.name} is better, so nothing is ranked by it",
-        fix=f"add to SCORES in {_FILE}: {line}",
-    )
-
-
-def _never_returned(facts: Facts, rules: Iterable[Rule]) -> list[Finding]:
-    return [
+    rules = rules_by_experiment(facts.con).get(experiment, [])
+    found = [
+        Finding("undeclared_score", "warning", message, fix=fix)
+        for message, fix in map(undeclared_words, without_direction(rules))
+    ]
+    return found + [
         Finding(
             "undeclared_score",
             "warning",

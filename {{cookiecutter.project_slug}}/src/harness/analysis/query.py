@@ -13,9 +13,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from harness.analysis.facts import rules_by_experiment
 from harness.analysis.views import columns, connect, first_line, identifier, literal
 from harness.console import err, out
-from harness.declarations import DECLARED, RULES, Rule, in_order_of_rank, rule_of
+from harness.declarations import Rule, in_order_of_rank
 from harness.errors import HarnessError
 from harness.findings import printable
 from harness.plan_file import LATENCIES, MEASURED
@@ -130,7 +131,7 @@ def _prepare(
 
 
 def default_metric(con: duckdb.DuckDBPyConnection) -> str | None:
-    """The score that the newest experiment is ranked by; else its only one, or the only one here."""
+    """The score that the newest experiment is ranked by, else the only one that there is."""
     recorded, summarised = columns(con), columns(con, "metrics")
     rules = [rule for rule in newest_rules(con) if rule.name in recorded and not rule.aggregate]
     for rule in in_order_of_rank(rules):
@@ -156,11 +157,7 @@ def direction(con: duckdb.DuckDBPyConnection, metric: str) -> str | None:
 
 def newest_rules(con: duckdb.DuckDBPyConnection) -> list[Rule]:
     """How the scores of the newest experiment count, of those that declared it."""
-    if not columns(con, DECLARED):
-        return []
-    found: dict[str, list[Rule]] = {}
-    for experiment, *row in con.execute(RULES).fetchall():
-        found.setdefault(experiment, []).append(rule_of(row))
+    found = rules_by_experiment(con)
     return found[max(found, key=_version)] if found else []
 
 
