@@ -216,6 +216,18 @@ def in_order_of_rank(rules: Iterable[Rule]) -> list[Rule]:
     return planned + [rule for rule in able if rule.planned is None and rule.declared]
 
 
+def has_figures(rule: Rule, rows: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether rows of metrics have something to show of a score.
+
+    That nothing counted is worth showing too, but where its declaration leaves None out on purpose.
+    """
+    rows = list(rows)
+    if any(row.get(rule.name) is not None for row in rows):
+        return True
+    recorded = any(row.get(f"{rule.name}_n") is not None for row in rows)
+    return recorded and (rule.fresh or not rule.missing_said)
+
+
 @dataclass(frozen=True, slots=True)
 class Uncounted:
     """Values of one score that cannot count, for one reason; `example` names one of them."""

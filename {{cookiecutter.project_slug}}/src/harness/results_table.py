@@ -9,7 +9,7 @@ from rich.text import Text
 
 from harness.analysis.results import canned_words
 from harness.analysis.section import brief
-from harness.declarations import Rule
+from harness.declarations import Rule, has_figures
 from harness.plan_file import metrics_in
 from harness.summarise import COUNTS
 
@@ -30,9 +30,9 @@ def results_tables(
         for name in varying or params[:1]
     }
     figures = {name: [str(row[name]) for row in rows] for name in COUNTS}
-    known = metrics_in(every)
-    declared = [rule for rule in rules if rule.name in known]
-    for rule in declared or map(Rule, known):
+    for rule in rules or map(Rule, metrics_in(every)):
+        if not has_figures(rule, rows):
+            continue
         figures[rule.called] = [_metric(row, rule) for row in rows]
     figures["latency p50 (s)"] = [_latency(row) for row in rows]
     if any(row["cost"] is not None for row in rows):

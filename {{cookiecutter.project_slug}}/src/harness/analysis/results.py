@@ -5,7 +5,7 @@ that repeats of one item never count as items of their own.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ from harness.declarations import (
     UNCOUNTED_OF,
     Rule,
     Uncounted,
+    has_figures,
     legacy_rules,
     measured_rule,
     rule_of,
@@ -153,7 +154,7 @@ def read_experiment(con: DuckDBPyConnection, name: str) -> Experiment:
             )
             for _, params, recorded in placed
         ],
-        metrics=[each for each in rules if any(map(_measures(each), summaries.values()))],
+        metrics=[each for each in rules if has_figures(rules[each], summaries.values())],
         scores=[
             each
             for each, rule in rules.items()
@@ -189,11 +190,6 @@ def _in_grid(
         if given == there:
             return place, {key: recorded[key] for key in recorded if key in named}, recorded
     return len(grid), there, recorded
-
-
-def _measures(name: str) -> Callable[[Mapping[str, Any]], bool]:
-    """Whether a row of metrics has a value for a metric, or says that nothing counts in it."""
-    return lambda row: row.get(name) is not None or row.get(f"{name}_n") is not None
 
 
 def _rules(
