@@ -287,7 +287,7 @@ def _counting(experiment: Experiment) -> Section:
             ]
         )  # fmt: skip
     heads = ("score", "kind", "between", "better", "None counts as", "a failure counts as")
-    text = "As SCORES in metrics.py declares them; what it does not say is a default."
+    text = "As SCORES in metrics.py and the plan say; what neither says is a default."
     return Section("How scores are counted", [text], [Table(heads, rows)])
 
 

@@ -30,6 +30,6 @@ def precision(rows: pd.DataFrame) -> float:
     return float(truth[called].mean()) if called.any() else 0.0
 
 
-# Figures that are not averages of scores. Each sees the rows of one configuration that did not fail,
+# Figures that are not averages of scores. Each sees the rows of a configuration that did not fail,
 # and a thousand resamples of them for its interval, so arrays are better than DataFrames here.
 AGGREGATES: dict[str, Callable[[pd.DataFrame], float]] = {"precision": precision}

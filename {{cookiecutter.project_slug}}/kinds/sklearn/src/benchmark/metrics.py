@@ -49,7 +49,7 @@ def train_accuracy(rows: pd.DataFrame) -> float:
     return float(rows["fit_accuracy"].to_numpy()[first].mean())
 
 
-# Figures that are not averages of scores. Each sees the rows of one configuration that did not fail,
+# Figures that are not averages of scores. Each sees the rows of a configuration that did not fail,
 # and a thousand resamples of them for its interval, so arrays are better than DataFrames here.
 AGGREGATES: dict[str, Callable[[pd.DataFrame], float]] = {
     "macro_f1": macro_f1,
