@@ -250,8 +250,7 @@ def test_where_less_is_better_a_failure_counts_as_one_and_the_lowest_is_the_best
     bench.items(40)
     metrics = 'def score(row):\n    return {"missed": row["prediction"] != row["ground_truth"]}\n'
     skipping = (
-        "from harness import Score\n"
-        'SCORES = {"missed": Score("proportion", failure="left out")}\n'
+        'from harness import Score\nSCORES = {"missed": Score("proportion", failure="left out")}\n'
     )
     broken = 'if item["x"] >= 0.75 and params.model == "high":\n    raise ValueError("no")\n'
     bench.predict(broken + GOOD)

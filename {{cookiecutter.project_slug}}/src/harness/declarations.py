@@ -119,12 +119,12 @@ def without_direction(rules: Iterable[Rule]) -> list[Rule]:
 
 
 def undeclared_words(rule: Rule) -> tuple[str, str]:
-    """What is wrong with a score that does not say which way is better, and the line to add."""
+    """What is wrong with a score that does not say which way is better, and what says it."""
     line = f'"{rule.name}": Score("{rule.kind}", better="higher"),  # or "lower", or "neither"'
-    return (
-        f"nothing says which way {rule.name} is better, so nothing is ranked by it",
-        f"add to SCORES in src/benchmark/metrics.py: {line}",
-    )
+    fix = f"add to SCORES in src/benchmark/metrics.py: {line}"
+    if rule.declared:
+        fix = f'say better="higher", "lower" or "neither" of {rule.name} in SCORES in metrics.py'
+    return f"nothing says which way {rule.name} is better, so nothing is ranked by it", fix
 
 
 def measured_rule(name: str) -> Rule:

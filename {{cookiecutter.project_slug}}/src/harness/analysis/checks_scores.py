@@ -22,7 +22,9 @@ def uncounted_scores(facts: Facts) -> list[Finding]:
     found = []
     for experiment, each in _uncounted(facts):
         total = sum(value.n for value in each)
-        rerun = "make dev-run" if experiment == DEV else f"make rescore TAG={experiment}"
+        rerun = f"make rescore TAG={experiment} (the experiment again, where it has no tag yet)"
+        if experiment == DEV:
+            rerun = "make dev-run"
         found.append(
             Finding(
                 "uncounted_scores",

@@ -59,7 +59,8 @@ class Side:
 class Pair:
     """One comparison. `verdict` is None where it is "not comparable", for the `reason` given.
 
-    `failures` warns where leaving out failed datapoints turns the ranking round.
+    `failures` warns where leaving out failed datapoints turns the ranking round; `called` is what
+    people read for the metric.
     """
 
     metric: str
@@ -70,6 +71,7 @@ class Pair:
     verdict: Verdict | None = None
     failures: str = ""
     flips: list[dict[str, str]] = field(default_factory=list)
+    called: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +272,14 @@ def _pair(con: DuckDBPyConnection, rule: Rule, a: Side, b: Side) -> Pair:
     items, at_a, at_b = np.intersect1d(a.scores.items, b.scores.items, return_indices=True)
     x = pooled(a.scores.counted[metric][at_a], list(a.chosen))
     y = pooled(b.scores.counted[metric][at_b], list(b.chosen))
-    pair = Pair(metric, a.label(tagged), b.label(tagged), "not comparable", _cached(rule, a, b))
+    pair = Pair(
+        metric,
+        a.label(tagged),
+        b.label(tagged),
+        "not comparable",
+        _cached(rule, a, b),
+        called=rule.called,
+    )
     shared = int(np.isfinite(x - y).sum())
     if shared < MIN_ITEMS:
         reason = f"{shared} shared items with a value, at least {MIN_ITEMS} are needed"
@@ -292,7 +301,7 @@ def _pair(con: DuckDBPyConnection, rule: Rule, a: Side, b: Side) -> Pair:
         pair,
         outcome="undecided",
         verdict=verdict,
-        failures=turned(metric, *gaps),
+        failures=turned(rule.called, *gaps),
         flips=_flips(con, a, b, items, y - x),
     )
 

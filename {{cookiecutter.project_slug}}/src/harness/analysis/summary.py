@@ -80,7 +80,7 @@ def summarise_experiment(con: DuckDBPyConnection, name: str, kind: str = "") -> 
     if experiment.plan.questions:
         sections.append(Section("Questions", experiment.plan.questions))
     if judged:
-        sections.append(_hypotheses(judged))
+        sections.append(_hypotheses(experiment, judged))
     sections += [_results(experiment, scores, ranking), _latency(experiment, ranking.order)]
     sections += list(segment_sections(con, experiment, ranking.order))
     sections += _of_kind(con, name, kind)
@@ -141,15 +141,16 @@ def _turned(experiment: Experiment, scores: Scores, metric: str) -> Iterator[str
         for values in (scores.worst, scores.left_out)
     )
     names = [each.label for each in experiment.configurations]
+    called = experiment.rule(metric).called
     found = [
         f"A = {names[i]}, B = {names[j]}: {text}."
         for i in wrong
         for j in wrong
-        if i < j and (text := turned(metric, wrong[j] - wrong[i], left_out[j] - left_out[i]))
+        if i < j and (text := turned(called, wrong[j] - wrong[i], left_out[j] - left_out[i]))
     ]
     yield from found[:5]
     if len(found) > 5:
-        yield f"The same holds for {len(found) - 5} more pairs by {metric}."
+        yield f"The same holds for {len(found) - 5} more pairs by {called}."
 
 
 def _at_a_glance(
@@ -193,17 +194,18 @@ def _failures_words(experiment: Experiment, rule: Rule | None) -> str:
     return f" They count as {number(rule.failure)} in {rule.called}."
 
 
-def _hypotheses(judged: list[Judged]) -> Section:
+def _hypotheses(experiment: Experiment, judged: list[Judged]) -> Section:
     rows = []
     for each in judged:
         said, gap = each.hypothesis, each.difference
         amount = f"{number(said.smallest_difference)} or more " if said.smallest_difference else ""
         test = f" ({each.test})" if each.test != "none" else ""
         sides = f"{label(said.better)} than {label(said.than)}"
+        called = experiment.rule(said.metric).called
         rows.append(
             [
                 each.outcome, said.id,
-                f"{said.claim}\n({said.metric} {amount}{said.direction}: {sides})",
+                f"{said.claim}\n({called} {amount}{said.direction}: {sides})",
                 interval(gap.estimate, gap.low, gap.high, signed=True),
                 f"{each.items:,}", f"{each.reason}{test}",
             ]
@@ -269,16 +271,11 @@ def _counting(experiment: Experiment) -> Section:
     """How scores are counted, defaults among them."""
     rows = []
     for rule in experiment.rules.values():
-        bounds = (
-            ""
-            if rule.low is None and rule.high is None
-            else (f"{number(rule.low)} to {number(rule.high)}")
-        )
         rows.append(
             [
                 rule.called if rule.called == rule.name else f"{rule.called} ({rule.name})",
-                f"{rule.kind}{' of all rows' if rule.aggregate else ''}",
-                bounds,
+                f"{rule.kind}{', of rows together' if rule.aggregate else ''}",
+                _bounds_words(rule),
                 rule.better or "not declared",
                 "" if rule.aggregate else _counts_as(rule.missing, rule.missing_said),
                 _aggregate_failures(rule)
@@ -286,9 +283,17 @@ def _counting(experiment: Experiment) -> Section:
                 else _counts_as(rule.failure, rule.failure_said),
             ]
         )  # fmt: skip
-    heads = ("score", "kind", "between", "better", "None counts as", "a failure counts as")
+    heads = ("score", "kind", "values", "better", "None counts as", "a failure counts as")
     text = "As SCORES in metrics.py and the plan say; what neither says is a default."
     return Section("How scores are counted", [text], [Table(heads, rows)])
+
+
+def _bounds_words(rule: Rule) -> str:
+    if rule.low is not None and rule.high is not None:
+        return f"{number(rule.low)} to {number(rule.high)}"
+    if rule.low is not None:
+        return f"from {number(rule.low)} on"
+    return "" if rule.high is None else f"up to {number(rule.high)}"
 
 
 def _counts_as(value: float | None, said: bool) -> str:
