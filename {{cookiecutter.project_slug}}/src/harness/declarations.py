@@ -5,7 +5,7 @@ Recorded beside the rows when they are scored, so that an old experiment is read
 
 import sqlite3
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from harness.plan_file import Plan
@@ -236,6 +236,16 @@ class Uncounted:
     reason: str
     n: int
     example: str
+
+
+def together(found: Iterable[Uncounted]) -> list[Uncounted]:
+    """The same reasons of the same score counted as one."""
+    counted: dict[tuple[str, str], Uncounted] = {}
+    for each in found:
+        first = counted.setdefault((each.name, each.reason), each)
+        if first is not each:
+            counted[each.name, each.reason] = replace(first, n=first.n + each.n)
+    return list(counted.values())
 
 
 def uncounted_words(name: str, found: Sequence[Uncounted]) -> str:

@@ -28,7 +28,14 @@ from harness.configuration_rows import (
     recorded_configurations,
     selection,
 )
-from harness.declarations import Rule, Uncounted, add_uncounted, recorded_rules, recorded_uncounted
+from harness.declarations import (
+    Rule,
+    Uncounted,
+    add_uncounted,
+    recorded_rules,
+    recorded_uncounted,
+    together,
+)
 from harness.errors import HarnessError
 from harness.layout import DEV, Place
 from harness.plan import configurations
@@ -137,7 +144,7 @@ def summarise(
                 f"INSERT INTO {table} ({names}) VALUES ({', '.join('?' * len(row))})",
                 tuple(row.values()),
             )
-        add_uncounted(connection, experiment, uncounted)
+        add_uncounted(connection, experiment, together(uncounted))
         connection.execute("COMMIT")
         return ready
     finally:

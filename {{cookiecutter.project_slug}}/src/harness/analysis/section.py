@@ -26,6 +26,7 @@ from harness.console import out
 ABSENT = "–"
 CELL = 120  # characters of a value in a table
 BRIEF = 80  # characters of a param's value
+LONGEST = 1e15  # from here on a number is written with its power of ten
 RAW = 1500  # characters of a model's output in a report
 
 
@@ -89,7 +90,7 @@ def number(value: object, digits: int = 4) -> str:
     if value is None or isinstance(value, str) or value != value:
         return ABSENT
     written = f"{value:.{digits}g}"
-    return f"{value:,.0f}" if "e+" in written else written
+    return f"{value:,.0f}" if "e+" in written and abs(float(written)) < LONGEST else written
 
 
 def interval(estimate: Any, low: Any, high: Any, *, signed: bool = False) -> str:
@@ -99,6 +100,8 @@ def interval(estimate: Any, low: Any, high: Any, *, signed: bool = False) -> str
     if low is None or high is None:
         return f"{number(estimate)} [no interval]"
     form = f"{'+' if signed else ''},.{_decimals(estimate, low, high)}f"
+    if any(isfinite(each) and abs(each) >= LONGEST for each in (estimate, low, high)):
+        form = f"{'+' if signed else ''}.4g"
     return f"{estimate:{form}} [{low:{form}}, {high:{form}}]"
 
 
