@@ -13,8 +13,8 @@ SELECT
     count(*) AS n,
     count(*) FILTER (coalesce(p.cache, '') <> '') AS reused,
     round(100.0 * reused / n, 1) AS reused_percent,
-    sum(took) AS seconds_saved,
-    count(took) AS saved_rows,
+    sum(executed.took) AS seconds_saved,
+    count(executed.took) AS saved_rows,
     string_agg(DISTINCT nullif(p.cache, '')) AS from_runs
 FROM predictions AS p
 LEFT JOIN executed ON executed.track_id = nullif(p.cache, '') AND executed.task_key = p.task_key

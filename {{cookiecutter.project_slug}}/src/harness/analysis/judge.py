@@ -83,7 +83,7 @@ def not_timed(experiment: Experiment, rule: Rule, chosen: Sequence[int]) -> str:
     if not cached:
         return ""
     rows = f"{cached:,} cached row{'s' if cached > 1 else ''}"
-    return f"{rows} left out, whose {rule.name} was measured in another run"
+    return f"{rows} left out: another run's {rule.name}"
 
 
 def left_out_of(experiment: Experiment, metric: str, chosen: Sequence[int]) -> str:
