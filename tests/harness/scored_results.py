@@ -11,9 +11,9 @@ from typing import Any
 
 from xetrack import Tracker
 
-from harness.declarations import record as record_rules
 from harness.declarations import settle
 from harness.plan_file import metrics_in, recorded_plan
+from harness.score_tables import record as record_rules
 from harness.scores import Score
 
 Row = dict[str, Any]

@@ -1,6 +1,7 @@
 """Params of every shape on their way through tables, tags, selectors and the plan."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -121,8 +122,13 @@ def test_a_param_that_is_none_is_one_value_and_no_wildcard(tmp_path: Path) -> No
         ({}, ["none", "text", "two", "absent"]),
     ],
 )
-def test_a_plan_names_a_param_that_is_none(wanted: dict[str, object], matched: list[str]) -> None:
-    there = {"none": {"depth": None}, "text": {"depth": "None"}, "two": {"depth": 2}, "absent": {}}
+def test_a_plan_names_a_param_that_is_none(wanted: dict[str, Any], matched: list[str]) -> None:
+    there: dict[str, dict[str, Any]] = {
+        "none": {"depth": None},
+        "text": {"depth": "None"},
+        "two": {"depth": 2},
+        "absent": {},
+    }
     assert [name for name, params in there.items() if matches(params, wanted)] == matched
     plan = parse_plan(
         {

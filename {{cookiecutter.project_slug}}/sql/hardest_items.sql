@@ -13,6 +13,7 @@ SELECT
     any_value(ground_truth) AS ground_truth,
     count(*) AS n,
     count(*) FILTER (coalesce(error, '') <> '') AS failed,
+    count(COLUMNS(c -> c = getvariable('metric'))) AS scored,
     avg(COLUMNS(c -> c = getvariable('metric'))) AS mean_score,
     mode(prediction) AS most_frequent_answer
 FROM predictions

@@ -1,6 +1,6 @@
 -- Does the score move from one experiment to the next, for the same configuration?
 -- `change` is the difference to the configuration's earlier experiment. Rows that failed are in no
--- mean: where `failed` differs, `change` is between other items.
+-- mean, which is of `scored` rows: where that differs, `change` is between other items.
 WITH scores AS (
     SELECT
         experiment_version,
@@ -10,6 +10,7 @@ WITH scores AS (
         row(*COLUMNS('params_.*')) AS key,
         count(*) AS n,
         count(*) FILTER (coalesce(error, '') <> '') AS failed,
+        count(COLUMNS(c -> c = getvariable('metric'))) AS scored,
         avg(COLUMNS(c -> c = getvariable('metric'))) AS mean_score
     FROM predictions
     GROUP BY ALL

@@ -9,8 +9,8 @@ The way of a datapoint, one module a step:
     execute    executors, attempt (one prediction), time_limit, limits, budget, fitted; load/
     record     rows, recorder (the one writer), store, row_fitter, columns, layout, lock,
                provenance
-    score      scores (what a score is), declarations (how each one counts), score, score_values,
-               rescore, summarise, configuration_rows, results_table
+    score      scores (what a score is), declarations and score_tables (how each one counts),
+               score, score_values, rescore, summarise, configuration_rows, results_table
     report     analysis/: reads what is recorded and writes nothing to it
     version    experiment (which leads through all of it), git, dvc
 

@@ -1,17 +1,11 @@
-"""How each score counts in one experiment: what metrics.py declared, and what follows from it.
+"""How each score counts in one experiment: what metrics.py declared, and what follows from it."""
 
-Recorded beside the rows when they are scored, so that an old experiment is read as it was meant.
-"""
-
-import sqlite3
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.plan_file import Plan
 from harness.scores import GIVEN, LARGEST, WORST, Better, Kind, Score, worst_of
-
-DECLARED, UNCOUNTED = "score_declarations", "uncounted_scores"
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,10 +166,10 @@ def settle(
     return rules
 
 
-def _counts(said: str | float | None, worst: float | None) -> float | None:
-    if isinstance(said, float):
-        return said
-    return worst if said in (None, WORST) else None
+def _counts(declared: str | float | None, worst: float | None) -> float | None:
+    if isinstance(declared, float):
+        return declared
+    return worst if declared in (None, WORST) else None
 
 
 def legacy_rules(
@@ -255,105 +249,3 @@ def uncounted_words(name: str, found: Sequence[Uncounted]) -> str:
     reasons = ", ".join(f"{each.n:,} x {each.reason}" for each in mine)
     noun = "value" if total == 1 else "values"
     return f"{name}: {total:,} {noun} cannot count ({reasons}; {mine[0].example})"
-
-
-# -- the tables
-
-_COLUMNS = {
-    "name": "TEXT",
-    "kind": "TEXT",
-    "better": "TEXT",
-    "low": "REAL",
-    "high": "REAL",
-    "missing": "REAL",
-    "failure": "REAL",
-    "missing_said": "INTEGER",
-    "failure_said": "INTEGER",
-    "given": "INTEGER",
-    "label": "TEXT",
-    "aggregate": "INTEGER",
-    "declared": "INTEGER",
-    "planned": "INTEGER",
-}
-_UNCOUNTED_COLUMNS = {"name": "TEXT", "reason": "TEXT", "n": "INTEGER", "example": "TEXT"}
-_FLAGS = ("missing_said", "failure_said", "given", "aggregate", "declared")
-
-
-def create_tables(connection: sqlite3.Connection) -> None:
-    """Make the tables where they are not there yet."""
-    for table, columns in ((DECLARED, _COLUMNS), (UNCOUNTED, _UNCOUNTED_COLUMNS)):
-        typed = ", ".join(f"{name} {kind}" for name, kind in columns.items())
-        connection.execute(
-            f"CREATE TABLE IF NOT EXISTS {table} "
-            f"(experiment_version TEXT, position INTEGER, {typed})"
-        )
-
-
-def record(
-    connection: sqlite3.Connection,
-    experiment: str,
-    rules: Sequence[Rule],
-    uncounted: Sequence[Uncounted],
-) -> None:
-    """Write them down, all at once, in place of what was there."""
-    create_tables(connection)
-    connection.execute("BEGIN IMMEDIATE")
-    for table in (DECLARED, UNCOUNTED):
-        connection.execute(f"DELETE FROM {table} WHERE experiment_version = ?", (experiment,))
-    for position, rule in enumerate(rules):
-        _insert(connection, DECLARED, experiment, position, asdict(rule))
-    for position, each in enumerate(uncounted):
-        _insert(connection, UNCOUNTED, experiment, position, asdict(each))
-    connection.execute("COMMIT")
-
-
-def add_uncounted(
-    connection: sqlite3.Connection, experiment: str, uncounted: Sequence[Uncounted]
-) -> None:
-    """Write down more of them, found where aggregates were computed."""
-    for position, each in enumerate(uncounted):
-        _insert(connection, UNCOUNTED, experiment, 1000 + position, asdict(each))
-
-
-def _insert(
-    connection: sqlite3.Connection,
-    table: str,
-    experiment: str,
-    position: int,
-    values: dict[str, object],
-) -> None:
-    row = {"experiment_version": experiment, "position": position, **values}
-    marks = ", ".join("?" * len(row))
-    connection.execute(
-        f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks})", tuple(row.values())
-    )
-
-
-# In SQL that SQLite and DuckDB both read.
-_OF = "WHERE experiment_version = ? ORDER BY position"
-RULES_OF = f"SELECT {', '.join(_COLUMNS)} FROM {DECLARED} {_OF}"
-UNCOUNTED_OF = f"SELECT {', '.join(_UNCOUNTED_COLUMNS)} FROM {UNCOUNTED} {_OF}"
-_EVERY = "ORDER BY experiment_version, position"
-RULES = f"SELECT experiment_version, {', '.join(_COLUMNS)} FROM {DECLARED} {_EVERY}"
-UNCOUNTED_VALUES = (
-    f"SELECT experiment_version, {', '.join(_UNCOUNTED_COLUMNS)} FROM {UNCOUNTED} {_EVERY}"
-)
-
-
-def rule_of(row: Sequence[Any]) -> Rule:
-    """A row of `RULES_OF`, whichever library read it."""
-    values = dict(zip(_COLUMNS, row, strict=True))
-    values |= {name: bool(values[name]) for name in _FLAGS}
-    return Rule(**values)
-
-
-def recorded_rules(connection: sqlite3.Connection, experiment: str) -> list[Rule]:
-    """The rules of an experiment; none where it was scored before there were any."""
-    create_tables(connection)
-    return [rule_of(row) for row in connection.execute(RULES_OF, (experiment,))]
-
-
-def recorded_uncounted(connection: sqlite3.Connection, experiment: str) -> list[Uncounted]:
-    """What was returned as a score of an experiment and cannot count."""
-    create_tables(connection)
-    return [Uncounted(*row) for row in connection.execute(UNCOUNTED_OF, (experiment,))]

@@ -57,7 +57,7 @@ def inspect(database: Path, experiment: str = DEV, *, table: str | None = None) 
                 *no_raw_output(facts),
                 *_constant(facts),
                 *failures(facts),
-                *(each for each in uncounted_scores(facts) if each.experiment == experiment),
+                *uncounted_scores(facts),
                 *undeclared_scores(facts, experiment),
             ]
         except duckdb.TypeMismatchException:

@@ -14,12 +14,12 @@ from typing import Any
 from xetrack import Tracker
 
 from harness.columns import quoted, score_names
-from harness.declarations import DECLARED, UNCOUNTED, create_tables
 from harness.errors import HarnessError
 from harness.fingerprint import reachable_code
 from harness.layout import DEV, UNFINISHED, Place, place_for
 from harness.lock import one_run
 from harness.project import Project
+from harness.score_tables import DECLARED, UNCOUNTED, create_tables
 from harness.summarise import measure
 
 VERSION = "score_version"

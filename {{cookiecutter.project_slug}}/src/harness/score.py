@@ -6,10 +6,11 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from harness.columns import PREDICTIONS, REAL, SCORES, TEXT, Schema, holds, quoted, score_names
-from harness.declarations import record, settle
+from harness.declarations import settle
 from harness.errors import HarnessError
 from harness.layout import Place
 from harness.plan_file import LATENCIES, Plan
+from harness.score_tables import record
 from harness.score_values import ScoreValues
 from harness.scores import Score
 

@@ -107,6 +107,8 @@ def as_number(value: object) -> tuple[Number | None, str]:
     Decimals, fractions and what numpy makes are numbers. Infinity, NaN, and what is so large that
     its square overflows cannot count.
     """
+    if type(value) is float:
+        return _finite(value)
     if isinstance(value, (bool, np.bool_)):
         return int(value), ""
     if isinstance(value, int) and -_INT64 <= value < _INT64:
@@ -121,7 +123,7 @@ def as_number(value: object) -> tuple[Number | None, str]:
     return None, ""
 
 
-def _finite(value: Real | Decimal | Fraction) -> tuple[float | None, str]:
+def _finite(value: float | Real | Decimal | Fraction) -> tuple[float | None, str]:
     try:
         number = float(value)
     except OverflowError:

@@ -26,10 +26,10 @@ from harness.columns import (
     quoted,
     readable,
 )
-from harness.declarations import DECLARED, UNCOUNTED
 from harness.errors import HarnessError, explained
 from harness.layout import Place
 from harness.row_fitter import RowFitter, Wrong, spoil
+from harness.score_tables import DECLARED, UNCOUNTED
 
 RUNS: dict[str, str | None] = {
     **dict.fromkeys(("experiment_version", "phase", "commit_hash", "branch", "dirty"), TEXT),

@@ -28,20 +28,14 @@ from harness.configuration_rows import (
     recorded_configurations,
     selection,
 )
-from harness.declarations import (
-    Rule,
-    Uncounted,
-    add_uncounted,
-    recorded_rules,
-    recorded_uncounted,
-    together,
-)
+from harness.declarations import Rule, Uncounted, together
 from harness.errors import HarnessError
 from harness.layout import DEV, Place
 from harness.plan import configurations
 from harness.plan_file import LATENCIES, Plan, recorded_plan
 from harness.project import Project
 from harness.score import score_rows, unfit_names
+from harness.score_tables import add_uncounted, recorded_rules, recorded_uncounted
 from harness.score_values import as_number
 
 _OWN = frozenset({"track_id", "timestamp", "error", "error_type"} | RESERVED) - {"repeat"}

@@ -4,15 +4,9 @@ from collections.abc import Iterator
 
 from harness.analysis.facts import DEV, Facts, rules_by_experiment
 from harness.analysis.views import columns
-from harness.declarations import (
-    UNCOUNTED,
-    UNCOUNTED_VALUES,
-    Uncounted,
-    uncounted_words,
-    undeclared_words,
-    without_direction,
-)
+from harness.declarations import Uncounted, uncounted_words, undeclared_words, without_direction
 from harness.findings import Finding, within
+from harness.score_tables import UNCOUNTED, UNCOUNTED_VALUES
 
 _FILE = "src/benchmark/metrics.py"
 
@@ -43,10 +37,12 @@ def _uncounted(facts: Facts) -> Iterator[tuple[str, list[Uncounted]]]:
     """Per experiment and score, what cannot count."""
     if not columns(facts.con, UNCOUNTED):
         return
+    here = {experiment for (experiment,) in facts.ask("SELECT DISTINCT e FROM tally")}
     groups: dict[tuple[str, str], list[Uncounted]] = {}
     for experiment, *values in facts.ask(UNCOUNTED_VALUES):
         each = Uncounted(*values)
-        groups.setdefault((experiment, each.name), []).append(each)
+        if experiment in here:
+            groups.setdefault((experiment, each.name), []).append(each)
     for (experiment, _), found in groups.items():
         yield experiment, found
 

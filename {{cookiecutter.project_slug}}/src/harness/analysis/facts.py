@@ -11,8 +11,9 @@ from typing import Any
 import duckdb
 
 from harness.analysis.views import columns, identifier, literal
-from harness.declarations import DECLARED, RULES, Rule, rule_of
+from harness.declarations import Rule
 from harness.errors import HarnessError
+from harness.score_tables import DECLARED, RULES, rule_of
 
 DEV = "dev"
 _ITEM = ("input_id", "item_id", "sample_id", "example_id", "id")

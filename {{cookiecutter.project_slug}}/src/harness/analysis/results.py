@@ -16,21 +16,11 @@ from duckdb import DuckDBPyConnection
 from harness.analysis.section import brief, shown
 from harness.analysis.views import columns, identifier
 from harness.columns import plain as stored
-from harness.declarations import (
-    DECLARED,
-    RULES_OF,
-    UNCOUNTED,
-    UNCOUNTED_OF,
-    Rule,
-    Uncounted,
-    has_figures,
-    legacy_rules,
-    measured_rule,
-    rule_of,
-)
+from harness.declarations import Rule, Uncounted, has_figures, legacy_rules, measured_rule
 from harness.errors import HarnessError
 from harness.layout import DEV
 from harness.plan_file import MEASURED, Plan, metrics_in, recorded_plan
+from harness.score_tables import DECLARED, RULES_OF, UNCOUNTED, UNCOUNTED_OF, rule_of
 
 Values = npt.NDArray[np.float64]
 OUTPUTS = ("ground_truth", "prediction", "raw_response", "error")
