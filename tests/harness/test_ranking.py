@@ -130,6 +130,20 @@ def test_too_few_items_tell_nothing_apart(tmp_path: Path) -> None:
     assert glance(db).startswith("2 configurations, 1 cannot be told from the first by error")
 
 
+def test_nobody_is_ahead_of_a_configuration_that_has_no_value(tmp_path: Path) -> None:
+    rows = errors({2: 50.0, 8: 0.0})
+    for row in rows:
+        if row["params_depth"] == 2:
+            row["abs_error"] = None
+    metrics = metrics_for(rows, ["abs_error"])
+    for line in metrics:
+        if line["params_depth"] == 2:
+            line |= dict.fromkeys(("abs_error", "abs_error_low", "abs_error_high"))
+    db = record(tmp_path / "r.db", rows, metrics, [run_for(TAG)], LOWER)
+    assert glance(db).startswith("2 configurations, 1 cannot be told from the first by error")
+    assert "| – | depth=2 |" in to_markdown("t", read(db).sections)
+
+
 def test_an_experiment_recorded_before_is_ranked_by_its_plan_alone(tmp_path: Path) -> None:
     rows = errors({2: 50.0, 8: 0.0})
     assert "not ranked" in glance(made(tmp_path / "a", rows, None))

@@ -80,8 +80,10 @@ def rank(experiment: Experiment, scores: Scores) -> Ranking:
         return Ranking(grid, reason=f"no configuration has a value of {rule.called}")
     sign = 1 if rule.lower else -1
     order = sorted(known, key=lambda index: sign * (values[index] or 0.0))
-    alike = _like_the_first(experiment, scores, rule, order)
-    return Ranking(order + [i for i in grid if i not in known], rule, values, alike)
+    unknown = [index for index in grid if index not in known]
+    # Who has no value is not behind: nothing is known of it.
+    alike = _like_the_first(experiment, scores, rule, order) | set(unknown)
+    return Ranking(order + unknown, rule, values, alike)
 
 
 def _rules(experiment: Experiment) -> list[Rule]:
