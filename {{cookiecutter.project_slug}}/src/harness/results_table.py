@@ -33,7 +33,9 @@ def results_tables(
     for rule in rules or map(Rule, metrics_in(every)):
         if not has_figures(rule, rows):
             continue
-        figures[rule.called] = [_metric(row, rule) for row in rows]
+        # A label may be what another column is called: "n", or a score that declares nothing.
+        heading = rule.called if rule.called not in figures else f"{rule.called} ({rule.name})"
+        figures[heading] = [_metric(row, rule) for row in rows]
     figures["latency p50 (s)"] = [_latency(row) for row in rows]
     if any(row["cost"] is not None for row in rows):
         figures["cost (USD)"] = [_money(row["cost"]) for row in rows]
