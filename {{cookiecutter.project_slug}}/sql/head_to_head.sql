@@ -3,7 +3,14 @@
 -- Which way is better is the variable `better`, by default as metrics.py declares it;
 -- --set experiment=e0.0.1 chooses the experiment; by default the last one.
 SET VARIABLE experiment = coalesce(
-    getvariable('experiment'), (SELECT arg_max(experiment_version, timestamp) FROM predictions)
+    getvariable('experiment'),
+    (
+        SELECT arg_max(
+            experiment_version,
+            TRY_CAST(string_split(substr(experiment_version, 2), '.') AS INTEGER[])
+        )
+        FROM predictions
+    )
 );
 SET VARIABLE sign = (
     SELECT CASE getvariable('better')

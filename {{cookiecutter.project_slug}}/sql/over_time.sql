@@ -5,6 +5,7 @@ WITH scores AS (
     SELECT
         experiment_version,
         min(timestamp) AS started,
+        TRY_CAST(string_split(substr(experiment_version, 2), '.') AS INTEGER[]) AS version,
         concat_ws(' ', *COLUMNS('params_.*')) AS configuration,
         -- Words leave out a param that is None, and could be those of two configurations.
         row(*COLUMNS('params_.*')) AS key,
@@ -16,7 +17,7 @@ WITH scores AS (
     GROUP BY ALL
 )
 SELECT
-    * EXCLUDE (key),
-    mean_score - lag(mean_score) OVER (PARTITION BY key ORDER BY started, experiment_version) AS change
+    * EXCLUDE (key, version),
+    mean_score - lag(mean_score) OVER (PARTITION BY key ORDER BY version) AS change
 FROM scores
-ORDER BY configuration, started, experiment_version;
+ORDER BY configuration, version;

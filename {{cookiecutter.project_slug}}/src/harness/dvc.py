@@ -12,7 +12,16 @@ from harness.errors import HarnessError
 def run(root: Path, *arguments: str) -> str:
     """The standard output of a DVC command. Raises HarnessError with DVC's words where it fails."""
     done = subprocess.run(
-        [sys.executable, "-m", "dvc", *arguments], cwd=root, capture_output=True, text=True
+        [
+            sys.executable,
+            "-m",
+            "dvc",
+            *(each.encode("utf-8", "surrogateescape") for each in arguments),
+        ],
+        cwd=root,
+        capture_output=True,
+        encoding=sys.getfilesystemencoding(),
+        errors="surrogateescape",
     )
     if done.returncode:
         words = (done.stderr or done.stdout).strip()

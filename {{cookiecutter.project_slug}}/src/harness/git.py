@@ -1,8 +1,10 @@
 """The few things that are asked of git, as a person at the command line would ask them."""
 
 import hashlib
+import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 from harness.errors import HarnessError
@@ -19,7 +21,13 @@ def git(root: Path, *arguments: str, check: bool = True) -> str:
     """
     try:
         done = subprocess.run(
-            ["git", *arguments], cwd=root, capture_output=True, text=True, errors="replace"
+            # What is written in the repository is UTF-8, whatever this terminal speaks.
+            ["git", *(each.encode("utf-8", "surrogateescape") for each in arguments)],
+            cwd=root,
+            capture_output=True,
+            # Names of files, whatever they are written in, as Python itself would read them.
+            encoding=sys.getfilesystemencoding(),
+            errors="surrogateescape",
         )
     except FileNotFoundError:
         raise HarnessError("git is not installed", fix="install git") from None
@@ -34,6 +42,13 @@ def git(root: Path, *arguments: str, check: bool = True) -> str:
 def is_repository(root: Path) -> bool:
     """Whether `root` is inside a git work tree."""
     return git(root, "rev-parse", "--is-inside-work-tree", check=False) == "true"
+
+
+def top(root: Path) -> Path:
+    """The top folder of the repository that `root` lies in; `root` itself where there is none."""
+    # Looked for here: every command needs it, and starting git takes longer than this.
+    above = (folder for folder in (root, *root.parents) if (folder / ".git").exists())
+    return next(above, root)
 
 
 def head(root: Path) -> str:
@@ -74,7 +89,7 @@ def dirty_hash(root: Path) -> str:
     content = hashlib.sha256(git(root, "diff", "HEAD", "--binary", check=False).encode())
     for path in sorted(paths):
         file = root / path
-        content.update(path.encode())
+        content.update(os.fsencode(path))
         if file.is_file():
             content.update(hashlib.sha256(file.read_bytes()).digest())
     return content.hexdigest()

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.analysis.results import canned_words
-from harness.analysis.section import brief
+from harness.console import brief
 from harness.declarations import Rule, has_figures
 from harness.plan_file import metrics_in
 from harness.summarise import COUNTS

@@ -1,9 +1,9 @@
 """The `metrics` table: a row per configuration and experiment, no number without its interval."""
 
 import sqlite3
+import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from harness.analysis.stats import (
     statistic_interval,
 )
 from harness.attempt import RESERVED
+from harness.clock import stamp
 from harness.columns import INTEGER, REAL, Schema, holds, plain, quoted
 from harness.configuration_rows import (
     IN_ORDER,
@@ -34,6 +35,7 @@ from harness.layout import DEV, Place
 from harness.plan import configurations
 from harness.plan_file import LATENCIES, Plan, recorded_plan
 from harness.project import Project
+from harness.runs import of_first_run, of_last_run
 from harness.score import score_rows, unfit_names
 from harness.score_tables import add_uncounted, recorded_rules, recorded_uncounted
 from harness.score_values import as_number
@@ -113,12 +115,12 @@ def summarise(
                  have, scores, [rule for rule in rules if rule.aggregate], uncounted)
             for each in chosen
         ]  # fmt: skip
-        now = datetime.now().strftime("%Y-%m-%d %H:%M:%S")
+        now = time.time_ns() // 1000
         for index, row in enumerate(made):
             row |= {
                 **(more or {}),
                 "track_id": track_id,
-                "timestamp": f"{now}.{index:06d}",
+                "timestamp": stamp(now + index),
                 "experiment_version": experiment,
             }
         ready = [{name: plain(value) for name, value in row.items()} for row in made]
@@ -148,13 +150,8 @@ def summarise(
 def plan_of(connection: sqlite3.Connection, place: Place, experiment: str) -> Plan:
     """The plan as it was when the experiment began."""
     # A dev-run is judged by the plan as it is; an experiment by what was planned at first.
-    order = "DESC" if experiment == DEV else "ASC"
-    row = connection.execute(
-        f"SELECT plan FROM {quoted(place.runs)} WHERE experiment_version = ? "
-        f"ORDER BY timestamp {order}",
-        (experiment,),
-    ).fetchone()
-    return recorded_plan(row[0] if row else None)[0]
+    which = of_last_run if experiment == DEV else of_first_run
+    return recorded_plan(which(connection, place.runs, "plan", experiment_version=experiment))[0]
 
 
 def _numeric(

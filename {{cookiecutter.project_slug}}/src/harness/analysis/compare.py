@@ -26,8 +26,9 @@ from harness.analysis.results import (
     read_outputs,
     read_scores,
 )
-from harness.analysis.section import CELL, number, shown
+from harness.analysis.section import number
 from harness.analysis.stats import join_notes
+from harness.console import CELL, shown
 from harness.declarations import Rule, said
 from harness.errors import HarnessError
 from harness.plan_file import MEASURED, flat, reads_as

@@ -9,16 +9,13 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import duckdb
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from harness.analysis.facts import rules_by_experiment
 from harness.analysis.views import columns, connect, first_line, identifier, literal
-from harness.console import err, out
+from harness.console import SafeConsole, err, out, shown, visible
 from harness.declarations import Rule, in_order_of_rank
 from harness.errors import HarnessError
-from harness.findings import printable
 from harness.plan_file import LATENCIES, MEASURED
 
 Format = Literal["table", "csv", "json", "parquet"]
@@ -170,11 +167,11 @@ def _print_table(con: duckdb.DuckDBPyConnection, statement: duckdb.Statement) ->
     result = con.execute(statement)
     table = Table()
     for column in result.description or ():
-        table.add_column(Text(str(column[0])))
+        table.add_column(str(column[0]))
     for row in result.fetchmany(_SHOWN_ROWS):
-        table.add_row(*[Text(_cell(value)) for value in row])
+        table.add_row(*map(_cell, row))
     # Piped into a file or a pager there is no width to keep to.
-    (out if out.is_terminal else Console(width=1000)).print(table)
+    (out if out.is_terminal else SafeConsole(width=1000)).print(table)
     if result.fetchone() is not None:
         err.print(f"The first {_SHOWN_ROWS} rows; --format csv --out FILE writes all of them.")
 
@@ -182,8 +179,7 @@ def _print_table(con: duckdb.DuckDBPyConnection, statement: duckdb.Statement) ->
 def _cell(value: object) -> str:
     if value is None:
         return ""
-    text = printable(f"{value:.6g}" if isinstance(value, float) else str(value))
-    return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "…"
+    return f"{value:.6g}" if isinstance(value, float) else shown(value, _SHOWN_CHARACTERS)
 
 
 def _export(
@@ -198,6 +194,10 @@ def _export(
     if target is not None:
         made.replace(target)
         err.print(f"Written: {target}", soft_wrap=True)
+        return
+    if sys.stdout.isatty():
+        with made.open(encoding="utf-8", errors="replace") as text:
+            sys.stdout.writelines(map(visible, text))
         return
     sys.stdout.flush()
     with made.open("rb") as file:

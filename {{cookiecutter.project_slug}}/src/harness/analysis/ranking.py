@@ -14,7 +14,8 @@ import numpy as np
 from harness.analysis.judge import MIN_ITEMS, apart, fold_labels, left_out_of, paired_test
 from harness.analysis.paired import Verdict, correct_family, paired_verdict
 from harness.analysis.results import Configuration, Experiment, Scores
-from harness.analysis.section import brief, interval
+from harness.analysis.section import interval
+from harness.console import brief
 from harness.declarations import Rule, in_order_of_rank
 from harness.plan_file import MEASURED
 

@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 from duckdb import DuckDBPyConnection
 
-from harness.analysis.section import brief, shown
 from harness.analysis.views import columns, identifier
 from harness.columns import plain as stored
+from harness.console import brief, shown
 from harness.declarations import Rule, Uncounted, has_figures, legacy_rules, measured_rule
 from harness.errors import HarnessError
 from harness.layout import DEV
@@ -230,8 +230,8 @@ def canned_words(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def label(params: Mapping[str, Any]) -> str:
     """`depth=8, model=forest`, or `the only configuration` where nothing varies."""
-    shown = [f"{key}={brief(value)}" for key, value in params.items()]
-    return ", ".join(shown) or "the only configuration"
+    named = [f"{key}={brief(value)}" for key, value in params.items()]
+    return ", ".join(named) or "the only configuration"
 
 
 def where(experiment: Experiment, index: int) -> tuple[str, list[Any]]:
@@ -337,9 +337,7 @@ def read_scores(
 def _runs(con: DuckDBPyConnection, name: str) -> list[dict[str, Any]]:
     if "experiment_version" not in columns(con, "runs"):
         return []
-    runs = rows_of(
-        con, "SELECT * FROM runs WHERE experiment_version = ? ORDER BY timestamp", [name]
-    )
+    runs = rows_of(con, "SELECT * FROM runs WHERE experiment_version = ? ORDER BY sequence", [name])
     for run in runs:
         for key in _JSON:
             run[key] = _loads(run.get(key))

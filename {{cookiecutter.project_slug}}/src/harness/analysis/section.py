@@ -9,25 +9,18 @@ has the views `predictions`, `metrics` and `runs`, read-only; `experiment` is th
 text is shown as text, whatever it holds. A chart is what `charts.chart` returned, no other.
 """
 
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from math import floor, isfinite, log10
 from statistics import median
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table as Grid
-from rich.text import Text
 
-from harness.console import out
+from harness.console import ABSENT, LONGEST, RAW, out, shown, styled
 
-ABSENT = "–"
-CELL = 120  # characters of a value in a table
-BRIEF = 80  # characters of a param's value
-LONGEST = 1e15  # from here on a number is written with its power of ten
-RAW = 1500  # characters of a model's output in a report
+LARGE = 1e15  # from here on a number is written with its power of ten
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,48 +42,12 @@ class Section:
     warning: bool = False
 
 
-def shown(value: object, limit: int = CELL, length: int | None = None) -> str:
-    """Any value as text that is safe to look at: long text cut, its length said.
-
-    Characters that are not seen, or that reorder what is (controls, NUL, bidirectional marks, half
-    of a broken pair), are written out as `⟨U+202E⟩`. Line ends and tabs stay. `length` is that of
-    the whole, where `value` is only its beginning.
-    """
-    if value is None:
-        return ABSENT
-    text = value if isinstance(value, str) else str(value)
-    # Cut first: escaping ten million characters to show a thousand takes seconds.
-    visible = "".join(map(_visible, text[:limit]))
-    whole = max(len(text), length or 0)
-    return visible if whole <= limit else f"{visible}… [{whole:,} characters]"
-
-
-def brief(value: object) -> str:
-    """A param's value for a table or a line: of a long one the beginning, and a mark of its own.
-
-    The mark tells two long values apart that begin alike.
-    """
-    text = str(value)
-    if len(text) <= BRIEF:
-        return shown(" ".join(text.split()) or text)
-    mark = sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:6]
-    beginning = " ".join(shown(text[:BRIEF]).split())
-    return f"{beginning}… [{len(text):,} characters, {mark}]"
-
-
-def _visible(character: str) -> str:
-    if character in "\n\t" or unicodedata.category(character) not in {"Cc", "Cf", "Cs", "Co", "Cn"}:
-        return character
-    # A joiner within an emoji is no disguise.
-    return character if character == "\u200d" else f"⟨U+{ord(character):04X}⟩"
-
-
 def number(value: object, digits: int = 4) -> str:
     """A number to `digits` significant digits; a dash where there is none."""
     if value is None or isinstance(value, str) or value != value:
         return ABSENT
     written = f"{value:.{digits}g}"
-    return f"{value:,.0f}" if "e+" in written and abs(float(written)) < LONGEST else written
+    return f"{value:,.0f}" if "e+" in written and abs(float(written)) < LARGE else written
 
 
 def interval(estimate: Any, low: Any, high: Any, *, signed: bool = False) -> str:
@@ -100,7 +57,7 @@ def interval(estimate: Any, low: Any, high: Any, *, signed: bool = False) -> str
     if low is None or high is None:
         return f"{number(estimate)} [no interval]"
     form = f"{'+' if signed else ''},.{_decimals(estimate, low, high)}f"
-    if any(isfinite(each) and abs(each) >= LONGEST for each in (estimate, low, high)):
+    if any(isfinite(each) and abs(each) >= LARGE for each in (estimate, low, high)):
         form = f"{'+' if signed else ''}.4g"
     return f"{estimate:{form}} [{low:{form}}, {high:{form}}]"
 
@@ -129,18 +86,18 @@ def time_unit(seconds: Iterable[Any]) -> tuple[str, float]:
 
 def to_markdown(heading: str, sections: Sequence[Section]) -> str:
     """The sections as GitHub-flavoured Markdown; charts are left to the HTML report."""
-    parts = [f"# {_inline(heading)}"]
+    parts = [f"# {inline(heading)}"]
     for section in sections:
         mark = "⚠ " if section.warning else ""
-        parts.append(f"## {mark}{_inline(section.title)}")
-        parts += [_inline(text) for text in section.text]
+        parts.append(f"## {mark}{inline(section.title)}")
+        parts += [inline(text) for text in section.text]
         if section.charts:
             parts.append("(Drawn in the HTML report: make report.)")
         for table in section.tables:
             lines = [table.columns, ["---"] * len(table.columns), *table.rows]
             parts.append(
                 "\n".join(
-                    "| " + " | ".join(cell if i == 1 else _inline(cell) for cell in line) + " |"
+                    "| " + " | ".join(cell if i == 1 else inline(cell) for cell in line) + " |"
                     for i, line in enumerate(lines)
                 )
             )
@@ -151,20 +108,21 @@ def to_console(sections: Sequence[Section]) -> None:
     """Print the sections on standard output."""
     for section in sections:
         style = "bold yellow" if section.warning else "bold"
-        out.print(Text(f"\n{shown(section.title)}", style))
+        out.print(styled((f"\n{shown(section.title)}", style)))
         for text in section.text:
-            out.print(Text(shown(text, RAW)))
+            out.print(shown(text, RAW))
         for table in section.tables:
             grid = Grid(box=SIMPLE_HEAD, pad_edge=False)
             for column in table.columns:
-                grid.add_column(Text(shown(column)), overflow="fold")
+                grid.add_column(shown(column), overflow="fold")
             for row in table.rows:
-                grid.add_row(*(Text(shown(cell)) for cell in row))
+                grid.add_row(*map(shown, row))
             out.print(grid)
 
 
-def _inline(text: str) -> str:
+def inline(text: str) -> str:
     """Text on one line that Markdown shows as it is: no markup, HTML, link or table border."""
+    text = shown(" ".join(text.split()), LONGEST)
     for character in "\\`*_[]<>|#&~":
         text = text.replace(character, "\\" + character)
-    return " ".join(text.split())
+    return text
