@@ -60,6 +60,11 @@ return {
 """
 GRID = '[Params("low", 0.25), Params("high", 0.75)]'
 SCORE = """
+from harness import Score
+
+SCORES = {"correct": Score("proportion", better="higher")}
+
+
 def score(row):
     return {"correct": row["prediction"] == row["ground_truth"]}
 """

@@ -11,6 +11,11 @@ from typing import Any
 
 from xetrack import Tracker
 
+from harness.declarations import settle
+from harness.plan_file import metrics_in, recorded_plan
+from harness.score_tables import record as record_rules
+from harness.scores import Score
+
 Row = dict[str, Any]
 BASE: dict[str, Any] = {
     "function_name": "predict", "cache": "", "repeat": 0, "attempts": 1, "code_key": "c0de",
@@ -100,8 +105,21 @@ def run_for(experiment: str, plan: Mapping[str, Any] | None = None, **other: Any
     return row | other
 
 
-def record(path: Path, rows: Sequence[Row], metrics: Sequence[Row], runs: Sequence[Row]) -> Path:
-    """Write the three tables as xetrack makes them; every connection is closed afterwards."""
+CORRECT = {"correct": Score("proportion", better="higher")}
+
+
+def record(
+    path: Path,
+    rows: Sequence[Row],
+    metrics: Sequence[Row],
+    runs: Sequence[Row],
+    declared: Mapping[str, Score] | None = CORRECT,
+) -> Path:
+    """Write the tables as an experiment leaves them; every connection is closed afterwards.
+
+    With `declared=None` they are those of an experiment that was recorded before scores were
+    declared.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     tables = {"predictions": rows, "metrics": metrics, "runs": runs}
     for table in tables:
@@ -110,8 +128,33 @@ def record(path: Path, rows: Sequence[Row], metrics: Sequence[Row], runs: Sequen
     for table, content in tables.items():
         _fill(connection, table, content)
     connection.commit()
+    if declared is not None:
+        _declare(connection, rows, metrics, runs, declared)
     connection.close()
     return path
+
+
+def _declare(
+    connection: sqlite3.Connection,
+    rows: Sequence[Row],
+    metrics: Sequence[Row],
+    runs: Sequence[Row],
+    declared: Mapping[str, Score],
+) -> None:
+    names = metrics_in({name for row in metrics for name in row})
+    scores = [name for name in names if any(name in row for row in rows)]
+    aggregates = [name for name in names if name not in scores]
+    known = {name: score for name, score in declared.items() if name in names}
+    connection.isolation_level = None
+    for experiment in {row["experiment_version"] for row in metrics}:
+        plans = [run["plan"] for run in runs if run["experiment_version"] == experiment]
+        text = (
+            plans[0]
+            if plans and isinstance(plans[0], str)
+            else json.dumps(plans[0] if plans else {})
+        )
+        plan, _ = recorded_plan(text)
+        record_rules(connection, experiment, settle(plan, known, scores, (), aggregates), [])
 
 
 def _fill(connection: sqlite3.Connection, table: str, rows: Sequence[Row]) -> None:

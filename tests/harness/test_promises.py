@@ -82,6 +82,11 @@ def test_no_number_alone(bench: Bench) -> None:
     bench.items(40)
     bench.score(
         """
+        from harness import Score
+
+        SCORES = {"correct": Score("proportion", better="higher")}
+
+
         def score(row):
             n = int(row["input_id"][1:])
             return {"correct": n % 2, "seconds": n * 0.1}

@@ -125,7 +125,7 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pd.DataFrame]
     frame["failed"], frame["reused"] = frame["error"].notna(), frame["cache"] != ""
     frame["fresh"] = frame["latency"].where(~frame["failed"] & ~frame["reused"])
     frame["paid"] = frame["cost"].where(~frame["reused"])
-    frame["saved"] = frame["latency"].where(frame["reused"])
+    frame["saved"] = frame["function_time"].where(frame["reused"])
     return path, frame
 
 

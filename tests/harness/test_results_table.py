@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from harness.declarations import Rule
 from harness.results_table import results_tables
 
 
@@ -22,6 +23,15 @@ def rows() -> list[dict[str, Any]]:
         }
         for family in ("logistic", "neighbours")
     ]
+
+
+def test_a_label_that_another_column_has_hides_neither() -> None:
+    rules = [Rule("metric_0", label="failed"), Rule("metric_1", label="metric_2"), Rule("metric_2")]
+    [table] = results_tables("e0.0.1", rows(), 1000, rules)
+    headings = [str(column.header) for column in table.columns]
+    assert headings[-5:] == [
+        "failed", "failed (metric_0)", "metric_2", "metric_2 (metric_2)", "latency p50 (s)"
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("width", [60, 80, 120, 400])

@@ -118,7 +118,7 @@ def test_what_an_earlier_metrics_py_scored_is_gone_after_a_resume(bench: Bench) 
     assert {row["old"] for row in bench.sql("SELECT old FROM metrics")} == {None}
 
 
-def test_rescore_takes_configurations_repeats_and_policy_from_what_ran(bench: Bench) -> None:
+def test_rescore_takes_configurations_and_repeats_from_what_ran(bench: Bench) -> None:
     bench.settings(run={"repeats": 3})
     bench.predict(
         'if item["id"] == "i3":\n    raise ValueError("no")\n'
@@ -127,7 +127,7 @@ def test_rescore_takes_configurations_repeats_and_policy_from_what_ran(bench: Be
     bench.run("experiment", "e0.0.1", "--allow", "dev-run,tests,clean,failures")
     names = "params_model, params_threshold, params_key, n, failed, correct, correct_low"
     before = bench.sql(f"SELECT {names} FROM metrics")
-    bench.settings(run={"repeats": 1, "on_error": "skip"})
+    bench.settings(run={"repeats": 1})
     bench.params('[Params("other", 0.1, 7)]', "model: str\nthreshold: float = 0.5\nextra: int = 0")
     bench.run("rescore", "e0.0.1")
     assert bench.sql(f"SELECT {names} FROM metrics") == before

@@ -1,6 +1,7 @@
 """The plan is judged by what was recorded, and every outcome can come of it."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from harness.analysis.judge import Judged
 from harness.analysis.section import interval, number, time_unit, to_markdown
 from harness.analysis.summary import Summary, summarise_experiment
 from harness.errors import HarnessError
-from tests.harness.scored_results import Row, metrics_for, record, rows_for, run_for
+from harness.scores import Score
+from tests.harness.scored_results import CORRECT, Row, metrics_for, record, rows_for, run_for
 
 TAG = "e0.0.1"
 
@@ -33,9 +35,13 @@ def scored(depth: int, good: int, n: int = 100, **other: Any) -> list[Row]:
 
 
 def read(
-    folder: Path, rows: list[Row], *runs: Row, names: tuple[str, ...] = ("correct",)
+    folder: Path,
+    rows: list[Row],
+    *runs: Row,
+    names: tuple[str, ...] = ("correct",),
+    declared: Mapping[str, Score] | None = CORRECT,
 ) -> Summary:
-    db = record(folder / "r.db", rows, metrics_for(rows, names), runs)
+    db = record(folder / "r.db", rows, metrics_for(rows, names), runs, declared)
     con = views.connect([db])
     try:
         return summarise_experiment(con, TAG)
@@ -291,8 +297,8 @@ def test_segments_count_failures_by_the_policy(tmp_path: Path) -> None:
     assert "| 40 | 0.750 \\[0.598, 0.858\\] |" in to_markdown("t", wrong.sections)
     skip = {"run": {"on_error": "skip"}}
     run = run_for(TAG, plan(segmentations=["language"]), settings=skip)
-    assert "| 40 | 1.000 \\[0.886, 1.000\\] |" in to_markdown(
-        "t", read(tmp_path / "b", rows, run).sections
+    assert "| 40 | 1.000 \\[0.886, 1.000\\], n 30 |" in to_markdown(
+        "t", read(tmp_path / "b", rows, run, declared=None).sections
     )
 
 
@@ -302,9 +308,9 @@ def test_segments_count_failures_as_one_where_less_is_better(tmp_path: Path) -> 
     less = plan(segmentations=["language"])
     for each in less["hypotheses"]:
         each["direction"] = "lower"
-    found = read(tmp_path, rows, run_for(TAG, less))
+    found = read(tmp_path, rows, run_for(TAG, less), declared=None)
     assert "| 40 | 0.250 \\[0.142, 0.402\\] |" in to_markdown("t", found.sections)
-    assert np.nanmean(found.scores.wrong["correct"]) == 0.25
+    assert np.nanmean(found.scores.counted["correct"]) == 0.25
 
 
 def test_repeats_that_failed_count_in_segments_as_in_results(tmp_path: Path) -> None:
@@ -319,7 +325,7 @@ def test_repeats_that_failed_count_in_segments_as_in_results(tmp_path: Path) -> 
             "error_type": "ValueError",
         }
     found = read(tmp_path, rows, run_for(TAG, plan(segmentations=["language"])))
-    assert np.nanmean(found.scores.wrong["correct"]) == 0.75
+    assert np.nanmean(found.scores.counted["correct"]) == 0.75
     assert "| 40 | 0.750 \\[" in to_markdown("t", found.sections)
 
 

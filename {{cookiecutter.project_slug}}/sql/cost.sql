@@ -12,6 +12,7 @@ SELECT
     count(*) AS n,
     sum(cost) FILTER (coalesce(cache, '') = '') AS paid,
     avg(cost) AS cost_per_row,
+    count(COLUMNS(c -> c = getvariable('metric'))) AS scored,
     avg(COLUMNS(c -> c = getvariable('metric'))) AS mean_score,
     sum(cost) / nullif(sum(COLUMNS(c -> c = getvariable('metric'))), 0) AS cost_per_point,
     count(*) FILTER (cost IS NULL) AS price_unknown

@@ -1,20 +1,23 @@
 -- Does the score move from one experiment to the next, for the same configuration?
 -- `change` is the difference to the configuration's earlier experiment. Rows that failed are in no
--- mean: where `failed` differs, `change` is between other items.
+-- mean, which is of `scored` rows: where that differs, `change` is between other items.
 WITH scores AS (
     SELECT
         experiment_version,
         min(timestamp) AS started,
         TRY_CAST(string_split(substr(experiment_version, 2), '.') AS INTEGER[]) AS version,
         concat_ws(' ', *COLUMNS('params_.*')) AS configuration,
+        -- Words leave out a param that is None, and could be those of two configurations.
+        row(*COLUMNS('params_.*')) AS key,
         count(*) AS n,
         count(*) FILTER (coalesce(error, '') <> '') AS failed,
+        count(COLUMNS(c -> c = getvariable('metric'))) AS scored,
         avg(COLUMNS(c -> c = getvariable('metric'))) AS mean_score
     FROM predictions
     GROUP BY ALL
 )
 SELECT
-    * EXCLUDE (version),
-    mean_score - lag(mean_score) OVER (PARTITION BY configuration ORDER BY version) AS change
+    * EXCLUDE (key, version),
+    mean_score - lag(mean_score) OVER (PARTITION BY key ORDER BY version) AS change
 FROM scores
 ORDER BY configuration, version;

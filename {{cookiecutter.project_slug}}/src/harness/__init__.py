@@ -9,7 +9,8 @@ The way of a datapoint, one module a step:
     execute    executors, attempt (one prediction), time_limit, limits, budget, fitted; load/
     record     rows, recorder (the one writer), store, row_fitter, columns, layout, lock,
                runs, provenance
-    score      score, rescore, summarise, configuration_rows, results_table
+    score      scores (what a score is), declarations and score_tables (how each one counts),
+               score, score_values, rescore, summarise, configuration_rows, results_table
     report     analysis/: reads what is recorded and writes nothing to it
     version    experiment (which leads through all of it), git, dvc
 
@@ -18,5 +19,6 @@ clock speak to the person.
 """
 
 from harness.errors import PermanentError, TransientError
+from harness.scores import Score
 
-__all__ = ["PermanentError", "TransientError"]
+__all__ = ["PermanentError", "Score", "TransientError"]

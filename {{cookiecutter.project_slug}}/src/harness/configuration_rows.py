@@ -2,6 +2,7 @@
 
 import hashlib
 import sqlite3
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,9 +94,12 @@ def read_rows(
     connection: sqlite3.Connection,
     where: str,
     values: list[Any],
-    measured: list[str],
+    measured: Mapping[str, str],
 ) -> ConfigurationRows:
-    """Fill arrays batch by batch: latency, cost where it is `measured`, and the scores."""
+    """Fill arrays batch by batch: latency, cost where it is `measured`, and the scores.
+
+    `measured`: by name, the SQL of what a row counts as.
+    """
     query = f"SELECT count(*), max(repeat) {where}"
     count, last_repeat = connection.execute(query, values).fetchone()
     failed, cached = np.zeros(count, dtype=np.bool_), np.zeros(count, dtype=np.bool_)
@@ -103,7 +107,7 @@ def read_rows(
     items = np.empty(count, dtype=np.uint64) if last_repeat else None
     cursor = connection.execute(
         f"SELECT error_type IS NOT NULL, cache != '', input_id, "
-        f"{', '.join(map(quoted, measured))} {where} {IN_ORDER}",
+        f"{', '.join(measured.values())} {where} {IN_ORDER}",
         values,
     )
     filled = 0

@@ -3,21 +3,24 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness import dvc, executors, git
-from harness.console import brief, err, out, shown, visible
+from harness.console import err, out, shown, visible
+from harness.declarations import uncounted_words, undeclared_words, without_direction
 from harness.errors import HarnessError
 from harness.gates import Situation, pass_gates
 from harness.inputs import advice
 from harness.layout import DEV, Place, place_for
 from harness.lock import one_at_a_time
 from harness.plan import Census, Grid, resolve_grid, take_census
-from harness.plan_file import Plan, load_plan, metrics_in
 from harness.project import Project
 from harness.provenance import provenance
 from harness.run import RunReport, run
 from harness.store import begin_anew, update_run
+
+if TYPE_CHECKING:
+    from harness.analysis.summary import Summary
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,13 +154,18 @@ def tell(report: RunReport) -> None:
 def _measure(project: Project, report: RunReport, name: str) -> list[dict[str, Any]]:
     # Here, because scipy takes a second to load and most commands do without.
     from harness.results_table import results_tables
-    from harness.score import score_rows
-    from harness.summarise import summarise
+    from harness.summarise import measure, rules_of, uncounted_of
 
-    score_rows(report.place, name, project.score)
-    rows = summarise(project, report.place, name, report.track_id)
-    for table in results_tables(name, rows, out.width):
+    rows = measure(project, report.place, name, report.track_id)
+    rules = rules_of(report.place, name)
+    for table in results_tables(name, rows, out.width, rules):
         out.print(table)
+    uncounted = uncounted_of(report.place, name)
+    for score in dict.fromkeys(each.name for each in uncounted):
+        err.print(f"note: {uncounted_words(score, uncounted)}", markup=False, soft_wrap=True)
+    for rule in without_direction(rules):
+        words, fix = undeclared_words(rule)
+        err.print(f"note: {words}; {fix}", markup=False, soft_wrap=True)
     shown = report.place.db.relative_to(project.root)
     out.print(f"recorded in {shown}", markup=False, soft_wrap=True)
     return rows
@@ -194,14 +202,15 @@ def _finish(
     census: Census,
 ) -> None:
     root = project.root
-    kept = [_write_metrics(root, tag, rows), _write_summary(project, place, tag)]
+    found = _write_summary(project, place, tag)
+    kept = [_write_metrics(root, tag, rows), f"results/{tag}.md"]
     if project.settings.store.dvc:
         kept += dvc.add(root, place.db)
         if dvc.has_remote(root):
             dvc.run(root, "push", "-q")  # data too: a tag without it could not be checked out
     else:
         kept.append(place.db.relative_to(root).as_posix())
-    words = tag_message(rows, census, message, load_plan(project.root))
+    words = tag_message(rows, census, message, found)
     git.commit(root, kept, f"experiment {tag}: {words.splitlines()[0]}")
     git.annotate(root, tag, words)
     out.print(f"tagged {tag}: {words.splitlines()[0]}", markup=False, soft_wrap=True)
@@ -225,7 +234,7 @@ def _write_metrics(root: Path, tag: str, rows: list[dict[str, Any]]) -> str:
     return path.relative_to(root).as_posix()
 
 
-def _write_summary(project: Project, place: Place, tag: str) -> str:
+def _write_summary(project: Project, place: Place, tag: str) -> "Summary":
     """The summary, which git keeps, and the report, which `make report` makes anew at any time."""
     from harness.analysis.report import write_report
     from harness.analysis.section import to_markdown
@@ -237,26 +246,23 @@ def _write_summary(project: Project, place: Place, tag: str) -> str:
         found = write_report(con, tag, report, project.settings.benchmark.kind)
     path.write_text(to_markdown(f"Results of {tag}", found.sections), encoding="utf-8")
     out.print(f"report: {report.relative_to(project.root)}", markup=False, soft_wrap=True)
-    return path.relative_to(project.root).as_posix()
+    return found
 
 
-def tag_message(rows: list[dict[str, Any]], census: Census, message: str, plan: Plan) -> str:
-    """`params | metrics | data=… | message`, of the best by the first metric; then a line each."""
-    params = [n for n in rows[0] if n.startswith("params_") and n != "params_key"]
-    metrics = metrics_in(rows[0])
+def tag_message(rows: list[dict[str, Any]], census: Census, message: str, found: "Summary") -> str:
+    """`params | metrics | data=… | message`, then a line for each configuration.
 
-    def values(row: dict[str, Any]) -> str:
-        return " ".join(f"{n.removeprefix('params_')}={brief(row[n])}" for n in params)
+    The first line is of the configuration that is ahead of all others; where none is, it says how
+    many there are, and which of them cannot be told from the first.
+    """
+    from harness.analysis.ranking import tag_figures, tag_params
 
-    def measured(row: dict[str, Any]) -> str:
-        return " ".join(f"{n}={row[n]:.4g}" for n in metrics if row[n] is not None) or "no metric"
-
-    best = rows[0]
-    if measurable := [row for row in rows if metrics and row[metrics[0]] is not None]:
-        choose = min if plan.lower_is_better(metrics[0]) else max
-        best = choose(measurable, key=lambda row: row[metrics[0]])
+    headline = found.ranking.rule
+    rules = [found.experiment.rule(name) for name in found.experiment.metrics]
+    rules.sort(key=lambda rule: headline is None or rule.name != headline.name)
+    lines = [f"{tag_params(row)} | n={row['n']} {tag_figures(row, rules)}" for row in rows]
+    head = found.ranking.short_words()
+    if ahead := [row for row in rows if len(rows) == 1 or row["params_key"] == found.leader]:
+        head = f"{tag_params(ahead[0])} | {tag_figures(ahead[0], rules)}"
     tail = " | ".join([f"data={census.digest[:12]}", visible(" ".join(message.split())) or "-"])
-    lines = [f"{values(best)} | {measured(best)} | {tail}"]
-    if len(rows) > 1:
-        lines += ["", *(f"{values(row)} | n={row['n']} {measured(row)}" for row in rows)]
-    return "\n".join(lines)
+    return "\n".join([f"{head} | {tail}", *(["", *lines] if len(rows) > 1 else [])])

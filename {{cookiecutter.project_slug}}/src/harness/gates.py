@@ -276,7 +276,8 @@ def plan(now: Situation) -> Blocked | None:
     metrics = [name for name in metrics_in(every) if name in measured]
     # What the harness fills itself may be empty in a dev-run: latency where all was cached, say.
     own = {*PREDICTIONS, *column_types(now.project)} - ANSWERS
-    problems = plan_findings(wanted, own.union(have), metrics, now.project.grid)
+    grid, scores = now.project.grid, now.project.scores
+    problems = plan_findings(wanted, own.union(have), metrics, grid, scores)
     return Blocked("; ".join(problems), "edit PLAN.toml and commit it") if problems else None
 
 

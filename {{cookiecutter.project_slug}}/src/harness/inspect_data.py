@@ -8,7 +8,8 @@ import duckdb
 from rich.table import Table
 
 from harness.analysis.checks import failures, missing_params, no_raw_output
-from harness.analysis.facts import DEV, Facts, read_facts
+from harness.analysis.checks_scores import uncounted_scores, undeclared_scores
+from harness.analysis.facts import DEV, Facts, read_facts, rules_by_experiment
 from harness.analysis.views import columns, connect, first_line, identifier, literal
 from harness.console import out, shown
 from harness.errors import HarnessError
@@ -20,7 +21,7 @@ _MAY_BE_CONSTANT = {
     *("track_id", "timestamp", "function_name", "error", "error_type", "cache", "attempts"),
     *("experiment_version", "task_key", "item_key", "code_key", "input_id", "repeat", "fold"),
     *("fit_asset", "ground_truth", "split", "finish_reason", "refusal", "status", "cost"),
-    *("model_version", "model_reported", "price_as_of"),
+    *("model_version", "model_reported", "price_as_of", "canned", "cost_estimate"),
     *("bytes", "phase_start", "machine_cpu", "server_cpu", "server_mib"),
     *("generator_cpu", "generator_mib"),
 }
@@ -55,6 +56,8 @@ def inspect(database: Path, experiment: str = DEV, *, table: str | None = None) 
                 *no_raw_output(facts),
                 *_constant(facts),
                 *failures(facts),
+                *uncounted_scores(facts),
+                *undeclared_scores(facts, experiment),
             ]
         except duckdb.TypeMismatchException:
             continue
@@ -157,11 +160,14 @@ def _constant(facts: Facts) -> list[Finding]:
     [(n, *values)] = facts.ask(f"SELECT count(*), {sets} FROM predictions")
     if n < _FEWEST:
         return []
-    # What is always empty may be meant for a case that has not come up, such as a retry.
+    # What is always empty may be meant for a case that has not come up, such as a retry; and a
+    # score that is the same everywhere is a result.
+    rules = rules_by_experiment(facts.con).values()
+    scores = {rule.name for declared in rules for rule in declared}
     return [
         Finding(
             "constant",
-            "note" if value is None else "warning",
+            "note" if value is None or name in scores else "warning",
             f"{name} is {'empty' if value is None else _short(value)} in all {many(n, 'row')}",
             n,
         )

@@ -7,9 +7,10 @@
     id = "H1"
     claim = "A threshold of 2.5 cm tells setosa from the rest better than 1 cm does."
     metric = "correct"                     # what score() or AGGREGATES returns, latency or cost
-    better = { threshold = 2.5 }           # a configuration, or what several of them share
+    better = { threshold = 2.5 }           # a configuration, or what several of them share;
+                                           # depth = "None" is a param that is None
     than = { threshold = 1.0 }
-    direction = "higher"                   # of the metric; "lower" where less is better
+    direction = "higher"                   # as SCORES in metrics.py has it; "lower": less is better
     smallest_difference = 0.05             # in units of the metric; less would not matter
 
 The plan is judged as it was committed before the run (`runs.plan` keeps it), so that no hypothesis
@@ -19,13 +20,14 @@ can be fitted to the results. A difference counts from `smallest_difference` on:
 import json
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from harness.errors import HarnessError
+from harness.project import params_columns
+from harness.scores import Score
 
 PLAN_NAME = "PLAN.toml"
 # Columns of `predictions` that can be judged like a score, without metrics.py naming them.
@@ -87,6 +89,16 @@ class Plan(BaseModel):
         if twice := sorted({each for each in ids if ids.count(each) > 1}):
             raise ValueError(f"hypotheses share the id {', '.join(twice)}")
         return self
+
+    def direction(self, metric: str) -> Literal["higher", "lower"] | None:
+        """Which way its hypotheses want a metric; None where they do not say, or disagree."""
+        said = {each.direction for each in self.hypotheses if each.metric == metric}
+        return said.pop() if len(said) == 1 else None
+
+    def place_of(self, metric: str) -> int | None:
+        """The first hypothesis that names a metric, counted from 0; None where none does."""
+        named = [each.metric for each in self.hypotheses]
+        return named.index(metric) if metric in named else None
 
     def lower_is_better(self, metric: str) -> bool:
         """As a hypothesis says of the metric; latency and cost are better low, others high."""
@@ -156,7 +168,12 @@ def _place(loc: tuple[int | str, ...]) -> str:
 
 def metrics_in(columns: Collection[str]) -> list[str]:
     """What metrics.py computed, among the columns of the table metrics: each has an interval."""
-    return [name for name in columns if f"{name}_low" in columns and name not in LATENCIES]
+    return [
+        name
+        for name in columns
+        # A param may be called like a bound: params_range, params_range_low.
+        if f"{name}_low" in columns and name not in LATENCIES and not name.startswith("params_")
+    ]
 
 
 def plain(value: Any) -> Any:
@@ -185,10 +202,52 @@ def flat(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return columns
 
 
+NONE = "None"
+
+
 def matches(params: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    """True where every wanted param is there with that value."""
+    """True where every wanted param is there with that value.
+
+    TOML has no word for None: `depth = "None"` is one that is None, and `depth = "'None'"` is the
+    text. What `wanted` does not name may be anything.
+    """
     have = flat(params)
-    return all(key in have and have[key] == value for key, value in flat(wanted).items())
+    return all(key in have and _is(have[key], value) for key, value in flat(wanted).items())
+
+
+def _is(value: Any, wanted: Any) -> bool:
+    if isinstance(wanted, str):
+        return value is None if wanted == NONE else bool(value == _unquoted(wanted))
+    return bool(value == wanted)
+
+
+def _unquoted(text: str) -> str:
+    return NONE if text == f"'{NONE}'" else text
+
+
+def reads_as(text: str, value: Any) -> bool:
+    """Whether `text`, as a person types it, is a param's value: `None`, `True`, `8`, `tree`."""
+    if value is None or text == NONE:
+        return value is None and text == NONE
+    if isinstance(value, str):
+        return value == _unquoted(text)
+    if isinstance(value, int | float):
+        return _number_in(text) == value
+    return text == str(value)
+
+
+def _number_in(text: str) -> float | None:
+    if text in ("True", "False"):
+        return float(text == "True")
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _fields(params: Any) -> dict[str, Any]:
+    """A configuration as its columns are named, the classes of nested dataclasses among them."""
+    return {name.removeprefix("params_"): value for name, value in params_columns(params).items()}
 
 
 def plan_findings(
@@ -196,13 +255,15 @@ def plan_findings(
     columns: Collection[str],
     metrics: Collection[str],
     grid: Sequence[Any],
+    scores: Mapping[str, Score] | None = None,
 ) -> list[str]:
     """What the plan names and the dev-run does not have; nothing, where the plan can be judged.
 
     columns: of the table predictions. metrics: scores and aggregates that some row has a value for.
-    grid: configurations, as params dataclasses or as dicts of their fields.
+    grid: configurations, as params dataclasses or as dicts of their fields. scores: SCORES of
+    metrics.py, which the plan must not contradict.
     """
-    configurations = [dict(each) if isinstance(each, Mapping) else asdict(each) for each in grid]
+    configurations = [dict(each) if isinstance(each, Mapping) else _fields(each) for each in grid]
     findings = [
         f"PLAN.toml: segmentation {name!r} is no column of predictions; return it from predict()"
         for name in plan.segmentations
@@ -220,4 +281,20 @@ def plan_findings(
             wanted = getattr(hypothesis, side)
             if not any(matches(each, wanted) for each in configurations):
                 findings.append(f"{where}: {side} = {wanted} is no configuration in GRID")
+    return findings + _contradictions(plan, scores or {})
+
+
+def _contradictions(plan: Plan, scores: Mapping[str, Score]) -> list[str]:
+    """Metrics for which two places say two directions."""
+    findings = []
+    for metric in dict.fromkeys(each.metric for each in plan.hypotheses):
+        said = sorted({each.direction for each in plan.hypotheses if each.metric == metric})
+        declared = scores[metric].better if metric in scores else None
+        if len(said) > 1:
+            findings.append(f"PLAN.toml: hypotheses want {metric} higher, and lower too")
+        elif declared not in (None, *said):
+            findings.append(
+                f"PLAN.toml: a hypothesis wants {metric} {said[0]}, SCORES in metrics.py says that "
+                f"{declared} is better"
+            )
     return findings

@@ -24,6 +24,7 @@ from harness.errors import HarnessError
 from harness.fingerprint import Code, reachable_code
 from harness.inputs import all_loaded, begin, loaded_since, noted
 from harness.modules import Modules
+from harness.scores import Score, declared_in
 from harness.settings import Settings, load_settings
 from harness.watch import Stamp, stamp
 
@@ -51,6 +52,7 @@ class Project:
     fit: Callable[[Any, Any], Any] | None
     estimate: Callable[[Item, Any], float] | None
     score: Callable[[dict[str, Any]], dict[str, Any]]
+    scores: dict[str, Score]
     aggregates: dict[str, Callable[[Any], float]]
     takes_resource: bool
     modules: Callable[[Any], Iterable[str]] | None
@@ -101,6 +103,7 @@ class Project:
                 f"predict takes {len(positional)} arguments, expected ({wanted})",
                 fix=f"write `def predict({wanted}):` in src/{PACKAGE}/predict.py",
             )
+        scores, aggregates = declared_in(metrics)
         return cls(
             root=root,
             settings=settings,
@@ -113,7 +116,8 @@ class Project:
             fit=fit,
             estimate=getattr(predict, "estimate", None),
             score=_function(metrics, "score"),
-            aggregates=dict(getattr(metrics, "AGGREGATES", {})),
+            scores=scores,
+            aggregates=aggregates,
             takes_resource=takes_resource,
             modules=modules,
             code=code,

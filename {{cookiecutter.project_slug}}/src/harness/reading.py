@@ -9,7 +9,7 @@ import typer
 
 from harness.console import out
 from harness.errors import HarnessError
-from harness.layout import DEV, databases
+from harness.layout import DEV, databases, place_for
 from harness.settings import Settings, load_settings
 
 app = typer.Typer()
@@ -146,10 +146,13 @@ def rescore(tag: Tag = "") -> None:
     from harness.project import Project
     from harness.rescore import rescore as score_again
     from harness.results_table import results_tables
+    from harness.summarise import rules_of
 
     name = newest(tag)
-    rows = score_again(Project.open(), name)
-    for table in results_tables(f"{name}, scored again", rows, out.width):
+    project = Project.open()
+    rows = score_again(project, name)
+    rules = rules_of(place_for(project.root, project.settings, name), name)
+    for table in results_tables(f"{name}, scored again", rows, out.width, rules):
         out.print(table)
 
 

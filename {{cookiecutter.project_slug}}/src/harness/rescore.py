@@ -1,7 +1,8 @@
 """Scores computed again from stored rows, after metrics.py changed; predict never runs.
 
-What was there before is kept: its scores in `scores_history`, its metrics in `metrics_history`,
-each row with the version of metrics.py that made it. `metrics.score_version` is the one in force;
+What was there before is kept: its scores in `scores_history`, its metrics in `metrics_history`, how
+they were counted in `declarations_history` and `uncounted_history`, each row with the version of
+metrics.py that made it. `metrics.score_version` is the one in force;
 it is `unfinished` from before the first score changes until all are there.
 """
 
@@ -17,8 +18,8 @@ from harness.layout import DEV, UNFINISHED, Place, place_for
 from harness.lock import one_at_a_time
 from harness.project import Project
 from harness.runs import new_track_id
-from harness.score import score_rows
-from harness.summarise import summarise
+from harness.score_tables import DECLARED, UNCOUNTED, create_tables
+from harness.summarise import measure
 
 VERSION = "score_version"
 _AS_RUN = "as run"
@@ -39,8 +40,7 @@ def rescore(project: Project, experiment: str) -> list[dict[str, Any]]:
     with one_at_a_time(place.db.parent, f"a rescore of {experiment}"):
         earlier = _archive(place, experiment)
         try:
-            score_rows(place, experiment, project.score)
-            return summarise(
+            return measure(
                 project, place, experiment, track_id, {VERSION: version}, as_recorded=True
             )
         except BaseException:
@@ -59,6 +59,7 @@ def _archive(place: Place, experiment: str) -> str:
     Where a rescore was killed, they are there already, and what it left behind is thrown away.
     """
     with _writing(place) as con:
+        create_tables(con)
         have = _types(con, place.metrics)
         if have and VERSION not in have:
             con.execute(f"ALTER TABLE {quoted(place.metrics)} ADD COLUMN {VERSION} TEXT")
@@ -97,7 +98,7 @@ def _archive(place: Place, experiment: str) -> str:
 
 def _put_back(place: Place, experiment: str, version: str) -> None:
     with _writing(place) as con:
-        (scores, _, kept), (history, source, names) = _histories(con, place)
+        (scores, _, kept), *others = _histories(con, place)
         con.execute(f"CREATE TEMP TABLE earlier AS SELECT * FROM {scores} {_OF} AND {VERSION} = ?",
                     (experiment, version))  # fmt: skip
         con.execute("CREATE INDEX temp.by_task ON earlier (task_key)")
@@ -108,13 +109,20 @@ def _put_back(place: Place, experiment: str, version: str) -> None:
             if name in have else "NULL"
             for name in kept if name not in ("experiment_version", "task_key")
         })  # fmt: skip
-        con.execute(f"DELETE FROM {quoted(source)} {_OF}", (experiment,))
-        listed = ", ".join(map(quoted, (n for n in names if n in _types(con, history))))
+        for history, source, names in others:
+            there = _types(con, history)
+            if not there:
+                continue  # a rescore of an earlier harness was killed, which kept no such history
+            con.execute(f"DELETE FROM {quoted(source)} {_OF}", (experiment,))
+            listed = ", ".join(quoted(name) for name in names if name in there)
+            con.execute(
+                f"INSERT INTO {quoted(source)} ({listed}) "
+                f"SELECT {listed} FROM {history} {_OF} AND {VERSION} = ?",
+                (experiment, version),
+            )
         con.execute(
-            f"INSERT INTO {quoted(source)} ({VERSION}, {listed}) "
-            f"SELECT nullif({VERSION}, '{_AS_RUN}'), {listed} FROM {history} {_OF} "
-            f"AND {VERSION} = ?",
-            (experiment, version),
+            f"UPDATE {quoted(place.metrics)} SET {VERSION} = nullif(?, '{_AS_RUN}') {_OF}",
+            (version, experiment),
         )
 
 
@@ -125,12 +133,14 @@ def _set(con: sqlite3.Connection, place: Place, experiment: str, values: dict[st
 
 
 def _histories(con: sqlite3.Connection, place: Place) -> list[tuple[str, str, list[str]]]:
-    """(history, where its rows come from, which columns) for scores and for metrics."""
+    """(history, where its rows come from, which columns): of scores first, then of the rest."""
     scores = ["experiment_version", "task_key", *score_names(con, place.predictions)]
     metrics = [name for name in _types(con, place.metrics) if name != VERSION]
     return [
         ("scores_history", place.predictions, scores),
         ("metrics_history", place.metrics, metrics),
+        ("declarations_history", DECLARED, list(_types(con, DECLARED))),
+        ("uncounted_history", UNCOUNTED, list(_types(con, UNCOUNTED))),
     ]
 
 

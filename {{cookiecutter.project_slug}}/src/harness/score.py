@@ -2,15 +2,20 @@
 done again at any time (rescore) without running predict."""
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
-from harness.columns import PREDICTIONS, SCORES, Schema, holds, plain, quoted, score_names
+from harness.columns import PREDICTIONS, REAL, SCORES, TEXT, Schema, holds, quoted, score_names
+from harness.declarations import settle
 from harness.errors import HarnessError
 from harness.layout import Place
-from harness.plan_file import LATENCIES
+from harness.plan_file import LATENCIES, Plan
+from harness.score_tables import record
+from harness.score_values import ScoreValues
+from harness.scores import Score
 
 _BATCH = 2000
+_ENDS = ("_low", "_high", "_n")  # of the columns beside each metric in the table metrics
 # Columns of the table metrics that no score may be called by.
 _TAKEN = frozenset(
     {"track_id", "timestamp", "experiment_version", "params_key", "score_version", "canned"}
@@ -20,13 +25,21 @@ _TAKEN = frozenset(
 
 
 def score_rows(
-    place: Place, experiment: str, score: Callable[[dict[str, Any]], dict[str, Any]]
+    place: Place,
+    experiment: str,
+    score: Callable[[dict[str, Any]], dict[str, Any]],
+    declared: Mapping[str, Score] | None = None,
+    aggregates: Collection[str] = (),
+    plan: Plan | None = None,
 ) -> list[str]:
     """Compute and store the scores of every good row of an experiment; returns their names.
 
-    A failed row has NULL scores. Raises HarnessError where score raises, returns no dict, or names
-    a column that is not its own; the rows scored before that keep their scores.
+    A failed row has NULL scores, and so has one whose value cannot count (see `score_values`).
+    How each score counts is recorded with them (see `declarations`). Raises HarnessError where
+    score raises, returns no dict, or names a column that is not its own; the rows scored before
+    that keep their scores.
     """
+    values_read = ScoreValues(declared or {})
     connection = sqlite3.connect(place.db, isolation_level=None, timeout=10)
     connection.row_factory = sqlite3.Row
     table = quoted(place.predictions)
@@ -39,7 +52,9 @@ def score_rows(
         names: set[str] = set()
         allowed: set[tuple[str, ...]] = set()
         for batch in _batches(connection, place, experiment):
-            scored = [(row, _scored(score, row)) for row in batch]
+            scored = [(row, _scored(score, row, values_read)) for row in batch]
+            for row, values in scored:
+                values_read.without_text(row["input_id"], values)
             for given in {tuple(values) for _, values in scored} - allowed:
                 _check_names(given, foreign, own)
                 allowed.add(given)
@@ -48,6 +63,8 @@ def score_rows(
                 lambda column: holds(connection, place.predictions, column),
             )
             names.update(name for _, values in scored for name in values)
+            for name in names:
+                _type_of_declared(name, values_read, schema, connection, added, retyped)
             # Both or none: a column that a kill left without its note would be taken for a result.
             connection.execute("BEGIN IMMEDIATE")
             _remember(connection, place.predictions, names - own)
@@ -82,9 +99,29 @@ def score_rows(
                 f"UPDATE {table} SET {nothing} WHERE experiment_version = ? AND ({some})",
                 (experiment,),
             )
+        rules = settle(plan or Plan(), declared or {}, names, values_read.boolean, aggregates)
+        record(connection, experiment, rules, values_read.uncounted)
         return sorted(names)
     finally:
         connection.close()
+
+
+def _type_of_declared(
+    name: str,
+    values: ScoreValues,
+    schema: Schema,
+    connection: sqlite3.Connection,
+    added: dict[str, str],
+    retyped: dict[str, str],
+) -> None:
+    """A declared score is a number from the start, also where its first values are None."""
+    kind = values.column_type(name)
+    if kind is None:
+        return
+    if name in added:
+        added[name] = REAL if REAL in (kind, added[name]) else kind
+    elif schema.types.get(name) == TEXT and not holds(connection, schema.table, name):
+        retyped[name] = kind
 
 
 def _batches(
@@ -106,7 +143,7 @@ def _batches(
 
 
 def _scored(
-    score: Callable[[dict[str, Any]], dict[str, Any]], row: dict[str, Any]
+    score: Callable[[dict[str, Any]], dict[str, Any]], row: dict[str, Any], reading: ScoreValues
 ) -> dict[str, Any]:
     try:
         values = score(row)
@@ -114,7 +151,7 @@ def _scored(
         raise HarnessError(
             f"metrics.score failed on input_id {row['input_id']!r}: "
             f"{type(error).__name__}: {error}",
-            fix="mend src/benchmark/metrics.py and run `make rescore`; the results are kept",
+            fix="correct src/benchmark/metrics.py and run `make rescore`; the results are kept",
             code=1,
         ) from error
     if not isinstance(values, dict):
@@ -122,7 +159,7 @@ def _scored(
             f"metrics.score returned {type(values).__name__}, expected a dict",
             fix="return {name: number} from score in src/benchmark/metrics.py",
         )
-    return {name: plain(value) for name, value in values.items()}
+    return reading.read(row["input_id"], values)
 
 
 def _check_names(names: tuple[str, ...], foreign: set[str], own: set[str]) -> None:
@@ -156,6 +193,6 @@ def unfit_names(names: tuple[str, ...]) -> str:
         or low in _TAKEN
         or low.startswith("params_")
         or small.count(low) > 1
-        or any(low.endswith(end) and low.removesuffix(end) in small for end in ("_low", "_high"))
+        or any(low.endswith(end) and low.removesuffix(end) in small for end in _ENDS)
     ]
     return ", ".join(map(repr, odd))

@@ -5,7 +5,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from harness.errors import HarnessError
 
@@ -42,10 +42,20 @@ class Run(_Section):
     repeats: int = Field(default=1, ge=1)
     dev_items: int = Field(default=20, ge=1)
     timeout_seconds: float = Field(default=0.0, ge=0, strict=False)
-    on_error: Literal["continue", "skip", "stop"] = "continue"
+    on_error: Literal["continue", "stop"] = "continue"
     max_errors: int = Field(default=100, ge=0)
     max_permanent_errors: int = Field(default=3, ge=1)
     cache: bool = True
+
+    @field_validator("on_error", mode="before")
+    @classmethod
+    def _says_nothing_of_scores(cls, value: object) -> object:
+        if value == "skip":
+            raise ValueError(
+                'it is "continue" or "stop"; what a failure counts as is said of each score: '
+                'Score(…, failure="left out") in SCORES of src/benchmark/metrics.py'
+            )
+        return value
 
     @property
     def failures_are_results(self) -> bool:
@@ -130,6 +140,7 @@ def load_settings(root: Path) -> Settings:
 
 def _explain(text: str, location: tuple[int | str, ...], message: str) -> str:
     names = [str(part) for part in location]
+    message = message.removeprefix("Value error, ")
     if message == "Extra inputs are not permitted":
         message = "no such setting"
     return f"{FILE}, line {_line_of(text, names)}: {'.'.join(names)}: {message}"

@@ -30,6 +30,7 @@ from harness.errors import HarnessError, explained
 from harness.layout import Place
 from harness.row_fitter import RowFitter, Wrong, spoil
 from harness.runs import next_sequence
+from harness.score_tables import DECLARED, UNCOUNTED
 
 RUNS: dict[str, str | None] = {
     **dict.fromkeys(("experiment_version", "phase", "commit_hash", "branch", "dirty"), TEXT),
@@ -335,7 +336,7 @@ def _parts(assets: Any) -> tuple[Any, ...]:
 
 
 def clear_rows(place: Place, experiment: str) -> int:
-    """Delete what was predicted and measured under `experiment`; runs and the cache stay.
+    """Delete what was predicted, scored and measured under `experiment`; runs and the cache stay.
 
     Returns how many predictions there were.
     """
@@ -343,7 +344,7 @@ def clear_rows(place: Place, experiment: str) -> int:
         return 0
     with explained(place.db), contextlib.closing(sqlite3.connect(place.db, timeout=10)) as con:
         deleted = 0
-        for table in (place.metrics, place.predictions):
+        for table in (DECLARED, UNCOUNTED, place.metrics, place.predictions):
             if con.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone():
                 deleted = con.execute(
                     f"DELETE FROM {quoted(table)} WHERE experiment_version = ?", (experiment,)
@@ -360,7 +361,7 @@ def begin_anew(place: Place) -> None:
     if not place.db.exists():
         return
     with explained(place.db), contextlib.closing(sqlite3.connect(place.db, timeout=10)) as con:
-        for table in (place.metrics, place.predictions):
+        for table in (DECLARED, UNCOUNTED, place.metrics, place.predictions):
             con.execute(f"DROP TABLE IF EXISTS {quoted(table)}")
         if con.execute("SELECT 1 FROM sqlite_master WHERE name = 'scores'").fetchone():
             con.execute("DELETE FROM scores WHERE predictions = ?", (place.predictions,))

@@ -1,36 +1,76 @@
 """The `metrics` table: a row per configuration and experiment, no number without its interval."""
 
-import json
 import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from harness.analysis.stats import Interval, mean_interval, percentiles, statistic_interval
+from harness.analysis.results import label
+from harness.analysis.stats import (
+    Indices,
+    Interval,
+    mean_interval,
+    percentiles,
+    statistic_interval,
+)
 from harness.attempt import RESERVED
 from harness.clock import stamp
-from harness.columns import INTEGER, REAL, Schema, holds, plain, quoted, score_names
+from harness.columns import INTEGER, REAL, Schema, holds, plain, quoted
 from harness.configuration_rows import (
     IN_ORDER,
     Chosen,
+    ConfigurationRows,
     index_by_params,
     read_rows,
     recorded_configurations,
     selection,
 )
+from harness.declarations import Rule, Uncounted, together
 from harness.errors import HarnessError
 from harness.layout import DEV, Place
 from harness.plan import configurations
 from harness.plan_file import LATENCIES, Plan, recorded_plan
 from harness.project import Project
 from harness.runs import of_first_run, of_last_run
-from harness.score import unfit_names
+from harness.score import score_rows, unfit_names
+from harness.score_tables import add_uncounted, recorded_rules, recorded_uncounted
+from harness.score_values import as_number
 
 _OWN = frozenset({"track_id", "timestamp", "error", "error_type"} | RESERVED) - {"repeat"}
+Aggregate = Callable[[pd.DataFrame], float]
 COUNTS = ("n", "executed", "cached", "failed")
+FAILED = "failed"  # the column of an aggregate that is given failed rows
+
+
+def measure(
+    project: Project,
+    place: Place,
+    experiment: str,
+    track_id: str,
+    more: Mapping[str, Any] | None = None,
+    as_recorded: bool = False,
+) -> list[dict[str, Any]]:
+    """Score every row of an experiment and summarise them; see `score_rows` and `summarise`."""
+    with closing(sqlite3.connect(place.db, timeout=10)) as connection:
+        plan = plan_of(connection, place, experiment)
+    score_rows(place, experiment, project.score, project.scores, project.aggregates, plan)
+    return summarise(project, place, experiment, track_id, more, as_recorded)
+
+
+def rules_of(place: Place, experiment: str) -> list[Rule]:
+    """How the scores of an experiment count, as recorded."""
+    with closing(sqlite3.connect(place.db, timeout=10)) as connection:
+        return recorded_rules(connection, experiment)
+
+
+def uncounted_of(place: Place, experiment: str) -> list[Uncounted]:
+    """What was returned as a score of an experiment and cannot count."""
+    with closing(sqlite3.connect(place.db, timeout=10)) as connection:
+        return recorded_uncounted(connection, experiment)
 
 
 def summarise(
@@ -59,13 +99,8 @@ def summarise(
                 **dict.fromkeys((*LATENCIES, "cost"), REAL),
             },
         )
-        scores = _numeric(connection, place, experiment)
-        shares = _proportions(connection, place, experiment, scores)
-        plan = plan_of(connection, place, experiment)
-        # What a failed datapoint counts in a proportion; NaN where the policy is to leave it out.
-        worst = {name: float(plan.lower_is_better(name)) for name in shares}
-        if _policy(connection, place, experiment, project) == "skip":
-            worst = dict.fromkeys(worst, np.nan)
+        rules = recorded_rules(connection, experiment)
+        scores = _numeric(connection, place, experiment, rules)
         chosen = (
             recorded_configurations(connection, place, experiment)
             if as_recorded
@@ -74,9 +109,10 @@ def summarise(
         if len(chosen) > 1:
             index_by_params(connection, place, experiment)
         have = list(Schema.prepare(connection, place.predictions, {}).types)
+        uncounted: list[Uncounted] = []
         made = [
             _row(project, connection, selection(place, experiment, each, len(chosen) > 1), each,
-                 have, scores, worst)
+                 have, scores, [rule for rule in rules if rule.aggregate], uncounted)
             for each in chosen
         ]  # fmt: skip
         now = time.time_ns() // 1000
@@ -88,11 +124,11 @@ def summarise(
                 "experiment_version": experiment,
             }
         ready = [{name: plain(value) for name, value in row.items()} for row in made]
-        measured = {n for n in schema.types if n.endswith(("_low", "_high"))}
+        metrics = {f"{each.name}{end}" for each in rules for end in ("", "_low", "_high")}
         added, retyped = schema.changes(
-            ready, lambda name: name in measured or holds(connection, place.metrics, name)
+            ready, lambda name: name in metrics or holds(connection, place.metrics, name)
         )
-        schema.add(connection, {n: REAL if _is_measure(n, ready) else t for n, t in added.items()})
+        schema.add(connection, {n: REAL if n in metrics else t for n, t in added.items()})
         for name, kind in retyped.items():
             schema.retype(connection, name, kind)
         table = quoted(place.metrics)
@@ -104,6 +140,7 @@ def summarise(
                 f"INSERT INTO {table} ({names}) VALUES ({', '.join('?' * len(row))})",
                 tuple(row.values()),
             )
+        add_uncounted(connection, experiment, together(uncounted))
         connection.execute("COMMIT")
         return ready
     finally:
@@ -117,32 +154,18 @@ def plan_of(connection: sqlite3.Connection, place: Place, experiment: str) -> Pl
     return recorded_plan(which(connection, place.runs, "plan", experiment_version=experiment))[0]
 
 
-def _policy(connection: sqlite3.Connection, place: Place, experiment: str, project: Project) -> str:
-    """What [run] on_error was when the experiment ran."""
-    text = of_last_run(connection, place.runs, "settings", experiment_version=experiment)
-    settings = json.loads(text) if text else {}
-    return str(settings.get("run", {}).get("on_error", project.settings.run.on_error))
-
-
-def _is_measure(name: str, rows: list[dict[str, Any]]) -> bool:
-    base = name.removesuffix("_low").removesuffix("_high")
-    return any(f"{base}_low" in row for row in rows)
-
-
-def _numeric(connection: sqlite3.Connection, place: Place, experiment: str) -> list[str]:
-    """The scores that are numbers and that some row of the experiment has."""
+def _numeric(
+    connection: sqlite3.Connection, place: Place, experiment: str, rules: list[Rule]
+) -> list[Rule]:
+    """The scores that are numbers: the declared ones, and others that some row has."""
     types = Schema.prepare(connection, place.predictions, {}).types
-    names = [
-        name
-        for name in score_names(connection, place.predictions)
-        if types.get(name) in (INTEGER, REAL)
-    ]
-    if not names:
+    able = [r for r in rules if not r.aggregate and types.get(r.name) in (INTEGER, REAL)]
+    if not able:
         return []
-    counts = ", ".join(f"count({quoted(name)})" for name in names)
+    counts = ", ".join(f"count({quoted(rule.name)})" for rule in able)
     query = f"SELECT {counts} FROM {quoted(place.predictions)} WHERE experiment_version = ?"
     found = connection.execute(query, (experiment,)).fetchone()
-    return [name for name, count in zip(names, found, strict=True) if count]
+    return [rule for rule, count in zip(able, found, strict=True) if count or rule.declared]
 
 
 def _row(
@@ -151,11 +174,13 @@ def _row(
     where: tuple[str, list[Any]],
     chosen: Chosen,
     have: list[str],
-    scores: list[str],
-    worst: dict[str, float],
+    scores: list[Rule],
+    aggregates: list[Rule],
+    uncounted: list[Uncounted],
 ) -> dict[str, Any]:
     query, values = where
-    measured = ["latency", *(["cost"] if "cost" in have else []), *scores]
+    measured: dict[str, str] = {name: quoted(name) for name in ("latency", "cost") if name in have}
+    measured |= {rule.name: rule.counted(quoted(rule.name)) for rule in scores}
     rows = read_rows(connection, query, values, measured)
     executed = ~rows.failed & ~rows.cached
     row: dict[str, Any] = {
@@ -166,28 +191,26 @@ def _row(
         "cached": int((~rows.failed & rows.cached).sum()),
         "failed": int(rows.failed.sum()),
     }
-    for name in scores:
-        scored = rows.values[name]
-        if name in worst:
-            scored = np.where(rows.failed, worst[name], scored)
-        keep = np.isfinite(scored)
-        clusters = rows.items[keep] if rows.items is not None else None
-        row |= _columns(name, mean_interval(scored[keep], clusters, binary=name in worst or None))
-    frame = _frame(connection, have, query, values) if project.aggregates else pd.DataFrame()
-    for name, aggregate in project.aggregates.items():
-        if name in row or unfit_names((name, *scores)):
+    for rule in scores:
+        row |= _columns(rule, _mean(rule, rows))
+    for rule in aggregates:
+        if rule.name in row or unfit_names((rule.name, *(each.name for each in scores))):
             raise HarnessError(
-                f"AGGREGATES in metrics.py names {name}, which score returns already, or which the "
-                "table metrics has for something else",
+                f"AGGREGATES in metrics.py names {rule.name}, which score returns already, or "
+                "which the table metrics has for something else",
                 fix="give one of them another name in src/benchmark/metrics.py",
             )
-        row |= _columns(name, _aggregate(frame, name, aggregate))
+        frame = _frame(connection, have, query, values, scores, rule)
+        interval, reason = _aggregate(frame, rule.name, project.aggregates[rule.name])
+        row |= _columns(rule, interval)
+        if reason:
+            uncounted.append(Uncounted(rule.name, reason, 1, label(_params(chosen))))
     timed = executed & np.isfinite(rows.latency)
     row["latency_n"] = int(timed.sum())
     clusters = rows.items[timed] if rows.items is not None else None
     found = percentiles(rows.latency[timed], list(LATENCIES.values()), clusters)
     for name, q in LATENCIES.items():
-        row |= _columns(name, found[q])
+        row |= _bounds(name, found[q])
     if "canned" in have:
         count = f"SELECT count(*) {query} AND canned = 1"
         row["canned"] = connection.execute(count, values).fetchone()[0]
@@ -196,46 +219,80 @@ def _row(
     return row
 
 
-def _proportions(
-    connection: sqlite3.Connection, place: Place, experiment: str, scores: list[str]
-) -> set[str]:
-    """Scores that are 0 or 1 wherever they are, in every configuration."""
-    if not scores:
-        return set()
-    tests = ", ".join(f"min({quoted(n)} IN (0, 1))" for n in scores)
-    query = f"SELECT {tests} FROM {quoted(place.predictions)} WHERE experiment_version = ?"
-    found = connection.execute(query, (experiment,)).fetchone()
-    return {name for name, only in zip(scores, found, strict=True) if only}
+def _params(chosen: Chosen) -> dict[str, Any]:
+    return {name.removeprefix("params_"): value for name, value in chosen.columns.items()}
+
+
+def _mean(rule: Rule, rows: ConfigurationRows) -> Interval:
+    counted = rows.values[rule.name]
+    keep = np.isfinite(counted)
+    clusters = rows.items[keep] if rows.items is not None else None
+    return mean_interval(counted[keep], clusters, binary=rule.binary)
 
 
 def _frame(
-    connection: sqlite3.Connection, have: list[str], where: str, values: list[Any]
+    connection: sqlite3.Connection,
+    have: list[str],
+    where: str,
+    values: list[Any],
+    scores: list[Rule],
+    aggregate: Rule,
 ) -> pd.DataFrame:
-    """The good rows as AGGREGATES see them: without the harness's own columns, which every
-    resample would copy."""
-    wanted = ", ".join(quoted(n) for n in have if n not in _OWN and not n.startswith("params_"))
-    query = f"SELECT {wanted} {where} AND error_type IS NULL {IN_ORDER}"
-    return pd.read_sql_query(query, connection, params=values).copy()
-
-
-def _aggregate(frame: pd.DataFrame, name: str, aggregate: Any) -> Interval:
-    try:
-        return statistic_interval(
-            len(frame),
-            lambda chosen: _number(aggregate(frame.iloc[chosen])),
-            clusters=frame["input_id"].to_numpy(),
+    """The rows as AGGREGATES see them: without the harness's own columns, which every resample
+    would copy. Scores are what they count as; failed rows are among them where they are `given`.
+    """
+    counted = {rule.name: rule.counted(quoted(rule.name)) for rule in scores}
+    names = [n for n in have if n not in _OWN and not n.startswith("params_")]
+    if aggregate.given and FAILED in names:
+        raise HarnessError(
+            f"{aggregate.name} is given failed rows by a column {FAILED}, and predict returns one "
+            "of that name",
+            fix=f"let predict call it something else, and not {FAILED}",
         )
+    wanted = [f"{counted.get(name, quoted(name))} AS {quoted(name)}" for name in names]
+    if aggregate.given:
+        wanted.append(f"error IS NOT NULL AS {FAILED}")
+    else:
+        where += " AND error IS NULL"
+    if aggregate.fresh:
+        where += " AND cache = ''"
+    query = f"SELECT {', '.join(wanted)} {where} {IN_ORDER}"
+    frame = pd.read_sql_query(query, connection, params=values).copy()
+    if aggregate.given:
+        frame[FAILED] = frame[FAILED].astype(bool)
+    return frame
+
+
+def _aggregate(frame: pd.DataFrame, name: str, aggregate: Aggregate) -> tuple[Interval, str]:
+    """The aggregate with its interval, and why its value cannot count; "" where it can.
+
+    One that is None or NaN is undefined on these rows, which it may be.
+    """
+    reasons: list[str] = []
+
+    def compute(chosen: Indices) -> float:
+        number, reason = as_number(aggregate(frame.iloc[chosen]))
+        reasons.append(reason)
+        return float("nan") if number is None else float(number)
+
+    try:
+        interval = statistic_interval(len(frame), compute, frame["input_id"].to_numpy())
+        of_all = reasons[0] if reasons else ""
+        return interval, "" if of_all == "nan" else of_all
     except Exception as error:
         raise HarnessError(
             f"AGGREGATES[{name!r}] in metrics.py failed: {type(error).__name__}: {error}",
-            fix="mend src/benchmark/metrics.py and run `make rescore`; the results are kept",
+            fix="correct src/benchmark/metrics.py and run `make rescore`; the results are kept",
             code=1,
         ) from error
 
 
-def _number(value: Any) -> float:
-    return np.nan if value is None else float(value)
+def _columns(rule: Rule, interval: Interval) -> dict[str, float | int | None]:
+    return {**_bounds(rule.name, interval, rule), f"{rule.name}_n": interval.n}
 
 
-def _columns(name: str, interval: Interval) -> dict[str, float | None]:
-    return {name: interval.estimate, f"{name}_low": interval.low, f"{name}_high": interval.high}
+def _bounds(name: str, interval: Interval, rule: Rule | None = None) -> dict[str, float | None]:
+    low, high = interval.low, interval.high
+    if rule is not None:
+        low, high = rule.within(low), rule.within(high)
+    return {name: interval.estimate, f"{name}_low": low, f"{name}_high": high}

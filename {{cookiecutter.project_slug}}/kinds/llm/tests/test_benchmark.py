@@ -207,11 +207,12 @@ def _scores(**changes: Any) -> dict[str, Any]:
     return metrics.score(row | changes)
 
 
-def test_an_answer_that_names_no_label_has_no_score_and_is_counted() -> None:
+def test_an_answer_that_names_no_label_has_no_score_and_counts_as_wrong() -> None:
     scores = _scores(prediction="hm")
-    assert scores["correct"] is None
-    assert scores["correct_strict"] is False
+    assert scores["correct"] is scores["correct_of_read"] is None
     assert scores["unparsed"] is True
+    assert metrics.SCORES["correct"].missing is None  # so it counts as the worst
+    assert metrics.SCORES["correct_of_read"].missing == "left out"
 
 
 def test_answers_of_a_second_attempt_are_scored_apart() -> None:

@@ -145,7 +145,11 @@ def missing_params(facts: Facts) -> list[Finding]:
 
 
 def _may_be_none(facts: Facts) -> dict[str, tuple[set[str], set[str]]]:
-    """Per experiment, from the grids of its runs: the params columns, and those with a None."""
+    """Per experiment, from the grids of its runs: the params columns, and those that may be NULL.
+
+    These are None in some configuration, or are there for some others only, as the fields of a
+    dataclass that is one of several.
+    """
     if not {"experiment_version", "grid"} <= set(columns(facts.con, "runs")):
         return {}
     names: dict[str, tuple[set[str], set[str]]] = {}
@@ -157,9 +161,11 @@ def _may_be_none(facts: Facts) -> dict[str, tuple[set[str], set[str]]]:
     )
     for experiment, text in grids:
         there, empty = names.setdefault(experiment, (set(), set()))
-        for configuration in json.loads(text or "[]"):
-            there.update(configuration)
-            empty.update(name for name, value in configuration.items() if value is None)
+        grid = json.loads(text or "[]")
+        every = {name for configuration in grid for name in configuration}
+        there.update(every)
+        for configuration in grid:
+            empty.update(name for name in every if configuration.get(name) is None)
     return names
 
 

@@ -9,7 +9,13 @@ from typing import Any
 import numpy as np
 from duckdb import DuckDBPyConnection
 
-from harness.analysis.judge import MIN_ITEMS, columns_of, fold_labels, pooled
+from harness.analysis.judge import (
+    MIN_ITEMS,
+    fold_labels,
+    not_timed,
+    paired_test,
+    pooled,
+)
 from harness.analysis.paired import Verdict, correct_family, paired_verdict
 from harness.analysis.results import (
     Experiment,
@@ -21,9 +27,11 @@ from harness.analysis.results import (
     read_scores,
 )
 from harness.analysis.section import number
+from harness.analysis.stats import join_notes
 from harness.console import CELL, shown
+from harness.declarations import Rule, said
 from harness.errors import HarnessError
-from harness.plan_file import MEASURED, flat
+from harness.plan_file import MEASURED, flat, reads_as
 
 FLIPS = 20  # items shown for one comparison
 SEVERAL = "(several)"  # instead of an answer, where a side is the mean of some
@@ -52,7 +60,8 @@ class Side:
 class Pair:
     """One comparison. `verdict` is None where it is "not comparable", for the `reason` given.
 
-    `failures` warns where leaving out failed datapoints turns the ranking round.
+    `failures` warns where leaving out failed datapoints turns the ranking round; `called` is what
+    people read for the metric.
     """
 
     metric: str
@@ -63,6 +72,7 @@ class Pair:
     verdict: Verdict | None = None
     failures: str = ""
     flips: list[dict[str, str]] = field(default_factory=list)
+    called: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +102,10 @@ def compare(
     """Compare B with A; each is a tag, or a tag and params: `e0.0.1:depth=8,model=forest`.
 
     Two tags: each configuration that both ran. Params: the configurations that they match (of
-    several, each item's mean). One tag: every two of its configurations. `metric` is a score,
-    latency or cost; without one the plan's metrics are compared, or all scores where it has none.
+    several, each item's mean); `depth=None` matches those whose depth is None, and no others. One
+    tag: every two of its configurations. `metric` is a score, latency or cost; without one the
+    plan's metrics are compared, or all scores where it has none. B's declarations say how scores
+    count, and which way is better.
 
     Raises HarnessError for an unknown tag, params or metric, and where the data differ (`force`
     compares the shared items all the same, with a warning).
@@ -104,9 +116,10 @@ def compare(
     second = first if name_b == name_a else read_experiment(con, name_b)
     warnings = _data_warnings(first, second, force)
     metrics = _metrics(first, second, metric)
+    rules = {name: _rule(first, second, name) for name in metrics}
     warnings += _direction_warnings(first, second, metrics)
-    side_a = Side(first, read_scores(con, first, metrics, second.plan))
-    side_b = side_a if second is first else Side(second, read_scores(con, second, metrics))
+    side_a = Side(first, read_scores(con, first, metrics, rules))
+    side_b = side_a if second is first else Side(second, read_scores(con, second, metrics, rules))
     if second is not first or wanted_a or wanted_b:
         chosen = _across(first, second, wanted_a, wanted_b)
     else:
@@ -118,7 +131,7 @@ def compare(
                 fix=f"make compare A={name_a} B=<another tag>",
             )
     pairs = [
-        _pair(con, name, replace(side_a, chosen=x), replace(side_b, chosen=y))
+        _pair(con, rules[name], replace(side_a, chosen=x), replace(side_b, chosen=y))
         for name in metrics
         for x, y in chosen
     ]
@@ -126,9 +139,24 @@ def compare(
     for index, pair in enumerate(pairs):
         if pair.verdict:
             final = next(corrected)
-            pairs[index] = replace(pair, verdict=final, outcome=final.verdict, reason=final.note)
+            outcome = _outcome(rules[pair.metric], final)
+            reason = join_notes(final.note, pair.reason)
+            pairs[index] = replace(pair, verdict=final, outcome=outcome, reason=reason)
     warnings += [f"{pair.a} / {pair.b}: {pair.failures}" for pair in pairs if pair.failures]
     return Comparison(a, b or a, _changed(first, second), pairs, warnings)
+
+
+def _rule(first: Experiment, second: Experiment, metric: str) -> Rule:
+    """How a metric counts on both sides: as B declares it, or A where B does not."""
+    theirs, ours = first.rule(metric), second.rule(metric)
+    return theirs if theirs.declared and not ours.declared else ours
+
+
+def _outcome(rule: Rule, verdict: Verdict) -> str:
+    """The verdict on B; only higher or lower where nothing declares which way is better."""
+    if rule.ranks or verdict.verdict not in ("better", "worse"):
+        return verdict.verdict
+    return "higher" if verdict.verdict == "better" else "lower"
 
 
 def turned(metric: str, wrong: float, left_out: float) -> str:
@@ -166,10 +194,11 @@ def _data_warnings(first: Experiment, second: Experiment, force: bool) -> list[s
 
 
 def _direction_warnings(first: Experiment, second: Experiment, metrics: list[str]) -> list[str]:
+    ways = {name: (first.rule(name), second.rule(name)) for name in metrics}
     return [
-        f"{second.name}'s plan says which way {name} is better, {first.name}'s has it the other way"
-        for name in metrics
-        if first.lower_is_better(name) != second.lower_is_better(name)
+        f"{second.name} declares {ours.better} {name} better, {first.name} has it the other way"
+        for name, (theirs, ours) in ways.items()
+        if theirs.ranks and ours.ranks and theirs.better != ours.better
     ]
 
 
@@ -181,10 +210,14 @@ def _metrics(first: Experiment, second: Experiment, metric: str | None) -> list[
             f"{metric!r} is no score that items of {first.name} and {second.name} have",
             fix=f"name one of: {', '.join(known) or 'none was recorded'}",
         )
-    planned = sorted({each.metric for each in second.plan.hypotheses} & set(known))
+    planned = [each for each in _planned(second) if each in known]
     if chosen := [metric] if metric else planned or scores:
         return chosen
     raise HarnessError(f"{first.name} and {second.name} have no score in common", code=1)
+
+
+def _planned(experiment: Experiment) -> list[str]:
+    return list(dict.fromkeys(each.metric for each in experiment.plan.hypotheses))
 
 
 def _across(
@@ -193,7 +226,12 @@ def _across(
     """Which configurations of A stand against which of B."""
     if wanted_a or wanted_b:
         return [(_chosen(first, wanted_a), _chosen(second, wanted_b))]
-    partners = [tuple(columns_of(second, each.params)) for each in first.configurations]
+    partners = [
+        tuple(
+            i for i, other in enumerate(second.configurations) if _same(each.params, other.params)
+        )
+        for each in first.configurations
+    ]
     shared: list[tuple[tuple[int, ...], tuple[int, ...]]] = [
         ((index,), found) for index, found in enumerate(partners) if found
     ]
@@ -207,12 +245,17 @@ def _across(
     )
 
 
+def _same(params: dict[str, Any], others: dict[str, Any]) -> bool:
+    """Whether the other configuration has all of these params, None among them."""
+    return all(key in others and others[key] == value for key, value in params.items())
+
+
 def _chosen(experiment: Experiment, wanted: dict[str, str]) -> tuple[int, ...]:
-    texts = [
-        {key: str(value) for key, value in flat(each.params).items()}
-        for each in experiment.configurations
-    ]
-    found = tuple(i for i, have in enumerate(texts) if wanted.items() <= have.items())
+    found = tuple(
+        index
+        for index, each in enumerate(experiment.configurations)
+        if _fits(flat(each.params), wanted)
+    )
     if not found:
         there = "; ".join(each.label for each in experiment.configurations[:8])
         raise HarnessError(
@@ -221,35 +264,55 @@ def _chosen(experiment: Experiment, wanted: dict[str, str]) -> tuple[int, ...]:
     return found
 
 
-def _pair(con: DuckDBPyConnection, metric: str, a: Side, b: Side) -> Pair:
-    tagged = a.experiment is not b.experiment
+def _fits(params: dict[str, Any], wanted: dict[str, str]) -> bool:
+    return all(key in params and reads_as(text, params[key]) for key, text in wanted.items())
+
+
+def _pair(con: DuckDBPyConnection, rule: Rule, a: Side, b: Side) -> Pair:
+    tagged, metric = a.experiment is not b.experiment, rule.name
     items, at_a, at_b = np.intersect1d(a.scores.items, b.scores.items, return_indices=True)
-    x = pooled(a.scores.of(a.experiment, metric)[at_a], list(a.chosen))
-    y = pooled(b.scores.of(b.experiment, metric)[at_b], list(b.chosen))
-    pair = Pair(metric, a.label(tagged), b.label(tagged), "not comparable")
+    x = pooled(a.scores.counted[metric][at_a], list(a.chosen))
+    y = pooled(b.scores.counted[metric][at_b], list(b.chosen))
+    pair = Pair(
+        metric,
+        a.label(tagged),
+        b.label(tagged),
+        "not comparable",
+        _cached(rule, a, b),
+        called=rule.called,
+    )
     shared = int(np.isfinite(x - y).sum())
     if shared < MIN_ITEMS:
         reason = f"{shared} shared items with a value, at least {MIN_ITEMS} are needed"
-        return replace(pair, reason=reason)
+        return replace(pair, reason=join_notes(reason, pair.reason))
     left_out = [pooled(side.scores.left_out[metric], list(side.chosen)) for side in (a, b)]
     if not all(np.isfinite(each).any() for each in left_out):
         return replace(pair, reason="every datapoint of a side failed")
-    wrong = [pooled(side.scores.wrong[metric], list(side.chosen)) for side in (a, b)]
+    wrong = [pooled(side.scores.worst[metric], list(side.chosen)) for side in (a, b)]
     gaps = [float(np.nanmean(after) - np.nanmean(before)) for before, after in (wrong, left_out)]
     folds = fold_labels(a.scores)
     verdict = paired_verdict(
         y,
         x,
         folds=None if folds is None else folds[at_a],
-        higher_is_better=not b.experiment.lower_is_better(metric),
+        higher_is_better=not rule.lower,
+        test=paired_test(rule),
     )
     return replace(
         pair,
         outcome="undecided",
         verdict=verdict,
-        failures=turned(metric, *gaps),
+        failures=turned(rule.called, *gaps),
         flips=_flips(con, a, b, items, y - x),
     )
+
+
+def _cached(rule: Rule, a: Side, b: Side) -> str:
+    """What a time leaves out on either side, as words."""
+    said = [
+        (side.experiment.name, not_timed(side.experiment, rule, side.chosen)) for side in (a, b)
+    ]
+    return "; ".join(f"{name}: {words}" for name, words in said if words)
 
 
 def _flips(
@@ -298,4 +361,5 @@ def _facts(experiment: Experiment) -> dict[str, Any]:
     facts |= {f"file {key}": value for key, value in run["grid_files"].items()}
     facts |= {f"package {key}": value for key, value in run["packages"].items()}
     facts |= {f"setting {key}": value for key, value in flat(run["settings"]).items()}
+    facts |= {f"score {rule.called}": said(rule) for rule in experiment.rules.values()}
     return facts | {f"params {label(each.params)}": "ran" for each in experiment.configurations}

@@ -4,7 +4,14 @@ from harness.analysis.compare import Comparison, Pair
 from harness.analysis.section import Section, Table, interval, number
 from harness.console import CELL, shown
 
-MARKS = {"better": "▲", "worse": "▼", "undecided": "?", "not comparable": "✕"}
+MARKS = {
+    "better": "▲",
+    "worse": "▼",
+    "higher": "↑",
+    "lower": "↓",
+    "undecided": "?",
+    "not comparable": "✕",
+}
 PAIRS = 40  # comparisons shown; all of them count in the correction
 
 
@@ -28,7 +35,7 @@ def sections(comparison: Comparison) -> list[Section]:
     for pair in comparison.pairs[:PAIRS]:
         if pair.flips:
             rows = [[shown(text, CELL) for text in flip.values()] for flip in pair.flips]
-            title = f"Items that changed most: {pair.metric}, {pair.a} → {pair.b}"
+            title = f"Items that changed most: {pair.called}, {pair.a} → {pair.b}"
             parts.append(Section(title, (), [Table(list(pair.flips[0]), rows)]))
     return parts
 
@@ -36,13 +43,13 @@ def sections(comparison: Comparison) -> list[Section]:
 def _line(pair: Pair) -> list[str]:
     outcome = f"{MARKS.get(pair.outcome, '')} {pair.outcome}"
     if pair.verdict is None:
-        return [pair.metric, pair.a, pair.b, outcome, "", "", "", "", pair.reason]
+        return [pair.called, pair.a, pair.b, outcome, "", "", "", "", pair.reason]
     verdict, gap = pair.verdict, pair.verdict.difference
     notes = [verdict.test, pair.reason]
     if pair.outcome == "undecided" and verdict.items_needed:
         notes.append(f"about {verdict.items_needed:,} items would decide")
     return [
-        pair.metric, pair.a, pair.b, outcome, interval(gap.estimate, gap.low, gap.high),
+        pair.called, pair.a, pair.b, outcome, interval(gap.estimate, gap.low, gap.high),
         f"{verdict.n:,}", number(verdict.p_adjusted, 2),
         f"{verdict.effect_name} {number(verdict.effect, 2)}", "; ".join(filter(None, notes)),
     ]  # fmt: skip

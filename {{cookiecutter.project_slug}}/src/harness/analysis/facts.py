@@ -4,14 +4,16 @@ Our own tables have fixed names. A plain xetrack table has some of them or other
 thing, no experiments, and marks success by an empty error or by none.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import duckdb
 
-from harness.analysis.views import columns, identifier
+from harness.analysis.views import columns, identifier, literal
+from harness.declarations import Rule
 from harness.errors import HarnessError
+from harness.score_tables import DECLARED, RULES, rule_of
 
 DEV = "dev"
 _ITEM = ("input_id", "item_id", "sample_id", "example_id", "id")
@@ -51,7 +53,8 @@ class Facts:
     `kind` of failure, `failed`, `reused`. It has `n` rows, of them `empty` ones (success without
     raw output) and `timed` ones (with a latency of their own), and an `example` of an error; read
     with scores, it has `times` (p50 and p95 of the timed rows, s) and per score i of `scores` the
-    list `s<i>`: count, sum, sum of squares, values other than 0 and 1.
+    list `s<i>`, of what rows count as: count, sum, sum of squares, and how many do not make it a
+    proportion.
     """
 
     con: duckdb.DuckDBPyConnection
@@ -160,11 +163,10 @@ def _tally(facts: Facts) -> None:
     ]
     if facts.with_scores:
         counted.append(f"{facts.percentiles} AS times")
+    rules, kinds = rules_by_experiment(facts.con), columns(facts.con)
     for i, name in enumerate(facts.scores):
-        x = f"CAST({name} AS DOUBLE)"
-        counted.append(
-            f"[count({x}), sum({x}), sum({x} * {x}), count(*) FILTER ({x} NOT IN (0, 1))] AS s{i}"
-        )
+        x, other = _counted(facts.experiment, name, kinds[name[1:-1].replace('""', '"')], rules)
+        counted.append(f"[count({x}), sum({x}), sum({x} * {x}), count(*) FILTER ({other})] AS s{i}")
     named = dict.fromkeys((*facts.configuration, *facts.params))
     facts.con.execute(
         f"""CREATE OR REPLACE TEMP TABLE tally AS SELECT {facts.experiment} AS e,
@@ -177,12 +179,46 @@ def _tally(facts: Facts) -> None:
     )
 
 
+def rules_by_experiment(con: duckdb.DuckDBPyConnection) -> dict[str, list[Rule]]:
+    """How scores count in each experiment that recorded it."""
+    found: dict[str, list[Rule]] = {}
+    if columns(con, DECLARED):
+        for experiment, *row in con.execute(RULES).fetchall():
+            found.setdefault(experiment, []).append(rule_of(row))
+    return found
+
+
+def _counted(
+    experiment: str, column: str, kind: str, rules: Mapping[str, list[Rule]]
+) -> tuple[str, str]:
+    """What a row counts as, and whether that keeps the mean from being a proportion."""
+    values, others = [], []
+    for name, declared in rules.items():
+        for rule in declared:
+            if identifier(rule.name) == column and not rule.aggregate:
+                value = f"CAST({rule.counted(column)} AS DOUBLE)"
+                values.append(f"WHEN {literal(name)} THEN {value}")
+                other = f"{value} NOT IN (0, 1)" if rule.binary else "true"
+                others.append(f"WHEN {literal(name)} THEN {other}")
+    plain = f"CAST({column} AS DOUBLE)"
+    # Of a table that declares nothing, the type is all that there is to go by.
+    other = "true" if kind == "DOUBLE" else f"{plain} NOT IN (0, 1)"
+    if not values:
+        return plain, other
+    return (
+        f"CASE {experiment} {' '.join(values)} ELSE {plain} END",
+        f"CASE {experiment} {' '.join(others)} ELSE {other} END",
+    )
+
+
 def _scores(
     con: duckdb.DuckDBPyConnection, have: dict[str, str], names: Sequence[str]
 ) -> tuple[str, ...]:
     """The numeric columns that are results: those that metrics summarises, if it is there."""
     metrics = columns(con, "metrics")
     summarised = [name for name in have if f"{name}_low" in metrics]
+    declared = [rule.name for rules in rules_by_experiment(con).values() for rule in rules]
+    summarised.sort(key=lambda name: declared.index(name) if name in declared else len(declared))
     others = [
         name
         for name, kind in have.items()

@@ -4,16 +4,19 @@ The difference between the two configurations is estimated on the items that bot
 hypotheses every interval is widened (Bonferroni), so that together they hold at 95%.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import isfinite
 from typing import Literal
 
 import numpy as np
 from scipy.special import ndtri
 
-from harness.analysis.paired import paired_verdict
+from harness.analysis.paired import PairedTest, paired_verdict
 from harness.analysis.results import Experiment, Scores, Values, label
 from harness.analysis.significance import items_needed
 from harness.analysis.stats import Interval
+from harness.declarations import Rule
 from harness.plan_file import Hypothesis, matches
 
 MIN_ITEMS = 10
@@ -67,6 +70,36 @@ def fold_labels(scores: Scores) -> Values | None:
     return None if folds is None or len(np.unique(folds[~np.isnan(folds)])) < 2 else folds
 
 
+def paired_test(rule: Rule) -> PairedTest:
+    """The paired test that suits a score: counts of 0 and 1 have one of their own."""
+    return "auto" if rule.binary else "bootstrap"
+
+
+def not_timed(experiment: Experiment, rule: Rule, chosen: Sequence[int]) -> str:
+    """What is to be said of cached rows where a score is a time; "" where there is nothing."""
+    if not rule.fresh:
+        return ""
+    cached = sum(experiment.configurations[i].summary.get("cached") or 0 for i in chosen)
+    if not cached:
+        return ""
+    rows = f"{cached:,} cached row{'s' if cached > 1 else ''}"
+    return f"{rows} left out: another run's {rule.name}"
+
+
+def left_out_of(experiment: Experiment, metric: str, chosen: Sequence[int]) -> str:
+    """What is to be said of failed datapoints that an aggregate does not see; "" where it does."""
+    rule = experiment.rule(metric)
+    if not rule.aggregate or rule.given:
+        return ""
+    failed = sum(experiment.configurations[i].summary.get("failed") or 0 for i in chosen)
+    if not failed:
+        return ""
+    return (
+        f"{rule.called} leaves out {failed:,} failed datapoint{'s' if failed > 1 else ''} "
+        '(failure="given" in SCORES hands them over)'
+    )
+
+
 def _judge(
     hypothesis: Hypothesis, experiment: Experiment, scores: Scores, confidence: float
 ) -> Judged:
@@ -79,33 +112,43 @@ def _judge(
             reason = f"{label(wanted)} ({side}) did not run in {experiment.name}"
             return Judged(hypothesis, "undecided", nothing, "none", reason, answerable=False)
     metric = hypothesis.metric
-    if metric in scores.wrong:
-        values = scores.of(experiment, metric)
+    if metric in scores.counted:
+        values = scores.counted[metric]
         a, b = (pooled(values, sides[side]) for side in ("better", "than"))
         folds = fold_labels(scores)
-        verdict = paired_verdict(a, b, folds=folds, confidence=confidence)
+        test = paired_test(experiment.rule(metric))
+        verdict = paired_verdict(a, b, folds=folds, confidence=confidence, test=test)
         judged = _outcome(hypothesis, verdict.difference, verdict.test, verdict.n)
+        rule = experiment.rule(metric)
+        if cached := not_timed(experiment, rule, [*sides["better"], *sides["than"]]):
+            judged = replace(judged, reason=f"{judged.reason}; {cached}")
         if folds is None and judged.answerable and judged.outcome == "undecided":
             return _with_items_needed(judged, float(np.nanstd(a - b, ddof=1)), confidence)
         return judged
     if metric in experiment.metrics:
-        difference = _apart(experiment, metric, sides, confidence)
+        if lost := left_out_of(experiment, metric, [*sides["better"], *sides["than"]]):
+            reason = f"{lost}, so it says nothing of them"
+            return Judged(hypothesis, "undecided", nothing, "none", reason, answerable=False)
+        if any(len(indices) > 1 for indices in sides.values()):
+            note = "names several configurations of an aggregate"
+            difference = Interval(None, None, None, 0, "none", note)
+        else:
+            better, than = (sides[side][0] for side in ("better", "than"))
+            difference = apart(experiment, metric, better, than, confidence)
         return _outcome(hypothesis, difference, difference.method, difference.n)
     reason = f"no row of {experiment.name} has the metric {metric!r}"
     return Judged(hypothesis, "undecided", nothing, "none", reason, answerable=False)
 
 
-def _apart(
-    experiment: Experiment, metric: str, sides: dict[str, list[int]], confidence: float
+def apart(
+    experiment: Experiment, metric: str, first: int, second: int, confidence: float
 ) -> Interval:
-    """Bounds of a difference of two aggregates, known by their own 95% intervals only.
+    """Bounds of a difference of two aggregates (first - second), known by their own intervals only.
 
     Both intervals together can only be too wide for the difference, so a verdict on it is safe. At
     another confidence they are stretched as a normal interval would be.
     """
-    if any(len(indices) > 1 for indices in sides.values()):
-        return Interval(None, None, None, 0, "none", "names several configurations of an aggregate")
-    a, b = (experiment.configurations[sides[side][0]].summary for side in ("better", "than"))
+    a, b = (experiment.configurations[index].summary for index in (first, second))
     if any(row.get(f"{metric}{end}") is None for row in (a, b) for end in ("", "_low", "_high")):
         return Interval(None, None, None, 0, "none", "has no interval for each configuration")
     stretch = float(ndtri((1 + confidence) / 2) / ndtri(0.975))
@@ -116,7 +159,7 @@ def _apart(
         estimate,
         estimate - stretch * (estimate - low),
         estimate + stretch * (high - estimate),
-        int(min(a["n"], b["n"])),
+        int(min(row.get(f"{metric}_n") or row["n"] for row in (a, b))),
         "both intervals apart",
     )
 
@@ -126,6 +169,9 @@ def _outcome(hypothesis: Hypothesis, difference: Interval, test: str, items: int
     outcome: Outcome = "undecided"
     if difference.low is None or difference.high is None or difference.estimate is None:
         reason = difference.note or "no item has a value under both"
+        return Judged(hypothesis, outcome, difference, test, reason, items, False)
+    if not all(map(isfinite, (difference.low, difference.high, difference.estimate))):
+        reason = "the difference is no finite number"
         return Judged(hypothesis, outcome, difference, test, reason, items, False)
     if items < MIN_ITEMS:
         reason = f"{items} shared items, at least {MIN_ITEMS} are needed"

@@ -7,7 +7,7 @@ from typing import Any
 from scipy.special import stdtrit
 
 from harness.analysis.facts import Facts
-from harness.analysis.section import inline
+from harness.analysis.section import inline, with_own_n
 from harness.analysis.stats import wilson
 from harness.console import brief, out
 from harness.findings import Finding, within
@@ -55,9 +55,10 @@ def show_cache_hits(hits: Sequence[dict[str, Any]]) -> None:
 def summary_markdown(facts: Facts, title: str, findings: Sequence[Finding]) -> str:
     """A table per experiment: each configuration with its counts, scores and latency.
 
-    `facts` must have been read with their scores. Proportions carry their Wilson interval, other
-    means Student's t (both 95%); rows count as independent, which repeats of an item are not.
-    Latency is of executed rows without an error.
+    `facts` must have been read with their scores, which count as they were declared; a table that
+    declares nothing leaves out failures. Proportions carry their Wilson interval, other means
+    Student's t (both 95%); rows count as independent, which repeats of an item are not. Latency is
+    of executed rows without an error.
     """
     lines = [f"# {inline(title)}", ""]
     names = [name.strip('"').removeprefix("params_") for name in facts.configuration]
@@ -110,7 +111,9 @@ def _by_experiment(rows: Sequence[tuple[Any, ...]]) -> Iterator[tuple[str, list[
 def _cells(row: tuple[Any, ...], names: int, scores: int) -> list[str]:
     counts = names + 4
     shown = ["" if value is None else inline(brief(value)) for value in row[:counts]]
-    shown += [_mean(*values) for values in row[counts : counts + scores]]
+    for values in row[counts : counts + scores]:
+        text = _mean(*values)
+        shown.append(with_own_n(text, int(values[0] or 0), row[names]) if text else text)
     return shown + ["" if value is None else f"{value:.4g} s" for value in row[counts + scores :]]
 
 

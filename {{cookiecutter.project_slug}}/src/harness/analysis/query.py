@@ -1,5 +1,6 @@
 """Run a person's SQL over the results: read-only, and streamed to a file where it is long."""
 
+import re
 import shutil
 import sys
 import tempfile
@@ -10,9 +11,12 @@ from typing import Literal, get_args
 import duckdb
 from rich.table import Table
 
+from harness.analysis.facts import rules_by_experiment
 from harness.analysis.views import columns, connect, first_line, identifier, literal
 from harness.console import SafeConsole, err, out, shown, visible
+from harness.declarations import Rule, in_order_of_rank
 from harness.errors import HarnessError
+from harness.plan_file import LATENCIES, MEASURED
 
 Format = Literal["table", "csv", "json", "parquet"]
 _COPY_OPTIONS = {
@@ -33,10 +37,10 @@ def run_sql(
     """Print the result of `sql`, or write it to `target`, without holding it all in memory.
 
     `sql` is one SELECT (or FROM, WITH, DESCRIBE, SUMMARIZE), with SET VARIABLE statements before
-    it if need be. `variables` are read by `getvariable('name')`; `metric` is by default the first
-    score that the table metrics has an interval for. The name of
-    `target` says its format where `fmt` does not. Raises HarnessError where the SQL fails or does
-    anything but read.
+    it if need be. `variables` are read by `getvariable('name')`; `metric` is by default the score
+    that the newest experiment is ranked by, and `better` which way it is better, as declared there.
+    The name of `target` says its format where `fmt` does not. Raises HarnessError where the SQL
+    fails or does anything but read.
     """
     if fmt not in get_args(Format):
         raise HarnessError(
@@ -114,18 +118,49 @@ def _prepare(
     settings: Sequence[duckdb.Statement],
     variables: Mapping[str, str],
 ) -> None:
-    metric = default_metric(con)
-    for name, value in {**({"metric": metric} if metric else {}), **variables}.items():
+    metric = variables.get("metric") or default_metric(con)
+    chosen = {"metric": metric, "better": metric and direction(con, metric)}
+    known = {name: value for name, value in chosen.items() if value}
+    for name, value in {**known, **variables}.items():
         con.execute(f"SET VARIABLE {identifier(name)} = {literal(value)}")
     for statement in settings:
         con.execute(statement)
 
 
 def default_metric(con: duckdb.DuckDBPyConnection) -> str | None:
-    """The first score that metrics has an interval for and predictions has a column for."""
+    """The score that the newest experiment is ranked by, else the only one that there is."""
     recorded, summarised = columns(con), columns(con, "metrics")
-    found = (name for name in recorded if f"{name}_low" in summarised)
-    return next(found, None)
+    rules = [rule for rule in newest_rules(con) if rule.name in recorded and not rule.aggregate]
+    for rule in in_order_of_rank(rules):
+        return rule.name
+    names = [rule.name for rule in rules] or [
+        name for name in recorded if f"{name}_low" in summarised and name not in LATENCIES
+    ]
+    return names[0] if len(names) == 1 else None
+
+
+def direction(con: duckdb.DuckDBPyConnection, metric: str) -> str | None:
+    """Which way a metric is better, as the newest experiment declares it; None: it does not.
+
+    Where nothing here was recorded with declarations, more is better, as it was taken then.
+    """
+    if metric in MEASURED:
+        return "lower"
+    rules = newest_rules(con)
+    if not rules:
+        return "higher"
+    return next((rule.better for rule in rules if rule.name == metric and rule.ranks), None)
+
+
+def newest_rules(con: duckdb.DuckDBPyConnection) -> list[Rule]:
+    """How the scores of the newest experiment count, of those that declared it."""
+    found = rules_by_experiment(con)
+    return found[max(found, key=_version)] if found else []
+
+
+def _version(experiment: str) -> list[int]:
+    """`e1.10.0` comes after `e1.9.0`."""
+    return [int(digits) for digits in re.findall(r"\d+", experiment)]
 
 
 def _print_table(con: duckdb.DuckDBPyConnection, statement: duckdb.Statement) -> None:
@@ -174,6 +209,8 @@ def _explained(con: duckdb.DuckDBPyConnection, error: duckdb.Error) -> HarnessEr
     hint = f"the tables are {', '.join(there)}; DESCRIBE predictions lists the columns"
     if "getvariable" in str(error) and default_metric(con) is None:
         hint = "name the column of the score: --set metric=COLUMN"
+    if "--set better" in str(error):
+        hint = "declare it in SCORES of src/benchmark/metrics.py, or --set better=higher (or lower)"
     if "params_" in str(error) and not any(name.startswith("params_") for name in columns(con)):
         hint = "these rows have no params: take COLUMNS('params_.*') out of a copy of the recipe"
     return HarnessError(f"The SQL failed: {first_line(error)}", fix=hint)

@@ -16,10 +16,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from harness.analysis.charts import forest, tradeoff
+from harness.analysis.ranking import Ranking
 from harness.analysis.results import Configuration, Experiment, Scores, read_outputs
 from harness.analysis.section import Section, Table, number, time_unit
-from harness.analysis.summary import PRICES, RESULTS, Summary, ranked, summarise_experiment
-from harness.console import ABSENT, LONGEST, RAW, shown
+from harness.analysis.summary import PRICES, RESULTS, Summary, summarise_experiment
+from harness.console import ABSENT, LONGEST, RAW, brief, shown
 
 WORST = 20  # items shown with their raw output
 FOREST = 24  # configurations in a chart of intervals
@@ -33,9 +34,10 @@ def write_report(con: DuckDBPyConnection, name: str, path: Path, kind: str = "")
     """
     summary = summarise_experiment(con, name, kind)
     experiment = summary.experiment
-    drawn = {RESULTS: _forest(experiment), PRICES: _tradeoffs(experiment)}
+    ranking = summary.ranking
+    drawn = {RESULTS: _forest(experiment, ranking), PRICES: _tradeoffs(experiment, ranking)}
     sections = [_with_charts(each, drawn.get(each.title, [])) for each in summary.sections]
-    sections[-1:-1] = [_worst(con, experiment, summary.scores)]
+    sections[-1:-1] = [_worst(con, experiment, summary.scores, ranking)]
     run = experiment.runs[-1] if experiment.runs else {}
     about = (run.get("settings", {}).get("benchmark", {}).get("name"), run.get("message"))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -73,35 +75,37 @@ def _fit_to_show(value: Any) -> Any:
     return value if isinstance(value, Markup) else shown(value, LONGEST)
 
 
-def _drawn(experiment: Experiment) -> list[tuple[int, Configuration]]:
-    """The configurations that a chart shows, best first, with their ranks in Results."""
-    if not experiment.metrics:
+def _drawn(experiment: Experiment, ranking: Ranking) -> list[tuple[int, Configuration]]:
+    """The configurations that a chart shows, with their ranks in Results; none without ranks."""
+    if ranking.rule is None or ranking.rule.name not in experiment.metrics:
         return []
-    found = [experiment.configurations[index] for index in ranked(experiment)]
-    known = [each for each in found if each.summary.get(experiment.metrics[0]) is not None]
+    found = [experiment.configurations[index] for index in ranking.order]
+    known = [each for each in found if each.summary.get(ranking.rule.name) is not None]
     return list(enumerate(known[:FOREST], start=1))
 
 
-def _forest(experiment: Experiment) -> list[tuple[str, str]]:
-    """A remark and the chart of the first metric's intervals."""
-    found = _drawn(experiment)
-    if not found:
+def _forest(experiment: Experiment, ranking: Ranking) -> list[tuple[str, str]]:
+    """A remark and the chart of the intervals of what the ranks are by."""
+    found = _drawn(experiment, ranking)
+    if not found or ranking.rule is None:
         return []
-    metric, shared = experiment.metrics[0], experiment.shared_params
+    metric, called, shared = ranking.rule.name, ranking.rule.called, experiment.shared_params
     labels, bounds = [], []
     for rank, each in found:
-        values = [str(value) for key, value in each.params.items() if key not in shared]
+        values = [brief(value) for key, value in each.params.items() if key not in shared]
         labels.append(f"{rank}. {', '.join(values)}")
         estimate, low, high = (each.summary[metric + end] for end in ("", "_low", "_high"))
         bounds.append((estimate, low, high))
     more = len(experiment.configurations) > FOREST
-    text = f"Drawn are the best {FOREST} by {metric}." if more else ""
-    return [(text, forest(labels, bounds, metric))]
+    text = f"Drawn are the first {FOREST} by {called}." if more else ""
+    return [(text, forest(labels, bounds, called))]
 
 
-def _tradeoffs(experiment: Experiment) -> list[tuple[str, str]]:
+def _tradeoffs(experiment: Experiment, ranking: Ranking) -> list[tuple[str, str]]:
     """A remark and a chart for each price that two configurations have."""
-    found = [(rank, each.summary) for rank, each in _drawn(experiment)]
+    if ranking.rule is None:
+        return []
+    found = [(rank, each.summary) for rank, each in _drawn(experiment, ranking)]
     unit, per_second = time_unit(each.get("latency_p50") for _, each in found)
     times = [(each.get("latency_p50") or 0.0) * per_second for _, each in found]
     costs = [(each.get("cost") or 0.0) / (each.get("executed") or 1) for _, each in found]
@@ -111,22 +115,26 @@ def _tradeoffs(experiment: Experiment) -> list[tuple[str, str]]:
     for price, values in ((f"latency, p50 ({unit})", times), ("cost per datapoint (USD)", costs)):
         known = [(rank, each, x) for (rank, each), x in zip(found, values, strict=True) if x]
         if len(known) > 1:
-            metric = experiment.metrics[0]
-            points = [(x, float(each[metric])) for _, each, x in known]
+            rule = ranking.rule
+            points = [(x, float(each[rule.name])) for _, each, x in known]
             names = [str(rank) for rank, *_ in known]
-            lower = experiment.lower_is_better(metric)
-            drawn.append((text, tradeoff(points, names, price, metric, lower)))
+            drawn.append((text, tradeoff(points, names, price, rule.called, rule.lower)))
     return drawn
 
 
-def _worst(con: DuckDBPyConnection, experiment: Experiment, scores: Scores) -> Section:
-    """The items of the lowest mean over all configurations, with the answer of the worst."""
+def _worst(
+    con: DuckDBPyConnection, experiment: Experiment, scores: Scores, ranking: Ranking
+) -> Section:
+    """The items of the worst mean over all configurations, with the answer of the worst."""
     title = "Worst items"
-    if not experiment.scores or not len(scores.items):
-        return Section(title, ["No item has a score."])
-    metric = experiment.scores[0]
-    values = scores.of(experiment, metric)
-    sign = -1.0 if experiment.lower_is_better(metric) else 1.0
+    able = [each for each in experiment.scores if experiment.rule(each).ranks]
+    if ranking.rule is not None and ranking.rule.name in able:
+        able.insert(0, ranking.rule.name)
+    if not able or not len(scores.items):
+        return Section(title, ["No item has a score that says which way is better."])
+    rule, metric = experiment.rule(able[0]), experiment.rule(able[0]).called
+    values = scores.counted[rule.name]
+    sign = -1.0 if rule.lower else 1.0
     known = np.flatnonzero(np.isfinite(values).any(axis=1))
     values = sign * values[known]
     means = np.nanmean(values, axis=1)

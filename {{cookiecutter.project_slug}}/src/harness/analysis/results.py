@@ -14,10 +14,13 @@ import numpy.typing as npt
 from duckdb import DuckDBPyConnection
 
 from harness.analysis.views import columns, identifier
+from harness.columns import plain as stored
 from harness.console import brief, shown
+from harness.declarations import Rule, Uncounted, has_figures, legacy_rules, measured_rule
 from harness.errors import HarnessError
 from harness.layout import DEV
 from harness.plan_file import MEASURED, Plan, metrics_in, recorded_plan
+from harness.score_tables import DECLARED, RULES_OF, UNCOUNTED, UNCOUNTED_OF, rule_of
 
 Values = npt.NDArray[np.float64]
 OUTPUTS = ("ground_truth", "prediction", "raw_response", "error")
@@ -35,7 +38,11 @@ class Configuration:
 
 @dataclass(frozen=True, slots=True)
 class Experiment:
-    """An experiment as its three tables tell it; `scores` are the metrics that each item has."""
+    """An experiment as its tables tell it; `scores` are the metrics that each item has.
+
+    `rules` say how they count, by name and in the order in which they are shown; `uncounted`, what
+    was returned and cannot count.
+    """
 
     name: str
     runs: list[dict[str, Any]]
@@ -45,8 +52,13 @@ class Experiment:
     columns: frozenset[str]
     plan: Plan
     plan_problem: str
-    failed_is_wrong: bool
     repeated: bool
+    rules: dict[str, Rule]
+    uncounted: list[Uncounted]
+
+    def rule(self, metric: str) -> Rule:
+        """How a metric counts; latency and cost are known without a declaration."""
+        return self.rules.get(metric) or measured_rule(metric)
 
     @property
     def shared_params(self) -> dict[str, Any]:
@@ -63,29 +75,20 @@ class Experiment:
         """The data version of its last run ('' where none was recorded)."""
         return str(self.runs[-1].get("data_version") or "") if self.runs else ""
 
-    def lower_is_better(self, metric: str) -> bool:
-        """As the plan says of the metric."""
-        return self.plan.lower_is_better(metric)
-
 
 @dataclass(frozen=True, slots=True)
 class Scores:
     """Per item (row) and configuration (column): the mean over repeats, NaN where there is none.
 
-    `items` are 64-bit hashes of the input ids, ascending. `wrong` counts a failed datapoint as 0,
-    or as 1 where the plan wants the metric low; `left_out` leaves it out. They differ only where
-    the metric is a proportion.
+    `items` are 64-bit hashes of the input ids, ascending. `counted` is by the metric's rule. Of a
+    failed datapoint, `left_out` has nothing and `worst` the worst value, where that is known.
     """
 
     items: npt.NDArray[np.uint64]
-    wrong: dict[str, Values]
+    counted: dict[str, Values]
     left_out: dict[str, Values]
-    proportions: frozenset[str]
+    worst: dict[str, Values]
     folds: npt.NDArray[np.float64] | None = None
-
-    def of(self, experiment: Experiment, metric: str) -> Values:
-        """The values under the experiment's own policy for failures."""
-        return (self.wrong if experiment.failed_is_wrong else self.left_out)[metric]
 
 
 def rows_of(con: DuckDBPyConnection, sql: str, values: Sequence[Any]) -> list[dict[str, Any]]:
@@ -117,6 +120,7 @@ def read_experiment(con: DuckDBPyConnection, name: str) -> Experiment:
     runs = _runs(con, name)
     params = [each for each in have if each.startswith("params_")]
     summaries = _summaries(con, name, params)
+    grid = [each for run in runs for each in run["grid"] or ()]
     listed = ", ".join(identifier(each) for each in params) or "1"
     combinations = rows_of(
         con,
@@ -124,28 +128,28 @@ def read_experiment(con: DuckDBPyConnection, name: str) -> Experiment:
         [name],
     )
     sets = [{p.removeprefix("params_"): row[p] for p in params} for row in combinations]
-    varying = [key for key in sets[0] if len({str(each[key]) for each in sets}) > 1]
-    metrics = [
-        each
-        for each in metrics_in(columns(con, "metrics"))
-        if any(summary.get(each) is not None for summary in summaries.values())
-    ]
-    numeric = [each for each in metrics if have.get(each) in ("BIGINT", "DOUBLE")]
-    settings = runs[-1]["settings"] if runs else {}
+    placed = sorted((_in_grid(each, grid) for each in sets), key=lambda each: each[0])
+    own = [params for _, params, _ in placed]
+    varying = [key for key in sets[0] if len({str(each.get(key, _ABSENT)) for each in own}) > 1]
     plan, problem = recorded_plan(runs[-1 if name == DEV else 0].get("plan") if runs else None)
+    rules = _rules(con, name, plan, runs)
     return Experiment(
         name=name,
         runs=runs,
         configurations=[
             Configuration(
-                params={key: value for key, value in each.items() if value is not None},
-                label=label({key: each[key] for key in varying or list(each)}),
-                summary=summaries.get(_key(each), {}),
+                params=params,
+                label=label({key: params[key] for key in varying or params if key in params}),
+                summary=summaries.get(_key(recorded), {}),
             )
-            for each in sets
+            for _, params, recorded in placed
         ],
-        metrics=metrics,
-        scores=numeric,
+        metrics=[each for each in rules if has_figures(rules[each], summaries.values())],
+        scores=[
+            each
+            for each, rule in rules.items()
+            if not rule.aggregate and have.get(each) in ("BIGINT", "DOUBLE")
+        ],
         columns=frozenset(have),
         plan=plan,
         plan_problem=problem,
@@ -153,8 +157,63 @@ def read_experiment(con: DuckDBPyConnection, name: str) -> Experiment:
             "SELECT max(repeat) > 0 FROM predictions WHERE experiment_version = ?", [name]
         ).fetchone()
         == (True,),
-        failed_is_wrong=settings.get("run", {}).get("on_error", "continue") != "skip",
+        rules=rules,
+        uncounted=_uncounted(con, name),
     )
+
+
+_ABSENT = "\0"  # no value of a param, not even None
+
+
+def _in_grid(
+    recorded: dict[str, Any], grid: Sequence[Mapping[str, Any]]
+) -> tuple[int, dict[str, Any], dict[str, Any]]:
+    """The place of a configuration in the grid, its params, and all params columns of its rows.
+
+    A column is NULL for a param that is None, and for one that this configuration does not have:
+    the grid tells them apart. Where it is not recorded, what is NULL was not there.
+    """
+    there = {key: value for key, value in recorded.items() if value is not None}
+    for place, each in enumerate(grid):
+        named = {key.removeprefix("params_"): value for key, value in each.items()}
+        given = {key: stored(value) for key, value in named.items() if value is not None}
+        if given == there:
+            return place, {key: recorded[key] for key in recorded if key in named}, recorded
+    return len(grid), there, recorded
+
+
+def _rules(
+    con: DuckDBPyConnection, name: str, plan: Plan, runs: Sequence[Mapping[str, Any]]
+) -> dict[str, Rule]:
+    """How the scores of an experiment count, as it recorded that."""
+    if columns(con, DECLARED):
+        found = [rule_of(row) for row in con.execute(RULES_OF, [name]).fetchall()]
+        if found:
+            return {rule.name: rule for rule in found}
+    have = columns(con)
+    metrics = metrics_in(columns(con, "metrics"))
+    scores = [each for each in metrics if have.get(each) in ("BIGINT", "DOUBLE")]
+    binary = {each: _all_zero_or_one(con, name, each) for each in scores}
+    kept = {each: found for each, found in binary.items() if found is not None}
+    aggregates = [each for each in metrics if each not in kept]
+    skipped = bool(runs) and runs[-1]["settings"].get("run", {}).get("on_error") == "skip"
+    return {rule.name: rule for rule in legacy_rules(plan, kept, aggregates, skipped)}
+
+
+def _all_zero_or_one(con: DuckDBPyConnection, experiment: str, score: str) -> bool | None:
+    """Whether every value is 0 or 1, as proportions were recognised once; None: there is none."""
+    row = con.execute(
+        f"SELECT bool_and({identifier(score)} IN (0, 1)) FROM predictions "
+        "WHERE experiment_version = ? AND error IS NULL",
+        [experiment],
+    ).fetchone()
+    return row[0] if row else None
+
+
+def _uncounted(con: DuckDBPyConnection, name: str) -> list[Uncounted]:
+    if not columns(con, UNCOUNTED):
+        return []
+    return [Uncounted(*row) for row in con.execute(UNCOUNTED_OF, [name]).fetchall()]
 
 
 def canned_words(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -171,7 +230,7 @@ def canned_words(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def label(params: Mapping[str, Any]) -> str:
     """`depth=8, model=forest`, or `the only configuration` where nothing varies."""
-    named = [f"{key}={brief(value)}" for key, value in params.items() if value is not None]
+    named = [f"{key}={brief(value)}" for key, value in params.items()]
     return ", ".join(named) or "the only configuration"
 
 
@@ -222,33 +281,36 @@ def read_outputs(
 
 
 def read_scores(
-    con: DuckDBPyConnection, experiment: Experiment, names: Sequence[str], plan: Plan | None = None
+    con: DuckDBPyConnection,
+    experiment: Experiment,
+    names: Sequence[str],
+    rules: Mapping[str, Rule] | None = None,
 ) -> Scores:
     """The scores `names` (any numeric column of predictions) of every item and configuration.
 
-    `plan` says which metrics are better low, if not the experiment's own: two experiments that are
-    compared must count failures alike.
+    `rules` say how they count, if not the experiment's own: two experiments that are compared must
+    count alike.
     """
-    plan = plan or experiment.plan
     case, values = which(experiment)
     # A row is a datapoint already where nothing is repeated: a million groups cost a gigabyte.
     grouped = experiment.repeated
-    mean, every, some = ("avg", "bool_and", "any_value") if grouped else ("", "", "")
+    mean, some = ("avg", "any_value") if grouped else ("", "")
     fold = f"{some}(fold)" if "fold" in experiment.columns else "NULL"
-    wanted = []
+    wanted: dict[str, None] = {}
+    ways: dict[str, list[str]] = {}
     for name in names:
+        rule = (rules or {}).get(name) or experiment.rule(name)
         column = identifier(name)
-        # A cached row was not measured in this experiment, so it has no latency of its own.
-        fit = "error IS NULL AND cache = ''" if name == "latency" else "error IS NULL"
-        good = f"CASE WHEN {fit} THEN CAST({column} AS DOUBLE) END"
-        worst = int(plan.lower_is_better(name))
-        wanted.append(
-            f"{mean}(CASE WHEN error IS NOT NULL THEN {worst} ELSE {column} END), {mean}({good})"
-        )
-        wanted.append(f"{every}(error IS NOT NULL OR {column} IS NULL OR {column} IN (0, 1))")
+        worst = rule.failure if rule.worst is None else rule.worst
+        ways[name] = [
+            f"{mean}(CAST({rule.sql(column, failed)} AS DOUBLE))"
+            for failed in (rule.failure, None, worst)
+        ]
+        wanted |= dict.fromkeys(ways[name])
     found = con.execute(
         f"SELECT hash(input_id), {case} AS c, TRY_CAST({fold} AS DOUBLE), "
-        f"{', '.join(wanted) or '1'} FROM predictions WHERE experiment_version = ? "
+        f"{', '.join(f'{way} AS v{i}' for i, way in enumerate(wanted)) or '1'} "
+        "FROM predictions WHERE experiment_version = ? "
         f"{'GROUP BY 1, 2' if grouped else ''}",
         [*values, experiment.name],
     ).df()
@@ -261,21 +323,15 @@ def read_scores(
         wide[row_of, column_of] = flat
         return wide
 
-    left_out = {name: table(arrays[4 + 3 * i]) for i, name in enumerate(names)}
-    proportions = frozenset(
-        name
-        for i, name in enumerate(names)
-        if name not in MEASURED and np.nanmin(arrays[5 + 3 * i], initial=1) == 1
+    tables = {way: table(flat) for way, flat in zip(wanted, arrays[3:], strict=False)}
+    counted, left_out, worst_case = (
+        {name: tables[each[index]] for name, each in ways.items()} for index in range(3)
     )
-    wrong = {
-        name: table(arrays[3 + 3 * i]) if name in proportions else left_out[name]
-        for i, name in enumerate(names)
-    }
     folds = None
     if "fold" in experiment.columns and not np.isnan(arrays[2]).all():
         folds = np.full(len(items), np.nan)
         folds[row_of] = arrays[2]
-    return Scores(items, wrong, left_out, proportions, folds)
+    return Scores(items, counted, left_out, worst_case, folds)
 
 
 def _runs(con: DuckDBPyConnection, name: str) -> list[dict[str, Any]]:

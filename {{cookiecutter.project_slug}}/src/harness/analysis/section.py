@@ -20,6 +20,8 @@ from rich.table import Table as Grid
 
 from harness.console import ABSENT, LONGEST, RAW, out, shown, styled
 
+LARGE = 1e15  # from here on a number is written with its power of ten
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
@@ -45,7 +47,7 @@ def number(value: object, digits: int = 4) -> str:
     if value is None or isinstance(value, str) or value != value:
         return ABSENT
     written = f"{value:.{digits}g}"
-    return f"{value:,.0f}" if "e+" in written else written
+    return f"{value:,.0f}" if "e+" in written and abs(float(written)) < LARGE else written
 
 
 def interval(estimate: Any, low: Any, high: Any, *, signed: bool = False) -> str:
@@ -55,7 +57,14 @@ def interval(estimate: Any, low: Any, high: Any, *, signed: bool = False) -> str
     if low is None or high is None:
         return f"{number(estimate)} [no interval]"
     form = f"{'+' if signed else ''},.{_decimals(estimate, low, high)}f"
+    if any(isfinite(each) and abs(each) >= LARGE for each in (estimate, low, high)):
+        form = f"{'+' if signed else ''}.4g"
     return f"{estimate:{form}} [{low:{form}}, {high:{form}}]"
+
+
+def with_own_n(text: str, own: int | None, rows: int | None) -> str:
+    """A figure with its own n, where that is not the n of the rows beside it."""
+    return text if own is None or own == rows else f"{text}, n {own:,}"
 
 
 def _decimals(*values: float) -> int:

@@ -10,32 +10,32 @@ from typing import Any
 from duckdb import DuckDBPyConnection
 from scipy.special import stdtrit
 
-from harness.analysis.results import Experiment, Scores, rows_of, which
-from harness.analysis.section import Section, Table, interval
+from harness.analysis.results import Experiment, rows_of, which
+from harness.analysis.section import Section, Table, interval, with_own_n
 from harness.analysis.stats import Interval, wilson
 from harness.analysis.views import identifier
 
 SEGMENTS = 30  # values of one segmentation, the commonest
-SEGMENT_CONFIGURATIONS = 8  # configurations in the tables of segments, the best
+SEGMENT_CONFIGURATIONS = 8  # configurations in the tables of segments, the first ones
 
 
 def segment_sections(
-    con: DuckDBPyConnection, experiment: Experiment, scores: Scores, order: list[int]
+    con: DuckDBPyConnection, experiment: Experiment, order: list[int]
 ) -> Iterator[Section]:
-    """One section per segmentation; `order` lists the configurations, best first."""
+    """One section per segmentation; `order` lists the configurations as Results does."""
     shown = order[:SEGMENT_CONFIGURATIONS]
     for name in experiment.plan.segmentations:
         if name not in experiment.columns:
             yield Section(f"By {name}", [f"No row has the column {name}."], warning=True)
             continue
-        rows = _segment_rows(con, experiment, scores, name)
+        rows = _segment_rows(con, experiment, name)
         sizes: dict[str, int] = {}
         for row in rows:
             sizes[row["segment"]] = sizes.get(row["segment"], 0) + row["n"]
         kept = sorted(sizes, key=lambda each: (-sizes[each], each))[:SEGMENTS]
         by_place = {(row["segment"], row["c"]): row for row in rows}
         table = [
-            [segment, experiment.configurations[index].label, *_cells(experiment, scores, each)]
+            [segment, experiment.configurations[index].label, *_cells(experiment, each)]
             for segment in sorted(kept)
             for index in shown
             if (each := by_place.get((segment, index)))
@@ -44,13 +44,14 @@ def segment_sections(
         if len(sizes) > len(kept):
             text.append(f"The {len(kept)} commonest of {len(sizes):,} values.")
         if len(order) > len(shown):
-            text.append(f"The best {len(shown)} of {len(order)} configurations.")
-        heads = (name, "configuration", "items", *experiment.scores)
+            text.append(f"The first {len(shown)} of {len(order)} configurations.")
+        heads = [name, "configuration", "items"]
+        heads += [experiment.rule(each).called for each in experiment.scores]
         yield Section(f"By {name}", text, [Table(heads, table)])
 
 
 def _segment_rows(
-    con: DuckDBPyConnection, experiment: Experiment, scores: Scores, name: str
+    con: DuckDBPyConnection, experiment: Experiment, name: str
 ) -> list[dict[str, Any]]:
     """Count, sum and spread of each score by segment and configuration, each item once."""
     case, values = which(experiment)
@@ -58,10 +59,8 @@ def _segment_rows(
     mean = "avg" if experiment.repeated else ""
     means, parts = [], []
     for index, metric in enumerate(experiment.scores):
-        counted = metric in scores.proportions and experiment.failed_is_wrong
-        worst = int(experiment.lower_is_better(metric)) if counted else "NULL"
-        score = f"CASE WHEN error IS NULL THEN {identifier(metric)} ELSE {worst} END"
-        means.append(f"{mean}({score}) AS m{index}")
+        counted = experiment.rule(metric).counted(identifier(metric))
+        means.append(f"{mean}(CAST({counted} AS DOUBLE)) AS m{index}")
         parts.append(
             f"count(m{index}) AS n{index}, sum(m{index}) AS s{index}, "
             f"stddev_samp(m{index}) AS d{index}, bool_and(m{index} IN (0, 1)) AS p{index}"
@@ -88,13 +87,14 @@ def _segment_rows(
     )
 
 
-def _cells(experiment: Experiment, scores: Scores, row: dict[str, Any]) -> list[str]:
+def _cells(experiment: Experiment, row: dict[str, Any]) -> list[str]:
     cells = [f"{row['n']:,}"]
     for index, metric in enumerate(experiment.scores):
-        proportion = metric in scores.proportions
+        rule = experiment.rule(metric)
         n, total, spread = (row[f"{key}{index}"] for key in "nsd")
-        found = _interval(proportion and row[f"p{index}"] is not False, n, total, spread)
-        cells.append(interval(found.estimate, found.low, found.high))
+        found = _interval(rule.binary and row[f"p{index}"] is not False, n, total, spread)
+        low, high = rule.within(found.low), rule.within(found.high)
+        cells.append(with_own_n(interval(found.estimate, low, high), n, row["n"]))
     return cells
 
 

@@ -11,6 +11,7 @@ from duckdb import DuckDBPyConnection
 
 from harness.analysis.compare import turned
 from harness.analysis.judge import MIN_ITEMS, Judged, Outcome, judge
+from harness.analysis.ranking import Ranking, rank
 from harness.analysis.results import (
     Experiment,
     Scores,
@@ -20,11 +21,12 @@ from harness.analysis.results import (
     read_experiment,
     read_scores,
 )
-from harness.analysis.section import Section, Table, interval, number, time_unit
+from harness.analysis.section import Section, Table, interval, number, time_unit, with_own_n
 from harness.analysis.segments import segment_sections
 from harness.analysis.stats import mean_interval, percentile_needs
 from harness.clock import local
 from harness.console import ABSENT
+from harness.declarations import Rule, uncounted_words
 from harness.layout import UNFINISHED
 from harness.plan_file import LATENCIES
 
@@ -40,6 +42,15 @@ class Summary:
     judged: list[Judged]
     sections: list[Section]
     findings: list[str]
+    ranking: Ranking
+
+    @property
+    def leader(self) -> str | None:
+        """The `params_key` of the configuration that is ahead of all others; None: none is."""
+        if not self.ranking.leads:
+            return None
+        first = self.experiment.configurations[self.ranking.order[0]]
+        return first.summary.get("params_key")
 
     @property
     def exit_code(self) -> int:
@@ -56,31 +67,21 @@ def summarise_experiment(con: DuckDBPyConnection, name: str, kind: str = "") -> 
     scores = read_scores(con, experiment, planned_metrics(experiment))
     judged = judge(experiment, scores)
     findings = list(_findings(experiment, scores, judged))
-    order = ranked(experiment)
-    sections = [Section("At a glance", list(_at_a_glance(experiment, scores, judged, order)))]
+    ranking = rank(experiment, scores)
+    sections = [Section("At a glance", list(_at_a_glance(experiment, scores, judged, ranking)))]
     if warnings := findings + list(_warnings(experiment, scores)):
         sections.append(Section("Read this first", warnings, warning=True))
     if experiment.plan.questions:
         sections.append(Section("Questions", experiment.plan.questions))
     if judged:
-        sections.append(_hypotheses(judged))
-    sections += [_results(experiment, scores, order), _latency(experiment, order)]
-    sections += list(segment_sections(con, experiment, scores, order))
+        sections.append(_hypotheses(experiment, judged))
+    sections += [_results(experiment, scores, ranking), _latency(experiment, ranking.order)]
+    sections += list(segment_sections(con, experiment, ranking.order))
     sections += _of_kind(con, name, kind)
+    if experiment.rules:
+        sections.append(_counting(experiment))
     sections += [_errors(con, experiment), _provenance(experiment)]
-    return Summary(experiment, scores, judged, sections, findings)
-
-
-def ranked(experiment: Experiment) -> list[int]:
-    """Indices of the configurations, best by the first metric first."""
-    if not experiment.metrics:
-        return list(range(len(experiment.configurations)))
-    metric = experiment.metrics[0]
-    sign = 1 if experiment.lower_is_better(metric) else -1
-    values = [each.summary.get(metric) for each in experiment.configurations]
-    return sorted(
-        range(len(values)), key=lambda i: (values[i] is None, sign * (values[i] or 0.0), i)
-    )
+    return Summary(experiment, scores, judged, sections, findings, ranking)
 
 
 def _findings(experiment: Experiment, scores: Scores, judged: list[Judged]) -> Iterator[str]:
@@ -90,6 +91,8 @@ def _findings(experiment: Experiment, scores: Scores, judged: list[Judged]) -> I
         yield f"No hypothesis could be judged: {experiment.plan_problem}."
     if len(scores.items) < MIN_ITEMS:
         yield f"Only {len(scores.items)} items: at least {MIN_ITEMS} are needed for any verdict."
+    for name in dict.fromkeys(each.name for each in experiment.uncounted):
+        yield f"{uncounted_words(name, experiment.uncounted)}."
     if any(each.summary.get("score_version") == UNFINISHED for each in experiment.configurations):
         yield f"Its scores are half made anew: make rescore TAG={experiment.name} finishes that."
     for each in experiment.configurations:
@@ -119,8 +122,9 @@ def _warnings(experiment: Experiment, scores: Scores) -> Iterator[str]:
     count = len(experiment.configurations)
     if count == 1:
         yield "A single configuration ran, so nothing here says whether another would do better."
-    for metric in sorted(scores.proportions & set(experiment.metrics)):
-        yield from _turned(experiment, scores, metric)
+    for metric in experiment.metrics:
+        if metric in scores.counted:
+            yield from _turned(experiment, scores, metric)
 
 
 def _turned(experiment: Experiment, scores: Scores, metric: str) -> Iterator[str]:
@@ -128,35 +132,30 @@ def _turned(experiment: Experiment, scores: Scores, metric: str) -> Iterator[str
     known = np.flatnonzero(np.isfinite(scores.left_out[metric]).any(axis=0))
     wrong, left_out = (
         {int(i): float(np.nanmean(values[metric][:, i])) for i in known}
-        for values in (scores.wrong, scores.left_out)
+        for values in (scores.worst, scores.left_out)
     )
     names = [each.label for each in experiment.configurations]
+    called = experiment.rule(metric).called
     found = [
         f"A = {names[i]}, B = {names[j]}: {text}."
         for i in wrong
         for j in wrong
-        if i < j and (text := turned(metric, wrong[j] - wrong[i], left_out[j] - left_out[i]))
+        if i < j and (text := turned(called, wrong[j] - wrong[i], left_out[j] - left_out[i]))
     ]
     yield from found[:5]
     if len(found) > 5:
-        yield f"The same holds for {len(found) - 5} more pairs by {metric}."
+        yield f"The same holds for {len(found) - 5} more pairs by {called}."
 
 
 def _at_a_glance(
-    experiment: Experiment, scores: Scores, judged: list[Judged], order: list[int]
+    experiment: Experiment, scores: Scores, judged: list[Judged], ranking: Ranking
 ) -> Iterator[str]:
     outcomes = [each.outcome for each in judged]
     if outcomes:
         counts = [f"{outcomes.count(each)} {each}" for each in get_args(Outcome)]
         yield f"Hypotheses: {', '.join(each for each in counts if each[0] != '0')}."
-    if experiment.metrics and len(order) > 1:
-        metric, best = experiment.metrics[0], experiment.configurations[order[0]]
-        value = best.summary.get(metric)
-        equal = sum(each.summary.get(metric) == value for each in experiment.configurations) - 1
-        found = interval(value, *(best.summary.get(metric + end) for end in ("_low", "_high")))
-        most = "Lowest" if experiment.lower_is_better(metric) else "Highest"
-        also = f" and {equal} other{'s' if equal > 1 else ''}" if equal else ""
-        yield f"{most} {metric}: {found}, {best.label}{also}."
+    if words := ranking.words(experiment):
+        yield f"{words}."
     total = {
         key: sum(each.summary.get(key) or 0 for each in experiment.configurations)
         for key in ("n", "executed", "cached", "failed")
@@ -168,28 +167,39 @@ def _at_a_glance(
         if versions
         else ""
     )
-    failures = "count as wrong" if experiment.failed_is_wrong else "are left out"
+    failures = _failures_words(experiment, ranking.rule) if total["failed"] else ""
     count = len(experiment.configurations)
     yield (
         f"{len(scores.items):,} items, {count} configuration{'s' if count != 1 else ''}, "
         f"{total['n']:,} datapoints: {total['executed']:,} executed, {total['cached']:,} from the "
-        f"cache, {total['failed']:,} failed. Failed ones {failures} in proportions. Intervals in "
-        f"brackets are 95%. Data {experiment.data_version[:12] or 'of unknown version'}."
-        f"{rescored}"
+        f"cache, {total['failed']:,} failed.{failures} Intervals in brackets are 95%. "
+        f"Data {experiment.data_version[:12] or 'of unknown version'}.{rescored}"
     )
 
 
-def _hypotheses(judged: list[Judged]) -> Section:
+def _failures_words(experiment: Experiment, rule: Rule | None) -> str:
+    """How the failed ones count in what the ranks are by; all of it stands further on."""
+    if rule is None:
+        return " How they count is said below."
+    if rule.aggregate:
+        return f" {rule.called} sees them too." if rule.given else ""
+    if rule.failure is None:
+        return f" They are left out of {rule.called}."
+    return f" They count as {number(rule.failure)} in {rule.called}."
+
+
+def _hypotheses(experiment: Experiment, judged: list[Judged]) -> Section:
     rows = []
     for each in judged:
         said, gap = each.hypothesis, each.difference
         amount = f"{number(said.smallest_difference)} or more " if said.smallest_difference else ""
         test = f" ({each.test})" if each.test != "none" else ""
         sides = f"{label(said.better)} than {label(said.than)}"
+        called = experiment.rule(said.metric).called
         rows.append(
             [
                 each.outcome, said.id,
-                f"{said.claim}\n({said.metric} {amount}{said.direction}: {sides})",
+                f"{said.claim}\n({called} {amount}{said.direction}: {sides})",
                 interval(gap.estimate, gap.low, gap.high, signed=True),
                 f"{each.items:,}", f"{each.reason}{test}",
             ]
@@ -202,30 +212,93 @@ def _hypotheses(judged: list[Judged]) -> Section:
     return Section("Hypotheses", [text], [Table(heads, rows)])
 
 
-def _results(experiment: Experiment, scores: Scores, order: list[int]) -> Section:
-    metrics = experiment.metrics
+def _results(experiment: Experiment, scores: Scores, ranking: Ranking) -> Section:
+    metrics = _columns(experiment, ranking)
     failed = any(each.summary.get("failed") for each in experiment.configurations)
-    apart = [each for each in metrics if failed and each in scores.proportions]
-    heads = ["#", "configuration", "n", "failed", *metrics]
-    heads += [f"{metric}, failures left out" for metric in apart]
+    apart = [
+        each
+        for each in metrics
+        if failed and each in scores.counted and experiment.rule(each).failure is not None
+    ]
+    heads = ["#", "configuration", "n", "failed"]
+    heads += [experiment.rule(metric).called for metric in metrics]
+    heads += [f"{experiment.rule(metric).called}, failures left out" for metric in apart]
     rows = []
-    for rank, index in enumerate(order, start=1):
+    for index in ranking.order:
         each = experiment.configurations[index]
         row = [
-            str(rank),
+            ranking.place(index),
             each.label,
             f"{each.summary.get('n') or 0:,}",
             f"{each.summary.get('failed') or 0:,}",
         ]
-        for metric in metrics:
-            row.append(_bounded(each.summary, metric))
+        row += [_metric(each.summary, experiment.rule(metric)) for metric in metrics]
         for metric in apart:
-            found = mean_interval(scores.left_out[metric][:, index])
-            row.append(interval(found.estimate, found.low, found.high) + f", n {found.n:,}")
+            rule, values = experiment.rule(metric), scores.left_out[metric][:, index]
+            found = mean_interval(values, binary=rule.binary)
+            low, high = rule.within(found.low), rule.within(found.high)
+            row.append(f"{interval(found.estimate, low, high)}, n {found.n:,}")
         rows.append(row)
     shared = experiment.shared_params
-    text = [f"The same in all: {label(shared)}."] if shared and len(order) > 1 else []
+    text = [f"The same in all: {label(shared)}."] if shared and len(rows) > 1 else []
+    if ranking.rule is not None and len(rows) > 1:
+        text.append(f"In the order of {ranking.rule.called}, {ranking.rule.better} is better.")
+        if ranking.alike:
+            text.append("(=1): paired on the same items, it cannot be told from the first.")
     return Section(RESULTS, text, [Table(heads, rows)])
+
+
+def _columns(experiment: Experiment, ranking: Ranking) -> list[str]:
+    """The metrics, the one that the order is by first."""
+    first = ranking.rule.name if ranking.rule else None
+    return sorted(experiment.metrics, key=lambda metric: metric != first)
+
+
+def _metric(summary: dict[str, Any], rule: Rule) -> str:
+    own = summary.get(f"{rule.name}_n")
+    if rule.fresh and own == 0 and summary.get("cached"):
+        return "cached"
+    return with_own_n(_bounded(summary, rule.name), own, summary.get("n"))
+
+
+def _counting(experiment: Experiment) -> Section:
+    """How scores are counted, defaults among them."""
+    rows = []
+    for rule in experiment.rules.values():
+        rows.append(
+            [
+                rule.called if rule.called == rule.name else f"{rule.called} ({rule.name})",
+                f"{rule.kind}{', of rows together' if rule.aggregate else ''}",
+                _bounds_words(rule),
+                rule.better or "not declared",
+                "" if rule.aggregate else _counts_as(rule.missing, rule.missing_said),
+                _aggregate_failures(rule)
+                if rule.aggregate
+                else _counts_as(rule.failure, rule.failure_said),
+            ]
+        )  # fmt: skip
+    heads = ("score", "kind", "values", "better", "None counts as", "a failure counts as")
+    text = "As SCORES in metrics.py and the plan say; what neither says is a default."
+    return Section("How scores are counted", [text], [Table(heads, rows)])
+
+
+def _bounds_words(rule: Rule) -> str:
+    if rule.low is not None and rule.high is not None:
+        return f"{number(rule.low)} to {number(rule.high)}"
+    if rule.low is not None:
+        return f"from {number(rule.low)} on"
+    return "" if rule.high is None else f"up to {number(rule.high)}"
+
+
+def _counts_as(value: float | None, said: bool) -> str:
+    text = "left out" if value is None else number(value)
+    return text if said else f"{text} (default)"
+
+
+def _aggregate_failures(rule: Rule) -> str:
+    if rule.given:
+        return "given to it"
+    return "left out" if rule.failure_said else "left out (default)"
 
 
 def _bounded(summary: dict[str, Any], name: str, factor: float = 1.0) -> str:
@@ -243,12 +316,14 @@ def _latency(experiment: Experiment, order: list[int]) -> Section:
         count, cells = each.get("latency_n") or 0, []
         for name in names:
             needed = percentile_needs(LATENCIES[name])
-            cells.append(
-                _bounded(each, name, per_second) if count >= needed else f"needs {needed:,}"
-            )
+            if count >= needed:
+                cells.append(_bounded(each, name, per_second))
+            else:
+                cells.append("cached" if not count and each.get("cached") else f"needs {needed:,}")
         cells += [number(each.get("cost"))] if priced else []
         rows.append([experiment.configurations[index].label, f"{count:,}", *cells])
-    text = "Of rows executed in this experiment without error, where n is large enough."
+    text = "Of rows executed in this experiment without error, where n is large enough; a row from "
+    text += "the cache took no time of its own."
     heads = ["configuration", "n", *(f"{name[-3:]} ({unit})" for name in names)]
     return Section(PRICES, [text], [Table(heads + ["cost (USD)"] * priced, rows)])
 

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import duckdb
 
-from harness.analysis import checks, checks_reuse
+from harness.analysis import checks, checks_reuse, checks_scores
 from harness.analysis.facts import Facts, read_facts
 from harness.analysis.views import connect, first_line
 from harness.errors import HarnessError
@@ -26,6 +26,7 @@ CHECKS: tuple[Callable[[Facts], list[Finding]], ...] = (
     checks_reuse.stale_reuse,
     checks_reuse.mixed_code,
     checks_reuse.cached_latency,
+    checks_scores.uncounted_scores,
     load_measured,
 )
 

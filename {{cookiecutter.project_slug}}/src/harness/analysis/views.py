@@ -13,10 +13,15 @@ import duckdb
 
 from harness.errors import HarnessError
 
-VIEWS = {"predictions": "predictions(_.*)?", "metrics": "metrics", "runs": "runs"}
+VIEWS = {
+    "predictions": "predictions(_.*)?",
+    **{name: name for name in ("metrics", "runs", "score_declarations", "uncounted_scores")},
+}
 # A table with these columns was typed by our store before its first row, so it needs no look
 # through all its values before DuckDB may trust the declared types.
 TYPED_BY_STORE = {"task_key", "code_key"}
+
+_ASKED_AT_ONCE = 400  # columns; SQLite gives no result of more than 2,000 columns
 
 
 def identifier(name: str) -> str:
@@ -37,7 +42,8 @@ def connect(
     careful: bool = False,
     export_to: Path | None = None,
 ) -> duckdb.DuckDBPyConnection:
-    """Open databases for reading, with the views `predictions`, `metrics` and `runs`.
+    """Open databases for reading, with the views `predictions`, `metrics` and `runs`, and with
+    `score_declarations` and `uncounted_scores` where scores were declared.
 
     `table` shows this one table as `predictions`, for databases of another origin. `memory_limit`
     is a DuckDB size such as `200MB`. `careful` looks at every stored value before it trusts a
@@ -164,15 +170,17 @@ def _stored(
 ) -> dict[str, set[str]]:
     """The storage classes that occur in each column; NULL left out."""
     classes = ("integer", "real", "text", "blob")
-    asked = [f"max(typeof({identifier(n)}) = '{c}')" for n in names for c in classes]
-    query = f"SELECT {', '.join(asked)} FROM {identifier(table)}"
-    row = con.execute(f"SELECT * FROM sqlite_query('{alias}', {literal(query)})").fetchone() or ()
-    seen = [str(value) == "1" for value in row]
-    step = len(classes)
-    return {
-        name: {c for c, hit in zip(classes, seen[i * step : (i + 1) * step], strict=True) if hit}
-        for i, name in enumerate(names)
-    }
+    step, found = len(classes), dict[str, set[str]]()
+    for start in range(0, len(names), _ASKED_AT_ONCE):
+        some = names[start : start + _ASKED_AT_ONCE]
+        asked = [f"max(typeof({identifier(n)}) = '{c}')" for n in some for c in classes]
+        query = f"SELECT {', '.join(asked)} FROM {identifier(table)}"
+        rows = con.execute(f"SELECT * FROM sqlite_query('{alias}', {literal(query)})").fetchone()
+        seen = [str(value) == "1" for value in rows or ()]
+        for i, name in enumerate(some):
+            hits = zip(classes, seen[i * step : (i + 1) * step], strict=True)
+            found[name] = {each for each, hit in hits if hit}
+    return found
 
 
 def _fitting(stored: set[str], declared: str) -> str:

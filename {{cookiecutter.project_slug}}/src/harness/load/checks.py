@@ -38,7 +38,8 @@ def load_measured(facts: Facts) -> list[Finding]:
     phases: Counter[tuple[str | None, str]] = Counter()
     found = []
     for each, (experiment, n, late, due, lag, all_failed, *_) in zip(sets, rows, strict=True):
-        where = within(experiment) + label({key: each[key] for key in varying})
+        named = {key: each[key] for key in varying if each[key] is not None}
+        where = within(experiment) + label(named)
         phases[experiment, where] += 1
         about = partial(Finding, _CHECK, experiment=experiment)
         if all_failed:

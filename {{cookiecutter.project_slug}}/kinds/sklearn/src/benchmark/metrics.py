@@ -8,16 +8,30 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from harness import Score
+
+SUREST = 1e-15  # a probability of the truth below it counts as this, so that no loss is infinite
+
+# Each score says once what it is: its kind, its bounds, and which way is better. The first one
+# heads the report where PLAN.toml names none. None, and a datapoint that failed, count as the worst
+# value where that is known; missing="left out" and failure="left out" say otherwise.
+SCORES = {
+    "correct": Score("proportion", better="higher", label="accuracy"),
+    "log_loss": Score("mean", better="lower", low=0.0, high=-math.log(SUREST)),
+    "macro_f1": Score("mean", better="higher", low=0.0, high=1.0),
+    "train_accuracy": Score("mean", better="neither", low=0.0, high=1.0),
+}
+
 
 def score(row: dict[str, Any]) -> dict[str, float | int | bool | None]:
     """Scores of one row of `predictions`; a name must not be one that predict returned."""
     # Values come as SQLite keeps them: booleans as 0 and 1, dicts and lists as JSON text.
-    # Each score is averaged over a configuration's rows, with its interval; None is left out.
+    # Each score is averaged over a configuration's rows, with its interval.
     probabilities = json.loads(row["raw_response"])
     of_truth = probabilities[row["ground_truth"]]
     return {
         "correct": row["prediction"] == row["ground_truth"],
-        "log_loss": -math.log(max(of_truth, 1e-15)),
+        "log_loss": -math.log(max(of_truth, SUREST)),
     }
 
 
@@ -35,8 +49,8 @@ def train_accuracy(rows: pd.DataFrame) -> float:
     return float(rows["fit_accuracy"].to_numpy()[first].mean())
 
 
-# Figures that are not averages of scores; each sees all rows of one configuration, and a thousand
-# resamples of them for its interval, so arrays are better than DataFrame operations here.
+# Figures that are not averages of scores. Each sees the rows of a configuration that did not fail,
+# and a thousand resamples of them for its interval, so arrays are better than DataFrames here.
 AGGREGATES: dict[str, Callable[[pd.DataFrame], float]] = {
     "macro_f1": macro_f1,
     "train_accuracy": train_accuracy,

@@ -5,21 +5,31 @@ from typing import Any
 
 import pandas as pd
 
+from harness import Score
 from harness.load import sent_late
 
 IN_TIME_SECONDS = 0.1  # what was promised to whoever waits
 
+# Each score says once what it is. A request that failed was not answered in time, nor correctly.
+# When requests leave says nothing of the server, so that is not judged.
+SCORES = {
+    "answered_in_time": Score("proportion", better="higher", label="answered in time"),
+    "correct": Score("proportion", better="higher", missing="left out", label="accuracy"),
+    "sent_late": Score("proportion", better="neither", failure="left out", label="sent late"),
+    "achieved_rate": Score("rate", better="higher", failure="given", label="answers per second"),
+}
+
 
 def score(row: dict[str, Any]) -> dict[str, float | int | bool | None]:
     """Scores of one row of `predictions`; a name must not be one that predict returned."""
-    # latency counts from when the request was due, so it holds the wait behind others. A request
-    # that failed has no scores and counts as wrong.
-    known = row.get("ground_truth")
-    return {
+    # latency counts from when the request was due, so it holds the wait behind others.
+    scores: dict[str, float | int | bool | None] = {
         "answered_in_time": row["latency"] <= IN_TIME_SECONDS,
-        "correct": None if known is None else row["prediction"] == known,
         "sent_late": sent_late(row.get("send_lag") or 0.0, row["latency"]),
     }
+    if row.get("ground_truth") is not None:
+        scores["correct"] = row["prediction"] == row["ground_truth"]
+    return scores
 
 
 def achieved_rate(rows: pd.DataFrame) -> float:
@@ -28,5 +38,6 @@ def achieved_rate(rows: pd.DataFrame) -> float:
     return float(1 / rows["since_good"].mean()) if "since_good" in rows else float("nan")
 
 
-# Figures that are not averages of scores; each sees all good rows of one configuration.
+# Figures that are not averages of scores; each sees the rows of one configuration, and those that
+# failed too where SCORES has them given.
 AGGREGATES: dict[str, Callable[[pd.DataFrame], float]] = {"achieved_rate": achieved_rate}
