@@ -13,11 +13,13 @@ from typing import Any
 from xetrack import Tracker
 
 from harness.columns import quoted, score_names
+from harness.database_file import begin_writing
 from harness.errors import HarnessError
 from harness.fingerprint import reachable_code
 from harness.layout import DEV, UNFINISHED, Place, place_for
 from harness.lock import one_run
 from harness.project import Project
+from harness.results_state import note_origins
 from harness.score import score_rows
 from harness.summarise import summarise
 
@@ -38,6 +40,8 @@ def rescore(project: Project, experiment: str) -> list[dict[str, Any]]:
     if not place.db.exists():
         raise _nothing(experiment)
     with one_run(place, track_id, experiment):
+        note_origins(project.root)
+        begin_writing(place.db)
         earlier = _archive(place, experiment)
         try:
             score_rows(place, experiment, project.score)

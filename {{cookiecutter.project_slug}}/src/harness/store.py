@@ -26,8 +26,9 @@ from harness.columns import (
     quoted,
     readable,
 )
+from harness.database_file import begin_writing, set_strangers_aside
 from harness.errors import HarnessError, explained
-from harness.layout import Place
+from harness.layout import DEV, Place
 from harness.row_fitter import RowFitter, Wrong, spoil
 
 RUNS: dict[str, str | None] = {
@@ -37,6 +38,7 @@ RUNS: dict[str, str | None] = {
     **dict.fromkeys(("plan", "grid", "grid_files"), TEXT),
     **dict.fromkeys(("items", "planned", "executed", "cached", "failed"), INTEGER),
     **dict.fromkeys(("started", "ended", "ended_how", "message"), TEXT),
+    "published": TEXT,  # when its experiment was about to be tagged
 }
 _DUCKDB_ROWS = 200
 
@@ -57,8 +59,8 @@ class Store:
     ) -> None:
         self.place, self.engine, self.experiment = place, engine, experiment
         self._last_stamp = 0
+        begin_writing(place.db, "" if experiment == DEV else experiment)
         with explained(place.db):
-            place.db.parent.mkdir(parents=True, exist_ok=True)
             with _apart(place.db) as connection:
                 # All in one: each change for itself would wait for the disk, some forty times.
                 connection.execute("BEGIN IMMEDIATE")
@@ -290,8 +292,9 @@ def clear_rows(place: Place, experiment: str) -> int:
 
     Returns how many predictions there were.
     """
-    if not place.db.exists():
+    if not place.db.exists() or not _has_rows(place, experiment):
         return 0
+    begin_writing(place.db)
     with explained(place.db), contextlib.closing(sqlite3.connect(place.db, timeout=10)) as con:
         deleted = 0
         for table in (place.metrics, place.predictions):
@@ -301,6 +304,18 @@ def clear_rows(place: Place, experiment: str) -> int:
                 ).rowcount
         con.commit()
         return deleted
+
+
+def _has_rows(place: Place, experiment: str) -> bool:
+    """Looked at first: to begin writing already changes the file."""
+    set_strangers_aside(place.db)
+    with explained(place.db), contextlib.closing(sqlite3.connect(place.db, timeout=10)) as con:
+        for table in (place.metrics, place.predictions):
+            if con.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone():
+                query = f"SELECT 1 FROM {quoted(table)} WHERE experiment_version = ?"
+                if con.execute(query, (experiment,)).fetchone():
+                    return True
+    return False
 
 
 def update_run(place: Place, track_id: str, columns: dict[str, str]) -> None:
