@@ -47,6 +47,12 @@ class InvalidResult(Exception):
     """What `predict` returned cannot become a row: no dict, a reserved name, a changed type."""
 
 
+def is_of_database(error: BaseException) -> bool:
+    """Whether SQLite or DuckDB raised this. (DuckDB is not imported for it: that takes long.)"""
+    module = type(error).__module__.lstrip("_")
+    return isinstance(error, sqlite3.Error) or module.startswith("duckdb")
+
+
 @contextlib.contextmanager
 def explained(path: Path, doing: str = "write") -> Iterator[None]:
     """Turn what SQLite and DuckDB say into what the person can do."""
@@ -56,10 +62,7 @@ def explained(path: Path, doing: str = "write") -> Iterator[None]:
         raise
     except Exception as error:
         text = str(error)
-        if (
-            not isinstance(error, (sqlite3.Error, OSError))
-            and "duckdb" not in type(error).__module__
-        ):
+        if not isinstance(error, OSError) and not is_of_database(error):
             raise
         if "full" in text or getattr(error, "errno", None) == 28:
             reason, fix = "the disk is full", "free some space and run the same command again"

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from harness.analysis.checks import failures, missing_params, no_raw_output
 from harness.analysis.facts import DEV, Facts, read_facts
-from harness.analysis.views import columns, connect, first_line, identifier, literal
+from harness.analysis.views import RESTORE, columns, connect, first_line, identifier, literal
 from harness.console import out
 from harness.errors import HarnessError
 from harness.findings import Finding, many, printable
@@ -60,7 +60,9 @@ def inspect(database: Path, experiment: str = DEV, *, table: str | None = None) 
         except duckdb.TypeMismatchException:
             continue
         except duckdb.Error as error:
-            raise HarnessError(f"{database} cannot be inspected: {first_line(error)}") from error
+            raise HarnessError(
+                f"{database} cannot be inspected: {first_line(error)}", fix=RESTORE
+            ) from error
         finally:
             con.close()
     raise HarnessError(f"{database} holds values of a type that cannot be read.")

@@ -12,7 +12,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.analysis.views import columns, connect, first_line, identifier, literal
+from harness.analysis.views import (
+    RESTORE,
+    columns,
+    connect,
+    first_line,
+    identifier,
+    is_of_the_file,
+    literal,
+)
 from harness.console import err, out
 from harness.errors import HarnessError
 from harness.findings import printable
@@ -176,4 +184,6 @@ def _explained(con: duckdb.DuckDBPyConnection, error: duckdb.Error) -> HarnessEr
         hint = "name the column of the score: --set metric=COLUMN"
     if "params_" in str(error) and not any(name.startswith("params_") for name in columns(con)):
         hint = "these rows have no params: take COLUMNS('params_.*') out of a copy of the recipe"
+    if is_of_the_file(error):
+        hint = RESTORE
     return HarnessError(f"The SQL failed: {first_line(error)}", fix=hint)

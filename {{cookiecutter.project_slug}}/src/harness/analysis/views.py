@@ -6,17 +6,28 @@ brings, so that no home folder and no network is needed, and shows three views w
 
 import importlib.util
 import re
+import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
 import duckdb
 
+from harness.database_file import prepare_to_read
 from harness.errors import HarnessError
 
 VIEWS = {"predictions": "predictions(_.*)?", "metrics": "metrics", "runs": "runs"}
 # A table with these columns was typed by our store before its first row, so it needs no look
 # through all its values before DuckDB may trust the declared types.
 TYPED_BY_STORE = {"task_key", "code_key"}
+
+
+RESTORE = "wait for what is using it, or restore it with `dvc checkout` or `git checkout`"
+_OF_THE_FILE = re.compile("malformed|not a database|is locked|disk I/O|readonly database")
+
+
+def is_of_the_file(error: BaseException) -> bool:
+    """Whether a query failed for the database's sake and not for its own."""
+    return _OF_THE_FILE.search(str(error)) is not None
 
 
 def identifier(name: str) -> str:
@@ -78,9 +89,12 @@ def connect(
                     fix="make dev-run, or name the table that holds them",
                 )
         _lock(con, export_to)
-    except duckdb.Error as error:
+    except (duckdb.Error, sqlite3.Error) as error:
         con.close()
-        raise HarnessError(f"{_listed(databases)} cannot be read: {first_line(error)}") from error
+        raise HarnessError(
+            f"{_listed(databases)} cannot be read: {first_line(error)}",
+            fix=RESTORE,
+        ) from error
     except HarnessError:
         con.close()
         raise
@@ -113,6 +127,7 @@ def _attach(con: duckdb.DuckDBPyConnection, path: Path, alias: str) -> list[tupl
         raise HarnessError(
             f"There is no database {path}.", fix="make dev-run, or name another file"
         )
+    prepare_to_read(path)
     with path.open("rb") as file:
         if file.read(16) != b"SQLite format 3\x00":
             raise HarnessError(f"{path} is not an SQLite database.", fix="name another file")
