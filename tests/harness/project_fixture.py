@@ -4,6 +4,7 @@ Nothing is generated: the harness is used in place through PYTHONPATH. What `pre
 known from a trace file outside every database, to which it appends a line.
 """
 
+import copy
 import json
 import os
 import pickle
@@ -105,6 +106,17 @@ class Bench:
             for name in ("config", ".gitignore"):
                 shutil.copy(PROJECT / ".dvc" / name, self._place(f".dvc/{name}"))
         self.commit()
+
+    def at(self, root: Path) -> "Bench":
+        """The same verbs in another folder: a clone, a worktree."""
+        other = copy.copy(self)
+        other.root, other.trace = root, root.with_name(f"{root.name}-trace.txt")
+        return other
+
+    def copy(self, root: Path) -> "Bench":
+        """The whole repository as it is now, in another folder; nothing has run there yet."""
+        shutil.copytree(self.root, root, symlinks=True)
+        return self.at(root)
 
     # -- what a person writes
 
@@ -249,6 +261,18 @@ class Bench:
     def dev_run(self, items: int = 1000, expect: int | None = 0) -> Done:
         """A dev-run over (by default) every item."""
         return self.run("dev-run", f"--items={items}", expect=expect)
+
+    def run_dvc(self, *arguments: str) -> str:
+        """A DVC command's standard output."""
+        done = subprocess.run(
+            [sys.executable, "-m", "dvc", *arguments],
+            cwd=self.root,
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     def experiment(self, tag: str, allow: str = OPENED, expect: int | None = 0) -> Done:
         """Commit what was edited and run an experiment."""

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from harness.console import out
+from harness.console import err, out
 from harness.errors import HarnessError
 from harness.layout import DEV, databases
 from harness.settings import Settings, load_settings
@@ -32,12 +32,14 @@ def _recorded(phase: str) -> list[Path]:
 
 def newest(tag: str) -> str:
     """The tag, or the newest experiment's where none is given."""
-    from harness import git
+    from harness.published import published
 
-    tags = git.tags(Path.cwd())
-    if not tag and not tags:
+    if tag:
+        return tag
+    # Whatever else is published, what can be read is what is here: no remote is asked.
+    if not (found := published(*_here(), ask_remote=False)).newest:
         raise HarnessError("there is no experiment yet", fix="make experiment TAG=e0.0.1")
-    return tag or tags[-1]
+    return found.newest
 
 
 @app.command()
@@ -58,8 +60,10 @@ def validate(as_json: Json = False) -> None:
     """Can the recorded rows be trusted?"""
     from harness.analysis.validate import validate as check
     from harness.findings import show
+    from harness.published import check_tags
 
-    raise typer.Exit(show(check(_recorded("experiment")), "the experiments", as_json=as_json))
+    found = check(_recorded("experiment")) + check_tags(*_here())
+    raise typer.Exit(show(found, "the experiments", as_json=as_json))
 
 
 @app.command("cache-hits")
@@ -144,12 +148,15 @@ def rescore(tag: Tag = "") -> None:
     """Score stored rows again with today's metrics.py; predict does not run."""
     from harness.project import Project
     from harness.rescore import rescore as score_again
+    from harness.results_state import after_rescore
     from harness.results_table import results_tables
 
     name = newest(tag)
     rows = score_again(Project.open(), name)
     for table in results_tables(f"{name}, scored again", rows, out.width):
         out.print(table)
+    for line in after_rescore(*_here(), name):
+        err.print(line, markup=False, soft_wrap=True)
 
 
 @app.command()
@@ -203,9 +210,11 @@ def schema_check(context: typer.Context, as_json: Json = False) -> None:
 @schema.command("rename")
 def rename(old: str, new: str) -> None:
     """Rename a parameter in every table and database; backups are made first."""
+    from harness.results_state import note_origins
     from harness.schema import rename_column
 
     root, settings = _here()
+    note_origins(root)
     every = [p for phase in (DEV, "experiment") for p in databases(root, settings, phase)]
     for backup in rename_column(every, old, new):
         out.print(f"kept the old one as {backup}", markup=False, soft_wrap=True)
