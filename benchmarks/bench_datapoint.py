@@ -105,7 +105,7 @@ def seconds_harness(folder: Path, count: int) -> tuple[float, float, float]:
     for tag in ("e0.0.1", "e0.0.2"):
         start = time.perf_counter()
         ready = prepare(project, None)
-        report = run(project, tag, ready.context, ready.census, {})
+        report = run(project, tag, ready.grid, ready.census, {})
         times.append(time.perf_counter() - start)
         assert report.counts.total == count, report
     start = time.perf_counter()

@@ -45,7 +45,7 @@ def by_harness(root: Path) -> dict[str, Any]:
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    report = run(project, "e0.0.1", ready.context, ready.census, {})
+    report = run(project, "e0.0.1", ready.grid, ready.census, {})
     over.set()
     watcher.join()
     assert report.complete, report

@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.fingerprint import Code
 from harness.job import Job, Outcome
+from harness.keys import Context
 from harness.load import Request, Response, Target, load_options
 from harness.load.executor import execute_load
 from harness.plan import Configuration, Task
 
 SERVER = Path(__file__).with_name("load_server.py")
+NOWHERE = Context(Code({}, frozenset()), {})  # no key is asked for
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,15 @@ def send_load(
     )
     numbers = itertools.count()
     jobs = (
-        Job(Task(item, Configuration(params, f"{place}".encode(), {}), 0, f"{next(numbers)}", ""))
+        Job(
+            Task(
+                item,
+                Configuration(params, f"{place}".encode(), {}, NOWHERE),
+                0,
+                f"{next(numbers)}",
+                "",
+            )
+        )
         for place, (params, items) in enumerate(phases)
         for item in items
     )

@@ -146,7 +146,7 @@ def test_without_its_cache_an_experiment_resumes_all_the_same(bench: Bench) -> N
     bench.experiment("e0.0.1")
     assert not bench.executed()
     bench.experiment("e0.0.2")
-    assert bench.executed() == once_each(["low", "high"], 4)
+    assert not bench.executed()
 
 
 def test_the_dev_phase_has_a_cache_of_its_own(bench: Bench) -> None:

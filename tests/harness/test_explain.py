@@ -91,12 +91,13 @@ def test_a_file_that_is_written_during_the_run_is_the_end_of_it(bench: Bench) ->
     text = """
         file = Path("prompts/low.txt")
         if item["id"] == "i5" and "Say" in file.read_text() and not Path("once").exists():
+            time.sleep(0.3)  # until the rows before this one are on the disk
             Path("once").touch()
             file.write_text("Sing it.")
             file.write_text("Say it.")
         return {"prediction": file.read_text(), "ground_truth": 1}
         """
-    bench.predict(text, head="from pathlib import Path")
+    bench.predict(text, head="import time\nfrom pathlib import Path")
     stopped = bench.experiment("e0.0.1", expect=1)
     assert "prompts/low.txt was written while the run went on" in stopped.said
     assert len(bench.rows()) == 5

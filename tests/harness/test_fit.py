@@ -168,6 +168,7 @@ def test_a_model_that_cannot_be_kept_is_a_failure(bench: Bench) -> None:
         done = bench.dev_run(expect=1)
         assert "Traceback" not in done.said, executor
         assert {row["error_type"] for row in bench.rows("dev")} == {"TypeError"}, executor
+        assert "make it in load(params) instead" in done.said
 
 
 def test_items_without_a_fold_are_all_one_fold(bench: Bench) -> None:

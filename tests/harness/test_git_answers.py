@@ -11,7 +11,7 @@ def refuses(bench: Bench, *words: str, commands: list[list[str]], **environment:
     """Each of these commands ends with these words, deletes nothing and knows no `git init`."""
     rows = len(bench.rows())
     for command in commands:
-        done = bench.run(*command, expect=None, **environment)
+        done = bench.run(*command, expect=None, before=None, **environment)
         assert done.code in (1, 2), (command, done.said)
         for word in (*words, "fix:"):
             assert word in done.said, (command, done.said)

@@ -266,7 +266,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     package = tmp_path / "src/benchmark"
     package.mkdir(parents=True)
     (package / "predict.py").write_text("import made_up\ndef predict(item, params): return {}\n")
-    site = tmp_path / "site"
+    site = tmp_path / "site-packages"
     install(site, "1.0")
     monkeypatch.syspath_prepend(str(site))
     return tmp_path
@@ -284,7 +284,7 @@ def install(site: Path, version: str) -> None:
 def test_the_version_of_an_imported_package_counts(root: Path) -> None:
     before = read_context(root, Settings())
     assert before.environment["package made-up"] == "1.0"
-    install(root / "site", "1.1")
+    install(root / "site-packages", "1.1")
     assert read_context(root, Settings()).prefix != before.prefix
 
 
@@ -295,7 +295,7 @@ def test_the_version_of_a_declared_package_counts(root: Path) -> None:
     declared = Settings(key=Key(packages=["made-up"]))
     before = read_context(root, declared)
     assert before.prefix != silent.prefix
-    install(root / "site", "1.1")
+    install(root / "site-packages", "1.1")
     assert read_context(root, declared).prefix != before.prefix
 
 

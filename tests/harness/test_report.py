@@ -15,8 +15,9 @@ import pytest
 from harness.analysis import views
 from harness.analysis.charts import chart, forest, pareto_front, tradeoff
 from harness.analysis.report import render, write_report
-from harness.analysis.section import Section, Table, shown, to_markdown
+from harness.analysis.section import Section, Table, to_markdown
 from harness.analysis.summary import Summary
+from harness.console import shown
 from harness.errors import HarnessError
 from tests.harness.scored_results import Row, metrics_for, record, rows_for, run_for
 

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import traceback
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,7 @@ def _become(request: dict[str, Any]) -> None:
     os.chdir(request["folder"])
     os.environ.clear()
     os.environ.update(request["environment"])
+    time.tzset()
     paths = request["environment"].get("PYTHONPATH", "").split(os.pathsep)
     sys.path[0:1] = [request["folder"], *(path for path in paths if path not in sys.path)]
     sys.argv = ["harness", *request["arguments"]]

@@ -3,7 +3,6 @@
 Reads any SQLite database that xetrack wrote. Exit code: 0, or 2 for wrong use.
 """
 
-import argparse
 import json
 import sys
 from pathlib import Path
@@ -14,10 +13,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 def main() -> int:
     from harness.analysis.overview import cache_hits, show_cache_hits
     from harness.analysis.validate import examine
-    from harness.console import show_error
+    from harness.console import Arguments, show_error
     from harness.errors import HarnessError
 
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Arguments(description=__doc__)
     parser.add_argument("db", type=Path)
     parser.add_argument("table", nargs="?", help="default: all tables of predictions")
     parser.add_argument("--json", action="store_true", help="figures for programs")

@@ -4,7 +4,6 @@ Reads any SQLite database that xetrack wrote, and ends with what validation foun
 Exit code: 0, or 2 for wrong use.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -15,10 +14,10 @@ def main() -> int:
     from harness.analysis.overview import summary_markdown
     from harness.analysis.query import check_target
     from harness.analysis.validate import check, examine
-    from harness.console import show_error
+    from harness.console import Arguments, show_error
     from harness.errors import HarnessError
 
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Arguments(description=__doc__)
     parser.add_argument("db", type=Path)
     parser.add_argument("table", nargs="?", help="default: all tables of predictions")
     parser.add_argument("--out", type=Path, help="default: standard output")

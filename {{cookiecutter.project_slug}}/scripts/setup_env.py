@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import glob
 import hashlib
+import io
 import os
 import re
 import shutil
@@ -100,7 +101,45 @@ def sync(uv: str, venv: Path, lock: Path) -> str:
     return f"uv: {done.stderr.strip()}\n" if done.returncode else ""
 
 
+def own_folders(lock: Path) -> list[str]:
+    """The folders of one's own packages that the lock names (`-e ..`): they have no hash."""
+    lines = lock.read_text(encoding="utf-8").splitlines()
+    found = [re.match(r"(?:-e|--editable)[ =]+(\S+)", line) for line in lines]
+    return [match[1] for match in found if match]
+
+
+def install_own(uv: str, venv: Path, root: Path, folders: list[str]) -> None:
+    """One's own packages, as they lie there: an edit of them needs no installation."""
+    python = python_in(venv)
+    for folder in folders:
+        what = ("install", "--quiet", "--no-deps", "--editable", folder)
+        if uv:
+            done = run(uv, "pip", *what, "--python", python, cwd=root)
+        else:
+            done = run(python, "-m", "pip", *what, cwd=root)
+        if done.returncode:
+            raise SetupError(
+                f"{folder}, which requirements-benchmark.in names, could not be installed: "
+                f"{done.stderr.strip()}\nfix: correct the line `-e {folder}`, or the package "
+                "there, then make setup"
+            )
+
+
 def install(venv: Path, python: str, lock: Path) -> None:
+    """What the lock lists, and one's own packages."""
+    folders = own_folders(lock)
+    with tempfile.TemporaryDirectory() as place:
+        hashed = lock
+        if folders:
+            lines = lock.read_text(encoding="utf-8").splitlines(keepends=True)
+            hashed = Path(place, lock.name)
+            kept = [line for line in lines if not re.match(r"(-e|--editable)[ =]", line)]
+            hashed.write_text("".join(kept), encoding="utf-8")
+        install_hashed(venv, python, hashed)
+    install_own(uv_on_path() or uv_in(venv), venv, lock.parent, folders)
+
+
+def install_hashed(venv: Path, python: str, lock: Path) -> None:
     """What the lock lists: by uv, which is fast; by pip where uv fails."""
     problem = "there is no uv\n"
     fits = version_of(str(python_in(venv))) == version_of(python)
@@ -214,6 +253,8 @@ def set_up(venv: Path, root: Path, lock: Path, usual: str, asked: str = "") -> N
 
 def main() -> int:
     """Exit code 0, or 2 where something needs the person."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal may know ASCII alone
+        sys.stdout.reconfigure(errors="backslashreplace")
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--venv", default=".venv", help="the environment's folder")
     parser.add_argument("--python", default="", help="the Python wanted, such as 3.12")

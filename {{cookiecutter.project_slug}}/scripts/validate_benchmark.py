@@ -3,7 +3,6 @@
 Reads any SQLite database that xetrack wrote. Exit code: 0 nothing found, 1 findings, 2 wrong use.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -12,11 +11,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 def main() -> int:
     from harness.analysis.validate import validate
-    from harness.console import show_error
+    from harness.console import Arguments, show_error
     from harness.errors import HarnessError
     from harness.findings import show
 
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Arguments(description=__doc__)
     parser.add_argument("db", type=Path)
     parser.add_argument("table", nargs="?", help="default: all tables of predictions")
     parser.add_argument("--key", default="", help="columns that name a task: input_id,model")

@@ -2,7 +2,14 @@
 -- A datapoint that failed has no score, so its item is not shared.
 -- --set experiment=e0.0.1 chooses the experiment; by default the last one.
 SET VARIABLE experiment = coalesce(
-    getvariable('experiment'), (SELECT arg_max(experiment_version, timestamp) FROM predictions)
+    getvariable('experiment'),
+    (
+        SELECT arg_max(
+            experiment_version,
+            TRY_CAST(string_split(substr(experiment_version, 2), '.') AS INTEGER[])
+        )
+        FROM predictions
+    )
 );
 WITH scores AS (
     SELECT

@@ -5,6 +5,7 @@ WITH scores AS (
     SELECT
         experiment_version,
         min(timestamp) AS started,
+        TRY_CAST(string_split(substr(experiment_version, 2), '.') AS INTEGER[]) AS version,
         concat_ws(' ', *COLUMNS('params_.*')) AS configuration,
         count(*) AS n,
         count(*) FILTER (coalesce(error, '') <> '') AS failed,
@@ -13,7 +14,7 @@ WITH scores AS (
     GROUP BY ALL
 )
 SELECT
-    *,
-    mean_score - lag(mean_score) OVER (PARTITION BY configuration ORDER BY started, experiment_version) AS change
+    * EXCLUDE (version),
+    mean_score - lag(mean_score) OVER (PARTITION BY configuration ORDER BY version) AS change
 FROM scores
-ORDER BY configuration, started, experiment_version;
+ORDER BY configuration, version;

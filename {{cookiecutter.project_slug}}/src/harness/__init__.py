@@ -1,4 +1,4 @@
-"""The harness: runs `predict` once for every datapoint and keeps what came out.
+"""The harness: runs `predict` for every datapoint, keeps one row of each, and repeats no good one.
 
 The way of a datapoint, one module a step:
 
@@ -8,13 +8,13 @@ The way of a datapoint, one module a step:
     reuse?     cache
     execute    executors, attempt (one prediction), time_limit, limits, budget, fitted; load/
     record     rows, recorder (the one writer), store, row_fitter, columns, layout, lock,
-               provenance
+               runs, provenance
     score      score, rescore, summarise, configuration_rows, results_table
     report     analysis/: reads what is recorded and writes nothing to it
     version    experiment (which leads through all of it), git, dvc
 
-Commands are in __main__ and reading; run is the loop; errors, findings, console and progress speak
-to the person.
+Commands are in __main__ and reading; run is the loop; errors, findings, console, progress and
+clock speak to the person.
 """
 
 from harness.errors import PermanentError, TransientError

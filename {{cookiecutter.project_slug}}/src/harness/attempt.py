@@ -4,6 +4,7 @@ Nothing here writes. A worker hands back a Result and the driver records it, so 
 processes give the same rows.
 """
 
+import math
 import pickle
 import re
 import threading
@@ -19,6 +20,7 @@ import stamina
 import stamina.instrumentation
 
 from harness.errors import InvalidResult, PermanentError, PredictionTimeout, TransientError
+from harness.inputs import noted
 from harness.project import Item, Project
 from harness.time_limit import time_limit, too_long
 
@@ -58,7 +60,10 @@ class Limiter(Protocol):
 
 @dataclass(slots=True)
 class Result:
-    """What came of one datapoint. Times in seconds; `latency` is the last attempt's alone."""
+    """What came of one datapoint. Times in seconds; `latency` is the last attempt's alone.
+
+    `reads` is what predict read, as inputs.noted names it.
+    """
 
     result: dict[str, Any] | None
     error: str | None
@@ -67,6 +72,7 @@ class Result:
     function_time: float
     latency: float | None
     permanent: bool = False
+    reads: frozenset[str] = frozenset()
 
 
 class _ReturnedError(Exception):
@@ -103,6 +109,13 @@ class Worker:
 
     def run(self, item: Item, params: Any, digest: bytes, fitted: Path | None) -> Result:
         """Execute predict for one datapoint; never raises but for KeyboardInterrupt."""
+        with noted() as reads:
+            result = self._run(item, params, digest, fitted)
+        if reads:
+            result.reads = frozenset(reads)
+        return result
+
+    def _run(self, item: Item, params: Any, digest: bytes, fitted: Path | None) -> Result:
         arguments: list[Any] = [item, params]
         self.attempts = 0
         start = time.perf_counter()
@@ -199,14 +212,14 @@ class Worker:
             if error is None:
                 self.limiter.succeeded()
             elif hasattr(error, "retry_after"):
-                self.limiter.throttled(error.retry_after)
+                self.limiter.throttled(asked_to_wait(error))
             else:
                 self.limiter.failed()
 
     def _backoff(self, error: Exception) -> bool | float:
         """Whether to try again: True for the usual backoff, or the seconds the server asked for."""
-        if isinstance(error, TransientError) and error.retry_after is not None:
-            return float(error.retry_after)
+        if isinstance(error, TransientError) and (wait := asked_to_wait(error)) is not None:
+            return wait
         if isinstance(error, _ReturnedError):
             return error.name in self._transient
         return any(kind.__name__ in self._transient for kind in type(error).__mro__)
@@ -267,6 +280,15 @@ def _check_names(names: tuple[Any, ...]) -> None:
             raise InvalidResult(f"predict returned {name!r}, a name that the harness fills itself")
     if len({name.lower() for name in names}) < len(names):
         raise InvalidResult("predict returned two keys that differ only in case")
+
+
+def asked_to_wait(error: BaseException) -> float | None:
+    """The seconds in an error's `retry_after`, which may be anything; None where it names none."""
+    try:
+        seconds = float(getattr(error, "retry_after", None))  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return None
+    return seconds if 0 <= seconds < math.inf else None
 
 
 def timed_out(seconds: float, attempts: int, elapsed: float) -> Result:

@@ -8,13 +8,14 @@ import pickle
 import sqlite3
 import time
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import diskcache
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, is_damaged, reason_of
 
 
 class ResultCache:
@@ -28,12 +29,12 @@ class ResultCache:
         try:
             self._cache = _open(folder)
         except (sqlite3.DatabaseError, OSError) as error:
-            if isinstance(error, (sqlite3.OperationalError, OSError)):
-                raise HarnessError(
-                    f"cannot open the cache {folder}: {error}",
-                    fix="free disk space or mend the folder's permissions, then run it again",
-                ) from None
-            self.moved_to = folder.with_name(f"{folder.name}-corrupt-{time.strftime('%H%M%S')}")
+            if not is_damaged(error):
+                reason, fix = reason_of(error, str(folder))
+                raise HarnessError(f"cannot open the cache {folder}: {reason}", fix=fix) from None
+            # The time of day alone comes again tomorrow, and a folder in use is not replaced.
+            now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+            self.moved_to = folder.with_name(f"{folder.name}-corrupt-{now}")
             folder.rename(self.moved_to)
             self._cache = _open(folder)
         self._reader = sqlite3.connect(
@@ -53,10 +54,10 @@ class ResultCache:
                 keys,
             ).fetchall()
         except sqlite3.DatabaseError as error:
-            raise HarnessError(
-                f"cannot read the cache {self._folder}: {error}",
-                fix=f"move it away: mv {self._folder.name} {self._folder.name}-damaged",
-            ) from None
+            reason, fix = reason_of(error, str(self._folder))
+            if not isinstance(error, sqlite3.OperationalError) or is_damaged(error):
+                fix = f"move it away: mv {self._folder.name} {self._folder.name}-damaged"
+            raise HarnessError(f"cannot read the cache {self._folder}: {reason}", fix=fix) from None
         found: dict[str, tuple[dict[str, Any], str]] = {}
         for key, mode, filename, value in rows:
             try:
@@ -82,6 +83,23 @@ class ResultCache:
                 except (pickle.PicklingError, AttributeError, TypeError):
                     self.unkept += 1
 
+    def saw(self, track_id: str) -> bool:
+        """Whether a run put its results in here: what is missing of them was deleted."""
+        query = "SELECT 1 FROM harness_runs WHERE track_id = ?"
+        return self._reader.execute(query, (track_id,)).fetchone() is not None
+
+    def note_run(self, track_id: str) -> None:
+        """Remember that this run puts its results in here."""
+        with closing(sqlite3.connect(self._folder / "cache.db", timeout=60)) as connection:
+            connection.execute("INSERT OR IGNORE INTO harness_runs VALUES (?)", (track_id,))
+            connection.commit()
+
+    def forget(self, keys: Iterable[str]) -> None:
+        """Drop the results under these keys."""
+        with self._cache.transact():
+            for key in keys:
+                self._cache.delete(key)
+
     def close(self) -> None:
         """Release the files."""
         self._reader.close()
@@ -92,10 +110,14 @@ def _open(folder: Path) -> diskcache.Cache:
     # The defaults would silently drop old results at 1 GB. The setting is kept in the folder.
     # A small page cache (1,024 pages) and no mapping of the file (64 MB): keys are random, so they
     # only take memory.
-    return diskcache.Cache(
+    cache = diskcache.Cache(
         str(folder),
         eviction_policy="none",
         cull_limit=0,
         sqlite_cache_size=1024,
         sqlite_mmap_size=0,
     )
+    # In a table beside diskcache's own, so that it is lost together with the entries.
+    with closing(sqlite3.connect(folder / "cache.db", timeout=60)) as connection:
+        connection.execute("CREATE TABLE IF NOT EXISTS harness_runs (track_id TEXT PRIMARY KEY)")
+    return cache

@@ -8,6 +8,7 @@ import json
 import math
 import sqlite3
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import date, time, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -41,6 +42,8 @@ PREDICTIONS = {
     "fit_asset": TEXT,
 }
 """The columns of `predictions` and their types; None means that the first value decides."""
+ANSWERS = frozenset({"prediction", "ground_truth", "raw_response"})
+"""Those of them that predict fills, if anybody does."""
 
 
 def quoted(name: str) -> str:
@@ -66,6 +69,12 @@ def holds(connection: Any, table: str, column: str) -> bool:
     """Whether any row has a value in a column."""
     query = f"SELECT 1 FROM {quoted(table)} WHERE {quoted(column)} IS NOT NULL LIMIT 1"
     return connection.execute(query).fetchone() is not None
+
+
+def filled(connection: Any, table: str) -> list[str]:
+    """The columns in which some row has a value."""
+    found = connection.execute(f"PRAGMA table_info({quoted(table)})").fetchall()
+    return [row[1] for row in found if holds(connection, table, row[1])]
 
 
 def declared_type(kind: type) -> str:
@@ -102,6 +111,13 @@ def plain(value: Any) -> Any:
         # Lone surrogates become U+FFFD: half a character is no JSON text for other programs.
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     raise TypeError(f"a {type(value).__name__} is no data")
+
+
+@dataclass(frozen=True, slots=True)
+class Unkept:
+    """Stands for a value that could not be sent here to be kept, and says why."""
+
+    reason: str
 
 
 def _nested(value: Any, within: tuple[int, ...] = ()) -> Any:

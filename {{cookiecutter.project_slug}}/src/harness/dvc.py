@@ -27,11 +27,16 @@ def run(root: Path, *arguments: str) -> str:
         raise HarnessError("DVC is not in this environment", fix="make setup", code=1)
     # Never --quiet: it keeps back why DVC failed.
     done = subprocess.run(
-        [sys.executable, "-m", "dvc", *arguments],
+        [
+            sys.executable,
+            "-m",
+            "dvc",
+            *(each.encode("utf-8", "surrogateescape") for each in arguments),
+        ],
         cwd=root,
         capture_output=True,
-        encoding="utf-8",
-        errors="replace",
+        encoding=sys.getfilesystemencoding(),
+        errors="surrogateescape",
     )
     if done.returncode:
         raise _failed(arguments[0], done.stderr or done.stdout)

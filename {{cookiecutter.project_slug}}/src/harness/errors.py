@@ -1,6 +1,7 @@
-"""What can go wrong, said so that the person knows what, where, and which command mends it."""
+"""What can go wrong, said so that the person knows what, where, and which command fixes it."""
 
 import contextlib
+import errno
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,25 +56,102 @@ def is_of_database(error: BaseException) -> bool:
 
 @contextlib.contextmanager
 def explained(path: Path, doing: str = "write") -> Iterator[None]:
-    """Turn what SQLite and DuckDB say into what the person can do."""
+    """Turn what SQLite, DuckDB and the system say into what the person can do."""
     try:
         yield
     except HarnessError:
         raise
     except Exception as error:
-        text = str(error)
-        if not isinstance(error, OSError) and not is_of_database(error):
+        if not is_storage_error(error):
             raise
-        if "full" in text or getattr(error, "errno", None) == 28:
-            reason, fix = "the disk is full", "free some space and run the same command again"
-        elif "locked" in text:
-            reason, fix = "another program is writing to it", "wait for it to end, or stop it"
-        elif "not a database" in text or "malformed" in text:
-            reason = "it is damaged or no database"
-            fix = f"restore it with `dvc checkout` or `git checkout`, or move {path.name} away"
-        elif "disk I/O" in text:
-            reason = "the disk took no more (disk I/O error)"
-            fix = "free some space or look at the disk, then run the same command again"
-        else:
-            reason, fix = text, "mend that and run the same command again; what is recorded stays"
+        reason, fix = reason_of(error, path.name)
         raise HarnessError(f"cannot {doing} {path}: {reason}", fix=fix, code=1) from error
+
+
+def is_storage_error(error: Exception) -> bool:
+    """Whether it comes from a database or the file system, and not from a mistake in code."""
+    return isinstance(error, OSError) or is_of_database(error)
+
+
+def is_of_the_file(error: Exception) -> bool:
+    """Whether a query failed for the sake of the file, and not for its own."""
+    return bool(_kind_of(error))
+
+
+def is_damaged(error: Exception) -> bool:
+    """Whether a file is no database, or not a whole one."""
+    return _kind_of(error) == "damaged"
+
+
+def reason_of(error: Exception, name: str = "the file") -> tuple[str, str]:
+    """Why a database or a file cannot be used, and what to do about it.
+
+    Told from the error's code: what stands in its words may be a table called `full`.
+    """
+    kind = _kind_of(error)
+    if not kind:
+        return str(error), "fix that and run the same command again; what is recorded stays"
+    reason, fix = _REASONS[kind]
+    return reason, fix.format(name=name)
+
+
+_REASONS = {
+    "full": ("the disk is full", "free some space and run the same command again"),
+    "too large": (
+        "a file may not grow any further (ulimit -f)",
+        "raise the limit, or free some space, and run the same command again",
+    ),
+    "busy": ("another program is writing to it", "wait for it to end, or stop it"),
+    "damaged": (
+        "it is damaged or no database",
+        "restore it with `dvc checkout` or `git checkout`, or move {name} away",
+    ),
+    "disk": (
+        "the disk took no more (disk I/O error)",
+        "free some space or look at the disk, then run the same command again",
+    ),
+    "forbidden": (
+        "it may not be written here",
+        "set the permissions of {name} and its folder, then run the same command again",
+    ),
+}
+_SQLITE = {
+    sqlite3.SQLITE_FULL: "full",
+    sqlite3.SQLITE_BUSY: "busy",
+    sqlite3.SQLITE_LOCKED: "busy",
+    sqlite3.SQLITE_CORRUPT: "damaged",
+    sqlite3.SQLITE_NOTADB: "damaged",
+    sqlite3.SQLITE_IOERR: "disk",
+    sqlite3.SQLITE_READONLY: "forbidden",
+    sqlite3.SQLITE_PERM: "forbidden",
+}
+_SYSTEM = {
+    errno.ENOSPC: "full",
+    errno.EDQUOT: "full",
+    errno.EFBIG: "too large",
+    errno.EIO: "disk",
+    errno.EACCES: "forbidden",
+    errno.EPERM: "forbidden",
+    errno.EROFS: "forbidden",
+}
+# DuckDB passes on SQLite's sentences without its codes.
+_SENTENCES = {
+    "database or disk is full": "full",
+    "No space left on device": "full",
+    "database is locked": "busy",
+    "database table is locked": "busy",
+    "file is not a database": "damaged",
+    "database disk image is malformed": "damaged",
+    "disk I/O error": "disk",
+    "attempt to write a readonly database": "forbidden",
+}
+
+
+def _kind_of(error: Exception) -> str:
+    if isinstance(error, sqlite3.Error):
+        # The last byte of an extended code is the plain one. Errors of Python's own have none.
+        return _SQLITE.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, "")
+    if isinstance(error, OSError):
+        return _SYSTEM.get(error.errno or 0, "")
+    text = str(error).splitlines()[0] if str(error) else ""
+    return next((kind for words, kind in _SENTENCES.items() if text.endswith(words)), "")

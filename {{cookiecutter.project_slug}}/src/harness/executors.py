@@ -5,20 +5,25 @@ yields an Outcome as soon as one is there. None of them writes.
 """
 
 import multiprocessing
+import pickle
 import queue
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 from pebble import ProcessExpired, ProcessPool
 
 from harness.attempt import Limiter, Result, Worker, timed_out, words_of
+from harness.columns import Unkept, plain
 from harness.errors import HarnessError
+from harness.inputs import one_worker
 from harness.job import Job, Outcome
 from harness.project import Project
 from harness.time_limit import ended_by_watchdog
@@ -64,6 +69,7 @@ def _run(worker: Worker, job: Job) -> Result:
 
 
 def _serial(worker: Worker, jobs: Iterator[Job]) -> Iterator[Outcome]:
+    one_worker()
     for job in jobs:
         yield Outcome(job, _run(worker, job))
 
@@ -136,12 +142,37 @@ def _start_worker(root: Path, workers: int) -> None:
     # Ctrl-C reaches the whole terminal; the driver alone decides, and lets this one finish.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     project = Project.open(root)
+    one_worker()
     _worker = Worker(project, shared_limiter(project.settings, workers), hard_kill=True)
 
 
-def _run_in_process(item: Any, params: Any, digest: bytes, fitted: Path | None) -> Result:
+def _run_in_process(item: Any, params: Any, digest: bytes, fitted: Path | None) -> bytes:
     assert _worker is not None
-    return _worker.run(item, params, digest, fitted)
+    return _packed(_worker.run(item, params, digest, fitted))
+
+
+def _packed(result: Result) -> bytes:
+    """A result as it travels to the driver, whatever predict put into it.
+
+    What only cloudpickle can send, such as a lambda, is kept as it is where nothing has to travel.
+    """
+    try:
+        return pickle.dumps(result)
+    except Exception:
+        values = {name: _sendable(value) for name, value in (result.result or {}).items()}
+        return bytes(cloudpickle.dumps(replace(result, result=values)))
+
+
+def _sendable(value: Any) -> Any:
+    try:
+        return plain(value)
+    except Exception:
+        pass  # no data, so it becomes an asset
+    try:
+        cloudpickle.dumps(value)
+        return value
+    except Exception as error:
+        return Unkept(str(error))
 
 
 def process_pool(project: Project) -> ProcessPool:
@@ -157,7 +188,7 @@ def process_pool(project: Project) -> ProcessPool:
 
 
 def _processes(project: Project, jobs: Iterator[Job]) -> Iterator[Outcome]:
-    outbox: queue.SimpleQueue[tuple[Job, Future[Result]]] = queue.SimpleQueue()
+    outbox: queue.SimpleQueue[tuple[Job, Future[bytes]]] = queue.SimpleQueue()
     in_flight, limit = 0, project.settings.run.timeout_seconds
 
     def next_outcome() -> Outcome:
@@ -191,9 +222,10 @@ def _hand_over(outbox: Any, job: Job, future: Any) -> None:
     outbox.put((job, future))
 
 
-def _result_of(future: "Future[Result]", limit: float) -> Result:
+def _result_of(future: "Future[bytes]", limit: float) -> Result:
     try:
-        return future.result()
+        result: Result = pickle.loads(future.result())
+        return result
     except ProcessExpired as error:
         if limit and ended_by_watchdog(error.pid):
             return timed_out(limit, 1, limit)
@@ -207,7 +239,7 @@ def _result_of(future: "Future[Result]", limit: float) -> Result:
         )
     except (FutureTimeout, HarnessError):
         raise
-    except Exception as error:  # the result could not be sent back: it does not pickle
+    except Exception as error:  # what was sent does not load here
         return _broken(error)
 
 

@@ -3,17 +3,18 @@
 import contextlib
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from harness import dvc, executors, git, results_state
-from harness.console import err, out
+from harness.clock import now
+from harness.console import brief, err, out, shown, visible
 from harness.errors import HarnessError
 from harness.gates import Situation, pass_gates
-from harness.keys import Context, read_context
+from harness.inputs import advice
 from harness.layout import DEV, Place, place_for
-from harness.plan import Census, configurations, take_census
+from harness.lock import one_at_a_time
+from harness.plan import Census, Grid, resolve_grid, take_census
 from harness.plan_file import Plan, load_plan, metrics_in
 from harness.project import Project
 from harness.provenance import provenance
@@ -27,14 +28,14 @@ from harness.published import (
 )
 from harness.run import RunReport, run
 from harness.settings import Settings
-from harness.store import clear_rows, update_run
+from harness.store import begin_anew, update_run
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """What every run starts from."""
 
-    context: Context
+    grid: Grid
     census: Census
 
 
@@ -45,26 +46,29 @@ def prepare(project: Project, limit: int | None) -> Prepared:
     """
     executors.check(project)
     if missing := dvc.missing_data(project.root):
-        shown = ", ".join(missing[:5])
-        raise HarnessError(f"DVC keeps {shown}, and it is not here", fix="dvc pull")
-    configurations(project)  # what is wrong with them is to be said before anything is deleted
-    context = read_context(project.root, project.settings)
+        names = ", ".join(missing[:5])
+        raise HarnessError(f"DVC keeps {names}, and it is not here", fix="dvc pull")
+    grid = resolve_grid(project)
     census = take_census(project, limit)
     if project.fit is not None:
         # A fitted model depends on all items, also where only a few are evaluated.
         whole = census if limit is None else take_census(project, None)
-        context = context.with_items(whole.digest)
-    return Prepared(context, census)
+        grid = grid.with_items(whole.digest)
+    return Prepared(grid, census)
 
 
 def dev_run(project: Project, items: int | None) -> int:
     """Run a few items of each configuration; returns the exit code (1 where datapoints failed)."""
-    limit = items or project.settings.run.dev_items
-    ready = prepare(project, limit)
     place = place_for(project.root, project.settings, DEV)
-    clear_rows(place, DEV)
-    made_by = provenance(project, ready.context, ready.census, "dev", {})
-    report = run(project, DEV, ready.context, ready.census, made_by, limit)
+    with one_at_a_time(place.db.parent, "a dev-run"):
+        return _dev_run(project, place, items or project.settings.run.dev_items)
+
+
+def _dev_run(project: Project, place: Place, limit: int) -> int:
+    ready = prepare(project, limit)
+    begin_anew(place)
+    made_by = provenance(project, ready.grid, ready.census, "dev", {})
+    report = run(project, DEV, ready.grid, ready.census, made_by, limit)
     tell(report)
     _measure(project, report, DEV)
     if report.ended_how != "finished":
@@ -79,18 +83,24 @@ def experiment(project: Project, tag: str, message: str, allow: set[str]) -> int
 
     Raises HarnessError where a gate is shut, the run stopped, or the code changed meanwhile.
     """
+    # One at a time in a repository, whatever the layout: experiments share its commits and tags.
+    with one_at_a_time(project.root / "results", f"the experiment {tag}"):
+        return _experiment(project, tag, message, allow)
+
+
+def _experiment(project: Project, tag: str, message: str, allow: set[str]) -> int:
     from harness.analysis.validate import validate
 
     root, settings = project.root, project.settings
     ready = prepare(project, None)
-    verdicts = pass_gates(Situation(project, ready.context, ready.census, tag), allow)
+    verdicts = pass_gates(Situation(project, ready.grid, ready.census, tag), allow)
     place = place_for(root, settings, tag)
     commit = git.head(root)
     if verdicts["results"] == "passed":
         results_state.note_origins(root)
-    made_by = provenance(project, ready.context, ready.census, "experiment", verdicts)
+    made_by = provenance(project, ready.grid, ready.census, "experiment", verdicts)
     made_by |= {"message": message}
-    report = run(project, tag, ready.context, ready.census, made_by)
+    report = run(project, tag, ready.grid, ready.census, made_by)
     tell(report)
     again = f"make experiment TAG={tag}"
     if report.ended_how != "finished":
@@ -99,8 +109,22 @@ def experiment(project: Project, tag: str, message: str, allow: set[str]) -> int
             fix=f"mend the cause, then `{again}` goes on where it stopped",
             code=1,
         )
+    if not report.complete:
+        raise HarnessError(
+            f"{tag} has {report.recorded:,} rows for {report.planned:,} datapoints: some are of "
+            "items or configurations that are not there any more",
+            fix=f"make discard TAG={tag}, then `{again}`; what was computed comes from the cache",
+            code=1,
+        )
     rows = _measure(project, report, tag)
-    _check_unchanged(project, ready.context, commit, "clean" in allow)
+    _check_unchanged(project, ready.grid, commit, "clean" in allow)
+    if report.unkeyed and "inputs" not in allow:
+        read = sorted(report.unkeyed)
+        raise HarnessError(
+            f"{tag} is not tagged: predict read what no key holds: {', '.join(read)}",
+            fix=" ; ".join([*map(advice, read), f"or `{again} ALLOW=inputs`"]),
+            code=1,
+        )
     failed = sum(row["failed"] for row in rows)
     if failed and "failures" not in allow and not settings.run.failures_are_results:
         raise HarnessError(
@@ -108,7 +132,7 @@ def experiment(project: Project, tag: str, message: str, allow: set[str]) -> int
             fix=f"`{again}` tries them again; `{again} ALLOW=failures` accepts them",
             code=1,
         )
-    findings = [f for f in validate([place.db]) if f.message.startswith(f"{tag}: ")]
+    findings = [finding for finding in validate([place.db]) if finding.experiment == tag]
     wrong = [finding for finding in findings if finding.severity == "error"]
     if wrong and "validation" not in allow:
         raise HarnessError(
@@ -117,6 +141,7 @@ def experiment(project: Project, tag: str, message: str, allow: set[str]) -> int
             code=1,
         )
     accepted = failed and not settings.run.failures_are_results
+    verdicts |= {"inputs": "overridden" if report.unkeyed else "passed"}
     verdicts |= {"failures": "overridden" if accepted else "passed"}
     verdicts |= {"validation": "overridden" if wrong else "passed"}
     update_run(place, report.track_id, {"gates": json.dumps(verdicts, sort_keys=True)})
@@ -134,9 +159,7 @@ def tell(report: RunReport) -> None:
         soft_wrap=True,
     )
     for kind, number in counts.error_types.most_common():
-        err.print(
-            f"  {number} x {kind}: {counts.example[kind][:300]}", markup=False, soft_wrap=True
-        )
+        err.print(f"  {number} x {kind}: {shown(counts.example[kind], 300)}", soft_wrap=True)
     for note in report.notes:
         err.print(f"note: {note}", markup=False, soft_wrap=True)
 
@@ -156,10 +179,10 @@ def _measure(project: Project, report: RunReport, name: str) -> list[dict[str, A
     return rows
 
 
-def _check_unchanged(project: Project, before: Context, commit: str, may_be_dirty: bool) -> None:
+def _check_unchanged(project: Project, grid: Grid, commit: str, may_be_dirty: bool) -> None:
     root = project.root
-    code, now = before.code.parts, read_context(root, project.settings).code.parts
-    changed = [path for path in code.keys() | now.keys() if code.get(path) != now.get(path)]
+    written = grid.watch().written()
+    changed = [written] if written else []
     if not may_be_dirty:
         changed += git.changed(root)
     if git.head(root) != commit:
@@ -191,7 +214,7 @@ def _finish(
     root = project.root
     _refuse_taken(root, project.settings, tag)
     begin_finishing(root, tag)
-    update_run(place, track_id, {"published": datetime.now(UTC).isoformat(timespec="seconds")})
+    update_run(place, track_id, {"published": now()})
     kept = [_write_metrics(root, tag, rows), _write_summary(project, place, tag)]
     if project.settings.store.dvc:
         kept += dvc.add(root, place.db)
@@ -293,7 +316,7 @@ def tag_message(rows: list[dict[str, Any]], census: Census, message: str, plan: 
     metrics = metrics_in(rows[0])
 
     def values(row: dict[str, Any]) -> str:
-        return " ".join(f"{n.removeprefix('params_')}={row[n]}" for n in params)
+        return " ".join(f"{n.removeprefix('params_')}={brief(row[n])}" for n in params)
 
     def measured(row: dict[str, Any]) -> str:
         return " ".join(f"{n}={row[n]:.4g}" for n in metrics if row[n] is not None) or "no metric"
@@ -302,7 +325,7 @@ def tag_message(rows: list[dict[str, Any]], census: Census, message: str, plan: 
     if measurable := [row for row in rows if metrics and row[metrics[0]] is not None]:
         choose = min if plan.lower_is_better(metrics[0]) else max
         best = choose(measurable, key=lambda row: row[metrics[0]])
-    tail = " | ".join([f"data={census.digest[:12]}", " ".join(message.split()) or "-"])
+    tail = " | ".join([f"data={census.digest[:12]}", visible(" ".join(message.split())) or "-"])
     lines = [f"{values(best)} | {measured(best)} | {tail}"]
     if len(rows) > 1:
         lines += ["", *(f"{values(row)} | n={row['n']} {measured(row)}" for row in rows)]

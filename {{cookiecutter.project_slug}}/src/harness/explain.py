@@ -1,5 +1,6 @@
 """What a run would do, and why a datapoint was computed and not reused."""
 
+import itertools
 import json
 import sqlite3
 from collections.abc import Iterator
@@ -10,13 +11,16 @@ from typing import Any
 from harness.budget import forecast
 from harness.cache import ResultCache
 from harness.columns import plain, quoted
+from harness.console import brief, shown
 from harness.database_file import set_strangers_aside
 from harness.experiment import prepare
+from harness.known import Knowledge, reading_file
 from harness.layout import DEV, databases, place_for
-from harness.plan import Configuration, Task, configurations, tasks
+from harness.plan import Configuration, Grid, Task, tasks
 from harness.project import Project
 
 _SHOWN = 20
+_AT_ONCE = 256
 
 
 def preview(project: Project) -> list[str]:
@@ -24,20 +28,25 @@ def preview(project: Project) -> list[str]:
 
     Where predict.py has no `estimate`, nothing is said of cost.
     """
-    context = prepare(project, None).context
-    place = place_for(project.root, project.settings, "e0.0.0")
-    cache = ResultCache(place.cache) if project.settings.run.cache else None
-
-    grid = configurations(project)
-    varying = [n for n in grid[0].columns if len({str(c.columns.get(n)) for c in grid}) > 1]
-    names = {c.digest: " ".join(_named(c, varying)) or "the only one" for c in grid}
+    ready = prepare(project, None)
+    settings = project.settings
+    place = place_for(project.root, settings, "e0.0.0")
+    cache = ResultCache(place.cache) if settings.run.cache else None
+    recorded = databases(project.root, settings, "experiment") if cache else []
+    known = Knowledge(cache, [reading_file(path) for path in recorded])
+    names = _short_names(ready.grid)
 
     def states() -> Iterator[tuple[str, str, float | None]]:
-        for task in tasks(project, context, None):
-            known = cache is not None and bool(cache.get_many([task.key]))
-            price = project.estimate
-            cost = price(task.item, task.configuration.params) if price and not known else None
-            yield names[task.configuration.digest], "cached" if known else "new", cost
+        stream = tasks(project, ready.grid, ready.census, None)
+        while chunk := list(itertools.islice(stream, _AT_ONCE)):
+            found = known.get_many([task.key for task in chunk])
+            for task in chunk:
+                name = names[task.configuration.digest]
+                if task.key in found:
+                    yield name, "cached", None
+                else:
+                    price = project.estimate
+                    yield name, "new", price and price(task.item, task.configuration.params)
 
     try:
         return forecast(states(), priced=project.estimate is not None).lines()
@@ -46,18 +55,28 @@ def preview(project: Project) -> list[str]:
             cache.close()
 
 
+def _short_names(grid: Grid) -> dict[bytes, str]:
+    """Each configuration by the params that are not the same in all."""
+    rows = [each.columns for each in grid.configurations]
+    varying = [n for n in rows[0] if len({str(each.get(n)) for each in rows}) > 1]
+    return {
+        each.digest: " ".join(_named(each, varying)) or "the only one"
+        for each in grid.configurations
+    }
+
+
 def _named(configuration: Configuration, varying: list[str]) -> list[str]:
-    return [f"{n.removeprefix('params_')}={configuration.columns.get(n)}" for n in varying]
+    return [f"{n.removeprefix('params_')}={brief(configuration.columns.get(n))}" for n in varying]
 
 
 def explain(project: Project, keys: list[str]) -> list[str]:
     """For each task (key prefix or input id): its row, and what differs from now or from before."""
-    context = prepare(project, None).context
-    now = {"code": context.code.parts, "environment": context.environment}
-    grid = configurations(project)
+    ready = prepare(project, None)
+    grid = ready.grid.configurations
     lines: list[str] = []
     for wanted in keys:
-        found = [t for t in tasks(project, context, None) if _names(t, wanted)][:_SHOWN]
+        every = tasks(project, ready.grid, ready.census, None)
+        found = [task for task in every if _names(task, wanted)][:_SHOWN]
         rows = _rows(project, {task.input_id for task in found}, wanted)
         recorded = [row for row in rows if _is_prefix(wanted, row["task_key"])]
         if not found and not recorded:
@@ -65,13 +84,15 @@ def explain(project: Project, keys: list[str]) -> list[str]:
                 f"{wanted}: no task of this project and no recorded row has that key or id"
             )
         for task in found:
-            lines += [f"{task.key[:16]}  id {task.input_id}  {task.configuration.params}"]
-            lines += [f"  {line}" for line in _why(task, now, rows)]
+            lines += [
+                f"{task.key[:16]}  id {task.input_id}  {shown(task.configuration.params, 300)}"
+            ]
+            lines += [f"  {line}" for line in _why(task, rows)]
         for row in recorded:
             if all(row["task_key"] != task.key for task in found):
                 lines.append(f"{row['task_key'][:16]}  id {row['input_id']}  {_origin(row)}")
-                files = next((c.files for c in grid if _is_under(row, c)), {})
-                lines += [f"  {line}" for line in _differences(row, now, row["item_key"], files)]
+                now = next((c for c in grid if _is_under(row, c)), grid[0])
+                lines += [f"  {line}" for line in _differences(row, now, row["item_key"])]
     return lines
 
 
@@ -83,7 +104,7 @@ def _is_prefix(wanted: str, key: str) -> bool:
     return len(wanted) >= 6 and key.startswith(wanted)
 
 
-def _why(task: Task, now: dict[str, Any], rows: list[dict[str, Any]]) -> list[str]:
+def _why(task: Task, rows: list[dict[str, Any]]) -> list[str]:
     same_key = [row for row in rows if row["task_key"] == task.key and row["error_type"] is None]
     if same_key:
         return [f"known: {_origin(same_key[-1])}"]
@@ -95,7 +116,7 @@ def _why(task: Task, now: dict[str, Any], rows: list[dict[str, Any]]) -> list[st
     ]
     alike = [row for row in before if _is_under(row, task.configuration)]
     if alike:
-        reasons = _differences(alike[-1], now, task.item_key, task.configuration.files)
+        reasons = _differences(alike[-1], task.configuration, task.item_key)
         return [f"not reused from {_origin(alike[-1])}:", *reasons]
     if before:
         return ["new: this item never ran under these params"]
@@ -110,20 +131,19 @@ def _origin(row: dict[str, Any]) -> str:
     return f"{row['experiment_version']}, run {row['cache'] or row['track_id']}"
 
 
-def _differences(
-    row: dict[str, Any], now: dict[str, Any], item_key: str, files: dict[str, str]
-) -> list[str]:
+def _differences(row: dict[str, Any], now: Configuration, item_key: str) -> list[str]:
     before = row["made_by"]
     reasons = [
         f"{name} changed" if name in before["files"] else f"{name} was not among the files then"
-        for name, sha in files.items()
+        for name, sha in now.files.items()
         if before["files"].get(name) != sha
     ]
     if row["item_key"] != item_key:
         reasons.append("the item's content changed (or a file that it points to)")
-    reasons += [f"code changed: {n}" for n in _changed(before["code"], now["code"])]
-    for name in _changed(before["environment"], now["environment"]):
-        old, new = before["environment"].get(name), now["environment"].get(name)
+    code, environment = now.context.code.parts, now.context.environment
+    reasons += [f"code changed: {name}" for name in _changed(before["code"], code)]
+    for name in _changed(before["environment"], environment):
+        old, new = before["environment"].get(name), environment.get(name)
         reasons.append(f"{name} changed: {_short(old)} -> {_short(new)}")
     return reasons or ["nothing differs now"]
 

@@ -5,12 +5,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from rich.markup import escape
-
-from harness.console import out
+from harness.console import RAW, out, shown, styled
 
 Severity = Literal["error", "warning", "note"]
-_MARKS = {"error": "[bold red]error[/]", "warning": "[yellow]warning[/]", "note": "[dim]note[/]"}
+_STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +17,7 @@ class Finding:
 
     An error makes the numbers wrong, a warning has to be looked at, a note says what could not be
     checked. `count` is how many rows, tasks or items it concerns, `examples` names the first few.
+    `experiment` is the one it is about; None (or "") where the table has none or it is about more.
     """
 
     check: str
@@ -27,6 +26,7 @@ class Finding:
     count: int = 1
     examples: tuple[str, ...] = ()
     fix: str = ""
+    experiment: str | None = None
 
 
 def exit_code(findings: Sequence[Finding]) -> int:
@@ -36,34 +36,32 @@ def exit_code(findings: Sequence[Finding]) -> int:
 
 def show(findings: Sequence[Finding], subject: str, *, as_json: bool = False) -> int:
     """Print the findings about `subject` on standard output, the gravest first; the exit code."""
-    ordered = sorted(findings, key=lambda finding: tuple(_MARKS).index(finding.severity))
+    ordered = sorted(findings, key=lambda finding: tuple(_STYLES).index(finding.severity))
     if as_json:
         listed = [asdict(finding) for finding in ordered]
         print(json.dumps({"subject": subject, "findings": listed}, indent=2))
         return exit_code(findings)
     for finding in ordered:
-        out.print(
-            f"{_MARKS[finding.severity]} {finding.check}: {escape(printable(finding.message))}",
-            soft_wrap=True,
-        )
+        mark = (finding.severity, _STYLES[finding.severity])
+        out.print(styled(mark, f" {finding.check}: {_flat(finding.message)}"), soft_wrap=True)
         for example in finding.examples:
-            out.print(f"        {escape(printable(example))}", soft_wrap=True, style="dim")
+            out.print(styled((f"        {_flat(example)}", "dim")), soft_wrap=True)
         if finding.fix:
-            out.print(f"   [green]fix:[/] {escape(finding.fix)}", soft_wrap=True)
+            out.print(styled(("   fix:", "green"), f" {finding.fix}"), soft_wrap=True)
     graver = sum(finding.severity != "note" for finding in findings)
-    verdict = many(graver, "finding") if graver else "[green]no findings[/]"
-    out.print(f"{escape(subject)}: {verdict}", soft_wrap=True)
+    verdict = (many(graver, "finding"), "") if graver else ("no findings", "green")
+    out.print(styled(f"{subject}: ", verdict), soft_wrap=True)
     return exit_code(findings)
 
 
-def unchecked(check: str, why: str) -> Finding:
+def unchecked(check: str, why: str, experiment: str | None = None) -> Finding:
     """A note that a check could not be made."""
-    return Finding(check, "note", f"not checked: {why}")
+    return Finding(check, "note", f"not checked: {why}", experiment=experiment)
 
 
-def printable(text: str) -> str:
-    """Recorded text for a terminal: what would move the cursor or hide text is shown as a box."""
-    return "".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in text)
+def _flat(text: str) -> str:
+    """On one line, so that no recorded text can look like a finding of its own."""
+    return shown(" ".join(text.split()), RAW)
 
 
 def many(n: int, noun: str) -> str:

@@ -3,23 +3,27 @@
 A gate can be overridden by name; the override is recorded in `runs` and printed in every report.
 """
 
+import hashlib
 import json
 import sqlite3
 from collections.abc import Callable, Iterable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from harness import dvc, git, results_state
+from harness.columns import ANSWERS, PREDICTIONS, filled
 from harness.console import err
 from harness.errors import HarnessError, explained
 from harness.findings import Finding
-from harness.keys import Context
+from harness.inputs import advice, unkeyed
+from harness.keys import item_digest
 from harness.layout import DEV, databases, place_for
-from harness.plan import Census, column_types, configurations, grid_files
+from harness.plan import Census, Grid, column_types, configurations
 from harness.project import Project
 from harness.published import check_tags, published
+from harness.runs import of_last_run
 from harness.tested import run_tests, tests_passed
 
 
@@ -28,7 +32,7 @@ class Situation:
     """What the gates look at. `tag` is None where only readiness is asked."""
 
     project: Project
-    context: Context
+    grid: Grid
     census: Census
     tag: str | None = None
 
@@ -74,7 +78,7 @@ def clean(now: Situation) -> Blocked | None:
     """A commit must say what ran."""
     if not git.head(now.root):
         return Blocked("nothing is committed yet", 'git add . && git commit -m "begin"')
-    if lost := git.untracked(now.root, list(grid_files(now.project))):
+    if lost := git.untracked(now.root, list(now.grid.files)):
         names = " ".join(lost)
         return Blocked(
             f"git does not keep {names}, which files in params.py names", f"git add -f {names}"
@@ -138,31 +142,69 @@ def dev_run(now: Situation) -> Blocked | None:
     """The code that is about to run on everything has run on a little without errors."""
     place = place_for(now.root, now.project.settings, DEV)
     good = failed = 0
-    tried: dict[str, str] = {}
+    tried: dict[str, Any] = {}
+    codes = sorted({each.code_key for each in now.grid.configurations})
     if place.db.exists():
         connection = sqlite3.connect(place.db, timeout=10)
         try:
+            marks = ", ".join("?" * len(codes))
             good, failed = connection.execute(
-                "SELECT coalesce(sum(error_type IS NULL), 0), coalesce(sum(error_type IS NOT NULL),"
-                " 0) FROM predictions WHERE code_key = ?",
-                (now.context.code.key,),
+                "SELECT count(DISTINCT code_key) FILTER (WHERE error_type IS NULL), "
+                f"count(error_type) FROM predictions WHERE code_key IN ({marks})",
+                codes,
             ).fetchone()
-            row = connection.execute(
-                "SELECT grid_files FROM runs WHERE code_key = ? ORDER BY timestamp DESC",
-                (now.context.code.key,),
-            ).fetchone()
-            tried = json.loads(row[0] or "{}") if row else {}
+            known = {"code_key": now.grid.code.key}
+            tried = {
+                name: json.loads(of_last_run(connection, place.runs, name, **known) or "null")
+                for name in ("grid_files", "grid")
+            }
         except sqlite3.Error:
             pass
         finally:
             connection.close()
     if failed:
         return Blocked(f"the last dev-run of this code had {failed} failures", "make dev-run")
-    if not good:
+    if good < len(codes):
         return Blocked("this code has not been dev-run", "make dev-run")
-    if fresh := [n for n, sha in grid_files(now.project).items() if tried.get(n) != sha]:
+    before = tried["grid_files"] or {}
+    if fresh := [name for name, sha in now.grid.files.items() if before.get(name) != sha]:
         return Blocked(f"{', '.join(fresh)} has not been dev-run as it is now", "make dev-run")
+    if values := _untried(now.grid, tried["grid"] or []):
+        return Blocked(f"{', '.join(values)} has not been dev-run", "make dev-run")
     return None
+
+
+def _untried(grid: Grid, before: list[dict[str, Any]]) -> list[str]:
+    """Values of params that no configuration of the dev-run had: a model that was never asked."""
+    known = {(name, repr(value)) for each in before for name, value in each.items()}
+    now = [pair for each in grid.configurations for pair in _as_json(each.columns).items()]
+    fresh = dict.fromkeys(
+        f"{name} = {value}" for name, value in now if (name, repr(value)) not in known
+    )
+    return list(fresh)[:5]
+
+
+def _as_json(columns: dict[str, Any]) -> dict[str, Any]:
+    return dict(json.loads(json.dumps(columns)))
+
+
+def inputs(now: Situation) -> Blocked | None:
+    """Everything that predict read in the dev-run is in a key, so that no result can be stale."""
+    place = place_for(now.root, now.project.settings, DEV)
+    if not place.db.exists():
+        return None  # the gate dev-run says so already
+    with closing(sqlite3.connect(place.db, timeout=10)) as connection:
+        code = now.grid.code.key
+        read = json.loads(of_last_run(connection, place.runs, "inputs", code_key=code) or "[]")
+    harmless = now.project.settings.key.harmless
+    held = {name for each in now.grid.configurations for name in each.holds()}
+    left = sorted(unkeyed(read, {}, held, harmless, now.root))
+    if not left:
+        return None
+    return Blocked(
+        f"predict reads what no key holds: {', '.join(left)}",
+        f"{' ; '.join(map(advice, left))} ; then make dev-run",
+    )
 
 
 def tested(now: Situation) -> Blocked | None:
@@ -235,7 +277,25 @@ def items(now: Situation) -> Blocked | None:
     """No datapoint stands twice, or in train and test, or gives its answer away."""
     from harness.dataset_check import check_dataset
 
-    return _errors(check_dataset(now.project.items(now.project.grid[0])), "")
+    project = now.project
+    if not project.items_by_params:
+        return _errors(check_dataset(project.items(project.grid[0])), "")
+    seen: set[bytes] = set()
+    for params in project.grid:
+        if (content := _content(project, params)) in seen:
+            continue
+        seen.add(content)
+        if blocked := _errors(check_dataset(project.items(params)), ""):
+            return replace(blocked, message=f"{blocked.message} (in the items of {params})")
+    return None
+
+
+def _content(project: Project, params: Any) -> bytes:
+    """What all items of one configuration hold, so that equal ones are checked once."""
+    content = hashlib.sha256()
+    for item in project.items(params):
+        content.update(item_digest(item, project.root))
+    return content.digest()
 
 
 def plan(now: Situation) -> Blocked | None:
@@ -247,9 +307,13 @@ def plan(now: Situation) -> Blocked | None:
     if not place.db.exists():
         return None  # the gate dev-run says so already
     with closing(sqlite3.connect(place.db, timeout=10)) as connection:
-        have = [r[1] for r in connection.execute(f"PRAGMA table_info({place.predictions})")]
-        measured = [r[1] for r in connection.execute(f"PRAGMA table_info({place.metrics})")]
-    problems = plan_findings(wanted, have, metrics_in(measured), now.project.grid)
+        have, measured = filled(connection, place.predictions), filled(connection, place.metrics)
+        # An interval may be empty: of a constant there is none.
+        every = [row[1] for row in connection.execute(f"PRAGMA table_info({place.metrics})")]
+    metrics = [name for name in metrics_in(every) if name in measured]
+    # What the harness fills itself may be empty in a dev-run: latency where all was cached, say.
+    own = {*PREDICTIONS, *column_types(now.project)} - ANSWERS
+    problems = plan_findings(wanted, own.union(have), metrics, now.project.grid)
     return Blocked("; ".join(problems), "edit PLAN.toml and commit it") if problems else None
 
 
@@ -270,6 +334,7 @@ GATES: dict[str, Gate] = {
     "clean": clean,
     "results": results,
     "dev-run": dev_run,
+    "inputs": inputs,
     "tests": tested,
     "inspect": inspected,
     "schema": schema,

@@ -82,13 +82,12 @@ def _run(
     seconds: float | None = None,
 ) -> "subprocess.CompletedProcess[str]":
     try:
-        return subprocess.run(
-            ["git", *arguments],
+        done = subprocess.run(
+            # What is written in the repository is UTF-8, whatever this terminal speaks.
+            ["git", *(_utf8(each) for each in arguments)],
             cwd=root,
-            input=given,
+            input=None if given is None else _utf8(given),
             capture_output=True,
-            encoding="utf-8",
-            errors="replace",
             timeout=seconds,
             env={**os.environ, "LANGUAGE": "C"},  # some answers are told apart by their words
         )
@@ -96,6 +95,13 @@ def _run(
         raise HarnessError("git is not installed", fix="install git", code=1) from None
     except subprocess.TimeoutExpired:
         raise failed(arguments, f"timed out after {seconds:.0f} s") from None
+    # Names of files, whatever they are written in, as Python itself would read them.
+    said = os.fsdecode(done.stdout), os.fsdecode(done.stderr)
+    return subprocess.CompletedProcess(arguments, done.returncode, *said)
+
+
+def _utf8(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
 
 
 # -- the repository
@@ -131,6 +137,13 @@ def _git_folder(root: Path) -> Path | None:
         if (folder / ".git").exists():
             return folder / ".git"
     return None
+
+
+def top(root: Path) -> Path:
+    """The top folder of the repository that `root` lies in; `root` itself where there is none."""
+    # Looked for here: every command needs it, and starting git takes longer than this.
+    above = (folder for folder in (root, *root.parents) if (folder / ".git").exists())
+    return next(above, root)
 
 
 def head(root: Path) -> str:
@@ -217,7 +230,7 @@ def dirty_hash(root: Path) -> str:
         content.update(git(root, "diff", "HEAD", *options).encode("utf-8", "surrogateescape"))
     for path in sorted(paths):
         file = root / path
-        content.update(path.encode())
+        content.update(os.fsencode(path))
         if file.is_file():
             content.update(hashlib.sha256(file.read_bytes()).digest())
     return content.hexdigest()

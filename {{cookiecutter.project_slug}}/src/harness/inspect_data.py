@@ -6,14 +6,13 @@ from typing import Any
 
 import duckdb
 from rich.table import Table
-from rich.text import Text
 
 from harness.analysis.checks import failures, missing_params, no_raw_output
 from harness.analysis.facts import DEV, Facts, read_facts
-from harness.analysis.views import RESTORE, columns, connect, first_line, identifier, literal
-from harness.console import out
+from harness.analysis.views import columns, connect, identifier, literal, unreadable
+from harness.console import out, shown
 from harness.errors import HarnessError
-from harness.findings import Finding, many, printable
+from harness.findings import Finding, many
 
 _NUMERIC = ("BIGINT", "DOUBLE")
 # One value, or none, all the way through is the nature of these.
@@ -60,9 +59,7 @@ def inspect(database: Path, experiment: str = DEV, *, table: str | None = None) 
         except duckdb.TypeMismatchException:
             continue
         except duckdb.Error as error:
-            raise HarnessError(
-                f"{database} cannot be inspected: {first_line(error)}", fix=RESTORE
-            ) from error
+            raise unreadable(str(database), error) from error
         finally:
             con.close()
     raise HarnessError(f"{database} holds values of a type that cannot be read.")
@@ -78,8 +75,7 @@ def show_samples(database: Path, rows: int = 3) -> None:
         samples = result.fetchall()
     table = Table("column", *(f"sample {i + 1}" for i in range(len(samples))))
     for name, *values in zip(names, *samples, strict=True):
-        shown = ("NULL" if value is None else printable(str(value)) for value in values)
-        table.add_row(Text(name), *(Text(v if len(v) <= 80 else v[:79] + "…") for v in shown))
+        table.add_row(name, *("NULL" if value is None else shown(value, 80) for value in values))
     out.print(table)
 
 

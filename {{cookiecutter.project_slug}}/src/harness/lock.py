@@ -1,56 +1,52 @@
-"""One run at a time for a database, and a name for the one that is at work."""
+"""One run at a time in a folder of results, and a name for the one that is at work."""
 
 import contextlib
 import json
 import os
 from collections.abc import Iterator
-from datetime import datetime
+from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from harness.errors import HarnessError
-from harness.layout import Place
+from harness.clock import local, now
+from harness.errors import HarnessError, reason_of
 
 
 @contextlib.contextmanager
-def one_run(place: Place, track_id: str, experiment: str) -> Iterator[None]:
-    """One run at a time for a database; the lock goes with the process, however it ends."""
-    path = place.db.with_name(f".{place.db.name}.lock")
+def one_at_a_time(folder: Path, what: str) -> Iterator[None]:
+    """Keep everything else that writes results in `folder` out, from the first look to the tag.
+
+    The lock goes with the process, however it ends. Raises HarnessError where it is taken: `what`
+    is how the other one is told who has it.
+    """
+    path = folder / ".harness.lock"
     note = path.with_suffix(".run")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path, timeout=0)
         lock.acquire()
     except Timeout:
-        try:
-            holder = json.loads(note.read_text())
-        except (OSError, ValueError):
-            holder = {}
         raise HarnessError(
-            f"another run is writing to {place.db}: {holder.get('track_id', 'unknown')} "
-            f"({holder.get('experiment')}, process {holder.get('pid')}, "
-            f"since {holder.get('since')})",
+            f"another run is writing to {folder}: {_holder(note)}",
             fix="wait until it ends, or stop it with Ctrl-C there; what it recorded stays",
         ) from None
     except OSError as error:
         raise HarnessError(
-            f"cannot write in {path.parent}: {error.strerror}",
-            fix="free some space or mend the folder's permissions",
+            f"cannot write in {folder}: {reason_of(error)[0]}",
+            fix=reason_of(error, str(folder))[1],
             code=1,
         ) from None
     try:
-        since = datetime.now().isoformat(timespec="seconds")
-        note.write_text(
-            json.dumps(
-                {
-                    "track_id": track_id,
-                    "experiment": experiment,
-                    "pid": os.getpid(),
-                    "since": since,
-                }
-            )
-        )
+        note.write_text(json.dumps({"what": what, "pid": os.getpid(), "since": now()}))
         yield
     finally:
         note.unlink(missing_ok=True)
         lock.release()
+
+
+def _holder(note: Path) -> str:
+    try:
+        found = json.loads(note.read_text())
+        return f"{found['what']} (process {found['pid']}, since {local(found['since'])})"
+    except (OSError, ValueError, KeyError):
+        return "unknown"

@@ -21,10 +21,10 @@ class RunProgress:
         self._bar: Progress | None = None
         if err.is_terminal:
             self._bar = Progress(
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 MofNCompleteColumn(),
-                TextColumn("{task.fields[split]}"),
+                TextColumn("{task.fields[split]}", markup=False),
                 TimeRemainingColumn(),
                 console=err,
             )

@@ -7,8 +7,10 @@ import importlib.util
 import inspect
 import itertools
 import math
+import os
 import random
 import sys
+import time
 import traceback
 import typing
 from collections.abc import Callable, Iterable, Iterator, Sized
@@ -17,17 +19,26 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from harness import git
 from harness.errors import HarnessError
-from harness.fingerprint import reachable_code
+from harness.fingerprint import Code, reachable_code
+from harness.inputs import all_loaded, begin, loaded_since, noted
+from harness.modules import Modules
 from harness.settings import Settings, load_settings
+from harness.watch import Stamp, stamp
 
 PACKAGE = "benchmark"
 Item = dict[str, Any]
+_COARSE_NS = 20_000_000  # a file's times move in steps of the system's clock
 
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """A benchmark repository, opened; `takes_resource` where predict has a third argument."""
+    """A benchmark repository, opened; `takes_resource` where predict has a third argument.
+
+    `code` is what predict can reach under every configuration, and `stamps` say when each file of
+    it was last written, by place. `reads` is what importing it read (see inputs).
+    """
 
     root: Path
     settings: Settings
@@ -42,6 +53,10 @@ class Project:
     score: Callable[[dict[str, Any]], dict[str, Any]]
     aggregates: dict[str, Callable[[Any], float]]
     takes_resource: bool
+    modules: Callable[[Any], Iterable[str]] | None
+    code: Code
+    stamps: dict[str, Stamp]
+    reads: frozenset[str]
 
     @classmethod
     def open(cls, root: Path | None = None) -> "Project":
@@ -54,10 +69,18 @@ class Project:
         source = str(root / "src")
         if source not in sys.path:
             sys.path.insert(0, source)
-        _forget_bytecode(root)
-        params, dataset, predict, metrics = (
-            _import(root, name) for name in ("params", "dataset", "predict", "metrics")
-        )
+        before = _stamps(root)
+        begin(root, git.top(root))
+        loaded, begun = set(sys.modules), time.time_ns()
+        with noted() as reads:
+            params, predict = _import(root, "params"), _import(root, "predict")
+        modules = getattr(params, "modules", None)
+        own = loaded_since(loaded)
+        code = reachable_code(root, also=sorted(own), any_name=modules is None)
+        stamps = {name: stamp(path) for name, path in code.files.items()}
+        _refuse_written(before, stamps, begun)
+        dataset, metrics = _import(root, "dataset"), _import(root, "metrics")
+        all_loaded()
         params_type, grid = _grid(params)
         function = _function(predict, "predict")
         positional = [
@@ -92,6 +115,10 @@ class Project:
             score=_function(metrics, "score"),
             aggregates=dict(getattr(metrics, "AGGREGATES", {})),
             takes_resource=takes_resource,
+            modules=modules,
+            code=code,
+            stamps=stamps,
+            reads=frozenset(reads - {f"module {name}" for name in code.modules}),
         )
 
     @property
@@ -127,6 +154,39 @@ class Project:
                     fix=f"put it there, or correct files in src/{PACKAGE}/params.py",
                 )
         return paths
+
+    def again(self) -> "Project":
+        """The same with its code as it lies on the disk now."""
+        code = reachable_code(
+            self.root, also=sorted(self.code.modules), any_name=self.modules is None
+        )
+        return dataclasses.replace(self, code=code)
+
+    def code_of(self, params: Any) -> Code:
+        """The code that predict can reach under a configuration.
+
+        That is `code`, and where params.py has `modules(params)`, the modules that it names.
+        Raises HarnessError where it names none, or one that there is not.
+        """
+        if self.modules is None:
+            return self.code
+        try:
+            named = self.modules(params)
+            if isinstance(named, (str, bytes)):
+                raise TypeError(f"it returned the single {named!r}, not a list")
+            names = [str(name) for name in named]
+        except Exception as error:
+            raise HarnessError(
+                f"modules in params.py gave no list of names: {_where(error)}",
+                fix=f'return ["{PACKAGE}.…", ...] from modules in src/{PACKAGE}/params.py',
+            ) from error
+        finder = Modules(self.root)
+        if missing := [name for name in names if finder.find(name) is None]:
+            raise HarnessError(
+                f"there is no module {missing[0]}; modules in params.py names it for {params}",
+                fix=f"write it, or correct modules in src/{PACKAGE}/params.py",
+            )
+        return self.code | reachable_code(self.root, *names, any_name=False) if names else self.code
 
     def items(self, params: Any, limit: int | None = None) -> Iterator[Item]:
         """The items of one configuration, at most `limit` of them.
@@ -168,10 +228,10 @@ def params_columns(params: Any, prefix: str = "params") -> dict[str, Any]:
 
 def params_types(params_type: type, prefix: str = "params") -> dict[str, type]:
     """The annotated type of each params column that has one plain type (`X | None`: X)."""
-    hints = typing.get_type_hints(params_type)
+    hints = _hints(params_type)
     types: dict[str, type] = {}
     for field in dataclasses.fields(params_type):
-        hint, name = hints[field.name], f"{prefix}_{field.name}"
+        hint, name = hints.get(field.name), f"{prefix}_{field.name}"
         plain = [a for a in typing.get_args(hint) if a is not type(None)]
         if type(None) in typing.get_args(hint) and len(plain) == 1:
             hint = plain[0]
@@ -183,16 +243,48 @@ def params_types(params_type: type, prefix: str = "params") -> dict[str, type]:
     return types
 
 
-def _forget_bytecode(root: Path) -> None:
+def _hints(params_type: type) -> dict[str, Any]:
+    """The annotations that mean something at run time, each by itself.
+
+    One that is imported for type checkers alone is left out; the values in GRID say its type.
+    """
+    found: dict[str, Any] = {}
+    for base in reversed(params_type.__mro__):
+        for name, hint in vars(base).get("__annotations__", {}).items():
+            alone = type(name, (), {"__annotations__": {name: hint}, "__module__": base.__module__})
+            with contextlib.suppress(Exception):  # it is their code that is evaluated
+                found |= typing.get_type_hints(alone)
+    return found
+
+
+def _stamps(root: Path) -> dict[str, Stamp]:
+    """When each file that predict reaches was last written, by place; stale bytecode is deleted."""
+    try:
+        files = reachable_code(root).files
+    except HarnessError:
+        return {}  # importing it will say what is wrong
+    for path in files.values():
+        _forget_stale_bytecode(path)
+    return {name: stamp(path) for name, path in files.items()}
+
+
+def _forget_stale_bytecode(source: Path) -> None:
     """Python takes a .pyc for current by size and whole seconds: an edit within one second would
     run the old code under the new code's key."""
-    try:
-        paths = reachable_code(root).parts
-    except HarnessError:
-        return  # importing it will say what is wrong
-    for path in paths:
-        with contextlib.suppress(OSError):
-            Path(importlib.util.cache_from_source(str(root / path))).unlink(missing_ok=True)
+    with contextlib.suppress(OSError, NotImplementedError):
+        compiled = Path(importlib.util.cache_from_source(str(source)))
+        if compiled.stat().st_mtime_ns <= source.stat().st_ctime_ns + _COARSE_NS:
+            compiled.unlink(missing_ok=True)
+
+
+def _refuse_written(before: dict[str, Stamp], now: dict[str, Stamp], begun: int) -> None:
+    """What was imported must be what was fingerprinted; a file found late is judged by its time."""
+    for name, found in now.items():
+        late = name not in before and found and found[-1] > begun
+        if late or before.get(name, found) != found:
+            raise HarnessError(
+                f"{name} was written while it was loaded", fix="run the same command again", code=1
+            )
 
 
 def _import(root: Path, name: str) -> ModuleType:
@@ -204,12 +296,30 @@ def _import(root: Path, name: str) -> ModuleType:
     except HarnessError:
         raise
     except Exception as error:
-        fix, missing = "mend that line", getattr(error, "name", None) or ""
-        if isinstance(error, ModuleNotFoundError) and missing.split(".")[0] != PACKAGE:
-            fix = f"add {missing} to requirements-benchmark.in, then make lock setup; or {fix}"
+        fix = "correct that line"
+        if isinstance(error, ModuleNotFoundError):
+            fix = _how_to_find(str(error.name or "").partition(".")[0], root)
         raise HarnessError(
             f"src/{PACKAGE}/{name}.py does not import: {_where(error)}", fix=fix
         ) from error
+
+
+def _how_to_find(package: str, root: Path) -> str:
+    """What makes a missing package importable. A stranger may own its name on a package index, so
+    where a folder here is called like it, that one is meant."""
+    if package == PACKAGE:
+        return "correct that line"
+    nearby = [base for base in (git.top(root) / "src", git.top(root)) if (base / package).is_dir()]
+    if nearby and not (root / "src" / package).is_dir():
+        folder = os.path.relpath(git.top(root), root).replace(os.sep, "/")
+        return (
+            f"{package} lies in {os.path.relpath(nearby[0] / package, root)}: add the line "
+            f"`-e {folder}` to requirements-benchmark.in, then make lock setup"
+        )
+    return (
+        f"if {package} is your own code, add `-e FOLDER` to requirements-benchmark.in; if it is a "
+        "published package, add the name under which you know it; then make lock setup"
+    )
 
 
 def _where(error: Exception) -> str:

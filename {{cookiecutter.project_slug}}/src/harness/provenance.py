@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from harness import git
-from harness.keys import Context
-from harness.plan import Census, configurations, grid_files
+from harness.plan import Census, Grid
 from harness.plan_file import load_plan
 from harness.project import Project
 
 
 def provenance(
-    project: Project, context: Context, census: Census, phase: str, gates: dict[str, str]
+    project: Project, grid: Grid, census: Census, phase: str, gates: dict[str, str]
 ) -> dict[str, Any]:
     """The columns of `runs` that are known before anything is executed."""
     root = project.root
@@ -28,9 +27,9 @@ def provenance(
         "commit_hash": git.head(root) if repository else "",
         "branch": git.branch(root) if repository else "",
         "dirty": git.dirty_hash(root) if repository else "",
-        "code_key": context.code.key,
-        "code_parts": _json(context.code.parts),
-        "environment": _json(context.environment),
+        "code_key": grid.code.key,
+        "code_parts": _json(grid.code.parts),
+        "environment": _json(grid.environment),
         "data_version": census.digest,
         "lock_hash": hashlib.sha256(lock.read_bytes()).hexdigest() if lock.exists() else "",
         "python": platform.python_version(),
@@ -40,8 +39,8 @@ def provenance(
         "settings": _json(project.settings.model_dump()),
         "gates": _json(gates),
         "plan": _plan(plan),
-        "grid": _json([each.columns for each in configurations(project)]),
-        "grid_files": _json(grid_files(project)),
+        "grid": _json([each.columns for each in grid.configurations]),
+        "grid_files": _json(grid.files),
         "message": "",
     }
 

@@ -1,5 +1,6 @@
 """The commands that look at what is recorded: before an experiment, after one, across several."""
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Annotated, Literal
@@ -210,12 +211,17 @@ def schema_check(context: typer.Context, as_json: Json = False) -> None:
 @schema.command("rename")
 def rename(old: str, new: str) -> None:
     """Rename a parameter in every table and database; backups are made first."""
+    from harness.lock import one_at_a_time
     from harness.results_state import note_origins
     from harness.schema import rename_column
 
     root, settings = _here()
     note_origins(root)
     every = [p for phase in (DEV, "experiment") for p in databases(root, settings, phase)]
-    for backup in rename_column(every, old, new):
+    with contextlib.ExitStack() as locks:
+        for folder in sorted({path.parent for path in every}):
+            locks.enter_context(one_at_a_time(folder, "a rename"))
+        backups = rename_column(every, old, new)
+    for backup in backups:
         out.print(f"kept the old one as {backup}", markup=False, soft_wrap=True)
     out.print(f"{old} is now {new}", markup=False)

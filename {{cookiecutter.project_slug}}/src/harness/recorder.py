@@ -14,9 +14,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.cache import ResultCache
-from harness.errors import HarnessError
+from harness.errors import HarnessError, reason_of
+from harness.inputs import is_harness_thread
 from harness.row_fitter import spoil
 from harness.store import Store
+from harness.watch import Watch
 
 FLUSH_SECONDS = 0.05
 _MOST_WAITING = 1000
@@ -24,11 +26,15 @@ _MOST_WAITING = 1000
 
 @dataclass(slots=True)
 class Counts:
-    """What has been written so far."""
+    """What has been written so far.
+
+    `unfit` of the failed rows held values that no row can: only the recorder knows of these.
+    """
 
     executed: int = 0
     cached: int = 0
     failed: int = 0
+    unfit: int = 0
     error_types: Counter[str] = field(default_factory=Counter)
     example: dict[str, str] = field(default_factory=dict)
 
@@ -41,11 +47,17 @@ class Counts:
 class Recorder(threading.Thread):
     """Writes rows as they come. `open_store` is called in the thread that will use the store.
 
-    Rows are dicts by column; a row that may be cached stands with the result to keep.
+    Rows are dicts by column; a row that may be cached stands with the result to keep. Before each
+    batch the files in `watch` are looked at: once one of them was written, no row is kept any more,
+    and `written` says which.
     """
 
-    def __init__(self, open_store: Callable[[], Store], cache: ResultCache | None) -> None:
+    def __init__(
+        self, open_store: Callable[[], Store], cache: ResultCache | None, watch: Watch
+    ) -> None:
         super().__init__(name="recorder", daemon=True)
+        self.written = ""
+        self._watch = watch
         self.counts = Counts()
         self.failure: BaseException | None = None
         self._open_store = open_store
@@ -98,6 +110,7 @@ class Recorder(threading.Thread):
             raise self.failure
 
     def run(self) -> None:
+        is_harness_thread()
         store = None
         try:
             store = self._open_store()
@@ -129,6 +142,11 @@ class Recorder(threading.Thread):
     def _write(self, store: Store) -> None:
         while self._waiting:
             batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _MOST_WAITING))]
+            # Here and not where they were computed: a worker loads code when it likes, but what it
+            # loaded until now is what the keys say, if no file was written until now.
+            self.written = self.written or self._watch.written()
+            if self.written:
+                continue
             # The cache first: a kill between the two then costs nothing, the row is made again
             # from the entry. The other way round the next experiment would pay once more.
             fitted = store.fit([row for row, _ in batch])
@@ -136,10 +154,11 @@ class Recorder(threading.Thread):
             rows = []
             for (row, wrong), (_, result) in zip(fitted, batch, strict=True):
                 if wrong:
+                    self.counts.unfit += row["error_type"] is None
                     spoil(row, wrong)
                 elif result is not None:
                     keep.append((row["task_key"], result, row["track_id"]))
-                row["timestamp"] = store.stamp()
+                row["timestamp"] = store.stamp(row["track_id"])
                 rows.append(row)
             uncached = self._keep(keep)
             replaced = [row["task_key"] for row in rows if row["task_key"] in self._failed_before]
@@ -156,11 +175,8 @@ class Recorder(threading.Thread):
         try:
             self._cache.put(entries)
         except (sqlite3.Error, OSError) as error:
-            return HarnessError(
-                f"cannot write the cache: {error}",
-                fix="free some space and run the same command again",
-                code=1,
-            )
+            reason, fix = reason_of(error, "the cache")
+            return HarnessError(f"cannot write the cache: {reason}", fix=fix, code=1)
         return None
 
     def _count(self, rows: list[dict[str, Any]]) -> None:

@@ -10,16 +10,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from xetrack import Tracker
-
 from harness.columns import quoted, score_names
 from harness.database_file import begin_writing
 from harness.errors import HarnessError
 from harness.fingerprint import reachable_code
 from harness.layout import DEV, UNFINISHED, Place, place_for
-from harness.lock import one_run
+from harness.lock import one_at_a_time
 from harness.project import Project
 from harness.results_state import note_origins
+from harness.runs import new_track_id
 from harness.score import score_rows
 from harness.summarise import summarise
 
@@ -36,10 +35,10 @@ def rescore(project: Project, experiment: str) -> list[dict[str, Any]]:
     """
     place = place_for(project.root, project.settings, experiment)
     version = f"metrics.py {reachable_code(project.root, 'benchmark.metrics').key[:12]}"
-    track_id = str(Tracker.generate_track_id())
+    track_id = new_track_id()
     if not place.db.exists():
         raise _nothing(experiment)
-    with one_run(place, track_id, experiment):
+    with one_at_a_time(place.db.parent, f"a rescore of {experiment}"):
         note_origins(project.root)
         begin_writing(place.db)
         earlier = _archive(place, experiment)

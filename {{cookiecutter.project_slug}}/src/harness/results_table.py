@@ -7,6 +7,7 @@ from rich.cells import cell_len
 from rich.table import Table
 
 from harness.analysis.results import canned_words
+from harness.console import brief
 from harness.plan_file import metrics_in
 from harness.summarise import COUNTS
 
@@ -18,7 +19,7 @@ def results_tables(title: str, rows: list[dict[str, Any]], width: int) -> Iterat
     """
     params = [name for name in rows[0] if name.startswith("params_") and name != "params_key"]
     varying = [name for name in params if len({row[name] for row in rows}) > 1] or params[:1]
-    names = {name.removeprefix("params_"): [str(row[name]) for row in rows] for name in varying}
+    names = {name.removeprefix("params_"): [brief(row[name]) for row in rows] for name in varying}
     figures = {name: [str(row[name]) for row in rows] for name in COUNTS}
     figures |= {name: [_shown(row, name) for row in rows] for name in metrics_in(rows[0])}
     figures["latency p50 (s)"] = [_shown(row, "latency_p50", ".3g") for row in rows]

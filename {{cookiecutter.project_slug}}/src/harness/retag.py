@@ -15,6 +15,7 @@ from harness.columns import quoted
 from harness.database_file import begin_writing
 from harness.errors import HarnessError, explained
 from harness.layout import Place, place_for
+from harness.lock import one_at_a_time
 from harness.published import Published, published, runs_of, strangers
 from harness.results_state import note_origins
 from harness.settings import Settings
@@ -35,9 +36,10 @@ def retag(root: Path, settings: Settings, old: str, new: str) -> int:
     if new in found.known or (target.db.exists() and new in runs_of(target.db)):
         raise HarnessError(f"{new} is taken", fix=f"make retag TAG={old} TO={found.next_free}")
     _refuse_published(root, found, old, runs)
-    note_origins(root)
-    count = _rename(place, target, old, new)
-    _forget(root, place, old)
+    with one_at_a_time(place.db.parent, f"a retag of {old}"):
+        note_origins(root)
+        count = _rename(place, target, old, new)
+        _forget(root, place, old)
     if old in found.here and found.remote_tags.get(old) not in (None, _object(root, old)):
         git.git(root, "tag", "-d", old)  # git fetch --tags can now bring the other one
     return count

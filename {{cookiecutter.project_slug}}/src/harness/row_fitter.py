@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
-from harness.columns import PREDICTIONS, TEXT, Schema, holds, plain, score_names
+from harness.columns import PREDICTIONS, TEXT, Schema, Unkept, holds, plain, score_names
 
 Wrong = dict[str, str]
 
@@ -73,6 +73,9 @@ class RowFitter:
         return ready
 
     def _plain(self, name: str, value: Any, wrong: Wrong) -> Any:
+        if isinstance(value, Unkept):
+            wrong[name] = f"{name}, which cannot be kept: {value.reason}"
+            return None
         try:
             ready = plain(value)
             if PREDICTIONS.get(name) == TEXT and isinstance(ready, (int, float)):

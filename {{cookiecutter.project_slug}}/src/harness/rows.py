@@ -13,7 +13,6 @@ class Rows:
 
     track_id: str
     experiment: str
-    code_key: str
     own_runs: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -82,7 +81,7 @@ class Rows:
             "experiment_version": self.experiment,
             "task_key": task.key,
             "item_key": task.item_key,
-            "code_key": self.code_key,
+            "code_key": task.configuration.code_key,
             "input_id": task.input_id,
             "repeat": task.repeat,
             **task.configuration.columns,

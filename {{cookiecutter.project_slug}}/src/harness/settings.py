@@ -63,10 +63,15 @@ class Retry(_Section):
 
 
 class Key(_Section):
-    """What else a result depends on: files (globs) and installed packages."""
+    """What else a result depends on: files (globs), installed packages, environment variables.
+
+    `harmless` are files and variables that predict reads and that cannot change a result.
+    """
 
     files: list[str] = []
     packages: list[str] = []
+    variables: list[str] = []
+    harmless: list[str] = []
 
 
 class Limits(_Section):

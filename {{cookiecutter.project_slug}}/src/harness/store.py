@@ -9,8 +9,7 @@ import contextlib
 import json
 import sqlite3
 import time
-from collections.abc import Iterator
-from datetime import datetime
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 from xetrack import Tracker
 
+from harness.clock import microseconds_of, stamp
 from harness.columns import (
     INTEGER,
     PREDICTIONS,
@@ -30,13 +30,14 @@ from harness.database_file import begin_writing, set_strangers_aside
 from harness.errors import HarnessError, explained
 from harness.layout import DEV, Place
 from harness.row_fitter import RowFitter, Wrong, spoil
+from harness.runs import next_sequence
 
 RUNS: dict[str, str | None] = {
     **dict.fromkeys(("experiment_version", "phase", "commit_hash", "branch", "dirty"), TEXT),
     **dict.fromkeys(("code_key", "code_parts", "environment", "data_version", "lock_hash"), TEXT),
     **dict.fromkeys(("python", "platform", "cpu", "packages", "settings", "gates"), TEXT),
-    **dict.fromkeys(("plan", "grid", "grid_files"), TEXT),
-    **dict.fromkeys(("items", "planned", "executed", "cached", "failed"), INTEGER),
+    **dict.fromkeys(("plan", "grid", "grid_files", "inputs"), TEXT),
+    **dict.fromkeys(("sequence", "items", "planned", "executed", "cached", "failed"), INTEGER),
     **dict.fromkeys(("started", "ended", "ended_how", "message"), TEXT),
     "published": TEXT,  # when its experiment was about to be tagged
 }
@@ -44,9 +45,9 @@ _DUCKDB_ROWS = 200
 
 
 class Store:
-    """One open database. All calls must come from the thread that made it.
+    """One database, open for one run. All calls must come from the thread that made it.
 
-    `params` maps params columns to their types.
+    `params` maps params columns to their types. `sequence` is the number of the run.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class Store:
         params: dict[str, str],
     ) -> None:
         self.place, self.engine, self.experiment = place, engine, experiment
-        self._last_stamp = 0
+        self._last_stamp: dict[str, int] = {}
         begin_writing(place.db, "" if experiment == DEV else experiment)
         with explained(place.db):
             with _apart(place.db) as connection:
@@ -69,6 +70,7 @@ class Store:
                     connection, place.predictions, {**PREDICTIONS, **params}
                 )
                 self.runs = Schema.prepare(connection, place.runs, RUNS)
+                self.sequence = next_sequence(connection, place.runs)
                 # xetrack makes this table whenever it reads a file without being told a table,
                 # which would change a result that is tagged already.
                 Schema.prepare(connection, "default", {})
@@ -135,16 +137,51 @@ class Store:
         ).fetchall()
         return {row[0] for row in rows}
 
-    def grid_files(self) -> list[dict[str, str]]:
-        """The files of configurations with which this experiment's good rows were computed."""
+    def begun_with(self) -> list[tuple[str, dict[str, str]]]:
+        """The data version and the files of configurations of each run that has good rows here."""
         runs, table = quoted(self.place.runs), quoted(self.place.predictions)
         rows = self.connection.execute(
-            f"SELECT DISTINCT grid_files FROM {runs} WHERE experiment_version = ? "
-            "AND grid_files IS NOT NULL AND track_id IN "
+            f"SELECT DISTINCT data_version, grid_files FROM {runs} WHERE experiment_version = ? "
+            "AND track_id IN "
             f"(SELECT track_id FROM {table} WHERE experiment_version = ? AND error_type IS NULL)",
             [self.experiment, self.experiment],
         ).fetchall()
-        return [json.loads(row[0]) for row in rows]
+        return [(row[0] or "", json.loads(row[1] or "{}")) for row in rows]
+
+    def inputs(self) -> set[str]:
+        """What no key held of what was read by the runs that computed this experiment's rows."""
+        runs, table = quoted(self.place.runs), quoted(self.place.predictions)
+        rows = self.connection.execute(
+            f"SELECT inputs FROM {runs} WHERE inputs IS NOT NULL AND track_id IN (SELECT "
+            f"coalesce(nullif(cache, ''), track_id) FROM {table} WHERE experiment_version = ?)",
+            [self.experiment],
+        ).fetchall()
+        return {name for row in rows for name in json.loads(row[0])}
+
+    def count(self) -> int:
+        """How many rows this experiment has."""
+        query = (
+            f"SELECT count(*) FROM {quoted(self.place.predictions)} WHERE experiment_version = ?"
+        )
+        return int(self._one(query, [self.experiment]))
+
+    def apart(self, function: Callable[[sqlite3.Connection], Any]) -> Any:
+        """What `function` answers of the database through a plain connection of its own."""
+        with _apart(self.place.db) as connection:
+            connection.row_factory = sqlite3.Row
+            return function(connection)
+
+    def forget_run(self, track_id: str) -> list[str]:
+        """Delete what a run executed; returns the keys."""
+        table = quoted(self.place.predictions)
+        keys = self.connection.execute(
+            f"SELECT task_key FROM {table} WHERE track_id = ? AND cache = ''", [track_id]
+        ).fetchall()
+        with explained(self.place.db), self._transaction():
+            self.connection.execute(
+                f"DELETE FROM {table} WHERE track_id = ? AND cache = ''", [track_id]
+            )
+        return [row[0] for row in keys]
 
     def track_ids(self) -> set[str]:
         """The runs that belong to this experiment so far."""
@@ -174,11 +211,23 @@ class Store:
             return None
         return str(hash_value), self.tracker.assets.get_from_hash(hash_value)
 
-    def stamp(self) -> str:
-        """The time now in xetrack's form; never twice the same: it is half of the primary key."""
-        self._last_stamp = max(time.time_ns() // 1000, self._last_stamp + 1)
-        seconds, micros = divmod(self._last_stamp, 1_000_000)
-        return f"{_second(seconds)}.{micros:06d}"
+    def stamp(self, track_id: str) -> str:
+        """The time now; later than any in the rows of that run, with which it is their primary key.
+
+        Also where the clock has stepped back since: what an earlier run of the experiment left in
+        the cache gets rows that are that run's.
+        """
+        last = self._last_stamp.get(track_id)
+        if last is None:
+            last = microseconds_of(
+                self._one(
+                    f"SELECT max(timestamp) FROM {quoted(self.place.predictions)} "
+                    "WHERE track_id = ? AND timestamp LIKE '%+00:00'",
+                    [track_id],
+                )
+            )
+        self._last_stamp[track_id] = max(time.time_ns() // 1000, last + 1)
+        return stamp(self._last_stamp[track_id])
 
     def fit(self, rows: list[dict[str, Any]]) -> list[tuple[dict[str, Any], Wrong]]:
         """Rows as they can be written; each with what is wrong, by column."""
@@ -215,14 +264,15 @@ class Store:
         marks = f"({', '.join('?' * len(columns))})"
         if self.engine == "sqlite":
             insert = f"INSERT INTO {table} ({names}) VALUES {marks}"
+            self.connection.execute("SAVEPOINT inserted")
             try:
                 self.connection.executemany(insert, values)
             except UnicodeEncodeError:
                 clean = [
                     tuple(readable(v) if isinstance(v, str) else v for v in row) for row in values
                 ]
-                # What went in before the bad row is taken back by its savepoint.
-                self.connection.execute("ROLLBACK TO batch")
+                # What went in before the bad row is taken back; what was deleted first stays so.
+                self.connection.execute("ROLLBACK TO inserted")
                 self.connection.executemany(insert, clean)
             return
         for start in range(0, len(values), _DUCKDB_ROWS):
@@ -235,15 +285,14 @@ class Store:
     def put_run(self, row: dict[str, Any]) -> None:
         """Write this run's row, or the newer version of it."""
         table = quoted(self.place.runs)
+        row = {**row, "sequence": self.sequence}
         with explained(self.place.db), self._transaction():
-            self.connection.execute(f"DELETE FROM {table} WHERE track_id = ?", [row["track_id"]])
+            self.connection.execute(f"DELETE FROM {table} WHERE sequence = ?", [self.sequence])
             self._insert_values(table, list(row), [tuple(row.values())])
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
         self.connection.execute("BEGIN IMMEDIATE" if self.engine == "sqlite" else "BEGIN")
-        if self.engine == "sqlite":
-            self.connection.execute("SAVEPOINT batch")
         try:
             yield
             self.connection.execute("COMMIT")
@@ -318,6 +367,21 @@ def _has_rows(place: Place, experiment: str) -> bool:
     return False
 
 
+def begin_anew(place: Place) -> None:
+    """Drop the tables of predictions and metrics, as every dev-run begins; runs stay.
+
+    Their columns too: one that only an earlier dev-run had is no part of what is developed now.
+    """
+    if not place.db.exists():
+        return
+    with explained(place.db), contextlib.closing(sqlite3.connect(place.db, timeout=10)) as con:
+        for table in (place.metrics, place.predictions):
+            con.execute(f"DROP TABLE IF EXISTS {quoted(table)}")
+        if con.execute("SELECT 1 FROM sqlite_master WHERE name = 'scores'").fetchone():
+            con.execute("DELETE FROM scores WHERE predictions = ?", (place.predictions,))
+        con.commit()
+
+
 def update_run(place: Place, track_id: str, columns: dict[str, str]) -> None:
     """Change columns of a run that has ended."""
     assigned = ", ".join(f"{quoted(name)} = ?" for name in columns)
@@ -327,13 +391,6 @@ def update_run(place: Place, track_id: str, columns: dict[str, str]) -> None:
             (*columns.values(), track_id),
         )
         con.commit()
-
-
-def _second(seconds: int, _known: dict[int, str] = {}) -> str:  # noqa: B006 - a memo on purpose
-    if seconds not in _known:
-        _known.clear()
-        _known[seconds] = datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M:%S")
-    return _known[seconds]
 
 
 def allow_duckdb_sqlite() -> None:

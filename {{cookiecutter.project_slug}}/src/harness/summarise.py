@@ -2,8 +2,8 @@
 
 import json
 import sqlite3
+import time
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import pandas as pd
 
 from harness.analysis.stats import Interval, mean_interval, percentiles, statistic_interval
 from harness.attempt import RESERVED
+from harness.clock import stamp
 from harness.columns import INTEGER, REAL, Schema, holds, plain, quoted, score_names
 from harness.configuration_rows import (
     IN_ORDER,
@@ -25,6 +26,7 @@ from harness.layout import DEV, Place
 from harness.plan import configurations
 from harness.plan_file import LATENCIES, Plan, recorded_plan
 from harness.project import Project
+from harness.runs import of_first_run, of_last_run
 from harness.score import unfit_names
 
 _OWN = frozenset({"track_id", "timestamp", "error", "error_type"} | RESERVED) - {"repeat"}
@@ -77,12 +79,12 @@ def summarise(
                  have, scores, worst)
             for each in chosen
         ]  # fmt: skip
-        now = datetime.now().strftime("%Y-%m-%d %H:%M:%S")
+        now = time.time_ns() // 1000
         for index, row in enumerate(made):
             row |= {
                 **(more or {}),
                 "track_id": track_id,
-                "timestamp": f"{now}.{index:06d}",
+                "timestamp": stamp(now + index),
                 "experiment_version": experiment,
             }
         ready = [{name: plain(value) for name, value in row.items()} for row in made]
@@ -111,23 +113,14 @@ def summarise(
 def plan_of(connection: sqlite3.Connection, place: Place, experiment: str) -> Plan:
     """The plan as it was when the experiment began."""
     # A dev-run is judged by the plan as it is; an experiment by what was planned at first.
-    order = "DESC" if experiment == DEV else "ASC"
-    row = connection.execute(
-        f"SELECT plan FROM {quoted(place.runs)} WHERE experiment_version = ? "
-        f"ORDER BY timestamp {order}",
-        (experiment,),
-    ).fetchone()
-    return recorded_plan(row[0] if row else None)[0]
+    which = of_last_run if experiment == DEV else of_first_run
+    return recorded_plan(which(connection, place.runs, "plan", experiment_version=experiment))[0]
 
 
 def _policy(connection: sqlite3.Connection, place: Place, experiment: str, project: Project) -> str:
     """What [run] on_error was when the experiment ran."""
-    row = connection.execute(
-        f"SELECT settings FROM {quoted(place.runs)} WHERE experiment_version = ? "
-        "ORDER BY timestamp DESC",
-        (experiment,),
-    ).fetchone()
-    settings = json.loads(row[0]) if row and row[0] else {}
+    text = of_last_run(connection, place.runs, "settings", experiment_version=experiment)
+    settings = json.loads(text) if text else {}
     return str(settings.get("run", {}).get("on_error", project.settings.run.on_error))
 
 

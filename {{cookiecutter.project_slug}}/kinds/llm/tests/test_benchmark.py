@@ -12,7 +12,7 @@ from benchmark.llm.endpoint import CANNED
 from benchmark.llm.prompt import build_prompt, check_prompt, choose
 from benchmark.params import GRID, Params
 from harness.errors import HarnessError
-from tests.conftest import Trial
+from harness.trial import Trial
 
 PROMPT = GRID[0].prompt
 PARAMS = Params(PROMPT, shots=3, endpoint=CANNED, model=CANNED, api="chat")

@@ -6,7 +6,7 @@ from benchmark.dataset import load
 from benchmark.metrics import score
 from benchmark.params import GRID, Params
 from benchmark.predict import predict
-from tests.conftest import Trial
+from harness.trial import Trial
 
 
 def test_every_item_has_an_id_of_its_own() -> None:

@@ -15,7 +15,7 @@ from harness import PermanentError
 from harness.load import Request, Response, Target, load_options
 from harness.load.schedule import Shape
 from harness.load.target import close_targets
-from tests.conftest import Trial
+from harness.trial import Trial
 
 about_digits = pytest.mark.skipif(
     bool(load_options()["url"]), reason="about server.py, and benchmark.toml names another server"

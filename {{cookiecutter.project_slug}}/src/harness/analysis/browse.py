@@ -13,7 +13,7 @@ from pathlib import Path
 
 from harness.console import err
 from harness.database_file import set_strangers_aside
-from harness.errors import HarnessError
+from harness.errors import HarnessError, reason_of
 
 HOST, PORT = "127.0.0.1", 8001
 
@@ -70,8 +70,8 @@ def _readable(path: Path) -> Path:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?immutable=1", uri=True)) as con:
             con.execute("SELECT count(*) FROM sqlite_master")
     except sqlite3.Error as error:
-        fix = "restore it with `dvc checkout` or `git checkout`"
-        raise HarnessError(f"{path} cannot be read: {error}", fix=fix) from error
+        reason, fix = reason_of(error, path.name)
+        raise HarnessError(f"{path} cannot be read: {reason}", fix=fix) from error
     return path
 
 

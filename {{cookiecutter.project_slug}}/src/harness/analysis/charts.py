@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from harness.analysis.section import shown
+from harness.console import shown
 
 LABEL = 26  # characters beside a chart
 WIDE = 50  # times the cheapest: from here on prices are drawn on a logarithmic axis

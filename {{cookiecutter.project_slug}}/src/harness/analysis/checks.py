@@ -6,6 +6,7 @@ benchmark, and no check calls it a leak.
 """
 
 import json
+from itertools import groupby
 
 from harness.analysis.facts import DEV, Facts
 from harness.analysis.views import columns
@@ -30,20 +31,29 @@ def executed_twice(facts: Facts) -> list[Finding]:
     if not facts.ask(f"{doubled} LIMIT 1"):
         return []
     rows = facts.ask(
-        f"SELECT {facts.experiment}, {facts.task[0]}, count(*) AS times, count(*) OVER () "
+        f"SELECT {facts.experiment} AS e, {facts.task[0]} AS item, count(*) AS times, "
+        "count(*) OVER (PARTITION BY e) "
         f"FROM predictions WHERE {counted} AND hash({task}) IN ({doubled}) "
-        f"GROUP BY {task} HAVING count(*) > 1 ORDER BY times DESC, 1, 2 LIMIT {_SHOWN}"
+        f"GROUP BY {task} HAVING count(*) > 1 "
+        f"QUALIFY row_number() OVER (PARTITION BY e ORDER BY times DESC, item) <= {_SHOWN} "
+        "ORDER BY e, times DESC, item"
     )
-    return [
-        Finding(
-            "executed_twice",
-            "error",
-            f"{many(rows[0][3], 'task')} stand{'s' * (rows[0][3] == 1)} in more than one row",
-            rows[0][3],
-            tuple(f"{within(row[0])}item {row[1]}: {row[2]} rows" for row in rows),
-            "keep one row of each task, or run the experiment again under a new TAG",
+    found = []
+    for experiment, group in groupby(rows, key=lambda row: row[0]):
+        examples = [(item, times, n) for _, item, times, n in group]
+        n = examples[0][2]
+        found.append(
+            Finding(
+                "executed_twice",
+                "error",
+                f"{within(experiment)}{many(n, 'task')} stand{'s' * (n == 1)} in more than one row",
+                n,
+                tuple(f"{within(experiment)}item {item}: {k} rows" for item, k, _ in examples),
+                "keep one row of each task, or run the experiment again under a new TAG",
+                experiment,
+            )
         )
-    ]
+    return found
 
 
 def row_count(facts: Facts) -> list[Finding]:
@@ -54,8 +64,8 @@ def row_count(facts: Facts) -> list[Finding]:
     join = "LEFT JOIN" if facts.whole else "JOIN"
     rows = facts.ask(
         f"""WITH plan AS (
-            SELECT experiment_version AS e, arg_max(planned, timestamp) AS planned,
-                arg_max(coalesce({ended}, 'killed'), timestamp) AS ended
+            SELECT experiment_version AS e, arg_max(planned, sequence) AS planned,
+                arg_max(coalesce({ended}, 'killed'), sequence) AS ended
             FROM runs GROUP BY 1
         ), recorded AS (SELECT e, sum(n)::BIGINT AS n FROM tally GROUP BY 1)
         SELECT e, planned, coalesce(n, 0) AS n, ended FROM plan {join} recorded USING (e)
@@ -73,6 +83,7 @@ def row_count(facts: Facts) -> list[Finding]:
                 f"{experiment}: {n} rows of {planned} planned (last run: {ended})",
                 abs(planned - n),
                 fix="" if finished else "the same command resumes an unfinished experiment",
+                experiment=experiment,
             )
         )
     return found
@@ -127,6 +138,7 @@ def missing_params(facts: Facts) -> list[Finding]:
                     lost,
                     tuple(f"{name} is NULL in {many(c, 'row')}" for name, c in holes.items()),
                     "rows from xetrack's own cache lose them; run these again",
+                    experiment,
                 )
             )
     return found
@@ -137,7 +149,13 @@ def _may_be_none(facts: Facts) -> dict[str, tuple[set[str], set[str]]]:
     if not {"experiment_version", "grid"} <= set(columns(facts.con, "runs")):
         return {}
     names: dict[str, tuple[set[str], set[str]]] = {}
-    for experiment, text in facts.ask("SELECT DISTINCT experiment_version, grid FROM runs"):
+    # An experiment has rows of all its runs, the dev phase only of the last one.
+    grids = facts.ask(
+        f"SELECT DISTINCT experiment_version, grid FROM runs WHERE experiment_version <> '{DEV}' "
+        f"UNION ALL SELECT '{DEV}', arg_max(coalesce(grid, ''), sequence) FROM runs "
+        f"WHERE experiment_version = '{DEV}'"
+    )
+    for experiment, text in grids:
         there, empty = names.setdefault(experiment, (set(), set()))
         for configuration in json.loads(text or "[]"):
             there.update(configuration)
@@ -152,7 +170,14 @@ def failures(facts: Facts) -> list[Finding]:
         "GROUP BY 1, 2 ORDER BY 1, count DESC, 2"
     )
     return [
-        Finding("failures", "warning", f"{within(e)}{many(n, 'row')} failed: {kind}", n, (text,))
+        Finding(
+            "failures",
+            "warning",
+            f"{within(e)}{many(n, 'row')} failed: {kind}",
+            n,
+            (text,),
+            experiment=e,
+        )
         for e, kind, n, text in rows
     ]
 
@@ -176,6 +201,7 @@ def no_raw_output(facts: Facts) -> list[Finding]:
             n,
             tuple(f"item {name}" for name in ids or ()),
             'let predict return "raw_response"',
+            e,
         )
         for e, n, ids in rows
     ]

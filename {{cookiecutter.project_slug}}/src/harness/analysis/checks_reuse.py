@@ -9,10 +9,21 @@ _SHOWN = 5
 
 def reused_failure(facts: Facts) -> list[Finding]:
     """xetrack's own cache keeps a returned error as a result, which is then never tried again."""
-    [(n,)] = facts.ask("SELECT coalesce(sum(n), 0)::BIGINT FROM tally WHERE reused AND failed")
-    message = f"{many(n, 'row')} took a failure from the cache"
+    rows = facts.ask(
+        "SELECT e, sum(n)::BIGINT FROM tally WHERE reused AND failed GROUP BY 1 ORDER BY 1"
+    )
     fix = "delete these entries (xt cache delete), then run again"
-    return [Finding("reused_failure", "error", message, n, fix=fix)] if n else []
+    return [
+        Finding(
+            "reused_failure",
+            "error",
+            f"{within(e)}{many(n, 'row')} took a failure from the cache",
+            n,
+            fix=fix,
+            experiment=e,
+        )
+        for e, n in rows
+    ]
 
 
 def stale_reuse(facts: Facts) -> list[Finding]:
@@ -50,7 +61,7 @@ def stale_reuse(facts: Facts) -> list[Finding]:
         where = f"{within(experiment)}{many(n, 'cached row')}"
         if origin is None:
             lost = f"{where} came from run {run}, which is not recorded here"
-            found.append(Finding("stale_reuse", "note", lost, n))
+            found.append(Finding("stale_reuse", "note", lost, n, experiment=experiment))
             continue
         found.append(
             Finding(
@@ -60,6 +71,7 @@ def stale_reuse(facts: Facts) -> list[Finding]:
                 f"{where} claim code {str(code)[:12]} but come from run {run} of {origin[:12]}",
                 n,
                 fix="run the experiment again under a new TAG; delete the cache before if in doubt",
+                experiment=experiment,
             )
         )
     return found
@@ -69,10 +81,13 @@ def mixed_code(facts: Facts) -> list[Finding]:
     """One experiment is one version of the code; otherwise its mean is of two different things."""
     if not facts.code:
         return [unchecked("mixed_code", "no column names the version of the code")]
+    # A configuration has code of its own where params.py names modules.
+    of_one = ", ".join(("e", *facts.params)) if facts.ours else "e"
     rows = facts.ask(
         "SELECT e, count(*), list(left(code, 12) || ': ' || n || ' rows' ORDER BY n DESC) FROM ("
         "SELECT e, code, sum(n)::BIGINT AS n FROM tally WHERE code IS NOT NULL GROUP BY ALL) "
-        f"WHERE e <> '{DEV}' GROUP BY e HAVING count(*) > 1 ORDER BY e"
+        f"WHERE e <> '{DEV}' AND e IN (SELECT e FROM tally WHERE code IS NOT NULL "
+        f"GROUP BY {of_one} HAVING count(DISTINCT code) > 1) GROUP BY e ORDER BY e"
     )
     severity: Severity = "error" if "experiment_version" in facts.have else "warning"
     return [
@@ -83,6 +98,7 @@ def mixed_code(facts: Facts) -> list[Finding]:
             n,
             tuple(codes[:_SHOWN]),
             "run it again under a new TAG, from one commit",
+            e,
         )
         for e, n, codes in rows
     ]
@@ -129,6 +145,7 @@ def cached_latency(facts: Facts) -> list[Finding]:
             f"{many(n, 'row')} were executed" + ("" if stated > n else f" (p50 {p50:.4g} s)"),
             max(int(stated or 0) - n, 1),
             fix="make rescore recomputes metrics from executed rows only",
+            experiment=e,
         )
         for e, configuration, stated, n, p50 in rows
     ]

@@ -20,7 +20,8 @@ from harness.analysis.results import (
     read_outputs,
     read_scores,
 )
-from harness.analysis.section import CELL, number, shown
+from harness.analysis.section import number
+from harness.console import CELL, shown
 from harness.errors import HarnessError
 from harness.plan_file import MEASURED, flat
 

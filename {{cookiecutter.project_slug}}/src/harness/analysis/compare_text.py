@@ -1,7 +1,8 @@
 """A comparison as the parts that the console, Markdown and HTML show."""
 
 from harness.analysis.compare import Comparison, Pair
-from harness.analysis.section import CELL, Section, Table, interval, number, shown
+from harness.analysis.section import Section, Table, interval, number
+from harness.console import CELL, shown
 
 MARKS = {"better": "▲", "worse": "▼", "undecided": "?", "not comparable": "✕"}
 PAIRS = 40  # comparisons shown; all of them count in the correction

@@ -7,8 +7,9 @@ from typing import Any
 from scipy.special import stdtrit
 
 from harness.analysis.facts import Facts
+from harness.analysis.section import inline
 from harness.analysis.stats import wilson
-from harness.console import out
+from harness.console import brief, out
 from harness.findings import Finding, within
 
 
@@ -58,17 +59,17 @@ def summary_markdown(facts: Facts, title: str, findings: Sequence[Finding]) -> s
     means Student's t (both 95%); rows count as independent, which repeats of an item are not.
     Latency is of executed rows without an error.
     """
-    lines = [f"# {_plain(title)}", ""]
+    lines = [f"# {inline(title)}", ""]
     names = [name.strip('"').removeprefix("params_") for name in facts.configuration]
-    scores = [_plain(name.strip('"')) for name in facts.scores]
-    header = [*map(_plain, names), "n", "executed", "reused", "failed", *scores]
+    scores = [inline(name.strip('"')) for name in facts.scores]
+    header = [*map(inline, names), "n", "executed", "reused", "failed", *scores]
     header += ["latency p50", "p95"]
     for experiment, rows in _by_experiment(_figures(facts)):
-        lines += [f"## {_plain(experiment)}", ""] if experiment else []
+        lines += [f"## {inline(experiment)}", ""] if experiment else []
         lines += [_row(header), _row(["---"] * len(header))]
         lines += [_row(_cells(row, len(names), len(scores))) for row in rows] + [""]
     lines += ["## Findings", ""]
-    lines += [f"- {f.severity}: {f.check}: {_plain(f.message)}" for f in findings] or ["None."]
+    lines += [f"- {f.severity}: {f.check}: {inline(f.message)}" for f in findings] or ["None."]
     return "\n".join(lines) + "\n"
 
 
@@ -108,7 +109,7 @@ def _by_experiment(rows: Sequence[tuple[Any, ...]]) -> Iterator[tuple[str, list[
 
 def _cells(row: tuple[Any, ...], names: int, scores: int) -> list[str]:
     counts = names + 4
-    shown = ["" if value is None else _plain(str(value)) for value in row[:counts]]
+    shown = ["" if value is None else inline(brief(value)) for value in row[:counts]]
     shown += [_mean(*values) for values in row[counts : counts + scores]]
     return shown + ["" if value is None else f"{value:.4g} s" for value in row[counts + scores :]]
 
@@ -129,9 +130,3 @@ def _mean(n: float, total: float | None, squares: float | None, others: float) -
 
 def _row(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cells) + " |"
-
-
-def _plain(text: str) -> str:
-    """Recorded text as one cell: no line breaks, and nothing that Markdown or HTML would act on."""
-    one_line = " ".join(text.split())
-    return "".join("\\" + c if c in "\\`*_[]<>|#" else c for c in one_line)

@@ -8,22 +8,11 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import duckdb
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
-from harness.analysis.views import (
-    RESTORE,
-    columns,
-    connect,
-    first_line,
-    identifier,
-    is_of_the_file,
-    literal,
-)
-from harness.console import err, out
-from harness.errors import HarnessError
-from harness.findings import printable
+from harness.analysis.views import columns, connect, first_line, identifier, literal, unreadable
+from harness.console import SafeConsole, err, out, shown, visible
+from harness.errors import HarnessError, is_of_the_file
 
 Format = Literal["table", "csv", "json", "parquet"]
 _COPY_OPTIONS = {
@@ -143,11 +132,11 @@ def _print_table(con: duckdb.DuckDBPyConnection, statement: duckdb.Statement) ->
     result = con.execute(statement)
     table = Table()
     for column in result.description or ():
-        table.add_column(Text(str(column[0])))
+        table.add_column(str(column[0]))
     for row in result.fetchmany(_SHOWN_ROWS):
-        table.add_row(*[Text(_cell(value)) for value in row])
+        table.add_row(*map(_cell, row))
     # Piped into a file or a pager there is no width to keep to.
-    (out if out.is_terminal else Console(width=1000)).print(table)
+    (out if out.is_terminal else SafeConsole(width=1000)).print(table)
     if result.fetchone() is not None:
         err.print(f"The first {_SHOWN_ROWS} rows; --format csv --out FILE writes all of them.")
 
@@ -155,8 +144,7 @@ def _print_table(con: duckdb.DuckDBPyConnection, statement: duckdb.Statement) ->
 def _cell(value: object) -> str:
     if value is None:
         return ""
-    text = printable(f"{value:.6g}" if isinstance(value, float) else str(value))
-    return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "…"
+    return f"{value:.6g}" if isinstance(value, float) else shown(value, _SHOWN_CHARACTERS)
 
 
 def _export(
@@ -172,18 +160,22 @@ def _export(
         made.replace(target)
         err.print(f"Written: {target}", soft_wrap=True)
         return
+    if sys.stdout.isatty():
+        with made.open(encoding="utf-8", errors="replace") as text:
+            sys.stdout.writelines(map(visible, text))
+        return
     sys.stdout.flush()
     with made.open("rb") as file:
         shutil.copyfileobj(file, sys.stdout.buffer)
 
 
 def _explained(con: duckdb.DuckDBPyConnection, error: duckdb.Error) -> HarnessError:
+    if is_of_the_file(error):
+        return unreadable("The results", error)
     there = [view for view in ("predictions", "metrics", "runs") if columns(con, view)]
     hint = f"the tables are {', '.join(there)}; DESCRIBE predictions lists the columns"
     if "getvariable" in str(error) and default_metric(con) is None:
         hint = "name the column of the score: --set metric=COLUMN"
     if "params_" in str(error) and not any(name.startswith("params_") for name in columns(con)):
         hint = "these rows have no params: take COLUMNS('params_.*') out of a copy of the recipe"
-    if is_of_the_file(error):
-        hint = RESTORE
     return HarnessError(f"The SQL failed: {first_line(error)}", fix=hint)

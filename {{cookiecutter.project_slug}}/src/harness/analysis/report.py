@@ -17,12 +17,12 @@ from markupsafe import Markup
 
 from harness.analysis.charts import forest, tradeoff
 from harness.analysis.results import Configuration, Experiment, Scores, read_outputs
-from harness.analysis.section import ABSENT, RAW, Section, Table, number, shown, time_unit
+from harness.analysis.section import Section, Table, number, time_unit
 from harness.analysis.summary import PRICES, RESULTS, Summary, ranked, summarise_experiment
+from harness.console import ABSENT, LONGEST, RAW, shown
 
 WORST = 20  # items shown with their raw output
 FOREST = 24  # configurations in a chart of intervals
-CELL_LIMIT = 4 * RAW  # no text of a page is longer, whoever made its section
 _FIGURE = re.compile(r"[-+]?[0-9,.]+(e[-+]?[0-9]+)?|" + ABSENT)
 
 
@@ -70,7 +70,7 @@ def _with_charts(section: Section, charts: list[tuple[str, str]]) -> Section:
 
 
 def _fit_to_show(value: Any) -> Any:
-    return value if isinstance(value, Markup) else shown(value, CELL_LIMIT)
+    return value if isinstance(value, Markup) else shown(value, LONGEST)
 
 
 def _drawn(experiment: Experiment) -> list[tuple[int, Configuration]]:

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from duckdb import DuckDBPyConnection
 
-from harness.analysis.section import shown
 from harness.analysis.views import columns, identifier
+from harness.console import brief, shown
 from harness.errors import HarnessError
 from harness.layout import DEV
 from harness.plan_file import MEASURED, Plan, metrics_in, recorded_plan
@@ -171,8 +171,8 @@ def canned_words(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def label(params: Mapping[str, Any]) -> str:
     """`depth=8, model=forest`, or `the only configuration` where nothing varies."""
-    shown = [f"{key}={value}" for key, value in params.items() if value is not None]
-    return ", ".join(shown) or "the only configuration"
+    named = [f"{key}={brief(value)}" for key, value in params.items() if value is not None]
+    return ", ".join(named) or "the only configuration"
 
 
 def where(experiment: Experiment, index: int) -> tuple[str, list[Any]]:
@@ -281,9 +281,7 @@ def read_scores(
 def _runs(con: DuckDBPyConnection, name: str) -> list[dict[str, Any]]:
     if "experiment_version" not in columns(con, "runs"):
         return []
-    runs = rows_of(
-        con, "SELECT * FROM runs WHERE experiment_version = ? ORDER BY timestamp", [name]
-    )
+    runs = rows_of(con, "SELECT * FROM runs WHERE experiment_version = ? ORDER BY sequence", [name])
     for run in runs:
         for key in _JSON:
             run[key] = _loads(run.get(key))

@@ -9,7 +9,6 @@ has the views `predictions`, `metrics` and `runs`, read-only; `experiment` is th
 text is shown as text, whatever it holds. A chart is what `charts.chart` returned, no other.
 """
 
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import floor, isfinite, log10
@@ -18,13 +17,8 @@ from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table as Grid
-from rich.text import Text
 
-from harness.console import out
-
-ABSENT = "–"
-CELL = 120  # characters of a value in a table
-RAW = 1500  # characters of a model's output in a report
+from harness.console import ABSENT, LONGEST, RAW, out, shown, styled
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,29 +38,6 @@ class Section:
     tables: Sequence[Table] = ()
     charts: Sequence[str] = ()
     warning: bool = False
-
-
-def shown(value: object, limit: int = CELL, length: int | None = None) -> str:
-    """Any value as text that is safe to look at: long text cut, its length said.
-
-    Characters that are not seen, or that reorder what is (controls, NUL, bidirectional marks, half
-    of a broken pair), are written out as `⟨U+202E⟩`. Line ends and tabs stay. `length` is that of
-    the whole, where `value` is only its beginning.
-    """
-    if value is None:
-        return ABSENT
-    text = value if isinstance(value, str) else str(value)
-    # Cut first: escaping ten million characters to show a thousand takes seconds.
-    visible = "".join(map(_visible, text[:limit]))
-    whole = max(len(text), length or 0)
-    return visible if whole <= limit else f"{visible}… [{whole:,} characters]"
-
-
-def _visible(character: str) -> str:
-    if character in "\n\t" or unicodedata.category(character) not in {"Cc", "Cf", "Cs", "Co", "Cn"}:
-        return character
-    # A joiner within an emoji is no disguise.
-    return character if character == "\u200d" else f"⟨U+{ord(character):04X}⟩"
 
 
 def number(value: object, digits: int = 4) -> str:
@@ -106,18 +77,18 @@ def time_unit(seconds: Iterable[Any]) -> tuple[str, float]:
 
 def to_markdown(heading: str, sections: Sequence[Section]) -> str:
     """The sections as GitHub-flavoured Markdown; charts are left to the HTML report."""
-    parts = [f"# {_inline(heading)}"]
+    parts = [f"# {inline(heading)}"]
     for section in sections:
         mark = "⚠ " if section.warning else ""
-        parts.append(f"## {mark}{_inline(section.title)}")
-        parts += [_inline(text) for text in section.text]
+        parts.append(f"## {mark}{inline(section.title)}")
+        parts += [inline(text) for text in section.text]
         if section.charts:
             parts.append("(Drawn in the HTML report: make report.)")
         for table in section.tables:
             lines = [table.columns, ["---"] * len(table.columns), *table.rows]
             parts.append(
                 "\n".join(
-                    "| " + " | ".join(cell if i == 1 else _inline(cell) for cell in line) + " |"
+                    "| " + " | ".join(cell if i == 1 else inline(cell) for cell in line) + " |"
                     for i, line in enumerate(lines)
                 )
             )
@@ -128,20 +99,21 @@ def to_console(sections: Sequence[Section]) -> None:
     """Print the sections on standard output."""
     for section in sections:
         style = "bold yellow" if section.warning else "bold"
-        out.print(Text(f"\n{shown(section.title)}", style))
+        out.print(styled((f"\n{shown(section.title)}", style)))
         for text in section.text:
-            out.print(Text(shown(text, RAW)))
+            out.print(shown(text, RAW))
         for table in section.tables:
             grid = Grid(box=SIMPLE_HEAD, pad_edge=False)
             for column in table.columns:
-                grid.add_column(Text(shown(column)), overflow="fold")
+                grid.add_column(shown(column), overflow="fold")
             for row in table.rows:
-                grid.add_row(*(Text(shown(cell)) for cell in row))
+                grid.add_row(*map(shown, row))
             out.print(grid)
 
 
-def _inline(text: str) -> str:
+def inline(text: str) -> str:
     """Text on one line that Markdown shows as it is: no markup, HTML, link or table border."""
+    text = shown(" ".join(text.split()), LONGEST)
     for character in "\\`*_[]<>|#&~":
         text = text.replace(character, "\\" + character)
-    return " ".join(text.split())
+    return text

@@ -20,9 +20,11 @@ from harness.analysis.results import (
     read_experiment,
     read_scores,
 )
-from harness.analysis.section import ABSENT, Section, Table, interval, number, time_unit
+from harness.analysis.section import Section, Table, interval, number, time_unit
 from harness.analysis.segments import segment_sections
 from harness.analysis.stats import mean_interval, percentile_needs
+from harness.clock import local
+from harness.console import ABSENT
 from harness.layout import UNFINISHED
 from harness.plan_file import LATENCIES
 
@@ -271,7 +273,7 @@ def _provenance(experiment: Experiment) -> Section:
         "cpu",
     )  # fmt: skip
     # Facts down, runs across only where there is one; else a line per run.
-    rows = [[_fact(run.get(name)) for name in names] for run in experiment.runs]
+    rows = [[_fact(name, run.get(name)) for name in names] for run in experiment.runs]
     heads = [name.replace("_", " ") for name in names]
     if len(rows) == 1:
         table = Table(
@@ -287,7 +289,9 @@ def _provenance(experiment: Experiment) -> Section:
     return Section("Provenance", text, [table])
 
 
-def _fact(value: object) -> str:
+def _fact(name: str, value: object) -> str:
+    if name in ("started", "ended") and value:
+        return local(str(value))
     return f"{value:,}" if isinstance(value, int) else str(value or ABSENT)
 
 

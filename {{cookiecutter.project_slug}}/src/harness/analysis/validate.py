@@ -8,8 +8,7 @@ import duckdb
 
 from harness.analysis import checks, checks_reuse
 from harness.analysis.facts import Facts, read_facts
-from harness.analysis.views import RESTORE, connect, first_line
-from harness.errors import HarnessError
+from harness.analysis.views import connect, unreadable
 from harness.findings import Finding
 from harness.load.checks import load_measured
 
@@ -69,17 +68,13 @@ def examine(
             return question(read_facts(con, key=key, whole=table is None, with_scores=with_scores))
         except duckdb.TypeMismatchException as error:
             if careful:
-                raise _unreadable(error) from error
+                raise unreadable("The results", error) from error
             careful = True
         except duckdb.OutOfMemoryException as error:
             if memory is None:
-                raise _unreadable(error) from error
+                raise unreadable("The results", error) from error
             memory = None
         except duckdb.Error as error:
-            raise _unreadable(error) from error
+            raise unreadable("The results", error) from error
         finally:
             con.close()
-
-
-def _unreadable(error: duckdb.Error) -> HarnessError:
-    return HarnessError(f"The results cannot be read: {first_line(error)}", fix=RESTORE)

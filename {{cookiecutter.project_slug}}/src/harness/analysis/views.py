@@ -13,21 +13,12 @@ from pathlib import Path
 import duckdb
 
 from harness.database_file import prepare_to_read
-from harness.errors import HarnessError
+from harness.errors import HarnessError, reason_of
 
 VIEWS = {"predictions": "predictions(_.*)?", "metrics": "metrics", "runs": "runs"}
 # A table with these columns was typed by our store before its first row, so it needs no look
 # through all its values before DuckDB may trust the declared types.
 TYPED_BY_STORE = {"task_key", "code_key"}
-
-
-RESTORE = "wait for what is using it, or restore it with `dvc checkout` or `git checkout`"
-_OF_THE_FILE = re.compile("malformed|not a database|is locked|disk I/O|readonly database")
-
-
-def is_of_the_file(error: BaseException) -> bool:
-    """Whether a query failed for the database's sake and not for its own."""
-    return _OF_THE_FILE.search(str(error)) is not None
 
 
 def identifier(name: str) -> str:
@@ -91,10 +82,7 @@ def connect(
         _lock(con, export_to)
     except (duckdb.Error, sqlite3.Error) as error:
         con.close()
-        raise HarnessError(
-            f"{_listed(databases)} cannot be read: {first_line(error)}",
-            fix=RESTORE,
-        ) from error
+        raise unreadable(_listed(databases), error) from error
     except HarnessError:
         con.close()
         raise
@@ -144,23 +132,32 @@ def _select(con: duckdb.DuckDBPyConnection, alias: str, table: str, careful: boo
         "SELECT column_name, data_type FROM duckdb_columns() "
         f"WHERE database_name = '{alias}' AND table_name = {literal(table)} ORDER BY column_index"
     ).fetchall()
-    typed = f"SELECT * FROM {alias}.{identifier(table)}"
-    if not careful and {name for name, _ in declared} >= TYPED_BY_STORE:
+    kinds = dict(declared)
+    read = {name: identifier(name) for name in kinds}
+    if table == VIEWS["runs"] and "experiment_version" in kinds:
+        # As runs.order: whoever asks which run came first finds the column, also in old results.
+        read["sequence"] = "coalesce(sequence, rowid)" if "sequence" in kinds else "rowid"
+    listed = ", ".join(f"{value} AS {identifier(name)}" for name, value in read.items())
+    typed = f"SELECT {listed} FROM {alias}.{identifier(table)}"
+    if not careful and kinds.keys() >= TYPED_BY_STORE:
         return typed
-    stored = _stored(con, alias, table, [name for name, _ in declared])
+    stored = _stored(con, alias, table, list(kinds))
     agrees = {"BIGINT": {"integer"}, "DOUBLE": {"real"}, "VARCHAR": {"text"}}
-    if all(stored[name] <= agrees.get(kind, set()) for name, kind in declared):
+    if all(stored[name] <= agrees.get(kind, set()) for name, kind in kinds.items()):
         return typed
+    kinds.setdefault("sequence", "BIGINT")
+    stored.setdefault("sequence", {"integer"})
     # The scanner refuses a whole table for one REAL in an INTEGER column, even under TRY_CAST, so
     # SQLite writes each value as text (17 digits keep a double exact) and DuckDB converts it back.
     inner, outer = [], []
-    for name, kind in declared:
+    for name, value in read.items():
         column = identifier(name)
         inner.append(
-            f"CASE typeof({column}) WHEN 'real' THEN printf('%!.17g', {column}) "
-            f"WHEN 'blob' THEN hex({column}) ELSE CAST({column} AS TEXT) END AS {column}"
+            f"CASE typeof({value}) WHEN 'real' THEN printf('%!.17g', {value}) "
+            f"WHEN 'blob' THEN hex({value}) ELSE CAST({value} AS TEXT) END AS {column}"
         )
-        outer.append(f"TRY_CAST({column} AS {_fitting(stored[name], kind)}) AS {column}")
+        kind = _fitting(stored[name], kinds[name])
+        outer.append(f"TRY_CAST({column} AS {kind}) AS {column}")
     query = f"SELECT {', '.join(inner)} FROM {identifier(table)}"
     return f"SELECT {', '.join(outer)} FROM sqlite_query('{alias}', {literal(query)})"
 
@@ -205,6 +202,12 @@ def _lock(con: duckdb.DuckDBPyConnection, export_to: Path | None) -> None:
 def _listed(databases: Sequence[Path]) -> str:
     shown = ", ".join(str(path) for path in databases[:3])
     return shown + (f" and {len(databases) - 3} more" if len(databases) > 3 else "")
+
+
+def unreadable(what: str, error: duckdb.Error | sqlite3.Error) -> HarnessError:
+    """Why databases cannot be read, and what to do about it."""
+    reason, fix = reason_of(error, "the database")
+    return HarnessError(f"{what} cannot be read: {reason.strip().splitlines()[0]}", fix=fix)
 
 
 def first_line(error: BaseException) -> str:

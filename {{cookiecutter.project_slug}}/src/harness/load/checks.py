@@ -1,6 +1,7 @@
 """Whether the latencies of a load test are the server's or the generator's, asked of its rows."""
 
 from collections import Counter
+from functools import partial
 
 from harness.analysis.facts import Facts
 from harness.analysis.results import label
@@ -34,22 +35,23 @@ def load_measured(facts: Facts) -> list[Finding]:
     keys = [name[1:-1].removeprefix("params_") for name in facts.params]
     sets = [dict(zip(keys, row[6:], strict=False)) for row in rows]
     varying = [key for key in keys if len({str(each[key]) for each in sets}) > 1]
-    phases: Counter[str] = Counter()
+    phases: Counter[tuple[str | None, str]] = Counter()
     found = []
     for each, (experiment, n, late, due, lag, all_failed, *_) in zip(sets, rows, strict=True):
         where = within(experiment) + label({key: each[key] for key in varying})
-        phases[where] += 1
+        phases[experiment, where] += 1
+        about = partial(Finding, _CHECK, experiment=experiment)
         if all_failed:
             words = f"{where}: none of {n} requests was answered"
-            found.append(Finding(_CHECK, "error", words, n, fix=_DOWN))
+            found.append(about("error", words, n, fix=_DOWN))
         if lag is not None and behind(due, lag):
             words = f"{where}: the rate was not generated, the last request left {lag:.2g} s late"
-            found.append(Finding(_CHECK, "error", words, late, fix=_FIX))
+            found.append(about("error", words, late, fix=_FIX))
         elif bottleneck(late, n):
             words = f"{where}: {late} of {n} requests left late, held up by the generator"
-            found.append(Finding(_CHECK, "warning", words, late, fix=_FIX))
-    resumed = [(where, count) for where, count in phases.items() if count > 1]
-    return found + [
-        unchecked(_CHECK, f"{where}: resumed, in {count} phases: was the server the same in each?")
-        for where, count in resumed
-    ]
+            found.append(about("warning", words, late, fix=_FIX))
+    for (experiment, where), count in phases.items():
+        if count > 1:
+            words = f"{where}: resumed, in {count} phases: was the server the same in each?"
+            found.append(unchecked(_CHECK, words, experiment))
+    return found

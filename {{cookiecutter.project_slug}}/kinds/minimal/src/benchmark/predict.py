@@ -1,4 +1,4 @@
-"""What is done with one item under one configuration: once, and reused while nothing changed."""
+"""What is done with one item under one configuration; kept, and reused while nothing changed."""
 
 from typing import Any
 

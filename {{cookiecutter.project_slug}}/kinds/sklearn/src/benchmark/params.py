@@ -9,8 +9,8 @@ from dataclasses import dataclass
 class Params:
     """A model family and the one setting of it that is compared."""
 
-    family: str  # logistic, forest or neighbours: see predict.fit
-    setting: float  # logistic: inverse regularisation C; forest: trees; neighbours: their number
+    family: str  # a file in families/: logistic, forest or neighbours
+    setting: float  # what that family makes of it
     seed: int = 0
 
 
@@ -20,3 +20,8 @@ GRID = [
     *(Params("forest", trees) for trees in (10, 50)),
     *(Params("neighbours", k) for k in (1, 3, 9)),
 ]
+
+
+def modules(params: Params) -> list[str]:
+    """The code that predict chooses by name: a result depends on its own family, and no other."""
+    return [f"benchmark.families.{params.family}"]

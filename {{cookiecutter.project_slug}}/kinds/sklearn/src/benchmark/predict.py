@@ -1,11 +1,9 @@
-"""What is done with one item under one configuration: once, and reused while nothing changed."""
+"""What is done with one item under one configuration; kept, and reused while nothing changed."""
 
+from importlib import import_module
 from typing import Any
 
 import numpy as np
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import LogisticRegression
-from sklearn.neighbors import KNeighborsClassifier
 
 from benchmark.dataset import digits
 from benchmark.params import Params
@@ -16,7 +14,9 @@ def fit(params: Params, fold: int) -> tuple[Any, float]:
     # Called once for each configuration and item["fold"], and kept; predict gets what it returns.
     pixels, labels, folds = digits()
     train = np.array(folds) != fold
-    model = _unfitted(params).fit(pixels[train], labels[train])
+    # One file a family, which modules(params) in params.py names: only that one is in its key.
+    family = import_module(f"benchmark.families.{params.family}")
+    model = family.unfitted(params).fit(pixels[train], labels[train])
     return model, float(model.score(pixels[train], labels[train]))
 
 
@@ -33,14 +33,3 @@ def predict(item: dict[str, Any], params: Params, resource: tuple[Any, float]) -
         "fold": item["fold"],
         "fit_accuracy": train_accuracy,
     }
-
-
-def _unfitted(params: Params) -> Any:
-    if params.family == "logistic":
-        return LogisticRegression(C=params.setting, max_iter=2000, random_state=params.seed)
-    if params.family == "forest":
-        return RandomForestClassifier(int(params.setting), random_state=params.seed)
-    if params.family == "neighbours":
-        # A tree, since one sample at a time is not worth starting threads for.
-        return KNeighborsClassifier(int(params.setting), algorithm="kd_tree")
-    raise ValueError(f"no model family {params.family!r}; add it here")

@@ -25,7 +25,7 @@ from benchmark.llm import canned
 from benchmark.llm.endpoint import CANNED, CONFIGURED
 from benchmark.llm.secret import read_key, without_key
 from harness import PermanentError, TransientError
-from harness.console import err
+from harness.console import err, styled
 
 # A server that wants to be left alone for longer has no quota left; to wait would look like a hang.
 LONGEST_WAIT_SECONDS = 600.0
@@ -81,8 +81,11 @@ def connect(endpoint: str) -> openai.OpenAI:
             if endpoint == CANNED:
                 url = canned.start()
                 err.print(
-                    "[bold yellow]The answers are canned:[/] no server is configured, and a rule in"
-                    " src/benchmark/llm/canned.py answers. docs/llm.md says how to ask a real one."
+                    styled(
+                        ("The answers are canned:", "bold yellow"),
+                        " no server is configured, and a rule in src/benchmark/llm/canned.py "
+                        "answers. docs/llm.md says how to ask a real one.",
+                    )
                 )
             else:
                 key = read_key(CONFIGURED.key_variable) or _NO_KEY

@@ -85,10 +85,10 @@ def choose(item: dict, shots: int, seed: int) -> list[dict[str, str]]:
 
 @lru_cache
 def _template(path: Path) -> str:
-    return path.read_text(encoding="utf-8")
+    return path.read_text(encoding="utf-8-sig")
 
 
 @lru_cache
 def _examples(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
+    with path.open(encoding="utf-8-sig", newline="") as file:
         return list(csv.DictReader(file))

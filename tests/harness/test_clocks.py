@@ -1,0 +1,166 @@
+"""Runs come in the order in which they began, whatever a clock or a zone says of them."""
+
+import sqlite3
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.harness.project_fixture import OPENED, Bench
+
+EAST, WEST = "Pacific/Kiritimati", "Pacific/Pago_Pago"  # 25 hours apart
+PLAN = """
+[[hypotheses]]
+id = "{id}"
+claim = "low is better"
+metric = "correct"
+better = {{ model = "low" }}
+than = {{ model = "high" }}
+direction = "higher"
+smallest_difference = 0.0
+"""
+FAILS_ONCE = """
+from pathlib import Path
+if item["id"] == "i1" and not Path("repaired").exists():
+    raise ValueError("broken")
+return {"prediction": True, "ground_truth": item["label"], "raw_response": "yes"}
+"""
+
+
+def change(db: Path, *statements: str) -> None:
+    connection = sqlite3.connect(db)
+    for statement in statements:
+        connection.execute(statement)
+    connection.commit()
+    connection.close()
+
+
+def stopped_clock(bench: Bench) -> str:
+    """A PYTHONPATH with which it is always the same microsecond."""
+    bench.file(
+        "../clock/sitecustomize.py",
+        "import time\n_then = 1_792_800_000_000_000_000\ntime.time_ns = lambda: _then\n",
+    )
+    path = bench.environment()["PYTHONPATH"]
+    return f"{(bench.root / '../clock').resolve()}:{path}"
+
+
+def test_times_are_recorded_in_utc_and_shown_where_one_is(bench: Bench) -> None:
+    bench.items(30)
+    bench.commit()
+    bench.run("experiment", "e0.0.1", "--allow", OPENED, TZ=EAST)
+    [run] = bench.sql("SELECT * FROM runs")
+    rows = bench.sql("SELECT timestamp FROM predictions UNION ALL SELECT timestamp FROM metrics")
+    for text in (run["started"], run["ended"], run["timestamp"], *(r["timestamp"] for r in rows)):
+        at = datetime.fromisoformat(text)
+        assert at.utcoffset() == timedelta(0)
+        assert abs(datetime.now(UTC) - at) < timedelta(minutes=10)
+    assert len({len(row["timestamp"]) for row in rows}) == 1  # so that text sorts as times do
+    assert bench.run("summary", TZ="Asia/Tokyo").said.count("+09:00") == 2
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "duckdb"])
+def test_xetracks_own_programs_read_these_times(
+    make_bench: Callable[..., Bench], engine: str
+) -> None:
+    bench = make_bench()
+    bench.settings(store={"engine": engine})
+    bench.experiment("e0.0.1")
+    times = [row["timestamp"] for row in bench.reader(bench.db, "predictions", engine)]
+    assert len(times) == 8
+    assert times == sorted(times)
+    assert times[-1] in bench.xt("tail", str(bench.db), "--n=1", "--table=predictions")
+    [read] = bench.duckdb(
+        bench.db, "SELECT max(CAST(timestamp AS TIMESTAMP)) AS t FROM b.predictions"
+    )
+    assert read["t"] == datetime.fromisoformat(times[-1]).replace(tzinfo=None)
+
+
+def test_a_resume_in_another_zone_is_the_later_run(bench: Bench) -> None:
+    bench.predict(FAILS_ONCE)
+    bench.file("PLAN.toml", PLAN.format(id="planned"))
+    bench.commit()
+    bench.run("experiment", "e0.0.1", "--allow", OPENED, TZ=EAST, expect=1)
+    change(bench.db, "UPDATE runs SET ended = NULL, ended_how = NULL")  # as a kill leaves it
+    bench.file("PLAN.toml", PLAN.format(id="thought-up-later"))
+    bench.file("repaired", "")
+    bench.commit()
+    bench.run("experiment", "e0.0.1", "--allow", OPENED, TZ=WEST)
+    assert [r["sequence"] for r in bench.sql("SELECT sequence FROM runs ORDER BY rowid")] == [1, 2]
+    said = bench.run("summary", TZ=WEST, expect=None).out
+    assert "did not finish" not in said
+    assert "the first run's is judged" in said
+    assert "planned" in said
+    assert "thought-up-later" not in said
+    assert bench.run("validate").said.endswith("the experiments: no findings")
+
+
+def test_the_gate_dev_run_opens_in_any_zone(bench: Bench) -> None:
+    bench.file("prompt.txt", "one")
+    bench.params('[Params("low")]', "model: str\nthreshold: float = 0.5")
+    bench.file(
+        "src/benchmark/params.py",
+        (bench.root / "src/benchmark/params.py").read_text()
+        + '\n\ndef files(params):\n    return ["prompt.txt"]\n',
+    )
+    bench.run("dev-run", TZ=EAST)
+    bench.file("prompt.txt", "two")
+    bench.commit()
+    blocked = bench.run("experiment", "e0.0.1", "--allow=tests", TZ=WEST, expect=1)
+    assert "prompt.txt has not been dev-run as it is now" in blocked.said
+    bench.run("dev-run", TZ=WEST)
+    bench.run("experiment", "e0.0.1", "--allow=tests", TZ=WEST)
+
+
+def test_rows_of_one_microsecond_have_keys_of_their_own(make_bench: Callable[..., Bench]) -> None:
+    bench = make_bench(fresh=True)
+    bench.predict(FAILS_ONCE)
+    bench.commit()
+    clock = stopped_clock(bench)
+    bench.run("experiment", "e0.0.1", "--allow", OPENED, expect=1, PYTHONPATH=clock)
+    [first] = bench.sql("SELECT track_id FROM runs")
+    # Killed between the cache and the table, so that the next run writes rows of the first one.
+    change(bench.db, "DELETE FROM predictions WHERE input_id = 'i0'")
+    bench.file("repaired", "")
+    bench.commit()
+    bench.run("experiment", "e0.0.1", "--allow", OPENED, PYTHONPATH=clock)
+    rows = bench.rows()
+    assert len({(row["track_id"], row["timestamp"]) for row in rows}) == len(rows) == 8
+    assert sum(row["track_id"] == first["track_id"] for row in rows) == 6
+    assert set(bench.executed().values()) == {1, 2}  # i1 failed and ran again; nothing else did
+
+
+def test_results_of_before_are_read_in_the_order_in_which_they_were_written(bench: Bench) -> None:
+    bench.predict(FAILS_ONCE)
+    bench.file("PLAN.toml", PLAN.format(id="planned"))
+    bench.experiment("e0.0.1", expect=1)
+    bench.file("PLAN.toml", PLAN.format(id="thought-up-later"))
+    bench.experiment("e0.0.1", expect=1)
+    as_before = (
+        "ALTER TABLE runs DROP COLUMN sequence",
+        "UPDATE predictions SET timestamp = substr(timestamp, 1, 26)",
+        # The second run was made further west.
+        "UPDATE runs SET timestamp = '2026-10-0' || (3 - rowid) || ' 10:00:00.000000', "
+        "started = '2026-10-0' || (3 - rowid) || 'T10:00:00', ended_how = 'finished'",
+        "UPDATE runs SET ended_how = NULL WHERE rowid = 1",
+    )
+    change(bench.db, *as_before)
+    said = bench.run("summary", "e0.0.1", expect=None).out
+    assert "thought-up-later" not in said
+    assert "did not finish" not in said
+    assert "2026-10-02T10:00:00" in said  # nobody knows which zone that was
+    bench.file("repaired", "")
+    bench.experiment("e0.0.1")
+    runs = bench.sql("SELECT sequence FROM runs ORDER BY rowid")
+    assert [run["sequence"] for run in runs] == [None, None, 3]
+    assert "thought-up-later" not in bench.run("summary", "e0.0.1", expect=None).out
+
+
+def test_a_program_that_seeds_pythons_generator_keeps_a_row_of_each_run(bench: Bench) -> None:
+    bench.predict(FAILS_ONCE, head="import random\nrandom.seed(42)")
+    bench.experiment("e0.0.1", expect=1)
+    bench.file("repaired", "")
+    bench.experiment("e0.0.1")
+    runs = bench.sql("SELECT track_id FROM runs")
+    assert len({run["track_id"] for run in runs}) == len(runs) == 2

@@ -1,0 +1,52 @@
+"""For the tests of a benchmark: a few real items through the real harness, in a folder apart."""
+
+import dataclasses
+import sqlite3
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.experiment import prepare
+from harness.layout import Place
+from harness.project import Project
+from harness.run import run
+
+
+@dataclass
+class Trial:
+    """Runs a few items of the first configuration; nothing is written outside `folder`.
+
+    `calls` has the id of each execution of predict; `breaks` makes predict raise.
+    """
+
+    root: Path
+    folder: Path
+    calls: list[str] = field(default_factory=list)
+    breaks: Exception | None = None
+
+    def __call__(self, experiment: str = "e0.0.1", items: int = 3) -> list[dict[str, Any]]:
+        """The rows of `experiment` after running it."""
+        project = Project.open(self.root)
+        settings = project.settings.model_copy(
+            update={
+                "run": project.settings.run.model_copy(update={"executor": "serial", "repeats": 1}),
+                "store": project.settings.store.model_copy(update={"layout": "append-only"}),
+            }
+        )
+
+        def counting(item: dict[str, Any], *arguments: Any) -> dict[str, Any]:
+            self.calls.append(str(item["id"]))
+            if self.breaks is not None:
+                raise self.breaks
+            return project.predict(item, *arguments)
+
+        alone = dataclasses.replace(
+            project, settings=settings, grid=project.grid[:1], predict=counting
+        )
+        ready = prepare(alone, items)
+        place = Place(self.folder / "results/benchmark.db", "predictions", self.folder / ".cache")
+        run(alone, experiment, ready.grid, ready.census, {}, items, place)
+        with sqlite3.connect(place.db) as connection:
+            connection.row_factory = sqlite3.Row
+            query = "SELECT * FROM predictions WHERE experiment_version = ? ORDER BY input_id"
+            return [dict(row) for row in connection.execute(query, (experiment,))]
