@@ -206,6 +206,12 @@ class Bench:
             self.git(*who, "commit", "-q", "-m", message)
         return self.git("rev-parse", "HEAD")
 
+    def untag(self, tag: str) -> None:
+        """Go back to what a kill just before the experiment's commit leaves behind."""
+        self.git("tag", "-d", tag)
+        self.git("reset", "-q", "HEAD~1")
+        self.git("update-ref", f"refs/worktree/finishing/{tag}", "HEAD")
+
     # -- what a person runs
 
     def environment(self, **more: str) -> dict[str, str]:

@@ -135,7 +135,10 @@ def results(now: Situation) -> Blocked | None:
     """What is recorded so far lies here whole: the next experiment is added to all of it."""
     if problem := results_state.problem(now.root, now.project.settings, now.tag):
         return Blocked(problem.message, problem.fix)
-    return _errors(check_tags(now.root, now.project.settings), "make validate")
+    try:
+        return _errors(check_tags(now.root, now.project.settings), "make validate")
+    except HarnessError as error:
+        return Blocked(error.message, error.fix)
 
 
 def dev_run(now: Situation) -> Blocked | None:

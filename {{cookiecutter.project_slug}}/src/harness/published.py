@@ -12,7 +12,7 @@ from pathlib import Path
 
 from harness import git
 from harness.database_file import set_strangers_aside
-from harness.errors import HarnessError
+from harness.errors import HarnessError, explained
 from harness.findings import Finding, many, unchecked, within
 from harness.layout import databases
 from harness.settings import Settings
@@ -120,20 +120,24 @@ def _recorded(root: Path, settings: Settings) -> tuple[dict[str, str], list[str]
     """Experiments that `runs` calls published, with the database; and what cannot be read."""
     found: dict[str, str] = {}
     notes = []
+    query = "SELECT DISTINCT experiment_version FROM runs WHERE published IS NOT NULL"
     for path in databases(root, settings, "experiment"):
-        query = "SELECT DISTINCT experiment_version FROM runs WHERE published IS NOT NULL"
         name = path.relative_to(root).as_posix()
         try:
             found |= {tag: name for (tag,) in _rows(path, query) if git.TAG.match(str(tag))}
-        except sqlite3.Error as error:
-            notes.append(f"{name} cannot be read: {error}")
+        except HarnessError as error:
+            notes.append(error.message)
     return found, notes
 
 
 def _rows(path: Path, query: str) -> list[tuple[str, ...]]:
-    """The rows of a query to the table runs; none where its columns are not there yet."""
+    """The rows of a query to the table runs; none where its columns are not there yet.
+
+    Raises HarnessError where the database cannot be read.
+    """
     set_strangers_aside(path)
-    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as con:
+    uri = f"{path.resolve().as_uri()}?mode=ro"
+    with explained(path, "read"), closing(sqlite3.connect(uri, uri=True)) as con:
         columns = {row[1] for row in con.execute("PRAGMA table_info(runs)")}
         wanted = {"experiment_version", "published"} if "published" in query else {"commit_hash"}
         return con.execute(query).fetchall() if wanted <= columns else []
