@@ -56,3 +56,31 @@ def make_module_bench(
 def bench(make_bench: Callable[..., Bench]) -> Bench:
     """A benchmark repository of four items and two configurations, kept by git alone."""
     return make_bench()
+
+
+@pytest.fixture(scope="session")
+def _tagged(tmp_path_factory: pytest.TempPathFactory, home: Path, warm: WarmProcess) -> Bench:
+    made = Bench(tmp_path_factory.mktemp("tagged") / "bench", home, warm=warm)
+    made.experiment("e0.0.1")
+    return made
+
+
+@pytest.fixture
+def tagged(_tagged: Bench, tmp_path: Path) -> Bench:
+    """A benchmark repository, kept by git alone, in which e0.0.1 has been published."""
+    return _tagged.copy(tmp_path / "bench")
+
+
+@pytest.fixture(scope="session")
+def _tagged_by_dvc(
+    tmp_path_factory: pytest.TempPathFactory, home: Path, warm: WarmProcess
+) -> Bench:
+    made = Bench(tmp_path_factory.mktemp("tagged") / "bench", home, dvc=True, warm=warm)
+    made.experiment("e0.0.1")
+    return made
+
+
+@pytest.fixture
+def tagged_by_dvc(_tagged_by_dvc: Bench, tmp_path: Path) -> Bench:
+    """The same, its database kept by DVC."""
+    return _tagged_by_dvc.copy(tmp_path / "bench")

@@ -4,6 +4,7 @@ Nothing is generated: the harness is used in place through PYTHONPATH. What `pre
 known from a trace file outside every database, to which it appends a line.
 """
 
+import copy
 import json
 import os
 import pickle
@@ -111,6 +112,17 @@ class Bench:
                 shutil.copy(PROJECT / ".dvc" / name, self._place(f".dvc/{name}"))
         self.commit()
 
+    def at(self, root: Path) -> "Bench":
+        """The same verbs in another folder: a clone, a worktree."""
+        other = copy.copy(self)
+        other.root, other.trace = root, root.with_name(f"{root.name}-trace.txt")
+        return other
+
+    def copy(self, root: Path) -> "Bench":
+        """The whole repository as it is now, in another folder; nothing has run there yet."""
+        shutil.copytree(self.root, root, symlinks=True)
+        return self.at(root)
+
     # -- what a person writes
 
     def _place(self, name: str) -> Path:
@@ -199,6 +211,12 @@ class Bench:
             self.git(*who, "commit", "-q", "-m", message)
         return self.git("rev-parse", "HEAD")
 
+    def untag(self, tag: str) -> None:
+        """Go back to what a kill just before the experiment's commit leaves behind."""
+        self.git("tag", "-d", tag)
+        self.git("reset", "-q", "HEAD~1")
+        self.git("update-ref", f"refs/worktree/finishing/{tag}", "HEAD")
+
     # -- what a person runs
 
     def environment(self, **more: str) -> dict[str, str]:
@@ -256,6 +274,18 @@ class Bench:
     def dev_run(self, items: int = 1000, expect: int | None = 0) -> Done:
         """A dev-run over (by default) every item."""
         return self.run("dev-run", f"--items={items}", expect=expect)
+
+    def run_dvc(self, *arguments: str) -> str:
+        """A DVC command's standard output."""
+        done = subprocess.run(
+            [sys.executable, "-m", "dvc", *arguments],
+            cwd=self.root,
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     def experiment(self, tag: str, allow: str = OPENED, expect: int | None = 0) -> Done:
         """Commit what was edited and run an experiment."""

@@ -140,7 +140,7 @@ def test_failures_never_enter(bench: Bench) -> None:
 
 def test_without_its_cache_an_experiment_resumes_all_the_same(bench: Bench) -> None:
     bench.experiment("e0.0.1")
-    bench.git("tag", "-d", "e0.0.1")
+    bench.untag("e0.0.1")
     shutil.rmtree(bench.root / ".cache")
     bench.forget()
     bench.experiment("e0.0.1")

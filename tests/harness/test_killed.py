@@ -194,7 +194,7 @@ def test_nothing_lost(
 def test_killed_between_the_cache_and_the_row(bench: Bench) -> None:
     """The entry is there and the row is not: it is made from the entry, as the row it would be."""
     bench.experiment("e0.0.1")
-    bench.git("tag", "-d", "e0.0.1")
+    bench.untag("e0.0.1")
     before = bench.rows()
     connection = sqlite3.connect(bench.db)
     connection.execute("DELETE FROM predictions WHERE input_id = 'i2'")

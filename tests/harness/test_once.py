@@ -103,7 +103,7 @@ def test_restart_executes_only_what_is_missing(bench: Bench) -> None:
 
 def test_a_finished_experiment_without_a_tag_is_only_tagged(bench: Bench) -> None:
     bench.experiment("e0.0.1")
-    bench.git("tag", "-d", "e0.0.1")
+    bench.untag("e0.0.1")
     bench.forget()
     bench.experiment("e0.0.1")
     assert not bench.executed()
@@ -131,7 +131,7 @@ def test_without_a_cache_an_experiment_still_resumes_and_the_next_one_computes(
 ) -> None:
     bench.settings(run={"cache": False})
     bench.experiment("e0.0.1")
-    bench.git("tag", "-d", "e0.0.1")
+    bench.untag("e0.0.1")
     bench.experiment("e0.0.1")
     assert bench.executed() == once_each(["low", "high"], 4)
     bench.experiment("e0.0.2")

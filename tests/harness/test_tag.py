@@ -246,6 +246,7 @@ def test_a_remote_that_cannot_be_reached_does_not_undo_the_tag(
     bench.git("remote", "add", "central", str(remote))
     done = bench.experiment("e0.0.1")
     push = "git push central HEAD refs/tags/e0.0.1"
+    assert "note: central cannot be asked for its tags: git ls-remote: " in done.err
     assert "not pushed" in done.said
     assert push in done.said
     assert bench.git("tag") == "e0.0.1"
@@ -268,14 +269,18 @@ def test_only_the_results_are_committed(bench: Bench) -> None:
     assert "mine.txt" not in bench.git("show", "--name-only", "--format=", "HEAD")
 
 
-def test_discard_drops_an_untagged_experiment_and_never_a_tagged_one(bench: Bench) -> None:
+def test_discard_drops_an_unfinished_experiment_and_never_a_tagged_one(bench: Bench) -> None:
     bench.experiment("e0.0.1")
     refused = bench.run("discard", "e0.0.1", expect=2)
     assert "is tagged" in refused.said
-    assert len(bench.rows()) == 8
     bench.git("tag", "-d", "e0.0.1")
-    bench.run("discard", "e0.0.1")
-    assert bench.rows() == []
+    assert "not deleted" in bench.run("discard", "e0.0.1", expect=2).said, "its commit knows it"
+    assert len(bench.rows()) == 8
+    bench.file(".git/hooks/prepare-commit-msg", "#!/bin/sh\nexit 1\n").chmod(0o755)
+    bench.experiment("e0.0.2", expect=1)
+    bench.run("discard", "e0.0.2")
+    assert bench.rows("e0.0.2") == []
+    (bench.root / ".git/hooks/prepare-commit-msg").unlink()
     bench.forget()
-    bench.experiment("e0.0.1")
+    bench.experiment("e0.0.2")
     assert not bench.executed(), "its results stay in the cache"

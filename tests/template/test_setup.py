@@ -90,6 +90,47 @@ def test_an_environment_that_was_moved_is_built_anew(
     assert installed == [old, new]
 
 
+def test_another_python_that_is_asked_for_builds_the_environment_anew(
+    setup_env: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """And it stays, until another is asked for: what the project begins with is no wish."""
+    made: list[str] = []
+
+    def install(venv: Path, python: str, lock: Path) -> None:
+        made.append(python)
+        (venv / "bin").mkdir(parents=True, exist_ok=True)
+        (venv / "bin/python").write_text(f"#!/bin/sh\necho {python.removeprefix('python')}\n")
+        (venv / "bin/python").chmod(0o755)
+
+    there = ["3.11", "3.12"]
+    known = setup_env.version_of
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
+    monkeypatch.setattr(setup_env, "install", install)
+    monkeypatch.setattr(setup_env, "copy_duckdb_extension", lambda venv: "")
+    monkeypatch.setattr(
+        setup_env,
+        "version_of",
+        lambda name: known(name) if "/" in name else name.removeprefix("python")
+        if name.removeprefix("python") in there else "",
+    )  # fmt: skip
+    lock = tmp_path / "requirements.lock"
+    lock.write_text("")
+
+    for asked, expected in (("", "3.11"), ("3.12", "3.12"), ("", "3.12"), ("3.11", "3.11")):
+        setup_env.set_up(tmp_path / ".venv", tmp_path, lock, "3.11", asked)
+        assert made[-1] == f"python{expected}"
+    assert len(made) == 3
+    there.remove("3.12")
+    setup_env.set_up(tmp_path / ".venv", tmp_path, lock, "3.11", "3.12")
+    assert len(made) == 3
+    assert (
+        "there is no Python 3.12 on this machine; .venv stays as it is" in capsys.readouterr().out
+    )
+
+
 def test_a_lock_that_does_not_match_its_hash_is_refused(bake: Bake, tmp_path: Path) -> None:
     project = bake()
     (project.root / "wrong.lock").write_text(f"iniconfig==2.3.0 \\\n    --hash=sha256:{'0' * 64}\n")

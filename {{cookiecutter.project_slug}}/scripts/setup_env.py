@@ -221,14 +221,23 @@ def relock(venv: Path, root: Path) -> None:
         )
 
 
-def set_up(venv: Path, root: Path, lock: Path, wanted: str) -> None:
-    """Bring the environment in line with the lock, and tell what was done."""
+def set_up(venv: Path, root: Path, lock: Path, usual: str, asked: str = "") -> None:
+    """Bring the environment in line with the lock, and say what was done.
+
+    Its Python is the version `asked` for; where none is, the one it has, or the `usual` one.
+    """
     started, ready, notes = time.monotonic(), venv / ".ready", []
     state, place = hashlib.sha256(lock.read_bytes()).hexdigest(), str(venv.resolve())
     before, _, made_in = ready.read_text("utf-8").partition(" ") if ready.exists() else ("", "", "")
     if made_in not in ("", place):
         shutil.rmtree(venv)  # the folder was moved, and the programs in it name the old place
-    if before != state or not python_in(venv).exists():
+    have = version_of(str(python_in(venv)))
+    wanted = asked or (have if have in SUPPORTED else usual)
+    if asked and have not in ("", asked) and version_of(find_python(asked)) != asked:
+        notes.append(f"there is no Python {asked} on this machine; {venv.name} stays as it is")
+        wanted = have
+    other = have not in ("", wanted)
+    if before != state or other or not python_in(venv).exists():
         python = find_python(wanted)
         print(f"Setting up {venv.name} with Python {version_of(python)}…", flush=True)
         install(venv, python, lock)
@@ -248,7 +257,8 @@ def main() -> int:
         sys.stdout.reconfigure(errors="backslashreplace")
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--venv", default=".venv", help="the environment's folder")
-    parser.add_argument("--python", default=SUPPORTED[0], help="the Python wanted, such as 3.12")
+    parser.add_argument("--python", default="", help="the Python wanted, such as 3.12")
+    parser.add_argument("--usual", default=SUPPORTED[0], help="the Python where none is wanted")
     parser.add_argument("--lock", default="requirements.lock", help="what to install")
     parser.add_argument("--relock", action="store_true", help="only write requirements.lock anew")
     options = parser.parse_args()
@@ -257,7 +267,7 @@ def main() -> int:
         if options.relock:
             relock(root / options.venv, root)
         else:
-            set_up(root / options.venv, root, root / options.lock, options.python)
+            set_up(root / options.venv, root, root / options.lock, options.usual, options.python)
     except SetupError as error:
         print(f"setup: {error}", file=sys.stderr)
         return 2

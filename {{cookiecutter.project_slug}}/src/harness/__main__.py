@@ -1,7 +1,6 @@
 """`python -m harness COMMAND`: every command of the Makefile, where make is not at hand."""
 
 import os
-import sqlite3
 import sys
 import traceback
 from pathlib import Path
@@ -12,7 +11,7 @@ from typer.exceptions import TyperException
 
 from harness import reading
 from harness.console import err, out, show_error, styled
-from harness.errors import HarnessError, reason_of
+from harness.errors import HarnessError, is_of_database, reason_of
 
 app = typer.Typer(
     add_completion=False,
@@ -158,18 +157,29 @@ def explain(
 
 @app.command()
 def discard(tag: str) -> None:
-    """Delete the rows of an experiment that has no tag; its results stay in the cache."""
-    from harness import git
+    """Delete the rows of an experiment that is not published; its results stay in the cache."""
     from harness.layout import place_for
     from harness.lock import one_at_a_time
+    from harness.published import published
+    from harness.results_state import note_origins
     from harness.settings import load_settings
     from harness.store import clear_rows
 
     root = Path.cwd()
-    if tag in git.tags(root):
-        raise HarnessError(f"{tag} is tagged: what was published is not deleted")
-    place = place_for(root, load_settings(root), tag)
+    settings = load_settings(root)
+    place = place_for(root, settings, tag)
+    found = published(root, settings)
+    _tell_notes(found.notes)
+    if tag in found.here:
+        raise HarnessError(f"{tag} is tagged: what was published is not deleted", fix="make tags")
+    if tag in found.known:
+        rename = f"make retag TAG={tag} TO={found.next_free}"
+        raise HarnessError(
+            f"{tag} is published ({found.where(tag)}): what was published is not deleted",
+            fix=f"git fetch --tags; where the rows here are another experiment: {rename}",
+        )
     with one_at_a_time(place.db.parent, f"discard of {tag}"):
+        note_origins(root)
         deleted = clear_rows(place, tag)
     out.print(f"deleted {deleted} rows of {tag}")
 
@@ -178,14 +188,36 @@ def discard(tag: str) -> None:
 def tags() -> None:
     """The experiments so far."""
     from harness import git
+    from harness.published import published
+    from harness.settings import load_settings
 
     root = Path.cwd()
-    found = git.tags(root)
-    if not found:
+    found = published(root, load_settings(root))
+    _tell_notes(found.notes)
+    if not found.known:
         err.print("no experiment yet; make experiment TAG=e0.0.1")
-    for tag in found:
-        words = git.git(root, "tag", "--list", "--format=%(contents:subject)", tag)
+    for tag in found.known:
+        if tag in found.here:
+            words = git.subject(root, tag)
+        else:
+            words = f"its tag is not here ({found.where(tag)}); git fetch --tags"
         out.print(f"{tag}  {words}", markup=False, soft_wrap=True)
+
+
+def _tell_notes(notes: list[str]) -> None:
+    for note in notes:
+        err.print(f"note: {note}", markup=False, soft_wrap=True)
+
+
+@app.command()
+def retag(tag: str, to: str) -> None:
+    """Give rows that were recorded under a taken tag a free one; nothing is run again."""
+    from harness.retag import retag as rename
+    from harness.settings import load_settings
+
+    root = Path.cwd()
+    count = rename(root, load_settings(root), tag, to)
+    out.print(f"{count} rows of {tag} are {to} now; make experiment TAG={to} tags them")
 
 
 @app.command("test")
@@ -221,16 +253,16 @@ def main() -> None:
     except TyperException as error:
         _say_usage(error)
         sys.exit(error.exit_code)
-    except sqlite3.Error as error:
-        reason, fix = reason_of(error, "the database")
-        show_error(HarnessError(f"a results database cannot be used: {reason}", fix=fix))
-        sys.exit(1)
     except KeyboardInterrupt:
         err.print("stopped; what is recorded stays, the same command goes on")
         sys.exit(130)
-    except Exception:
-        # Nobody foresaw this one. Its text may be anybody's, so it takes the same way.
-        err.print(traceback.format_exc().rstrip(), soft_wrap=True)
+    except Exception as error:
+        if is_of_database(error):
+            reason, fix = reason_of(error, "the database")
+            show_error(HarnessError(f"a results database cannot be used: {reason}", fix=fix))
+        else:
+            # Nobody foresaw this one. Its text may be anybody's, so it takes the same way.
+            err.print(traceback.format_exc().rstrip(), soft_wrap=True)
         sys.exit(1)
 
 

@@ -48,6 +48,12 @@ class InvalidResult(Exception):
     """What `predict` returned cannot become a row: no dict, a reserved name, a changed type."""
 
 
+def is_of_database(error: BaseException) -> bool:
+    """Whether SQLite or DuckDB raised this. (DuckDB is not imported for it: that takes long.)"""
+    module = type(error).__module__.lstrip("_")
+    return isinstance(error, sqlite3.Error) or module.startswith("duckdb")
+
+
 @contextlib.contextmanager
 def explained(path: Path, doing: str = "write") -> Iterator[None]:
     """Turn what SQLite, DuckDB and the system say into what the person can do."""
@@ -64,7 +70,12 @@ def explained(path: Path, doing: str = "write") -> Iterator[None]:
 
 def is_storage_error(error: Exception) -> bool:
     """Whether it comes from a database or the file system, and not from a mistake in code."""
-    return isinstance(error, (sqlite3.Error, OSError)) or "duckdb" in type(error).__module__
+    return isinstance(error, OSError) or is_of_database(error)
+
+
+def is_of_the_file(error: Exception) -> bool:
+    """Whether a query failed for the sake of the file, and not for its own."""
+    return bool(_kind_of(error))
 
 
 def is_damaged(error: Exception) -> bool:

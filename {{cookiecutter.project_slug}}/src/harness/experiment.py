@@ -1,11 +1,13 @@
 """From a tag's name to a tagged commit: gates, run, scores, metrics, checks, commit, tag, push."""
 
+import contextlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import dvc, executors, git
+from harness import dvc, executors, git, results_state
+from harness.clock import now
 from harness.console import err, out, shown, visible
 from harness.declarations import uncounted_words, undeclared_words, without_direction
 from harness.errors import HarnessError
@@ -16,7 +18,16 @@ from harness.lock import one_at_a_time
 from harness.plan import Census, Grid, resolve_grid, take_census
 from harness.project import Project
 from harness.provenance import provenance
+from harness.published import (
+    Published,
+    begin_finishing,
+    end_finishing,
+    published,
+    runs_line,
+    runs_of,
+)
 from harness.run import RunReport, run
+from harness.settings import Settings
 from harness.store import begin_anew, update_run
 
 if TYPE_CHECKING:
@@ -37,6 +48,9 @@ def prepare(project: Project, limit: int | None) -> Prepared:
     Raises HarnessError where the project cannot be run as it is.
     """
     executors.check(project)
+    if missing := dvc.missing_data(project.root):
+        names = ", ".join(missing[:5])
+        raise HarnessError(f"DVC keeps {names}, and it is not here", fix="dvc pull")
     grid = resolve_grid(project)
     census = take_census(project, limit)
     if project.fit is not None:
@@ -85,6 +99,8 @@ def _experiment(project: Project, tag: str, message: str, allow: set[str]) -> in
     verdicts = pass_gates(Situation(project, ready.grid, ready.census, tag), allow)
     place = place_for(root, settings, tag)
     commit = git.head(root)
+    if verdicts["results"] == "passed":
+        results_state.note_origins(root)
     made_by = provenance(project, ready.grid, ready.census, "experiment", verdicts)
     made_by |= {"message": message}
     report = run(project, tag, ready.grid, ready.census, made_by)
@@ -132,8 +148,8 @@ def _experiment(project: Project, tag: str, message: str, allow: set[str]) -> in
     verdicts |= {"failures": "overridden" if accepted else "passed"}
     verdicts |= {"validation": "overridden" if wrong else "passed"}
     update_run(place, report.track_id, {"gates": json.dumps(verdicts, sort_keys=True)})
-    _finish(project, place, tag, message, rows, ready.census)
-    return 0
+    _finish(project, place, tag, report.track_id, message, rows, ready.census)
+    return _push(root, settings, tag)
 
 
 def tell(report: RunReport) -> None:
@@ -197,34 +213,88 @@ def _finish(
     project: Project,
     place: Place,
     tag: str,
+    track_id: str,
     message: str,
     rows: list[dict[str, Any]],
     census: Census,
 ) -> None:
+    """Commit and tag what was recorded: both, or neither."""
     root = project.root
+    _refuse_taken(root, project.settings, tag)
+    begin_finishing(root, tag)
+    update_run(place, track_id, {"published": now()})
     found = _write_summary(project, place, tag)
     kept = [_write_metrics(root, tag, rows), f"results/{tag}.md"]
     if project.settings.store.dvc:
         kept += dvc.add(root, place.db)
-        if dvc.has_remote(root):
-            dvc.run(root, "push", "-q")  # data too: a tag without it could not be checked out
+        dvc.push(root)  # data too: a tag without it could not be checked out
     else:
         kept.append(place.db.relative_to(root).as_posix())
     words = tag_message(rows, census, message, found)
-    git.commit(root, kept, f"experiment {tag}: {words.splitlines()[0]}")
-    git.annotate(root, tag, words)
-    out.print(f"tagged {tag}: {words.splitlines()[0]}", markup=False, soft_wrap=True)
+    before = git.head(root)
     try:
-        remote = git.push(root, tag)
-    except HarnessError as error:
-        err.print(
-            f"note: not pushed ({error.message}); later: {git.push_missing(root, tag)}",
-            markup=False,
-            soft_wrap=True,
+        git.commit(root, kept, f"experiment {tag}: {words.splitlines()[0]}")
+        git.annotate(root, tag, f"{words}\n\n{runs_line(list(runs_of(place.db)[tag]))}")
+    except BaseException:
+        # Without its tag the commit would stand there for good, and the next try make another.
+        with contextlib.suppress(HarnessError):
+            git.take_back(root, before, kept)
+        raise
+    end_finishing(root, tag)
+    out.print(f"tagged {tag}: {words.splitlines()[0]}", markup=False, soft_wrap=True)
+
+
+def _refuse_taken(root: Path, settings: Settings, tag: str) -> None:
+    """Another worktree of this repository may have taken the tag while this one ran."""
+    if tag in git.tags(root):
+        raise HarnessError(
+            f"{tag} was taken while this experiment ran",
+            fix=_retag(published(root, settings), tag),
+            code=1,
         )
-        return
-    if remote:
-        out.print(f"pushed to {remote}", markup=False)
+
+
+def _retag(found: Published, tag: str) -> str:
+    free = found.next_free
+    return (
+        f"make retag TAG={tag} TO={free}; then make experiment TAG={free} tags what is recorded: "
+        "nothing is run again"
+    )
+
+
+def _push(root: Path, settings: Settings, tag: str) -> int:
+    """Push branch and tag, where there is a remote; returns the exit code.
+
+    Out of reach is for later; what the remote refuses is for the person to settle now.
+    """
+    later = git.push_command(root, tag)
+    try:
+        pushed = git.push(root, tag)
+    except HarnessError as error:
+        note = f"note: not pushed ({error.message}); later: {later}"
+        err.print(note, markup=False, soft_wrap=True)
+        return 0
+    if not pushed.refused:
+        if pushed.remote:
+            out.print(f"pushed to {pushed.remote}", markup=False)
+        return 0
+    reason = pushed.refused.get(git.TAGS + tag)
+    if reason is None:
+        said = "; ".join(f"{ref}: {why}" for ref, why in pushed.refused.items())
+        raise HarnessError(
+            f"{tag} is pushed to {pushed.remote}, its branch is not ({said})",
+            fix=f"git pull --no-rebase {pushed.remote} {git.branch(root)}, then git push "
+            f"{pushed.remote} HEAD; the tag stays as it is",
+            code=1,
+        )
+    found = published(root, settings)
+    taken = tag in found.remote_tags
+    raise HarnessError(
+        f"{tag} is tagged here and not pushed: {pushed.remote} "
+        + (f"has another {tag} already" if taken else f"refuses it ({reason})"),
+        fix=_retag(found, tag) if taken else f"see what it wants, then {later}",
+        code=1,
+    )
 
 
 def _write_metrics(root: Path, tag: str, rows: list[dict[str, Any]]) -> str:

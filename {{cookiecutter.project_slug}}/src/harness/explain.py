@@ -12,6 +12,7 @@ from harness.budget import forecast
 from harness.cache import ResultCache
 from harness.columns import plain, quoted
 from harness.console import brief, shown
+from harness.database_file import set_strangers_aside
 from harness.experiment import prepare
 from harness.known import Knowledge, reading_file
 from harness.layout import DEV, databases, place_for
@@ -168,6 +169,7 @@ def _rows(project: Project, ids: set[str], prefix: str) -> list[dict[str, Any]]:
 def _read(path: Path, ids: set[str], prefix: str) -> list[dict[str, Any]]:
     among = ", ".join("?" * len(ids))
     where = f"input_id IN ({among}) OR substr(task_key, 1, ?) = ?"
+    set_strangers_aside(path)
     with closing(sqlite3.connect(path, timeout=10)) as connection:
         connection.row_factory = sqlite3.Row
         names = [

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness import dvc, git
+from harness import dvc, git, results_state
 from harness.columns import ANSWERS, PREDICTIONS, filled
-from harness.console import brief
+from harness.console import brief, err
 from harness.errors import HarnessError, explained
 from harness.findings import Finding
 from harness.inputs import advice, unkeyed
@@ -22,6 +22,7 @@ from harness.keys import item_digest
 from harness.layout import DEV, databases, place_for
 from harness.plan import Census, Grid, column_types, configurations
 from harness.project import Project
+from harness.published import check_tags, published
 from harness.runs import of_last_run
 from harness.tested import run_tests, tests_passed
 
@@ -43,10 +44,11 @@ class Situation:
 
 @dataclass(frozen=True, slots=True)
 class Blocked:
-    """Why a gate is shut, and what opens it."""
+    """Why a gate is closed, and what opens it. What is `final` cannot be overridden."""
 
     message: str
     fix: str
+    final: bool = False
 
 
 Gate = Callable[[Situation], Blocked | None]
@@ -62,11 +64,13 @@ def branch_problem(root: Path, protected: list[str]) -> Blocked | None:
     if not git.is_repository(root):
         begin = "git init && git add -A && git commit -m start && git switch -c feat/my-experiment"
         return Blocked("this folder is no git repository", begin)
-    name = git.branch(root)
-    if not name:
-        return Blocked("no branch is checked out", "git switch -c feat/my-experiment")
-    if name in protected:
-        return Blocked(f"{name} is a protected branch", "git switch -c feat/my-experiment")
+    ref, fix = git.branch_ref(root), "git switch -c feat/my-experiment"
+    if not ref:
+        return Blocked(f"no branch is checked out (HEAD is at {git.names_of_head(root)})", fix)
+    if not ref.startswith(git.BRANCHES):
+        return Blocked(f"HEAD is {ref}, which is no branch of this repository", fix)
+    if git.is_protected(root, ref, protected):
+        return Blocked(f"{ref.removeprefix(git.BRANCHES)} is a protected branch", fix)
     return None
 
 
@@ -74,7 +78,7 @@ def clean(now: Situation) -> Blocked | None:
     """A commit must say what ran."""
     if not git.head(now.root):
         return Blocked("nothing is committed yet", 'git add . && git commit -m "begin"')
-    if lost := git.unkept(now.root, list(now.grid.files)):
+    if lost := git.untracked(now.root, list(now.grid.files)):
         names = " ".join(lost)
         return Blocked(
             f"git does not keep {names}, which files in params.py names", f"git add -f {names}"
@@ -87,24 +91,54 @@ def clean(now: Situation) -> Blocked | None:
 
 
 def tag(now: Situation) -> Blocked | None:
-    """A tag is used once and versions only grow."""
+    """A tag is used once, by one person, and versions only grow.
+
+    That one is taken elsewhere, or older, is for the person to weigh. A name that is no tag becomes
+    part of a path, and what is published is not computed again: neither can be overridden.
+    """
     if now.tag is None:
         return None
-    free = git.next_tag(now.root)
-    mend = f"make experiment TAG={free}"
+    found = published(now.root, now.project.settings)
+    for note in found.notes:
+        err.print(f"note: {note}", markup=False, soft_wrap=True)
+    fix = f"make experiment TAG={found.next_free}"
     if not now.tag:
-        return Blocked("no experiment tag is given", mend)
+        return Blocked("no experiment tag is given", fix, final=True)
     if not git.TAG.match(now.tag):
-        return Blocked(f"{now.tag!r} is no experiment tag (e1.2.3)", mend)
-    known = git.tags(now.root)
-    if now.tag in known:
+        return Blocked(f"{now.tag!r} is no experiment tag (e1.2.3)", fix, final=True)
+    if now.tag in found.here:
         # A kill after the tag and before its push leaves nothing else to be done.
-        if command := git.push_missing(now.root, now.tag):
-            return Blocked(f"{now.tag} is taken but not pushed", f"{command}; the next one: {mend}")
-        return Blocked(f"{now.tag} is taken", mend)
-    if known and git.version(now.tag) < git.version(known[-1]):
-        return Blocked(f"{now.tag} is older than {known[-1]}", mend)
+        if found.remote_tags.get(now.tag) or not (command := git.push_missing(now.root, now.tag)):
+            return Blocked(f"{now.tag} is taken", fix, final=True)
+        fix = f"{command}; the next one: {fix}"
+        return Blocked(f"{now.tag} is taken but not pushed", fix, final=True)
+    if now.tag in found.known:
+        return Blocked(
+            f"{now.tag} is published already ({found.where(now.tag)})",
+            f"git fetch --tags; the next one: {fix}",
+            final=now.tag in found.held,
+        )
+    if other := git.same_but_for_case(now.root, now.tag):
+        message = f"the tag {other} is {now.tag} on this disk, where case makes no difference"
+        return Blocked(message, f"git tag -d {other}", final=True)
+    if git.is_branch(now.root, now.tag):
+        return Blocked(
+            f"a branch is called {now.tag}; `git checkout {now.tag}` would not give the tag",
+            f"git branch -m {now.tag} feat/{now.tag}",
+        )
+    if found.known and git.version(now.tag) < git.version(found.newest):
+        return Blocked(f"{now.tag} is older than {found.newest}", fix)
     return None
+
+
+def results(now: Situation) -> Blocked | None:
+    """What is recorded so far lies here whole: the next experiment is added to all of it."""
+    if problem := results_state.problem(now.root, now.project.settings, now.tag):
+        return Blocked(problem.message, problem.fix)
+    try:
+        return _errors(check_tags(now.root, now.project.settings), "make validate")
+    except HarnessError as error:
+        return Blocked(error.message, error.fix)
 
 
 def dev_run(now: Situation) -> Blocked | None:
@@ -192,7 +226,10 @@ def data(now: Situation) -> Blocked | None:
     changed = dvc.changed_data(now.root)
     if not changed:
         return None
-    return Blocked(f"data differs from what DVC recorded: {', '.join(changed)}", "make data")
+    return Blocked(
+        f"data differs from what DVC records: {', '.join(changed)}",
+        "make data records it as it is here; dvc checkout (or dvc pull) brings what is recorded",
+    )
 
 
 def inspected(now: Situation) -> Blocked | None:
@@ -207,7 +244,10 @@ def inspected(now: Situation) -> Blocked | None:
 
 def schema(now: Situation) -> Blocked | None:
     """The columns are those that earlier experiments recorded."""
-    return _errors(schema_of(now.project), "")
+    try:
+        return _errors(schema_of(now.project), "")
+    except HarnessError as error:  # a database that cannot be read; other gates have a word too
+        return Blocked(error.message, error.fix)
 
 
 def schema_of(project: Project) -> list[Finding]:
@@ -296,6 +336,7 @@ GATES: dict[str, Gate] = {
     "branch": branch,
     "data": data,
     "clean": clean,
+    "results": results,
     "dev-run": dev_run,
     "inputs": inputs,
     "tests": tested,
@@ -333,11 +374,19 @@ def pass_gates(now: Situation, allow: set[str]) -> dict[str, str]:
     """
     verdicts = look(now)
     # Tests take the longest, so they are run only where nothing else is in the way.
-    others = [n for n, blocked in verdicts.items() if blocked and n != "tests" and n not in allow]
+    others = [
+        name
+        for name, blocked in verdicts.items()
+        if blocked and name != "tests" and (blocked.final or name not in allow)
+    ]
     if verdicts["tests"] is not None and "tests" not in allow and not others:
         run_tests(now.root, [])
         verdicts["tests"] = tested(now)
-    shut = {name: b for name, b in verdicts.items() if b is not None and name not in allow}
+    shut = {
+        name: blocked
+        for name, blocked in verdicts.items()
+        if blocked is not None and (blocked.final or name not in allow)
+    }
     if shut:
         lines = [f"gate {name}: {blocked.message}" for name, blocked in shut.items()]
         mends = list(dict.fromkeys(blocked.fix for blocked in shut.values()))

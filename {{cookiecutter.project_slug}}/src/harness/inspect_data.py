@@ -10,7 +10,7 @@ from rich.table import Table
 from harness.analysis.checks import failures, missing_params, no_raw_output
 from harness.analysis.checks_scores import uncounted_scores, undeclared_scores
 from harness.analysis.facts import DEV, Facts, read_facts, rules_by_experiment
-from harness.analysis.views import columns, connect, first_line, identifier, literal
+from harness.analysis.views import columns, connect, identifier, literal, unreadable
 from harness.console import out, shown
 from harness.errors import HarnessError
 from harness.findings import Finding, many
@@ -62,7 +62,7 @@ def inspect(database: Path, experiment: str = DEV, *, table: str | None = None) 
         except duckdb.TypeMismatchException:
             continue
         except duckdb.Error as error:
-            raise HarnessError(f"{database} cannot be inspected: {first_line(error)}") from error
+            raise unreadable(str(database), error) from error
         finally:
             con.close()
     raise HarnessError(f"{database} holds values of a type that cannot be read.")

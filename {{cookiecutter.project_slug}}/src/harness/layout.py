@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.errors import HarnessError
+from harness.git import TAG
 from harness.settings import Settings
 
 DEV = "dev"
@@ -21,9 +23,14 @@ class Place:
 
 
 def place_for(root: Path, settings: Settings, experiment: str) -> Place:
-    """The place of an experiment; `experiment` is a tag such as `e0.0.1`, or `dev`."""
+    """The place of an experiment; `experiment` is a tag such as `e0.0.1`, or `dev`.
+
+    Raises HarnessError for any other name: it becomes part of a path.
+    """
     if experiment == DEV:
         return Place(root / ".dev/benchmark.db", "predictions", root / ".dev/cache")
+    if not TAG.match(experiment):
+        raise HarnessError(f"{experiment!r} is no experiment tag (e1.2.3)", fix="make tags")
     layout, cache = settings.store.layout, root / ".cache"
     if layout == "database-per-experiment":
         return Place(root / f"results/{experiment}.db", "predictions", cache)

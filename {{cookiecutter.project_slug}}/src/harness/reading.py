@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from harness.console import out
+from harness.console import err, out
 from harness.errors import HarnessError
 from harness.layout import DEV, databases, place_for
 from harness.settings import Settings, load_settings
@@ -33,12 +33,14 @@ def _recorded(phase: str) -> list[Path]:
 
 def newest(tag: str) -> str:
     """The tag, or the newest experiment's where none is given."""
-    from harness import git
+    from harness.published import published
 
-    tags = git.tags(Path.cwd())
-    if not tag and not tags:
+    if tag:
+        return tag
+    # Whatever else is published, what can be read is what is here: no remote is asked.
+    if not (found := published(*_here(), ask_remote=False)).newest:
         raise HarnessError("there is no experiment yet", fix="make experiment TAG=e0.0.1")
-    return tag or tags[-1]
+    return found.newest
 
 
 @app.command()
@@ -59,8 +61,10 @@ def validate(as_json: Json = False) -> None:
     """Can the recorded rows be trusted?"""
     from harness.analysis.validate import validate as check
     from harness.findings import show
+    from harness.published import check_tags
 
-    raise typer.Exit(show(check(_recorded("experiment")), "the experiments", as_json=as_json))
+    found = check(_recorded("experiment")) + check_tags(*_here())
+    raise typer.Exit(show(found, "the experiments", as_json=as_json))
 
 
 @app.command("cache-hits")
@@ -145,6 +149,7 @@ def rescore(tag: Tag = "") -> None:
     """Score stored rows again with today's metrics.py; predict does not run."""
     from harness.project import Project
     from harness.rescore import rescore as score_again
+    from harness.results_state import after_rescore
     from harness.results_table import results_tables
     from harness.summarise import rules_of
 
@@ -154,6 +159,8 @@ def rescore(tag: Tag = "") -> None:
     rules = rules_of(place_for(project.root, project.settings, name), name)
     for table in results_tables(f"{name}, scored again", rows, out.width, rules):
         out.print(table)
+    for line in after_rescore(*_here(), name):
+        err.print(line, markup=False, soft_wrap=True)
 
 
 @app.command()
@@ -208,9 +215,11 @@ def schema_check(context: typer.Context, as_json: Json = False) -> None:
 def rename(old: str, new: str) -> None:
     """Rename a parameter in every table and database; backups are made first."""
     from harness.lock import one_at_a_time
+    from harness.results_state import note_origins
     from harness.schema import rename_column
 
     root, settings = _here()
+    note_origins(root)
     every = [p for phase in (DEV, "experiment") for p in databases(root, settings, phase)]
     with contextlib.ExitStack() as locks:
         for folder in sorted({path.parent for path in every}):

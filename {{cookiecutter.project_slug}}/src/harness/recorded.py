@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from harness.attempt import RESERVED
 from harness.columns import quoted, score_names
+from harness.database_file import set_strangers_aside
 
 Known = dict[str, tuple[dict[str, Any], str]]
 # Columns of a row that are no part of what predict returned, but belong to its entry in the cache.
@@ -25,6 +26,7 @@ _OWN = (RESERVED | {"error", "error_type", "input_id"}) - _KEPT
 @contextlib.contextmanager
 def reading(db: Path) -> Iterator[sqlite3.Connection]:
     """A connection for looking at a database, closed again at once."""
+    set_strangers_aside(db)
     connection = sqlite3.connect(db, isolation_level=None, timeout=10)
     connection.row_factory = sqlite3.Row
     try:

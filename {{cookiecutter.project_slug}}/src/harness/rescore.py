@@ -12,11 +12,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from harness.columns import quoted, score_names
+from harness.database_file import begin_writing
 from harness.errors import HarnessError
 from harness.fingerprint import reachable_code
 from harness.layout import DEV, UNFINISHED, Place, place_for
 from harness.lock import one_at_a_time
 from harness.project import Project
+from harness.results_state import note_origins
 from harness.runs import new_track_id
 from harness.score_tables import DECLARED, UNCOUNTED, create_tables
 from harness.summarise import measure
@@ -38,6 +40,8 @@ def rescore(project: Project, experiment: str) -> list[dict[str, Any]]:
     if not place.db.exists():
         raise _nothing(experiment)
     with one_at_a_time(place.db.parent, f"a rescore of {experiment}"):
+        note_origins(project.root)
+        begin_writing(place.db)
         earlier = _archive(place, experiment)
         try:
             return measure(

@@ -11,11 +11,11 @@ import shutil
 import sqlite3
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from harness.columns import PREDICTIONS, holds, quoted
+from harness.database_file import aside, begin_writing, set_strangers_aside
 from harness.errors import HarnessError
 from harness.findings import Finding
 
@@ -143,7 +143,7 @@ def _renames(
 
 
 def rename_column(databases: Sequence[Path], old: str, new: str) -> list[Path]:
-    """Rename a column in every table of every database; returns the backups beside them.
+    """Rename a column in every table of every database; returns the backups that are kept aside.
 
     `old` and `new` may leave out `params_`. All databases change or none does. Where some rows
     have the old column and some the new, they become one. Raises HarnessError where no table has
@@ -164,14 +164,14 @@ def rename_column(databases: Sequence[Path], old: str, new: str) -> list[Path]:
         raise HarnessError(f"No table has a column {old!r}.", fix=f"one of: {params or 'none'}")
     if {old, new} & _OURS:
         raise HarnessError(f"{({old, new} & _OURS).pop()!r} is a column of the harness itself.")
-    stamp = datetime.now().strftime("%Y%m%d-%H%M%S-%f")
     backups: dict[Path, Path] = {}
     try:
         for path in databases:
-            backups[path] = path.with_name(f"{path.name}.before-rename-{stamp}")
+            backups[path] = aside(path.with_name(f"{path.name}.before-rename"))
             _at_rest(path)
             shutil.copy2(path, backups[path])
         for path in databases:
+            begin_writing(path)
             _rename_in(path, old, new)
     except BaseException as error:
         for path, backup in backups.items():
@@ -231,6 +231,7 @@ def _at_rest(path: Path) -> None:
 def _open(path: Path) -> sqlite3.Connection:
     if not path.is_file():
         raise HarnessError(f"There is no database {path}.", fix="make dev-run")
+    set_strangers_aside(path)
     return sqlite3.connect(path, isolation_level=None, timeout=2)
 
 

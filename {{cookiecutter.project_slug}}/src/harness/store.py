@@ -26,8 +26,9 @@ from harness.columns import (
     quoted,
     readable,
 )
+from harness.database_file import begin_writing, set_strangers_aside
 from harness.errors import HarnessError, explained
-from harness.layout import Place
+from harness.layout import DEV, Place
 from harness.row_fitter import RowFitter, Wrong, spoil
 from harness.runs import next_sequence
 from harness.score_tables import DECLARED, UNCOUNTED
@@ -39,6 +40,7 @@ RUNS: dict[str, str | None] = {
     **dict.fromkeys(("plan", "grid", "grid_files", "inputs"), TEXT),
     **dict.fromkeys(("sequence", "items", "planned", "executed", "cached", "failed"), INTEGER),
     **dict.fromkeys(("started", "ended", "ended_how", "message"), TEXT),
+    "published": TEXT,  # when its experiment was about to be tagged
 }
 _DUCKDB_ROWS = 200
 
@@ -59,8 +61,8 @@ class Store:
     ) -> None:
         self.place, self.engine, self.experiment = place, engine, experiment
         self._last_stamp: dict[str, int] = {}
+        begin_writing(place.db, "" if experiment == DEV else experiment)
         with explained(place.db):
-            place.db.parent.mkdir(parents=True, exist_ok=True)
             with _apart(place.db) as connection:
                 # All in one: each change for itself would wait for the disk, some forty times.
                 connection.execute("BEGIN IMMEDIATE")
@@ -340,8 +342,9 @@ def clear_rows(place: Place, experiment: str) -> int:
 
     Returns how many predictions there were.
     """
-    if not place.db.exists():
+    if not place.db.exists() or not _has_rows(place, experiment):
         return 0
+    begin_writing(place.db)
     with explained(place.db), contextlib.closing(sqlite3.connect(place.db, timeout=10)) as con:
         deleted = 0
         for table in (DECLARED, UNCOUNTED, place.metrics, place.predictions):
@@ -351,6 +354,18 @@ def clear_rows(place: Place, experiment: str) -> int:
                 ).rowcount
         con.commit()
         return deleted
+
+
+def _has_rows(place: Place, experiment: str) -> bool:
+    """Looked at first: to begin writing already changes the file."""
+    set_strangers_aside(place.db)
+    with explained(place.db), contextlib.closing(sqlite3.connect(place.db, timeout=10)) as con:
+        for table in (place.metrics, place.predictions):
+            if con.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone():
+                query = f"SELECT 1 FROM {quoted(table)} WHERE experiment_version = ?"
+                if con.execute(query, (experiment,)).fetchone():
+                    return True
+    return False
 
 
 def begin_anew(place: Place) -> None:

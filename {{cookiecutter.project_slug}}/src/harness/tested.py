@@ -6,7 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from harness.git import OWN, git
+from harness import git
+from harness.git import OWN
 
 _STAMP = Path(".dev/tests.json")
 
@@ -39,7 +40,10 @@ def _digest(root: Path) -> str:
 
     Prompts and data too. Without git it is the code alone.
     """
-    listed = git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard", check=False)
+    listed = ""
+    if git.is_repository(root):
+        options = ("-z", "--cached", "--others", "--exclude-standard")
+        listed = git.git(root, "ls-files", *options)
     names = set(filter(None, listed.split("\0")))
     if not names:
         names = {p.relative_to(root).as_posix() for p in (root / "src").rglob("*.py")}

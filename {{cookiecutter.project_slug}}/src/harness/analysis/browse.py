@@ -12,6 +12,7 @@ from contextlib import closing
 from pathlib import Path
 
 from harness.console import err
+from harness.database_file import set_strangers_aside
 from harness.errors import HarnessError, reason_of
 
 HOST, PORT = "127.0.0.1", 8001
@@ -50,6 +51,7 @@ def _command(databases: Sequence[Path], port: int, open_browser: bool) -> list[s
 
 def _at_rest(path: Path, folder: Path) -> Path:
     """The file itself, or a copy where a run is writing to it or was killed doing so."""
+    set_strangers_aside(path)
     if not path.with_name(path.name + "-wal").exists():
         return path
     copy = folder / path.name

@@ -159,7 +159,7 @@ def _tally(facts: Facts) -> None:
         "count(*) AS n",
         f"count(*) FILTER ({facts.empty}) AS empty",
         f"count({facts.time}) FILTER ({facts.fresh}) AS timed",
-        f"left(any_value({error}), 200) AS example",
+        f"any_value(left({error}, 200)) AS example",
     ]
     if facts.with_scores:
         counted.append(f"{facts.percentiles} AS times")

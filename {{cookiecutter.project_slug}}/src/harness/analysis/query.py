@@ -12,10 +12,10 @@ import duckdb
 from rich.table import Table
 
 from harness.analysis.facts import rules_by_experiment
-from harness.analysis.views import columns, connect, first_line, identifier, literal
+from harness.analysis.views import columns, connect, first_line, identifier, literal, unreadable
 from harness.console import SafeConsole, err, out, shown, visible
 from harness.declarations import Rule, in_order_of_rank
-from harness.errors import HarnessError
+from harness.errors import HarnessError, is_of_the_file
 from harness.plan_file import LATENCIES, MEASURED
 
 Format = Literal["table", "csv", "json", "parquet"]
@@ -205,6 +205,8 @@ def _export(
 
 
 def _explained(con: duckdb.DuckDBPyConnection, error: duckdb.Error) -> HarnessError:
+    if is_of_the_file(error):
+        return unreadable("The results", error)
     there = [view for view in ("predictions", "metrics", "runs") if columns(con, view)]
     hint = f"the tables are {', '.join(there)}; DESCRIBE predictions lists the columns"
     if "getvariable" in str(error) and default_metric(con) is None:

@@ -8,8 +8,7 @@ import duckdb
 
 from harness.analysis import checks, checks_reuse, checks_scores
 from harness.analysis.facts import Facts, read_facts
-from harness.analysis.views import connect, first_line
-from harness.errors import HarnessError
+from harness.analysis.views import connect, unreadable
 from harness.findings import Finding
 from harness.load.checks import load_measured
 
@@ -56,19 +55,27 @@ def examine(
     key: Sequence[str] = (),
     with_scores: bool = False,
 ) -> Answer:
-    """What `question` answers about recorded results, within `MEMORY`.
+    """What `question` answers about recorded results, within `MEMORY` where that is enough.
 
     Where a value of another type than its column's stops DuckDB, it is asked again over converted
-    values. Raises HarnessError where there is no row, or where the results cannot be read.
+    values; where a single answer needs more memory, without the limit. Raises HarnessError where
+    there is no row, or where the results cannot be read.
     """
-    for careful in (False, True):
-        con = connect(databases, table=table, memory_limit=MEMORY, careful=careful)
+    careful = False
+    memory: str | None = MEMORY
+    while True:
+        con = connect(databases, table=table, memory_limit=memory, careful=careful)
         try:
             return question(read_facts(con, key=key, whole=table is None, with_scores=with_scores))
-        except duckdb.TypeMismatchException:
-            continue
+        except duckdb.TypeMismatchException as error:
+            if careful:
+                raise unreadable("The results", error) from error
+            careful = True
+        except duckdb.OutOfMemoryException as error:
+            if memory is None:
+                raise unreadable("The results", error) from error
+            memory = None
         except duckdb.Error as error:
-            raise HarnessError(f"The results cannot be read: {first_line(error)}") from error
+            raise unreadable("The results", error) from error
         finally:
             con.close()
-    raise HarnessError("The results hold values of a type that cannot be read.")

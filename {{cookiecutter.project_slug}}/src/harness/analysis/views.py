@@ -6,12 +6,14 @@ brings, so that no home folder and no network is needed, and shows three views w
 
 import importlib.util
 import re
+import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
 import duckdb
 
-from harness.errors import HarnessError
+from harness.database_file import prepare_to_read
+from harness.errors import HarnessError, reason_of
 
 VIEWS = {
     "predictions": "predictions(_.*)?",
@@ -84,9 +86,9 @@ def connect(
                     fix="make dev-run, or name the table that holds them",
                 )
         _lock(con, export_to)
-    except duckdb.Error as error:
+    except (duckdb.Error, sqlite3.Error) as error:
         con.close()
-        raise HarnessError(f"{_listed(databases)} cannot be read: {first_line(error)}") from error
+        raise unreadable(_listed(databases), error) from error
     except HarnessError:
         con.close()
         raise
@@ -119,6 +121,7 @@ def _attach(con: duckdb.DuckDBPyConnection, path: Path, alias: str) -> list[tupl
         raise HarnessError(
             f"There is no database {path}.", fix="make dev-run, or name another file"
         )
+    prepare_to_read(path)
     with path.open("rb") as file:
         if file.read(16) != b"SQLite format 3\x00":
             raise HarnessError(f"{path} is not an SQLite database.", fix="name another file")
@@ -207,6 +210,12 @@ def _lock(con: duckdb.DuckDBPyConnection, export_to: Path | None) -> None:
 def _listed(databases: Sequence[Path]) -> str:
     shown = ", ".join(str(path) for path in databases[:3])
     return shown + (f" and {len(databases) - 3} more" if len(databases) > 3 else "")
+
+
+def unreadable(what: str, error: duckdb.Error | sqlite3.Error) -> HarnessError:
+    """Why databases cannot be read, and what to do about it."""
+    reason, fix = reason_of(error, "the database")
+    return HarnessError(f"{what} cannot be read: {reason.strip().splitlines()[0]}", fix=fix)
 
 
 def first_line(error: BaseException) -> str:

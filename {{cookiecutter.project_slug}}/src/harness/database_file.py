@@ -1,0 +1,218 @@
+"""A database's file, and the log that a killed run leaves beside it.
+
+SQLite's `-wal` and `-journal` belong to a name, not to a file: whatever lies under the name is what
+they are replayed over. `git checkout` and `dvc checkout` put another version there and leave the
+log, which both ignore. So whoever is about to write gives the file a new mark (SQLite's
+`user_version`, which stands in its first page) and notes it beside the file. A log is replayed only
+where both agree; any other is set aside, whole and under a name that says what it is.
+"""
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import sqlite3
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from harness.console import err
+from harness.errors import HarnessError, explained
+
+ASIDE = "aside"
+_LOGS = ("-wal", "-journal")
+_HEADER = 100
+# SQLite's locks are on these bytes of the file, whatever its size.
+_LOCKED_BYTES = (0x40000000, 512)
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What stands beside a database: the marks that its file may bear, and what it was begun from.
+
+    There are two marks only while the new one is being written. `begun_from` is the version that
+    DVC or git recorded as the present writing began, '' where there was none; `experiment` the one
+    that is written.
+    """
+
+    marks: tuple[int, ...] = ()
+    begun_from: str = ""
+    experiment: str = ""
+
+
+def begin_writing(db: Path, experiment: str = "") -> None:
+    """Make `db` ours to write: no log of another file beside it, no link, a mark of its own.
+
+    To be called before a connection is opened. Raises HarnessError where it cannot be written.
+    """
+    with explained(db):
+        db.parent.mkdir(parents=True, exist_ok=True)
+        set_strangers_aside(db)
+        _unlink_from_cache(db)
+        old, before = mark_of(db), written_here(db)
+        begun_from = before.begun_from if before and db.exists() else ""
+        mark = secrets.randbelow(2**31 - 1) + 1
+        _write_note(db, Note((old, mark), begun_from, experiment))
+        with contextlib.closing(sqlite3.connect(db, timeout=10)) as con:
+            con.execute(f"PRAGMA user_version = {mark}")
+        # A reader that has the file open keeps the mark in the log, and the old one in the file.
+        if mark_of(db) == mark:
+            _write_note(db, Note((mark,), begun_from, experiment))
+
+
+def set_strangers_aside(db: Path) -> None:
+    """Move a log away that a killed run left beside another version of this file, and say so.
+
+    Raises HarnessError where it cannot be moved, and where nobody can tell whose it is.
+    """
+    logs = [db.with_name(db.name + end) for end in _LOGS]
+    logs = [log for log in logs if log.is_file() and log.stat().st_size]
+    if not logs:
+        return
+    note = read_note(db)
+    ours = mark_of(db) in note.marks if note.marks else _may_have_a_log(db, logs)
+    # Whoever is writing a log now has the file open that it belongs to.
+    if ours or _is_open_elsewhere(db):
+        return
+    if not note.marks:
+        raise HarnessError(
+            f"{logs[0]} was left by another version of {db.name}; replayed, it would destroy it",
+            fix=f"move it away: mv {logs[0]} {logs[0]}.old",
+        )
+    for log in logs:
+        _set_aside(db, log, note)
+
+
+def prepare_to_read(db: Path) -> None:
+    """The same, and roll back what was not committed as this file's writer was killed.
+
+    SQLite does that at the next opening; DuckDB, which only reads, refuses the file instead.
+    """
+    set_strangers_aside(db)
+    journal = db.with_name(f"{db.name}-journal")
+    if journal.is_file() and journal.stat().st_size:
+        with contextlib.closing(sqlite3.connect(db, timeout=2)) as con:
+            con.execute("SELECT 1 FROM sqlite_master").fetchone()
+
+
+def _may_have_a_log(db: Path, logs: list[Path]) -> bool:
+    """Where nothing is noted: a `-wal` beside a file that is not in WAL mode is not its own."""
+    wal = any(log.name.endswith("-wal") for log in logs)
+    return not wal or _header(db)[18:20] == b"\x02\x02"
+
+
+def _set_aside(db: Path, log: Path, note: Note) -> None:
+    target = aside(log)
+    try:
+        log.rename(target)
+        # An index into the log, made anew from it.
+        db.with_name(db.name + "-shm").unlink(missing_ok=True)
+    except OSError as error:
+        raise HarnessError(
+            f"{log} was left by another version of {db}; replayed, it would destroy it, and it "
+            f"cannot be moved away: {error.strerror}",
+            fix=f"mv {log} {target}",
+        ) from None
+    again = "the same command" if not note.experiment else f"make experiment TAG={note.experiment}"
+    err.print(
+        f"note: a killed run left {log.name} beside another version of {db.name} than the one that "
+        f"is here now. It was not replayed; it is {target}. To go on with that run, go back to its "
+        f"branch (git switch, dvc checkout) and run {again}: what it computed is in the cache.",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def aside(path: Path) -> Path:
+    """A free name in the folder beside `path` that neither git nor DVC takes up."""
+    folder = path.parent / ASIDE
+    folder.mkdir(parents=True, exist_ok=True)
+    ignore = folder / ".gitignore"
+    if not ignore.exists():
+        ignore.write_text("*\n", encoding="utf-8")
+    names = (folder / f"{path.name}.{number}" for number in range(1, 10_000))
+    return next(name for name in names if not name.exists())
+
+
+def mark_of(db: Path) -> int:
+    """The mark in the file itself, whatever a log says; 0 where there is none."""
+    return int.from_bytes(_header(db)[60:64], "big")
+
+
+def _header(db: Path) -> bytes:
+    try:
+        with db.open("rb") as file:
+            return file.read(_HEADER)
+    except OSError:
+        return b""  # whoever needs more than its mark will say why it cannot be read
+
+
+def _note_of(db: Path) -> Path:
+    return db.with_name(f".{db.name}.mark")
+
+
+def read_note(db: Path) -> Note:
+    """What was noted when this checkout last wrote `db`; an empty one where nothing was."""
+    try:
+        found = json.loads(_note_of(db).read_text(encoding="utf-8"))
+        return Note(tuple(found["marks"]), str(found["begun_from"]), str(found["experiment"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return Note()
+
+
+def _write_note(db: Path, note: Note) -> None:
+    path = _note_of(db)
+    fresh = path.with_name(f"{path.name}.new")
+    with fresh.open("w", encoding="utf-8") as file:
+        json.dump(asdict(note), file)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
+
+
+def written_here(db: Path) -> Note | None:
+    """The note on `db`, where the file is the one that this checkout wrote last."""
+    note = read_note(db)
+    return note if mark_of(db) in note.marks else None
+
+
+def note_origin(db: Path, version: str) -> None:
+    """Note that `db` goes back to this version, as DVC or git records it."""
+    if not db.exists():
+        return
+    set_strangers_aside(db)
+    with explained(db):
+        before, mark = written_here(db), mark_of(db)
+        marks, experiment = (before.marks, before.experiment) if before else ((mark,), "")
+        _write_note(db, Note(marks, version, experiment))
+
+
+def _unlink_from_cache(db: Path) -> None:
+    """A file of our own where DVC has put a link into its cache: writing would reach that too."""
+    if not db.is_file() or not (db.is_symlink() or db.stat().st_nlink > 1):
+        return
+    copy = db.with_name(f".{db.name}.copy")
+    shutil.copyfile(db, copy)
+    copy.replace(db)
+
+
+def _is_open_elsewhere(db: Path) -> bool:
+    """Whether another program is reading from or writing to this file through SQLite.
+
+    Not to be asked where this process has it open: closing any handle gives up all its locks.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        return False  # on Windows a log that is open cannot be moved
+    start, length = _LOCKED_BYTES
+    try:
+        file = db.open("rb+")
+    except OSError:
+        return False  # then the log cannot be moved either, and that says why
+    with file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, length, start)
+        except OSError:
+            return True
+    return False
