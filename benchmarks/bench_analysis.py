@@ -26,8 +26,8 @@ GRID = [{"params_model": f"model-{m}", "params_depth": d} for m in "ab" for d in
 OURS = """
 import sys
 from pathlib import Path
-from harness.analysis.overview import summary_markdown
-from harness.analysis.validate import check, examine
+from harness.tell.overview import summary_markdown
+from harness.read.validate import check, examine
 
 def answer(facts):
     findings = check(facts)

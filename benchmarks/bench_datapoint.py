@@ -1,7 +1,7 @@
 """What the harness adds to a datapoint, beside xetrack's own Tracker.track with its cache on.
 
 Both run a predict that does nothing, in this process, in turn, several rounds; the median of the
-rounds' ratios is printed. The harness's time is the whole of harness.run.run: keys, cache,
+rounds' ratios is printed. The harness's time is the whole of harness.run.loop.run: keys, cache,
 execution, recording, and bringing the database to rest. A second figure adds scoring and metrics.
 """
 
@@ -94,10 +94,10 @@ def seconds_tracker(folder: Path, count: int) -> tuple[float, float]:
 
 def seconds_harness(folder: Path, count: int) -> tuple[float, float, float]:
     from harness.experiment import prepare
-    from harness.project import Project
-    from harness.run import run
-    from harness.score import score_rows
-    from harness.summarise import summarise
+    from harness.measure.aggregate import summarise
+    from harness.measure.score import score_rows
+    from harness.project.contract import Project
+    from harness.run.loop import run
 
     os.environ["BENCH_ITEMS"] = str(count)
     project = Project.open(folder)

@@ -31,8 +31,8 @@ MOST_MS, MOST_MB = 2.0, 20.0
 def by_harness(root: Path) -> dict[str, Any]:
     """Seconds of a run, and the process's memory (MB) at each tenth of a second of it."""
     from harness.experiment import prepare
-    from harness.project import Project
-    from harness.run import run
+    from harness.project.contract import Project
+    from harness.run.loop import run
 
     project = Project.open(root)
     ready = prepare(project, None)
@@ -62,7 +62,7 @@ def anonymous_mb() -> float:
 
 def bare(root: Path) -> dict[str, Any]:
     """Seconds of the same calls from a thread pool; each row is dropped."""
-    from harness.project import Project
+    from harness.project.contract import Project
 
     project = Project.open(root)
     params, repeats = project.grid[0], project.settings.run.repeats

@@ -56,8 +56,8 @@ def write(path: Path, rows: int) -> None:
 def report(database: Path, page: Path) -> None:
     """Make the report and print what it took as JSON."""
     begin = time.perf_counter()
-    from harness.analysis import views
-    from harness.analysis.report import write_report
+    from harness.read import views
+    from harness.tell.report import write_report
 
     con = views.connect([database])
     write_report(con, "e0.0.1", page)

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.fingerprint import Code
-from harness.job import Job, Outcome
-from harness.keys import Context
 from harness.load import Request, Response, Target, load_options
 from harness.load.executor import execute_load
-from harness.plan import Configuration, Task
+from harness.project.fingerprint import Code
+from harness.project.keys import Context
+from harness.project.tasks import Configuration, Task
+from harness.run.job import Job, Outcome
 
 SERVER = Path(__file__).with_name("load_server.py")
 NOWHERE = Context(Code({}, frozenset()), {})  # no key is asked for

@@ -11,10 +11,10 @@ from typing import Any
 
 from xetrack import Tracker
 
-from harness.declarations import settle
-from harness.plan_file import metrics_in, recorded_plan
-from harness.score_tables import record as record_rules
-from harness.scores import Score
+from harness.project.declarations import settle
+from harness.project.hypotheses import metrics_in, recorded_plan
+from harness.project.scores import Score
+from harness.record.score_tables import record as record_rules
 
 Row = dict[str, Any]
 BASE: dict[str, Any] = {

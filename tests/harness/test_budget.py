@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.budget import Budget, Share, forecast
 from harness.errors import HarnessError
+from harness.run.budget import Budget, Share, forecast
 
 
 @given(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.cache import ResultCache
+from harness.record.cache import ResultCache
 from tests.harness.project_fixture import OPENED, Bench, once_each
 
 

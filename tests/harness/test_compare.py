@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.analysis import views
-from harness.analysis.compare import Comparison, compare
-from harness.analysis.compare_text import sections
-from harness.analysis.section import to_markdown
 from harness.errors import HarnessError
+from harness.read import views
+from harness.tell.compare import Comparison, compare
+from harness.tell.compare_text import sections
+from harness.tell.section import to_markdown
 from tests.harness.scored_results import Row, metrics_for, record, rows_for, run_for
 
 OLD, NEW = "e0.0.1", "e0.0.2"

@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.analysis import views
-from harness.analysis.compare import compare
-from harness.analysis.section import to_markdown
-from harness.analysis.summary import summarise_experiment
-from harness.score_values import ScoreValues
-from harness.scores import Score
+from harness.measure.score_values import ScoreValues
+from harness.project.scores import Score
+from harness.read import views
+from harness.tell.compare import compare
+from harness.tell.section import to_markdown
+from harness.tell.summary import summarise_experiment
 from tests.harness.project_fixture import OPENED, PROJECT, Bench
 from tests.harness.scored_results import metrics_for, record, rows_for, run_for
 

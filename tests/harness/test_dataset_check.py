@@ -1,4 +1,4 @@
-"""`harness.dataset_check`: duplicates, leaks and answers in the data, before a run."""
+"""`harness.gates.dataset_check`: duplicates, leaks and answers in the data, before a run."""
 
 import random
 from collections.abc import Iterator
@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from harness.dataset_check import check_dataset
 from harness.errors import HarnessError
 from harness.findings import Finding
+from harness.gates.dataset_check import check_dataset
 
 RANDOM = random.Random(20261123)
 WORDS = ["".join(RANDOM.choices("etaoinshrdlucm", k=RANDOM.randint(2, 9))) for _ in range(4000)]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import HarnessError
-from harness.fingerprint import Code, reachable_code
+from harness.project.fingerprint import Code, reachable_code
 
 FILES = {
     "src/benchmark/__init__.py": "",

@@ -1,15 +1,15 @@
-"""`harness.inspect_data`: what a dev-run recorded, looked at."""
+"""`harness.gates.inspection`: what a dev-run recorded, looked at."""
 
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.harness.record.recorded import change, prediction, write
 
 from harness.errors import HarnessError
 from harness.findings import exit_code
-from harness.inspect_data import inspect, show_samples
-from tests.harness.recorded import change, prediction, write
+from harness.gates.inspection import inspect, show_samples
 
 
 def dev(tmp_path: Path, **other: Any) -> Path:

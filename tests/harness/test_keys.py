@@ -18,8 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import HarnessError
-from harness.keys import item_digest, params_digest, read_context, task_key
-from harness.settings import Key, Settings
+from harness.project.keys import item_digest, params_digest, read_context, task_key
+from harness.project.settings import Key, Settings
 from tests.harness.project_fixture import SOURCE
 
 HERE = Path(__file__).parent
@@ -240,7 +240,7 @@ def test_every_part_of_a_task_counts(
 def test_a_key_is_the_same_in_another_process(item: dict[str, Any]) -> None:
     """Python salts hash() in every process, so nothing of it may be in a key."""
     source = (
-        "import json, sys, pathlib; from harness.keys import item_digest;"
+        "import json, sys, pathlib; from harness.project.keys import item_digest;"
         "print(item_digest(json.load(sys.stdin), pathlib.Path('.')).hex())"
     )
     seen = {
@@ -322,7 +322,7 @@ def test_a_pattern_that_matches_nothing_is_named(root: Path) -> None:
 
 
 def test_settings_that_cannot_change_a_result_do_not_count(root: Path) -> None:
-    from harness.settings import Run
+    from harness.project.settings import Run
 
     for run in (Run(executor="processes"), Run(workers=9), Run(timeout_seconds=3)):
         assert read_context(root, Settings(run=run)).prefix == read_context(root, Settings()).prefix

@@ -10,10 +10,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from harness import limits
 from harness.errors import HarnessError
-from harness.limits import LEAST_SHARE, Limiter, shared_limiter
-from harness.settings import Settings
+from harness.project.settings import Settings
+from harness.run import limits
+from harness.run.limits import LEAST_SHARE, Limiter, shared_limiter
 
 
 class Clock(ThreadingHTTPServer):

@@ -15,9 +15,9 @@ import psutil
 import pytest
 
 from harness.errors import HarnessError, PermanentError, TransientError
-from harness.job import Outcome
 from harness.load import Request, Response, Target, load_options
 from harness.load.schedule import Shape, arrivals, sent_late
+from harness.run.job import Outcome
 from tests.harness.load_fixture import (
     KnownServer,
     Params,

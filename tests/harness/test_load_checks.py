@@ -5,10 +5,10 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from harness.analysis.facts import read_facts
-from harness.analysis.views import connect
 from harness.findings import Finding
 from harness.load.checks import load_measured
+from harness.read.facts import read_facts
+from harness.read.views import connect
 
 COLUMNS = (
     "task_key TEXT, code_key TEXT, experiment_version TEXT, input_id TEXT, params_mode TEXT, "

@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from harness.job import Outcome
 from harness.load.executor import _PER_PROCESS
+from harness.run.job import Outcome
 from tests.harness.load_fixture import Params, known_server, numbered, row, send_load
 
 pytestmark = [pytest.mark.xdist_group("load"), pytest.mark.slow]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from harness import keys
+from harness.project import keys
 from tests.harness.project_fixture import PROJECT, Bench
 
 EXECUTORS = ("serial", "threads", "processes")

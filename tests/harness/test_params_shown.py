@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from harness.analysis import views
-from harness.analysis.compare import compare
-from harness.plan_file import matches, parse_plan, plan_findings
+from harness.project.hypotheses import matches, parse_plan, plan_findings
+from harness.read import views
+from harness.tell.compare import compare
 from tests.harness.project_fixture import Bench
 from tests.harness.scored_results import metrics_for, record, rows_for, run_for
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import HarnessError
-from harness.plan_file import Plan, load_plan, matches, parse_plan, plan_findings
+from harness.project.hypotheses import Plan, load_plan, matches, parse_plan, plan_findings
 
 GOOD = """
 questions = ["Which threshold?"]

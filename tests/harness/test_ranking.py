@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from harness.analysis import views
-from harness.analysis.compare import compare
-from harness.analysis.compare_text import sections
-from harness.analysis.query import run_sql
-from harness.analysis.section import to_markdown
-from harness.analysis.summary import Summary, summarise_experiment
-from harness.scores import Score
+from harness.project.scores import Score
+from harness.read import views
+from harness.tell.compare import compare
+from harness.tell.compare_text import sections
+from harness.tell.query import run_sql
+from harness.tell.section import to_markdown
+from harness.tell.summary import Summary, summarise_experiment
 from tests.harness.project_fixture import Bench
 from tests.harness.scored_results import Row, metrics_for, record, rows_for, run_for
 

@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from harness.analysis import views
-from harness.analysis.charts import chart, forest, pareto_front, tradeoff
-from harness.analysis.report import render, write_report
-from harness.analysis.section import Section, Table, to_markdown
-from harness.analysis.summary import Summary
 from harness.console import shown
 from harness.errors import HarnessError
+from harness.read import views
+from harness.tell.charts import chart, forest, pareto_front, tradeoff
+from harness.tell.report import render, write_report
+from harness.tell.section import Section, Table, to_markdown
+from harness.tell.summary import Summary
 from tests.harness.scored_results import Row, metrics_for, record, rows_for, run_for
 
 TAG = "e0.0.1"
@@ -206,7 +206,7 @@ def test_a_kind_and_a_project_add_sections(tmp_path: Path, monkeypatch: pytest.M
     package.mkdir(parents=True)
     (package / "__init__.py").touch()
     (package / "report.py").write_text(
-        "from harness.analysis.section import Section, Table\n"
+        "from harness.tell.section import Section, Table\n"
         "def sections(con, experiment):\n"
         "    n = con.execute('SELECT count(*) FROM predictions').fetchone()[0]\n"
         "    return [Section('<i>Mine</i>', [experiment], [Table(['rows'], [[str(n)]])])]\n"

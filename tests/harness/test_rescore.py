@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from harness.analysis import views
-from harness.analysis.summary import summarise_experiment
+from harness.read import views
+from harness.tell.summary import summarise_experiment
 
 TEMPLATE = Path(__file__).parents[2] / "{{cookiecutter.project_slug}}"
 GIT = ("git", "-c", "user.name=a", "-c", "user.email=a@b")
 RESCORE = (
-    "from harness.project import Project; from harness.rescore import rescore;"
+    "from harness.project.contract import Project; from harness.measure.rescore import rescore;"
     "from harness.console import show_error; from harness.errors import HarnessError\n"
     "try:\n  rescore(Project.open(), 'dev')\n"
     "except HarnessError as error:\n  show_error(error); raise SystemExit(error.code)"

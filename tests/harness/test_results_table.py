@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from harness.declarations import Rule
-from harness.results_table import results_tables
+from harness.project.declarations import Rule
+from harness.tell.results_table import results_tables
 
 
 def rows() -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""`harness.schema`: columns that were renamed, retyped or lost, and the rename itself."""
+"""`harness.gates.schema`: columns that were renamed, retyped or lost, and the rename itself."""
 
 import json
 import sqlite3
@@ -6,17 +6,17 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from tests.harness.record.recorded import change, clean, prediction, run, write
 
-from harness.analysis.validate import validate
 from harness.errors import HarnessError
-from harness.schema import (
+from harness.gates.schema import (
     expected_columns,
     recorded_columns,
     recorded_values,
     rename_column,
     schema_findings,
 )
-from tests.harness.recorded import change, clean, prediction, run, write
+from harness.read.validate import validate
 
 PARAMS = {"params_model": "TEXT", "params_depth": "INTEGER", "params_prompt": "TEXT"}
 RESULTS = {"confidence": "REAL", "correct": "INTEGER"}

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from harness import score
-from harness.layout import Place
+from harness.measure import score
+from harness.record.layout import Place
 from tests.harness.project_fixture import Bench
 from tests.harness.scored_results import record, rows_for
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from harness.declarations import settle
-from harness.plan_file import Plan, parse_plan
-from harness.scores import Score
+from harness.project.declarations import settle
+from harness.project.hypotheses import Plan, parse_plan
+from harness.project.scores import Score
 from tests.harness.project_fixture import OPENED, Bench
 
 HEAD = "from harness import Score\n"

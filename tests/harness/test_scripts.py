@@ -1,4 +1,4 @@
-"""The scripts of a generated project, run as a person runs them; and `harness.analysis.browse`."""
+"""The scripts of a generated project, run as a person runs them; and `harness.tell.browse`."""
 
 import json
 import os
@@ -15,11 +15,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from tests.harness.record.recorded import change, clean, write
 
-from harness import reading
-from harness.analysis.browse import browse
+from harness.cli import reading
 from harness.errors import HarnessError
-from tests.harness.recorded import change, clean, write
+from harness.tell.browse import browse
 
 PROJECT = Path(__file__).parents[2] / "{{cookiecutter.project_slug}}"
 SCRIPTS = ("validate_benchmark", "analyze_cache_hits", "export_summary")
@@ -134,7 +134,7 @@ def test_browse_serves_on_this_machine_only_and_writes_nothing(db: Path) -> None
         writer.commit()
         before = _digest(db)
         code = (
-            "import sys; from pathlib import Path; from harness.analysis.browse import browse\n"
+            "import sys; from pathlib import Path; from harness.tell.browse import browse\n"
             "sys.exit(browse([Path(sys.argv[1])], open_browser=False))"
         )
         server = subprocess.Popen(

@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats as scipy_stats
 
-from harness.analysis import stats
-from harness.analysis.stats import (
+from harness.stats import intervals as stats
+from harness.stats.intervals import (
     mean_interval,
     percentile_needs,
     percentiles,

@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats as scipy_stats
 
-from harness.analysis.paired import Verdict, correct_family, paired_verdict
-from harness.analysis.significance import (
+from harness.stats.paired import Verdict, correct_family, paired_verdict
+from harness.stats.significance import (
     cohen_dz,
     cohen_g,
     corrected_resampled_t,

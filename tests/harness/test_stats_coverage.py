@@ -15,15 +15,15 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy import stats as scipy_stats
 
-from harness.analysis import stats
-from harness.analysis.paired import correct_family, paired_verdict
-from harness.analysis.significance import (
+from harness.stats import intervals as stats
+from harness.stats.intervals import Interval, mean_interval, percentiles, statistic_interval, wilson
+from harness.stats.paired import correct_family, paired_verdict
+from harness.stats.significance import (
     corrected_resampled_t,
     items_needed,
     paired_proportions_interval,
     wilcoxon_paired,
 )
-from harness.analysis.stats import Interval, mean_interval, percentiles, statistic_interval, wilson
 
 Sample = tuple[NDArray[Any], NDArray[Any]]
 

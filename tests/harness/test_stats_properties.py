@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.analysis.paired import PairedTest, correct_family, paired_verdict
-from harness.analysis.significance import (
+from harness.stats.intervals import Interval, mean_interval, percentiles, statistic_interval, wilson
+from harness.stats.paired import PairedTest, correct_family, paired_verdict
+from harness.stats.significance import (
     holm,
     items_needed,
     mcnemar_exact,
     paired_proportions_interval,
 )
-from harness.analysis.stats import Interval, mean_interval, percentiles, statistic_interval, wilson
 
 number = st.one_of(st.floats(-1e6, 1e6), st.sampled_from([0.0, 1.0, 0.5]))
 value = st.one_of(number, st.none(), st.sampled_from([float("nan"), float("inf")]))

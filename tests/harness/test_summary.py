@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.analysis import views
-from harness.analysis.judge import Judged
-from harness.analysis.section import interval, number, time_unit, to_markdown
-from harness.analysis.summary import Summary, summarise_experiment
 from harness.errors import HarnessError
-from harness.scores import Score
+from harness.measure.judge import Judged
+from harness.project.scores import Score
+from harness.read import views
+from harness.tell.section import interval, number, time_unit, to_markdown
+from harness.tell.summary import Summary, summarise_experiment
 from tests.harness.scored_results import CORRECT, Row, metrics_for, record, rows_for, run_for
 
 TAG = "e0.0.1"

@@ -1,4 +1,4 @@
-"""`harness.analysis.views`: every layout in one locked, read-only DuckDB."""
+"""`harness.read.views`: every layout in one locked, read-only DuckDB."""
 
 import sqlite3
 import subprocess
@@ -8,8 +8,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from harness.analysis.views import columns, connect
 from harness.errors import HarnessError
+from harness.read.views import columns, connect
 
 
 def fill(path: Path, *statements: str) -> Path:
@@ -122,7 +122,7 @@ def test_nothing_can_be_written_through_it(tmp_path: Path, attempt: str) -> None
 def test_needs_neither_home_nor_network(tmp_path: Path) -> None:
     db = fill(tmp_path / "b.db", "CREATE TABLE predictions (a TEXT)")
     code = (
-        "import sys, pathlib; from harness.analysis.views import connect\n"
+        "import sys, pathlib; from harness.read.views import connect\n"
         "print(connect([pathlib.Path(sys.argv[1])]).execute('FROM predictions').fetchall())"
     )
     package = Path(sys.modules["harness"].__file__ or "").parents[1]

@@ -11,10 +11,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 
 def main() -> int:
-    from harness.analysis.overview import cache_hits, show_cache_hits
-    from harness.analysis.validate import examine
     from harness.console import Arguments, show_error
     from harness.errors import HarnessError
+    from harness.read.validate import examine
+    from harness.tell.overview import cache_hits, show_cache_hits
 
     parser = Arguments(description=__doc__)
     parser.add_argument("db", type=Path)

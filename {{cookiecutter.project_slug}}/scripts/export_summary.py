@@ -11,11 +11,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 
 def main() -> int:
-    from harness.analysis.overview import summary_markdown
-    from harness.analysis.query import check_target
-    from harness.analysis.validate import check, examine
     from harness.console import Arguments, show_error
     from harness.errors import HarnessError
+    from harness.read.validate import check, examine
+    from harness.tell.overview import summary_markdown
+    from harness.tell.query import check_target
 
     parser = Arguments(description=__doc__)
     parser.add_argument("db", type=Path)

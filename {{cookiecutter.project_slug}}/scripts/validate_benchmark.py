@@ -10,10 +10,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 
 def main() -> int:
-    from harness.analysis.validate import validate
     from harness.console import Arguments, show_error
     from harness.errors import HarnessError
     from harness.findings import show
+    from harness.read.validate import validate
 
     parser = Arguments(description=__doc__)
     parser.add_argument("db", type=Path)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from harness.project import Project
+from harness.project.contract import Project
 from harness.trial import Trial
 
 ROOT = Path(__file__).parents[1]

@@ -19,6 +19,6 @@ clock speak to the person.
 """
 
 from harness.errors import PermanentError, TransientError
-from harness.scores import Score
+from harness.project.scores import Score
 
 __all__ = ["PermanentError", "Score", "TransientError"]

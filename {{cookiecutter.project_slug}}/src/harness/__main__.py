@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.exceptions import TyperException
 
-from harness import reading
+from harness.cli import reading
 from harness.console import err, out, show_error, styled
 from harness.errors import HarnessError, is_of_database, reason_of
 
@@ -24,7 +24,7 @@ app.registered_groups += reading.app.registered_groups
 
 
 def _project() -> Any:
-    from harness.project import Project
+    from harness.project.contract import Project
 
     return Project.open()
 
@@ -34,8 +34,8 @@ def _leave(code: int) -> None:
 
 
 def _check_branch() -> None:
-    from harness.gates import branch_problem
-    from harness.settings import load_settings
+    from harness.gates.gates import branch_problem
+    from harness.project.settings import load_settings
 
     root = Path.cwd()
     blocked = branch_problem(root, load_settings(root).benchmark.protected_branches)
@@ -65,7 +65,7 @@ def dev_clean() -> None:
     """Delete what the dev phase recorded, its cache too."""
     import shutil
 
-    from harness.lock import one_at_a_time
+    from harness.record.lock import one_at_a_time
 
     folder = Path.cwd() / ".dev"
     existed = folder.exists()
@@ -83,7 +83,7 @@ def experiment(
 ) -> None:
     """Gates, every datapoint, metrics, commit, tag. The same command resumes."""
     from harness.experiment import experiment as run_experiment
-    from harness.gates import known_gates
+    from harness.gates.gates import known_gates
 
     # In a locale of ASCII alone Python hands over each byte of an accent as half a character.
     message = os.fsencode(message).decode("utf-8", "replace")
@@ -94,7 +94,7 @@ def experiment(
 def ready() -> None:
     """What still stands between you and an experiment."""
     from harness.experiment import prepare
-    from harness.gates import Situation, look
+    from harness.gates.gates import Situation, look
 
     project = _project()
     prepared = prepare(project, None)
@@ -112,7 +112,7 @@ def ready() -> None:
 @app.command("dry-run")
 def dry_run() -> None:
     """How many datapoints are new or cached, and what the new ones would cost."""
-    from harness.explain import preview
+    from harness.run.explain import preview
 
     for line in preview(_project()):
         out.print(line, markup=False, soft_wrap=True)
@@ -123,7 +123,7 @@ def spot_check(
     number: Annotated[int, typer.Option("--items", help="datapoints to run again", min=1)] = 20,
 ) -> None:
     """Run a sample of reused datapoints again: do they still come out as recorded?"""
-    from harness.spot_check import spot_check as check
+    from harness.run.spot_check import spot_check as check
 
     found = check(_project(), number)
     for name in found.agree | found.differ:
@@ -147,7 +147,7 @@ def explain(
     keys: Annotated[list[str] | None, typer.Argument(help="task keys or input ids")] = None,
 ) -> None:
     """Say why tasks were computed and not reused."""
-    from harness.explain import explain as explain_keys
+    from harness.run.explain import explain as explain_keys
 
     if not keys:
         raise HarnessError("no item or task key is given", fix="make explain KEY=ITEM")
@@ -158,12 +158,12 @@ def explain(
 @app.command()
 def discard(tag: str) -> None:
     """Delete the rows of an experiment that is not published; its results stay in the cache."""
-    from harness.layout import place_for
-    from harness.lock import one_at_a_time
-    from harness.published import published
-    from harness.results_state import note_origins
-    from harness.settings import load_settings
-    from harness.store import clear_rows
+    from harness.project.settings import load_settings
+    from harness.record.layout import place_for
+    from harness.record.lock import one_at_a_time
+    from harness.record.store import clear_rows
+    from harness.version.published import published
+    from harness.version.results_state import note_origins
 
     root = Path.cwd()
     settings = load_settings(root)
@@ -187,9 +187,9 @@ def discard(tag: str) -> None:
 @app.command()
 def tags() -> None:
     """The experiments so far."""
-    from harness import git
-    from harness.published import published
-    from harness.settings import load_settings
+    from harness.project.settings import load_settings
+    from harness.version import git
+    from harness.version.published import published
 
     root = Path.cwd()
     found = published(root, load_settings(root))
@@ -212,8 +212,8 @@ def _tell_notes(notes: list[str]) -> None:
 @app.command()
 def retag(tag: str, to: str) -> None:
     """Give rows that were recorded under a taken tag a free one; nothing is run again."""
-    from harness.retag import retag as rename
-    from harness.settings import load_settings
+    from harness.project.settings import load_settings
+    from harness.version.retag import retag as rename
 
     root = Path.cwd()
     count = rename(root, load_settings(root), tag, to)
@@ -223,7 +223,7 @@ def retag(tag: str, to: str) -> None:
 @app.command("test")
 def run_the_tests(arguments: Annotated[list[str] | None, typer.Argument()] = None) -> None:
     """Run the tests; passing opens the gate `tests`."""
-    from harness.tested import run_tests
+    from harness.gates.tested import run_tests
 
     _leave(run_tests(Path.cwd(), arguments or []))
 
@@ -231,8 +231,8 @@ def run_the_tests(arguments: Annotated[list[str] | None, typer.Argument()] = Non
 @app.command()
 def data() -> None:
     """Hand new and changed files in data/ to DVC (or git)."""
-    from harness import dvc
-    from harness.settings import load_settings
+    from harness.project.settings import load_settings
+    from harness.version import dvc
 
     root = Path.cwd()
     staged = dvc.track_data(root, load_settings(root).store.dvc)

@@ -6,19 +6,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import dvc, executors, git, results_state
 from harness.clock import now
 from harness.console import err, out, shown, visible
-from harness.declarations import uncounted_words, undeclared_words, without_direction
 from harness.errors import HarnessError
-from harness.gates import Situation, pass_gates
-from harness.inputs import advice
-from harness.layout import DEV, Place, place_for
-from harness.lock import one_at_a_time
-from harness.plan import Census, Grid, resolve_grid, take_census
-from harness.project import Project
-from harness.provenance import provenance
-from harness.published import (
+from harness.gates.gates import Situation, pass_gates
+from harness.project.contract import Project
+from harness.project.declarations import uncounted_words, undeclared_words, without_direction
+from harness.project.inputs import advice
+from harness.project.settings import Settings
+from harness.project.tasks import Census, Grid, resolve_grid, take_census
+from harness.record.layout import DEV, Place, place_for
+from harness.record.lock import one_at_a_time
+from harness.record.store import begin_anew, update_run
+from harness.run import executors
+from harness.run.loop import RunReport, run
+from harness.run.provenance import provenance
+from harness.version import dvc, git, results_state
+from harness.version.published import (
     Published,
     begin_finishing,
     end_finishing,
@@ -26,12 +30,9 @@ from harness.published import (
     runs_line,
     runs_of,
 )
-from harness.run import RunReport, run
-from harness.settings import Settings
-from harness.store import begin_anew, update_run
 
 if TYPE_CHECKING:
-    from harness.analysis.summary import Summary
+    from harness.tell.summary import Summary
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ def experiment(project: Project, tag: str, message: str, allow: set[str]) -> int
 
 
 def _experiment(project: Project, tag: str, message: str, allow: set[str]) -> int:
-    from harness.analysis.validate import validate
+    from harness.read.validate import validate
 
     root, settings = project.root, project.settings
     ready = prepare(project, None)
@@ -169,8 +170,8 @@ def tell(report: RunReport) -> None:
 
 def _measure(project: Project, report: RunReport, name: str) -> list[dict[str, Any]]:
     # Here, because scipy takes a second to load and most commands do without.
-    from harness.results_table import results_tables
-    from harness.summarise import measure, rules_of, uncounted_of
+    from harness.measure.aggregate import measure, rules_of, uncounted_of
+    from harness.tell.results_table import results_tables
 
     rows = measure(project, report.place, name, report.track_id)
     rules = rules_of(report.place, name)
@@ -306,9 +307,9 @@ def _write_metrics(root: Path, tag: str, rows: list[dict[str, Any]]) -> str:
 
 def _write_summary(project: Project, place: Place, tag: str) -> "Summary":
     """The summary, which git keeps, and the report, which `make report` makes anew at any time."""
-    from harness.analysis.report import write_report
-    from harness.analysis.section import to_markdown
-    from harness.analysis.views import connect
+    from harness.read.views import connect
+    from harness.tell.report import write_report
+    from harness.tell.section import to_markdown
 
     path = project.root / "results" / f"{tag}.md"
     report = project.root / "results" / "reports" / f"{tag}.html"
@@ -325,7 +326,7 @@ def tag_message(rows: list[dict[str, Any]], census: Census, message: str, found:
     The first line is of the configuration that is ahead of all others; where none is, it says how
     many there are, and which of them cannot be told from the first.
     """
-    from harness.analysis.ranking import tag_figures, tag_params
+    from harness.tell.ranking import tag_figures, tag_params
 
     headline = found.ranking.rule
     rules = [found.experiment.rule(name) for name in found.experiment.metrics]

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.experiment import prepare
-from harness.layout import Place
-from harness.project import Project
-from harness.run import run
+from harness.project.contract import Project
+from harness.record.layout import Place
+from harness.run.loop import run
 
 
 @dataclass

@@ -3,10 +3,10 @@
 from collections import Counter
 from functools import partial
 
-from harness.analysis.facts import Facts
-from harness.analysis.results import label
 from harness.findings import Finding, unchecked, within
 from harness.load.schedule import behind, bottleneck
+from harness.read.facts import Facts
+from harness.read.results import label
 
 _CHECK = "load_measured"
 _FIX = "lower the rate, raise [throughput] processes, or send from another machine; then a new TAG"

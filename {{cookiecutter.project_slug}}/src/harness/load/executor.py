@@ -15,16 +15,16 @@ from itertools import chain, cycle, groupby, islice, takewhile
 from multiprocessing.connection import wait
 from typing import Any
 
-from harness.attempt import Result, check
 from harness.console import err
 from harness.errors import HarnessError, InvalidResult, PermanentError
-from harness.job import Job, Outcome
 from harness.load.generator import WARMUP
 from harness.load.process import BATCH, GeneratorProcess, Work
 from harness.load.sampler import Sampler
 from harness.load.schedule import Shape, arrivals, behind, bottleneck, sent_late
 from harness.load.target import Target, close_targets, load_options
-from harness.project import Project
+from harness.project.contract import Project
+from harness.run.attempt import Result, check
+from harness.run.job import Job, Outcome
 
 _GIVE_UP_SECONDS = 10.0  # behind the schedule
 _BUSY = 90.0  # percent of a core

@@ -71,7 +71,7 @@ def project_root() -> Path:
 
 def load_options(root: Path | None = None) -> dict[str, Any]:
     """[throughput] of benchmark.toml with its defaults. Raises HarnessError for what cannot be."""
-    from harness.settings import load_settings
+    from harness.project.settings import load_settings
 
     settings = load_settings(root or project_root())
     given = settings.extra.get("throughput", {})

@@ -12,11 +12,11 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullFormatter
 from numpy.typing import NDArray
 
-from harness.analysis.charts import MUTED, SERIES, chart
-from harness.analysis.results import Configuration, label, read_experiment, which
-from harness.analysis.section import Section, Table, number
-from harness.analysis.stats import percentiles
 from harness.load.schedule import bottleneck, sent_late
+from harness.read.results import Configuration, label, read_experiment, which
+from harness.stats.intervals import percentiles
+from harness.tell.charts import MUTED, SERIES, chart
+from harness.tell.section import Section, Table, number
 
 LOAD = {"requests", "mode", "rate", "users"}  # params that `Load.name` tells apart
 PERCENTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p99.9": 0.999}

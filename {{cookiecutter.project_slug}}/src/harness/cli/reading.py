@@ -1,0 +1,230 @@
+"""The commands that look at what is recorded: before an experiment, after one, across several."""
+
+import contextlib
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from harness.console import err, out
+from harness.errors import HarnessError
+from harness.project.settings import Settings, load_settings
+from harness.record.layout import DEV, databases, place_for
+
+app = typer.Typer()
+Phase = Literal["dev", "experiment"]
+Json = Annotated[bool, typer.Option("--json", help="for programs, on standard output")]
+Tag = Annotated[str, typer.Argument(help="an experiment's tag; the newest one, if left out")]
+
+
+def _here() -> tuple[Path, Settings]:
+    return Path.cwd(), load_settings(Path.cwd())
+
+
+def _recorded(phase: str) -> list[Path]:
+    root, settings = _here()
+    found = databases(root, settings, phase)
+    if not found:
+        command = "make dev-run" if phase == DEV else "make experiment TAG=e0.0.1"
+        raise HarnessError("nothing is recorded yet", fix=command)
+    return found
+
+
+def newest(tag: str) -> str:
+    """The tag, or the newest experiment's where none is given."""
+    from harness.version.published import published
+
+    if tag:
+        return tag
+    # Whatever else is published, what can be read is what is here: no remote is asked.
+    if not (found := published(*_here(), ask_remote=False)).newest:
+        raise HarnessError("there is no experiment yet", fix="make experiment TAG=e0.0.1")
+    return found.newest
+
+
+@app.command()
+def inspect(as_json: Json = False) -> None:
+    """Look at what the dev-run recorded; findings set the exit code."""
+    from harness.findings import show
+    from harness.gates.inspection import inspect as look
+    from harness.gates.inspection import show_samples
+
+    database = _recorded(DEV)[0]
+    if not as_json:
+        show_samples(database)
+    raise typer.Exit(show(look(database), "the dev-run", as_json=as_json))
+
+
+@app.command()
+def validate(as_json: Json = False) -> None:
+    """Can the recorded rows be trusted?"""
+    from harness.findings import show
+    from harness.read.validate import validate as check
+    from harness.version.published import check_tags
+
+    found = check(_recorded("experiment")) + check_tags(*_here())
+    raise typer.Exit(show(found, "the experiments", as_json=as_json))
+
+
+@app.command("cache-hits")
+def cache_hits(as_json: Json = False) -> None:
+    """What was reused, from which run, and what that saved."""
+    from harness.read.validate import examine
+    from harness.tell.overview import cache_hits as count
+    from harness.tell.overview import show_cache_hits
+
+    hits = examine(_recorded("experiment"), None, count)
+    print(json.dumps(hits, indent=2)) if as_json else show_cache_hits(hits)
+
+
+@app.command()
+def summary(tag: Tag = "", target: Annotated[Path | None, typer.Option("--out")] = None) -> None:
+    """Results with their intervals, as Markdown."""
+    from harness.read.views import connect
+    from harness.tell.query import check_target
+    from harness.tell.section import to_markdown
+    from harness.tell.summary import summarise_experiment
+
+    name = newest(tag)
+    found_in = _recorded(DEV if name == DEV else "experiment")
+    if target is not None:
+        check_target(target, found_in)
+    with connect(found_in) as con:
+        found = summarise_experiment(con, name, _here()[1].benchmark.kind)
+    text = to_markdown(f"Results of {name}", found.sections)
+    if target is None:
+        print(text, end="")
+    else:
+        target.write_text(text, encoding="utf-8")
+        out.print(f"wrote {target}", markup=False)
+    raise typer.Exit(found.exit_code)
+
+
+@app.command()
+def report(tag: Tag = "", target: Annotated[Path | None, typer.Option("--out")] = None) -> None:
+    """The same and more as one HTML file that opens without network."""
+    from harness.read.views import connect
+    from harness.tell.query import check_target
+    from harness.tell.report import write_report
+
+    root, settings = _here()
+    name = newest(tag)
+    path = target or root / "results" / "reports" / f"{name}.html"
+    found_in = _recorded(DEV if name == DEV else "experiment")
+    if target is not None:
+        check_target(target, found_in)
+    with connect(found_in) as con:
+        found = write_report(con, name, path, settings.benchmark.kind)
+    out.print(f"wrote {path}", markup=False, soft_wrap=True)
+    raise typer.Exit(found.exit_code)
+
+
+@app.command()
+def compare(
+    a: str,
+    b: Annotated[str, typer.Argument()] = "",
+    metric: Annotated[str | None, typer.Option(help="one score, latency or cost")] = None,
+    force: Annotated[bool, typer.Option(help="also where the data differ")] = False,
+    as_json: Json = False,
+) -> None:
+    """What changed, which items flipped, and whether it is a difference."""
+    from harness.read.views import connect
+    from harness.tell.compare import compare as between
+    from harness.tell.compare_text import sections
+    from harness.tell.section import to_console
+
+    phase = DEV if a.partition(":")[0] == DEV else "experiment"
+    with connect(_recorded(phase)) as con:
+        found = between(con, a, b, metric, force)
+    if as_json:
+        print(json.dumps(found.as_json(), indent=2))
+    else:
+        to_console(sections(found))
+    raise typer.Exit(found.exit_code)
+
+
+@app.command()
+def rescore(tag: Tag = "") -> None:
+    """Score stored rows again with today's metrics.py; predict does not run."""
+    from harness.measure.aggregate import rules_of
+    from harness.measure.rescore import rescore as score_again
+    from harness.project.contract import Project
+    from harness.tell.results_table import results_tables
+    from harness.version.results_state import after_rescore
+
+    name = newest(tag)
+    project = Project.open()
+    rows = score_again(project, name)
+    rules = rules_of(place_for(project.root, project.settings, name), name)
+    for table in results_tables(f"{name}, scored again", rows, out.width, rules):
+        out.print(table)
+    for line in after_rescore(*_here(), name):
+        err.print(line, markup=False, soft_wrap=True)
+
+
+@app.command()
+def sql(
+    query: Annotated[str | None, typer.Option(help="one SELECT")] = None,
+    file: Annotated[Path | None, typer.Option(help="a recipe, such as sql/overview.sql")] = None,
+    fmt: Annotated[str, typer.Option("--format", help="table, csv, json or parquet")] = "table",
+    target: Annotated[Path | None, typer.Option("--out", help="write to this file")] = None,
+    variables: Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE")] = None,
+    phase: Phase = "experiment",
+) -> None:
+    """Query the results with DuckDB; reading only."""
+    from typing import cast
+
+    from harness.tell.query import Format, run_sql
+
+    if (query is None) == (file is None):
+        raise HarnessError("give one query", fix='make sql Q="SELECT …" or FILE=sql/overview.sql')
+    if file is not None and not file.is_file():
+        raise HarnessError(f"there is no file {file}", fix="ls sql/")
+    if wrong := [pair for pair in variables or [] if not pair.partition("=")[1]]:
+        raise HarnessError(f"--set {wrong[0]} gives no value", fix=f"--set {wrong[0]}=VALUE")
+    given = dict(pair.partition("=")[::2] for pair in variables or [])
+    text = query if file is None else file.read_text(encoding="utf-8")
+    run_sql(_recorded(phase), text or "", cast(Format, fmt), target, given)
+
+
+@app.command()
+def browse(phase: Phase = "experiment") -> None:
+    """Look at the results in a browser (Datasette, reading only)."""
+    from harness.tell.browse import browse as serve
+
+    raise typer.Exit(serve(_recorded(phase)))
+
+
+schema = typer.Typer(invoke_without_command=True, help="Does the code agree with the columns?")
+app.add_typer(schema, name="schema")
+
+
+@schema.callback()
+def schema_check(context: typer.Context, as_json: Json = False) -> None:
+    """Compare the columns that the code would record with those that are recorded."""
+    from harness.findings import show
+    from harness.gates.gates import schema_of
+    from harness.project.contract import Project
+
+    if context.invoked_subcommand is None:
+        raise typer.Exit(show(schema_of(Project.open()), "the schema", as_json=as_json))
+
+
+@schema.command("rename")
+def rename(old: str, new: str) -> None:
+    """Rename a parameter in every table and database; backups are made first."""
+    from harness.gates.schema import rename_column
+    from harness.record.lock import one_at_a_time
+    from harness.version.results_state import note_origins
+
+    root, settings = _here()
+    note_origins(root)
+    every = [p for phase in (DEV, "experiment") for p in databases(root, settings, phase)]
+    with contextlib.ExitStack() as locks:
+        for folder in sorted({path.parent for path in every}):
+            locks.enter_context(one_at_a_time(folder, "a rename"))
+        backups = rename_column(every, old, new)
+    for backup in backups:
+        out.print(f"kept the old one as {backup}", markup=False, soft_wrap=True)
+    out.print(f"{old} is now {new}", markup=False)

@@ -1,0 +1,398 @@
+"""What must hold before an experiment: each gate says what is wrong and the command that mends it.
+
+A gate can be overridden by name; the override is recorded in `runs` and printed in every report.
+"""
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Callable, Iterable
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from harness.console import brief, err
+from harness.errors import HarnessError, explained
+from harness.findings import Finding
+from harness.gates.tested import run_tests, tests_passed
+from harness.project.contract import Project
+from harness.project.inputs import advice, unkeyed
+from harness.project.keys import item_digest
+from harness.project.tasks import Census, Grid, column_types, configurations
+from harness.record.columns import ANSWERS, PREDICTIONS, filled
+from harness.record.layout import DEV, databases, place_for
+from harness.record.runs import of_last_run
+from harness.version import dvc, git, results_state
+from harness.version.published import check_tags, published
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What the gates look at. `tag` is None where only readiness is asked."""
+
+    project: Project
+    grid: Grid
+    census: Census
+    tag: str | None = None
+
+    @property
+    def root(self) -> Path:
+        """The repository."""
+        return self.project.root
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """Why a gate is closed, and what opens it. What is `final` cannot be overridden."""
+
+    message: str
+    fix: str
+    final: bool = False
+
+
+Gate = Callable[[Situation], Blocked | None]
+
+
+def branch(now: Situation) -> Blocked | None:
+    """Experiments belong on a feature branch, so that main holds only what was decided."""
+    return branch_problem(now.root, now.project.settings.benchmark.protected_branches)
+
+
+def branch_problem(root: Path, protected: list[str]) -> Blocked | None:
+    """The branch check alone; it also runs before a dev-run and before a commit."""
+    if not git.is_repository(root):
+        begin = "git init && git add -A && git commit -m start && git switch -c feat/my-experiment"
+        return Blocked("this folder is no git repository", begin)
+    ref, fix = git.branch_ref(root), "git switch -c feat/my-experiment"
+    if not ref:
+        return Blocked(f"no branch is checked out (HEAD is at {git.names_of_head(root)})", fix)
+    if not ref.startswith(git.BRANCHES):
+        return Blocked(f"HEAD is {ref}, which is no branch of this repository", fix)
+    if git.is_protected(root, ref, protected):
+        return Blocked(f"{ref.removeprefix(git.BRANCHES)} is a protected branch", fix)
+    return None
+
+
+def clean(now: Situation) -> Blocked | None:
+    """A commit must say what ran."""
+    if not git.head(now.root):
+        return Blocked("nothing is committed yet", 'git add . && git commit -m "begin"')
+    if lost := git.untracked(now.root, list(now.grid.files)):
+        names = " ".join(lost)
+        return Blocked(
+            f"git does not keep {names}, which files in params.py names", f"git add -f {names}"
+        )
+    changed = git.changed(now.root)
+    if not changed:
+        return None
+    shown = ", ".join(changed[:5]) + (" …" if len(changed) > 5 else "")
+    return Blocked(f"uncommitted changes: {shown}", 'git add -A && git commit -m "…"')
+
+
+def tag(now: Situation) -> Blocked | None:
+    """A tag is used once, by one person, and versions only grow.
+
+    That one is taken elsewhere, or older, is for the person to weigh. A name that is no tag becomes
+    part of a path, and what is published is not computed again: neither can be overridden.
+    """
+    if now.tag is None:
+        return None
+    found = published(now.root, now.project.settings)
+    for note in found.notes:
+        err.print(f"note: {note}", markup=False, soft_wrap=True)
+    fix = f"make experiment TAG={found.next_free}"
+    if not now.tag:
+        return Blocked("no experiment tag is given", fix, final=True)
+    if not git.TAG.match(now.tag):
+        return Blocked(f"{now.tag!r} is no experiment tag (e1.2.3)", fix, final=True)
+    if now.tag in found.here:
+        # A kill after the tag and before its push leaves nothing else to be done.
+        if found.remote_tags.get(now.tag) or not (command := git.push_missing(now.root, now.tag)):
+            return Blocked(f"{now.tag} is taken", fix, final=True)
+        fix = f"{command}; the next one: {fix}"
+        return Blocked(f"{now.tag} is taken but not pushed", fix, final=True)
+    if now.tag in found.known:
+        return Blocked(
+            f"{now.tag} is published already ({found.where(now.tag)})",
+            f"git fetch --tags; the next one: {fix}",
+            final=now.tag in found.held,
+        )
+    if other := git.same_but_for_case(now.root, now.tag):
+        message = f"the tag {other} is {now.tag} on this disk, where case makes no difference"
+        return Blocked(message, f"git tag -d {other}", final=True)
+    if git.is_branch(now.root, now.tag):
+        return Blocked(
+            f"a branch is called {now.tag}; `git checkout {now.tag}` would not give the tag",
+            f"git branch -m {now.tag} feat/{now.tag}",
+        )
+    if found.known and git.version(now.tag) < git.version(found.newest):
+        return Blocked(f"{now.tag} is older than {found.newest}", fix)
+    return None
+
+
+def results(now: Situation) -> Blocked | None:
+    """What is recorded so far lies here whole: the next experiment is added to all of it."""
+    if problem := results_state.problem(now.root, now.project.settings, now.tag):
+        return Blocked(problem.message, problem.fix)
+    try:
+        return _errors(check_tags(now.root, now.project.settings), "make validate")
+    except HarnessError as error:
+        return Blocked(error.message, error.fix)
+
+
+def dev_run(now: Situation) -> Blocked | None:
+    """The code that is about to run on everything has run on a little without errors."""
+    place = place_for(now.root, now.project.settings, DEV)
+    good = failed = 0
+    tried: dict[str, Any] = {}
+    codes = sorted({each.code_key for each in now.grid.configurations})
+    if place.db.exists():
+        connection = sqlite3.connect(place.db, timeout=10)
+        try:
+            marks = ", ".join("?" * len(codes))
+            good, failed = connection.execute(
+                "SELECT count(DISTINCT code_key) FILTER (WHERE error_type IS NULL), "
+                f"count(error_type) FROM predictions WHERE code_key IN ({marks})",
+                codes,
+            ).fetchone()
+            known = {"code_key": now.grid.code.key}
+            tried = {
+                name: json.loads(of_last_run(connection, place.runs, name, **known) or "null")
+                for name in ("grid_files", "grid")
+            }
+        except sqlite3.Error:
+            pass
+        finally:
+            connection.close()
+    if failed:
+        return Blocked(f"the last dev-run of this code had {failed} failures", "make dev-run")
+    if good < len(codes):
+        return Blocked("this code has not been dev-run", "make dev-run")
+    before = tried.get("grid_files") or {}
+    if fresh := [name for name, sha in now.grid.files.items() if before.get(name) != sha]:
+        return Blocked(f"{', '.join(fresh)} has not been dev-run as it is now", "make dev-run")
+    if values := _untried(now.grid, tried.get("grid") or []):
+        return Blocked(f"{', '.join(values)} has not been dev-run", "make dev-run")
+    return None
+
+
+def _untried(grid: Grid, before: list[dict[str, Any]]) -> list[str]:
+    """Values of params that no configuration of the dev-run had: a model that was never asked."""
+    known = {(name, repr(value)) for each in before for name, value in each.items()}
+    now = [pair for each in grid.configurations for pair in _as_json(each.columns).items()]
+    fresh = dict.fromkeys(
+        f"{name} = {brief(value)}" for name, value in now if (name, repr(value)) not in known
+    )
+    return list(fresh)[:5]
+
+
+def _as_json(columns: dict[str, Any]) -> dict[str, Any]:
+    return dict(json.loads(json.dumps(columns)))
+
+
+def inputs(now: Situation) -> Blocked | None:
+    """Everything that predict read in the dev-run is in a key, so that no result can be stale."""
+    place = place_for(now.root, now.project.settings, DEV)
+    if not place.db.exists():
+        return None  # the gate dev-run says so already
+    with closing(sqlite3.connect(place.db, timeout=10)) as connection:
+        code = now.grid.code.key
+        read = json.loads(of_last_run(connection, place.runs, "inputs", code_key=code) or "[]")
+    harmless = now.project.settings.key.harmless
+    held = {name for each in now.grid.configurations for name in each.holds()}
+    left = sorted(unkeyed(read, {}, held, harmless, now.root))
+    if not left:
+        return None
+    return Blocked(
+        f"predict reads what no key holds: {', '.join(left)}",
+        f"{' ; '.join(map(advice, left))} ; then make dev-run",
+    )
+
+
+def tested(now: Situation) -> Blocked | None:
+    """Tests passed for exactly this code."""
+    if tests_passed(now.root):
+        return None
+    return Blocked("the tests have not passed for this code", "make test")
+
+
+def data(now: Situation) -> Blocked | None:
+    """Data that DVC keeps is recorded as it is now, and new data is somebody's."""
+    if not now.project.settings.store.dvc:
+        return None
+    if new := dvc.new_data(now.root):
+        return Blocked(f"neither DVC nor git keeps {', '.join(new[:5])}", "make data")
+    changed = dvc.changed_data(now.root)
+    if not changed:
+        return None
+    return Blocked(
+        f"data differs from what DVC records: {', '.join(changed)}",
+        "make data records it as it is here; dvc checkout (or dvc pull) brings what is recorded",
+    )
+
+
+def inspected(now: Situation) -> Blocked | None:
+    """What the dev-run recorded makes sense."""
+    from harness.gates.inspection import inspect
+
+    database = place_for(now.root, now.project.settings, DEV).db
+    if not database.exists():
+        return None  # the gate dev-run says so already
+    return _errors(inspect(database), "make inspect")
+
+
+def schema(now: Situation) -> Blocked | None:
+    """The columns are those that earlier experiments recorded."""
+    try:
+        return _errors(schema_of(now.project), "")
+    except HarnessError as error:  # a database that cannot be read; other gates have a word too
+        return Blocked(error.message, error.fix)
+
+
+def schema_of(project: Project) -> list[Finding]:
+    """Findings of the schema check for a project as it is now."""
+    from harness.gates.schema import (
+        expected_columns,
+        recorded_columns,
+        recorded_values,
+        schema_findings,
+    )
+
+    root, settings = project.root, project.settings
+    results = databases(root, settings, "experiment")
+    if not results:
+        return []
+    values: dict[str, set[Any]] = {}
+    for configuration in configurations(project):
+        for name, value in configuration.columns.items():
+            values.setdefault(name, set()).add(value)
+    with explained(results[-1], "read"):
+        return schema_findings(
+            recorded_columns(results),
+            expected_columns(column_types(project), databases(root, settings, DEV)),
+            recorded_values(results),
+            values,
+        )
+
+
+def items(now: Situation) -> Blocked | None:
+    """No datapoint stands twice, or in train and test, or gives its answer away."""
+    from harness.gates.dataset_check import check_dataset
+
+    project = now.project
+    if not project.items_by_params:
+        return _errors(check_dataset(project.items(project.grid[0])), "")
+    seen: set[bytes] = set()
+    for params in project.grid:
+        if (content := _content(project, params)) in seen:
+            continue
+        seen.add(content)
+        if blocked := _errors(check_dataset(project.items(params)), ""):
+            return replace(blocked, message=f"{blocked.message} (in the items of {params})")
+    return None
+
+
+def _content(project: Project, params: Any) -> bytes:
+    """What all items of one configuration hold, so that equal ones are checked once."""
+    content = hashlib.sha256()
+    for item in project.items(params):
+        content.update(item_digest(item, project.root))
+    return content.digest()
+
+
+def plan(now: Situation) -> Blocked | None:
+    """The plan asks for what the dev-run recorded, so that the report can judge it."""
+    from harness.project.hypotheses import load_plan, metrics_in, plan_findings
+
+    wanted = load_plan(now.root)
+    place = place_for(now.root, now.project.settings, DEV)
+    if not place.db.exists():
+        return None  # the gate dev-run says so already
+    with closing(sqlite3.connect(place.db, timeout=10)) as connection:
+        have, measured = filled(connection, place.predictions), filled(connection, place.metrics)
+        # An interval may be empty: of a constant there is none.
+        every = [row[1] for row in connection.execute(f"PRAGMA table_info({place.metrics})")]
+    metrics = [name for name in metrics_in(every) if name in measured]
+    # What the harness fills itself may be empty in a dev-run: latency where all was cached, say.
+    own = {*PREDICTIONS, *column_types(now.project)} - ANSWERS
+    grid, scores = now.project.grid, now.project.scores
+    problems = plan_findings(wanted, own.union(have), metrics, grid, scores)
+    return Blocked("; ".join(problems), "edit PLAN.toml and commit it") if problems else None
+
+
+def _errors(findings: Iterable[Finding], look: str) -> Blocked | None:
+    """The errors among findings as one verdict; warnings do not shut a gate."""
+    errors = [finding for finding in findings if finding.severity == "error"]
+    if not errors:
+        return None
+    fixes = " ; ".join(dict.fromkeys(f.fix for f in errors if f.fix))
+    return Blocked("; ".join(f.message for f in errors), fixes or look)
+
+
+# In the order in which a person mends them: data is handed to DVC before the rest is committed,
+# and the experiment starts last.
+GATES: dict[str, Gate] = {
+    "branch": branch,
+    "data": data,
+    "clean": clean,
+    "results": results,
+    "dev-run": dev_run,
+    "inputs": inputs,
+    "tests": tested,
+    "inspect": inspected,
+    "schema": schema,
+    "items": items,
+    "plan": plan,
+    "tag": tag,
+}
+# Shut only after the run; named here so that they can be overridden in the same way.
+AFTER = ("failures", "validation")
+
+
+def look(now: Situation) -> dict[str, Blocked | None]:
+    """Every gate's verdict, in order."""
+    return {name: gate(now) for name, gate in GATES.items()}
+
+
+def known_gates(names: Iterable[str]) -> set[str]:
+    """Check names given to override. Raises HarnessError for one that there is not."""
+    wanted = {part.strip() for name in names for part in name.split(",") if part.strip()}
+    unknown = sorted(wanted - set(GATES) - set(AFTER))
+    if unknown:
+        raise HarnessError(
+            f"there is no gate {', '.join(unknown)}",
+            fix=f"gates: {', '.join([*GATES, *AFTER])}",
+        )
+    return wanted
+
+
+def pass_gates(now: Situation, allow: set[str]) -> dict[str, str]:
+    """Every gate's name with passed or overridden.
+
+    Raises HarnessError naming all gates that are shut. Code 2 where the command itself was wrong.
+    """
+    verdicts = look(now)
+    # Tests take the longest, so they are run only where nothing else is in the way.
+    others = [
+        name
+        for name, blocked in verdicts.items()
+        if blocked and name != "tests" and (blocked.final or name not in allow)
+    ]
+    if verdicts["tests"] is not None and "tests" not in allow and not others:
+        run_tests(now.root, [])
+        verdicts["tests"] = tested(now)
+    shut = {
+        name: blocked
+        for name, blocked in verdicts.items()
+        if blocked is not None and (blocked.final or name not in allow)
+    }
+    if shut:
+        lines = [f"gate {name}: {blocked.message}" for name, blocked in shut.items()]
+        mends = list(dict.fromkeys(blocked.fix for blocked in shut.values()))
+        raise HarnessError(
+            "\n".join(lines), fix=" ; ".join(mends), code=2 if {"branch", "tag"} & set(shut) else 1
+        )
+    return {
+        name: "passed" if blocked is None else "overridden" for name, blocked in verdicts.items()
+    }

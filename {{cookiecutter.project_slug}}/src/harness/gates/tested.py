@@ -1,0 +1,59 @@
+"""Runs the tests and remembers for which code they passed."""
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from harness.version import git
+from harness.version.git import OWN
+
+_STAMP = Path(".dev/tests.json")
+
+
+def run_tests(root: Path, arguments: list[str]) -> int:
+    """Run pytest on `tests/`; returns its exit code. A full passing run opens the gate `tests`."""
+    stamp = root / _STAMP
+    before = _digest(root)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *(arguments or ["-q", "tests"])], cwd=root
+    )
+    if done.returncode == 0 and not arguments:
+        stamp.parent.mkdir(exist_ok=True)
+        stamp.write_text(json.dumps({"passed_for": before}))
+    elif done.returncode:
+        stamp.unlink(missing_ok=True)
+    return done.returncode
+
+
+def tests_passed(root: Path) -> bool:
+    """Whether the tests passed for the files as they are now."""
+    try:
+        return bool(json.loads((root / _STAMP).read_text())["passed_for"] == _digest(root))
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def _digest(root: Path) -> str:
+    """SHA-256 of all that tests may depend on: what git knows or would add, but no words.
+
+    Prompts and data too. Without git it is the code alone.
+    """
+    listed = ""
+    if git.is_repository(root):
+        options = ("-z", "--cached", "--others", "--exclude-standard")
+        listed = git.git(root, "ls-files", *options)
+    names = set(filter(None, listed.split("\0")))
+    if not names:
+        names = {p.relative_to(root).as_posix() for p in (root / "src").rglob("*.py")}
+        names |= {p.relative_to(root).as_posix() for p in (root / "tests").rglob("*.py")}
+    content = hashlib.sha256()
+    for name in sorted(names):
+        path = root / name
+        if path.suffix == ".md" or name.split("/")[0] in OWN or not path.is_file():
+            continue
+        content.update(name.encode("utf-8", "surrogateescape") + b"\0")
+        with path.open("rb") as file:
+            content.update(hashlib.file_digest(file, "sha256").digest())
+    return content.hexdigest()

@@ -1,0 +1,164 @@
+"""Scores computed again from stored rows, after metrics.py changed; predict never runs.
+
+What was there before is kept: its scores in `scores_history`, its metrics in `metrics_history`, how
+they were counted in `declarations_history` and `uncounted_history`, each row with the version of
+metrics.py that made it. `metrics.score_version` is the one in force;
+it is `unfinished` from before the first score changes until all are there.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from harness.errors import HarnessError
+from harness.measure.aggregate import measure
+from harness.project.contract import Project
+from harness.project.fingerprint import reachable_code
+from harness.record.columns import quoted, score_names
+from harness.record.database_file import begin_writing
+from harness.record.layout import DEV, UNFINISHED, Place, place_for
+from harness.record.lock import one_at_a_time
+from harness.record.runs import new_track_id
+from harness.record.score_tables import DECLARED, UNCOUNTED, create_tables
+from harness.version.results_state import note_origins
+
+VERSION = "score_version"
+_AS_RUN = "as run"
+_OF = "WHERE experiment_version = ?"
+
+
+def rescore(project: Project, experiment: str) -> list[dict[str, Any]]:
+    """Score every row of an experiment (a tag, or `dev`) with today's metrics.py.
+
+    Returns the new metrics rows. Where score() or an aggregate fails, the earlier scores are put
+    back and the error is raised. Raises HarnessError too where the experiment has no metrics yet.
+    """
+    place = place_for(project.root, project.settings, experiment)
+    version = f"metrics.py {reachable_code(project.root, 'benchmark.metrics').key[:12]}"
+    track_id = new_track_id()
+    if not place.db.exists():
+        raise _nothing(experiment)
+    with one_at_a_time(place.db.parent, f"a rescore of {experiment}"):
+        note_origins(project.root)
+        begin_writing(place.db)
+        earlier = _archive(place, experiment)
+        try:
+            return measure(
+                project, place, experiment, track_id, {VERSION: version}, as_recorded=True
+            )
+        except BaseException:
+            _put_back(place, experiment, earlier)
+            raise
+
+
+def _nothing(experiment: str) -> HarnessError:
+    command = "make dev-run" if experiment == DEV else f"make experiment TAG={experiment}"
+    return HarnessError(f"there are no metrics of {experiment} yet", fix=command)
+
+
+def _archive(place: Place, experiment: str) -> str:
+    """Move the scores in force to the history, copy the metrics there; returns their version.
+
+    Where a rescore was killed, they are there already, and what it left behind is thrown away.
+    """
+    with _writing(place) as con:
+        create_tables(con)
+        have = _types(con, place.metrics)
+        if have and VERSION not in have:
+            con.execute(f"ALTER TABLE {quoted(place.metrics)} ADD COLUMN {VERSION} TEXT")
+        query = f"SELECT {VERSION} FROM {quoted(place.metrics)} {_OF}"
+        found = con.execute(query, (experiment,)).fetchone() if have else None
+        if found is None:
+            raise _nothing(experiment)
+        version = found[0] or _AS_RUN
+        if version == UNFINISHED:
+            newest = f"SELECT {VERSION} FROM metrics_history {_OF} ORDER BY rowid DESC LIMIT 1"
+            version = con.execute(newest, (experiment,)).fetchone()[0]
+            histories = []
+        else:
+            histories = _histories(con, place)
+        for history, source, names in histories:
+            con.execute(f"CREATE TABLE IF NOT EXISTS {history} ({VERSION} TEXT)")
+            types, there = _types(con, source), _types(con, history)
+            for name in names:
+                if name not in there:
+                    column = f"{quoted(name)} {types[name]}"
+                    con.execute(f"ALTER TABLE {history} ADD COLUMN {column}")
+            # A version that was in force twice is kept once, as it was the last time.
+            con.execute(f"DELETE FROM {history} {_OF} AND {VERSION} = ?", (experiment, version))
+            listed = ", ".join(map(quoted, names))
+            con.execute(
+                f"INSERT INTO {history} ({VERSION}, {listed}) "
+                f"SELECT ?, {listed} FROM {quoted(source)} {_OF}",
+                (version, experiment),
+            )
+        # A score that metrics.py computes no more must not stand there as if it did.
+        _set(con, place, experiment, {n: "NULL" for n in score_names(con, place.predictions)})
+        begun = f"UPDATE {quoted(place.metrics)} SET {VERSION} = ? {_OF}"
+        con.execute(begun, (UNFINISHED, experiment))
+        return str(version)
+
+
+def _put_back(place: Place, experiment: str, version: str) -> None:
+    with _writing(place) as con:
+        (scores, _, kept), *others = _histories(con, place)
+        con.execute(f"CREATE TEMP TABLE earlier AS SELECT * FROM {scores} {_OF} AND {VERSION} = ?",
+                    (experiment, version))  # fmt: skip
+        con.execute("CREATE INDEX temp.by_task ON earlier (task_key)")
+        have = _types(con, scores)
+        _set(con, place, experiment, {
+            name: f"(SELECT {quoted(name)} FROM earlier AS e "
+            f"WHERE e.task_key = {quoted(place.predictions)}.task_key)"
+            if name in have else "NULL"
+            for name in kept if name not in ("experiment_version", "task_key")
+        })  # fmt: skip
+        for history, source, names in others:
+            there = _types(con, history)
+            if not there:
+                continue  # a rescore of an earlier harness was killed, which kept no such history
+            con.execute(f"DELETE FROM {quoted(source)} {_OF}", (experiment,))
+            listed = ", ".join(quoted(name) for name in names if name in there)
+            con.execute(
+                f"INSERT INTO {quoted(source)} ({listed}) "
+                f"SELECT {listed} FROM {history} {_OF} AND {VERSION} = ?",
+                (experiment, version),
+            )
+        con.execute(
+            f"UPDATE {quoted(place.metrics)} SET {VERSION} = nullif(?, '{_AS_RUN}') {_OF}",
+            (version, experiment),
+        )
+
+
+def _set(con: sqlite3.Connection, place: Place, experiment: str, values: dict[str, str]) -> None:
+    if values:
+        assigned = ", ".join(f"{quoted(name)} = {value}" for name, value in values.items())
+        con.execute(f"UPDATE {quoted(place.predictions)} SET {assigned} {_OF}", (experiment,))
+
+
+def _histories(con: sqlite3.Connection, place: Place) -> list[tuple[str, str, list[str]]]:
+    """(history, where its rows come from, which columns): of scores first, then of the rest."""
+    scores = ["experiment_version", "task_key", *score_names(con, place.predictions)]
+    metrics = [name for name in _types(con, place.metrics) if name != VERSION]
+    return [
+        ("scores_history", place.predictions, scores),
+        ("metrics_history", place.metrics, metrics),
+        ("declarations_history", DECLARED, list(_types(con, DECLARED))),
+        ("uncounted_history", UNCOUNTED, list(_types(con, UNCOUNTED))),
+    ]
+
+
+def _types(con: sqlite3.Connection, table: str) -> dict[str, str]:
+    return {str(row[1]): str(row[2]) for row in con.execute(f"PRAGMA table_info({quoted(table)})")}
+
+
+@contextmanager
+def _writing(place: Place) -> Iterator[sqlite3.Connection]:
+    """One transaction: all of it is kept, or none."""
+    con = sqlite3.connect(place.db, isolation_level=None, timeout=10)
+    try:
+        con.execute("BEGIN IMMEDIATE")
+        yield con
+        con.execute("COMMIT")
+    finally:
+        con.close()

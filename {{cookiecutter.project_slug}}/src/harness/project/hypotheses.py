@@ -1,0 +1,300 @@
+"""PLAN.toml: what a benchmark sets out to learn, written before its code.
+
+    questions = ["Is a second leaf measurement worth taking?"]
+    segmentations = ["species"]            # columns of predictions; one results table for each
+
+    [[hypotheses]]
+    id = "H1"
+    claim = "A threshold of 2.5 cm tells setosa from the rest better than 1 cm does."
+    metric = "correct"                     # what score() or AGGREGATES returns, latency or cost
+    better = { threshold = 2.5 }           # a configuration, or what several of them share;
+                                           # depth = "None" is a param that is None
+    than = { threshold = 1.0 }
+    direction = "higher"                   # as SCORES in metrics.py has it; "lower": less is better
+    smallest_difference = 0.05             # in units of the metric; less would not matter
+
+The plan is judged as it was committed before the run (`runs.plan` keeps it), so that no hypothesis
+can be fitted to the results. A difference counts from `smallest_difference` on: any claim can fail.
+"""
+
+import json
+import tomllib
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from harness.errors import HarnessError
+from harness.project.contract import params_columns
+from harness.project.scores import Score
+
+PLAN_NAME = "PLAN.toml"
+# Columns of `predictions` that can be judged like a score, without metrics.py naming them.
+MEASURED = frozenset({"latency", "cost"})
+LATENCIES = {
+    "latency_p50": 0.5,
+    "latency_p90": 0.9,
+    "latency_p95": 0.95,
+    "latency_p99": 0.99,
+    "latency_p999": 0.999,
+}
+
+_HINTS = {
+    "id": 'write a short name of its own, such as id = "H1"',
+    "claim": 'write the claim in words, such as claim = "B is more accurate than A"',
+    "metric": 'name what score() or AGGREGATES returns, such as metric = "accuracy"',
+    "better": "write the params of a configuration in GRID, such as better = { depth = 8 }",
+    "than": "write the params of a configuration in GRID, such as than = { depth = 2 }",
+    "direction": 'write direction = "higher" or direction = "lower"',
+    "smallest_difference": "write a number from 0 on, such as smallest_difference = 0.02",
+    "questions": 'write a list of sentences, such as questions = ["Is B worth its price?"]',
+    "segmentations": 'write a list of columns, such as segmentations = ["language"]',
+    "hypotheses": "write each hypothesis under a heading [[hypotheses]] of its own",
+}
+
+
+class Hypothesis(BaseModel):
+    """A claim that one configuration's metric beats another's by a difference that matters."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    id: str = Field(min_length=1)
+    claim: str = Field(min_length=1)
+    metric: str = Field(min_length=1)
+    better: dict[str, Any] = Field(min_length=1)
+    than: dict[str, Any] = Field(min_length=1)
+    direction: Literal["higher", "lower"]
+    smallest_difference: float = Field(ge=0, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _two_configurations(self) -> "Hypothesis":
+        if self.better == self.than:
+            raise ValueError("better and than name the same configuration")
+        return self
+
+
+class Plan(BaseModel):
+    """PLAN.toml as read; `Plan()` is the plan of a project that wrote none."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    questions: list[str] = []
+    segmentations: list[str] = []
+    hypotheses: list[Hypothesis] = []
+
+    @model_validator(mode="after")
+    def _own_ids(self) -> "Plan":
+        ids = [each.id for each in self.hypotheses]
+        if twice := sorted({each for each in ids if ids.count(each) > 1}):
+            raise ValueError(f"hypotheses share the id {', '.join(twice)}")
+        return self
+
+    def direction(self, metric: str) -> Literal["higher", "lower"] | None:
+        """Which way its hypotheses want a metric; None where they do not say, or disagree."""
+        said = {each.direction for each in self.hypotheses if each.metric == metric}
+        return said.pop() if len(said) == 1 else None
+
+    def place_of(self, metric: str) -> int | None:
+        """The first hypothesis that names a metric, counted from 0; None where none does."""
+        named = [each.metric for each in self.hypotheses]
+        return named.index(metric) if metric in named else None
+
+    def lower_is_better(self, metric: str) -> bool:
+        """As a hypothesis says of the metric; latency and cost are better low, others high."""
+        said = {each.metric: each.direction for each in self.hypotheses}
+        return said.get(metric, "lower" if metric in MEASURED else "higher") == "lower"
+
+
+def load_plan(root: Path) -> Plan:
+    """Read PLAN.toml of the project at `root`; an absent file is an empty plan."""
+    path = root / PLAN_NAME
+    if not path.exists():
+        return Plan()
+    try:
+        return parse_plan(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise HarnessError(f"{PLAN_NAME} is not valid TOML: {error}", fix=f"edit {path}") from error
+
+
+def parse_plan(values: Mapping[str, Any] | str | None) -> Plan:
+    """Plan from TOML values, or from the JSON text that `runs.plan` holds (None: an empty plan)."""
+    try:
+        if isinstance(values, str):
+            values = json.loads(values) if values.strip() else {}
+    except ValueError as error:
+        raise HarnessError(f"{PLAN_NAME} was not recorded as JSON: {error}") from None
+    try:
+        return Plan.model_validate(dict(values or {}))
+    except ValidationError as error:
+        found = error.errors()
+        first = found[0]
+        keys = [str(part) for part in first["loc"]]
+        place = _place(first["loc"])
+        known = next((_HINTS[key] for key in reversed(keys) if key in _HINTS), "")
+        if first["type"] == "extra_forbidden":
+            known = "remove it, or correct its spelling; the keys are " + ", ".join(
+                Hypothesis.model_fields if len(keys) > 1 else Plan.model_fields
+            )
+        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        message = first["msg"].removeprefix("Value error, ")
+        message = message[:1].lower() + message[1:]
+        raise HarnessError(
+            f"{PLAN_NAME}: {place}{message}{more}", fix=known or f"edit {PLAN_NAME}"
+        ) from None
+
+
+def recorded_plan(text: str | None) -> tuple[Plan, str]:
+    """The plan that `runs.plan` holds and what is wrong with it; an empty plan where it is broken.
+
+    The gate can be overridden, and a broken plan must not take the results with it.
+    """
+    try:
+        return parse_plan(text), ""
+    except HarnessError as error:
+        return Plan(), error.message
+
+
+def _place(loc: tuple[int | str, ...]) -> str:
+    """`hypotheses 2, metric: ` for pydantic's ("hypotheses", 1, "metric")."""
+    words: list[str] = []
+    for part in loc:
+        if isinstance(part, int) and words:
+            words[-1] += f" {part + 1}"
+        else:
+            words.append(str(part))
+    return ", ".join(words) + ": " if words else ""
+
+
+def metrics_in(columns: Collection[str]) -> list[str]:
+    """What metrics.py computed, among the columns of the table metrics: each has an interval."""
+    return [
+        name
+        for name in columns
+        # A param may be called like a bound: params_range, params_range_low.
+        if f"{name}_low" in columns and name not in LATENCIES and not name.startswith("params_")
+    ]
+
+
+def plain(value: Any) -> Any:
+    """A params value in the form in which it equals its stored self: tuples as lists, True as 1."""
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in value]
+    if isinstance(value, str) and value[:1] == "[":
+        try:
+            return plain(json.loads(value))
+        except ValueError:
+            return value
+    return value
+
+
+def flat(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Params as their columns are named: nested ones, and dots, become `outer_inner`."""
+    columns: dict[str, Any] = {}
+    for key, value in params.items():
+        name = prefix + str(key).replace(".", "_")
+        if isinstance(value, Mapping):
+            columns |= flat(value, f"{name}_")
+        else:
+            columns[name] = plain(value)
+    return columns
+
+
+NONE = "None"
+
+
+def matches(params: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """True where every wanted param is there with that value.
+
+    TOML has no word for None: `depth = "None"` is one that is None, and `depth = "'None'"` is the
+    text. What `wanted` does not name may be anything.
+    """
+    have = flat(params)
+    return all(key in have and _is(have[key], value) for key, value in flat(wanted).items())
+
+
+def _is(value: Any, wanted: Any) -> bool:
+    if isinstance(wanted, str):
+        return value is None if wanted == NONE else bool(value == _unquoted(wanted))
+    return bool(value == wanted)
+
+
+def _unquoted(text: str) -> str:
+    return NONE if text == f"'{NONE}'" else text
+
+
+def reads_as(text: str, value: Any) -> bool:
+    """Whether `text`, as a person types it, is a param's value: `None`, `True`, `8`, `tree`."""
+    if value is None or text == NONE:
+        return value is None and text == NONE
+    if isinstance(value, str):
+        return value == _unquoted(text)
+    if isinstance(value, int | float):
+        return _number_in(text) == value
+    return text == str(value)
+
+
+def _number_in(text: str) -> float | None:
+    if text in ("True", "False"):
+        return float(text == "True")
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _fields(params: Any) -> dict[str, Any]:
+    """A configuration as its columns are named, the classes of nested dataclasses among them."""
+    return {name.removeprefix("params_"): value for name, value in params_columns(params).items()}
+
+
+def plan_findings(
+    plan: Plan,
+    columns: Collection[str],
+    metrics: Collection[str],
+    grid: Sequence[Any],
+    scores: Mapping[str, Score] | None = None,
+) -> list[str]:
+    """What the plan names and the dev-run does not have; nothing, where the plan can be judged.
+
+    columns: of the table predictions. metrics: scores and aggregates that some row has a value for.
+    grid: configurations, as params dataclasses or as dicts of their fields. scores: SCORES of
+    metrics.py, which the plan must not contradict.
+    """
+    configurations = [dict(each) if isinstance(each, Mapping) else _fields(each) for each in grid]
+    findings = [
+        f"PLAN.toml: segmentation {name!r} is no column of predictions; return it from predict()"
+        for name in plan.segmentations
+        if name not in columns
+    ]
+    judged = set(metrics) | (MEASURED & set(columns))
+    for hypothesis in plan.hypotheses:
+        where = f"PLAN.toml: hypothesis {hypothesis.id}"
+        if hypothesis.metric not in judged:
+            known = ", ".join(sorted(judged)) or "none"
+            findings.append(
+                f"{where}: no row has the metric {hypothesis.metric!r} (known: {known})"
+            )
+        for side in ("better", "than"):
+            wanted = getattr(hypothesis, side)
+            if not any(matches(each, wanted) for each in configurations):
+                findings.append(f"{where}: {side} = {wanted} is no configuration in GRID")
+    return findings + _contradictions(plan, scores or {})
+
+
+def _contradictions(plan: Plan, scores: Mapping[str, Score]) -> list[str]:
+    """Metrics for which two places say two directions."""
+    findings = []
+    for metric in dict.fromkeys(each.metric for each in plan.hypotheses):
+        said = sorted({each.direction for each in plan.hypotheses if each.metric == metric})
+        declared = scores[metric].better if metric in scores else None
+        if len(said) > 1:
+            findings.append(f"PLAN.toml: hypotheses want {metric} higher, and lower too")
+        elif declared not in (None, *said):
+            findings.append(
+                f"PLAN.toml: a hypothesis wants {metric} {said[0]}, SCORES in metrics.py says that "
+                f"{declared} is better"
+            )
+    return findings

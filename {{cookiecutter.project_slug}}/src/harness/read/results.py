@@ -1,0 +1,368 @@
+"""What an experiment recorded, read for comparison, summary and report.
+
+Scores are read once, as arrays over items and configurations: the mean of an item's repeats, so
+that repeats of one item never count as items of their own.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from duckdb import DuckDBPyConnection
+
+from harness.console import brief, shown
+from harness.errors import HarnessError
+from harness.project.declarations import Rule, Uncounted, has_figures, legacy_rules, measured_rule
+from harness.project.hypotheses import MEASURED, Plan, metrics_in, recorded_plan
+from harness.read.views import columns, identifier
+from harness.record.columns import plain as stored
+from harness.record.layout import DEV
+from harness.record.score_tables import DECLARED, RULES_OF, UNCOUNTED, UNCOUNTED_OF, rule_of
+
+Values = npt.NDArray[np.float64]
+OUTPUTS = ("ground_truth", "prediction", "raw_response", "error")
+_JSON = ("packages", "settings", "gates", "grid", "grid_files", "code_parts")
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """One set of params of an experiment, and its row of the table metrics."""
+
+    params: dict[str, Any]
+    label: str
+    summary: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """An experiment as its tables tell it; `scores` are the metrics that each item has.
+
+    `rules` say how they count, by name and in the order in which they are shown; `uncounted`, what
+    was returned and cannot count.
+    """
+
+    name: str
+    runs: list[dict[str, Any]]
+    configurations: list[Configuration]
+    metrics: list[str]
+    scores: list[str]
+    columns: frozenset[str]
+    plan: Plan
+    plan_problem: str
+    repeated: bool
+    rules: dict[str, Rule]
+    uncounted: list[Uncounted]
+
+    def rule(self, metric: str) -> Rule:
+        """How a metric counts; latency and cost are known without a declaration."""
+        return self.rules.get(metric) or measured_rule(metric)
+
+    @property
+    def shared_params(self) -> dict[str, Any]:
+        """The params that are the same in every configuration."""
+        first, *others = (each.params for each in self.configurations)
+        return {
+            key: value
+            for key, value in first.items()
+            if all(key in other and other[key] == value for other in others)
+        }
+
+    @property
+    def data_version(self) -> str:
+        """The data version of its last run ('' where none was recorded)."""
+        return str(self.runs[-1].get("data_version") or "") if self.runs else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Per item (row) and configuration (column): the mean over repeats, NaN where there is none.
+
+    `items` are 64-bit hashes of the input ids, ascending. `counted` is by the metric's rule. Of a
+    failed datapoint, `left_out` has nothing and `worst` the worst value, where that is known.
+    """
+
+    items: npt.NDArray[np.uint64]
+    counted: dict[str, Values]
+    left_out: dict[str, Values]
+    worst: dict[str, Values]
+    folds: npt.NDArray[np.float64] | None = None
+
+
+def rows_of(con: DuckDBPyConnection, sql: str, values: Sequence[Any]) -> list[dict[str, Any]]:
+    """The rows of a query as dicts."""
+    found = con.execute(sql, values)
+    names = [str(each[0]) for each in found.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+
+
+def read_experiment(con: DuckDBPyConnection, name: str) -> Experiment:
+    """Read an experiment by its tag (`dev`: the dev phase).
+
+    Raises HarnessError where there are no rows under that name; it lists the names that there are.
+    """
+    have = columns(con)
+    if not have.keys() >= {"experiment_version", "input_id", "repeat", "error"}:
+        raise HarnessError(
+            "these results were not recorded by this harness: they have no experiment_version",
+            fix="scripts/export_summary.py reads any table of xetrack",
+        )
+    names = con.execute("SELECT DISTINCT experiment_version FROM predictions ORDER BY 1")
+    known = [str(row[0]) for row in names.fetchall()]
+    if name not in known:
+        there = ", ".join(known[-10:]) or "none"
+        raise HarnessError(
+            f"there is no experiment {name!r} in the results (there: {there})",
+            fix="name one of them; make tags lists those with a tag",
+        )
+    runs = _runs(con, name)
+    params = [each for each in have if each.startswith("params_")]
+    summaries = _summaries(con, name, params)
+    grid = [each for run in runs for each in run["grid"] or ()]
+    listed = ", ".join(identifier(each) for each in params) or "1"
+    combinations = rows_of(
+        con,
+        f"SELECT {listed} FROM predictions WHERE experiment_version = ? GROUP BY ALL ORDER BY ALL",
+        [name],
+    )
+    sets = [{p.removeprefix("params_"): row[p] for p in params} for row in combinations]
+    placed = sorted((_in_grid(each, grid) for each in sets), key=lambda each: each[0])
+    own = [params for _, params, _ in placed]
+    varying = [key for key in sets[0] if len({str(each.get(key, _ABSENT)) for each in own}) > 1]
+    plan, problem = recorded_plan(runs[-1 if name == DEV else 0].get("plan") if runs else None)
+    rules = _rules(con, name, plan, runs)
+    return Experiment(
+        name=name,
+        runs=runs,
+        configurations=[
+            Configuration(
+                params=params,
+                label=label({key: params[key] for key in varying or params if key in params}),
+                summary=summaries.get(_key(recorded), {}),
+            )
+            for _, params, recorded in placed
+        ],
+        metrics=[each for each in rules if has_figures(rules[each], summaries.values())],
+        scores=[
+            each
+            for each, rule in rules.items()
+            if not rule.aggregate and have.get(each) in ("BIGINT", "DOUBLE")
+        ],
+        columns=frozenset(have),
+        plan=plan,
+        plan_problem=problem,
+        repeated=con.execute(
+            "SELECT max(repeat) > 0 FROM predictions WHERE experiment_version = ?", [name]
+        ).fetchone()
+        == (True,),
+        rules=rules,
+        uncounted=_uncounted(con, name),
+    )
+
+
+_ABSENT = "\0"  # no value of a param, not even None
+
+
+def _in_grid(
+    recorded: dict[str, Any], grid: Sequence[Mapping[str, Any]]
+) -> tuple[int, dict[str, Any], dict[str, Any]]:
+    """The place of a configuration in the grid, its params, and all params columns of its rows.
+
+    A column is NULL for a param that is None, and for one that this configuration does not have:
+    the grid tells them apart. Where it is not recorded, what is NULL was not there.
+    """
+    there = {key: value for key, value in recorded.items() if value is not None}
+    for place, each in enumerate(grid):
+        named = {key.removeprefix("params_"): value for key, value in each.items()}
+        given = {key: stored(value) for key, value in named.items() if value is not None}
+        if given == there:
+            return place, {key: recorded[key] for key in recorded if key in named}, recorded
+    return len(grid), there, recorded
+
+
+def _rules(
+    con: DuckDBPyConnection, name: str, plan: Plan, runs: Sequence[Mapping[str, Any]]
+) -> dict[str, Rule]:
+    """How the scores of an experiment count, as it recorded that."""
+    if columns(con, DECLARED):
+        found = [rule_of(row) for row in con.execute(RULES_OF, [name]).fetchall()]
+        if found:
+            return {rule.name: rule for rule in found}
+    have = columns(con)
+    metrics = metrics_in(columns(con, "metrics"))
+    scores = [each for each in metrics if have.get(each) in ("BIGINT", "DOUBLE")]
+    binary = {each: _all_zero_or_one(con, name, each) for each in scores}
+    kept = {each: found for each, found in binary.items() if found is not None}
+    aggregates = [each for each in metrics if each not in kept]
+    skipped = bool(runs) and runs[-1]["settings"].get("run", {}).get("on_error") == "skip"
+    return {rule.name: rule for rule in legacy_rules(plan, kept, aggregates, skipped)}
+
+
+def _all_zero_or_one(con: DuckDBPyConnection, experiment: str, score: str) -> bool | None:
+    """Whether every value is 0 or 1, as proportions were recognised once; None: there is none."""
+    row = con.execute(
+        f"SELECT bool_and({identifier(score)} IN (0, 1)) FROM predictions "
+        "WHERE experiment_version = ? AND error IS NULL",
+        [experiment],
+    ).fetchone()
+    return row[0] if row else None
+
+
+def _uncounted(con: DuckDBPyConnection, name: str) -> list[Uncounted]:
+    if not columns(con, UNCOUNTED):
+        return []
+    return [Uncounted(*row) for row in con.execute(UNCOUNTED_OF, [name]).fetchall()]
+
+
+def canned_words(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What is to be said of metrics rows whose answers no model gave; "" where a model gave all."""
+    count, canned = (sum(row.get(name) or 0 for row in rows) for name in ("n", "canned"))
+    if not canned:
+        return ""
+    which = "All" if canned == count else f"{canned:,} of"
+    return (
+        f"{which} {count:,} answers are canned: a rule gave them and no model was asked, so these "
+        "numbers show that the pipeline works, and nothing else."
+    )
+
+
+def label(params: Mapping[str, Any]) -> str:
+    """`depth=8, model=forest`, or `the only configuration` where nothing varies."""
+    named = [f"{key}={brief(value)}" for key, value in params.items()]
+    return ", ".join(named) or "the only configuration"
+
+
+def where(experiment: Experiment, index: int) -> tuple[str, list[Any]]:
+    """The SQL condition that a row is of one configuration, and its values."""
+    params = sorted({key for each in experiment.configurations for key in each.params})
+    tests = [f"{identifier('params_' + key)} IS NOT DISTINCT FROM ?" for key in params]
+    have = experiment.configurations[index].params
+    return " AND ".join(tests) or "true", [have.get(key) for key in params]
+
+
+def which(experiment: Experiment) -> tuple[str, list[Any]]:
+    """The SQL expression that gives a row's configuration as its index, and its values."""
+    cases, bound = [], []
+    for index in range(len(experiment.configurations)):
+        condition, values = where(experiment, index)
+        cases.append(f"WHEN {condition} THEN {index}")
+        bound += values
+    return f"CASE {' '.join(cases)} END", bound
+
+
+def planned_metrics(experiment: Experiment) -> list[str]:
+    """The scores, and latency or cost where the plan names it."""
+    named = {each.metric for each in experiment.plan.hypotheses} & MEASURED & experiment.columns
+    return experiment.scores + sorted(named - set(experiment.scores))
+
+
+def read_outputs(
+    con: DuckDBPyConnection, experiment: Experiment, index: int, items: Sequence[int], limit: int
+) -> dict[int, dict[str, str]]:
+    """What one configuration answered to `items` (hashes of ids): the first repeat, fit to show."""
+    condition, values = where(experiment, index)
+    parts = ["hash(input_id) AS item", "CAST(input_id AS VARCHAR) AS input_id"]
+    for name in OUTPUTS:
+        text = f"CAST({identifier(name)} AS VARCHAR)" if name in experiment.columns else "NULL"
+        parts.append(f"left({text}, {limit}) AS {name}, length({text}) AS {name}_length")
+    rows = rows_of(
+        con,
+        f"SELECT {', '.join(parts)} FROM predictions WHERE experiment_version = ? AND {condition} "
+        f"AND list_contains(?::UBIGINT[], hash(input_id)) ORDER BY repeat DESC",
+        [experiment.name, *values, [int(each) for each in items]],
+    )
+    return {
+        row["item"]: {"item": shown(row["input_id"])}
+        | {name: shown(row[name], limit, row[f"{name}_length"]) for name in OUTPUTS}
+        for row in rows
+    }
+
+
+def read_scores(
+    con: DuckDBPyConnection,
+    experiment: Experiment,
+    names: Sequence[str],
+    rules: Mapping[str, Rule] | None = None,
+) -> Scores:
+    """The scores `names` (any numeric column of predictions) of every item and configuration.
+
+    `rules` say how they count, if not the experiment's own: two experiments that are compared must
+    count alike.
+    """
+    case, values = which(experiment)
+    # A row is a datapoint already where nothing is repeated: a million groups cost a gigabyte.
+    grouped = experiment.repeated
+    mean, some = ("avg", "any_value") if grouped else ("", "")
+    fold = f"{some}(fold)" if "fold" in experiment.columns else "NULL"
+    wanted: dict[str, None] = {}
+    ways: dict[str, list[str]] = {}
+    for name in names:
+        rule = (rules or {}).get(name) or experiment.rule(name)
+        column = identifier(name)
+        worst = rule.failure if rule.worst is None else rule.worst
+        ways[name] = [
+            f"{mean}(CAST({rule.sql(column, failed)} AS DOUBLE))"
+            for failed in (rule.failure, None, worst)
+        ]
+        wanted |= dict.fromkeys(ways[name])
+    found = con.execute(
+        f"SELECT hash(input_id), {case} AS c, TRY_CAST({fold} AS DOUBLE), "
+        f"{', '.join(f'{way} AS v{i}' for i, way in enumerate(wanted)) or '1'} "
+        "FROM predictions WHERE experiment_version = ? "
+        f"{'GROUP BY 1, 2' if grouped else ''}",
+        [*values, experiment.name],
+    ).df()
+    arrays = [found[name].to_numpy() for name in found]
+    items, row_of = np.unique(arrays[0].astype(np.uint64), return_inverse=True)
+    column_of = arrays[1].astype(int)
+
+    def table(flat: Values) -> Values:
+        wide = np.full((len(items), len(experiment.configurations)), np.nan)
+        wide[row_of, column_of] = flat
+        return wide
+
+    tables = {way: table(flat) for way, flat in zip(wanted, arrays[3:], strict=False)}
+    counted, left_out, worst_case = (
+        {name: tables[each[index]] for name, each in ways.items()} for index in range(3)
+    )
+    folds = None
+    if "fold" in experiment.columns and not np.isnan(arrays[2]).all():
+        folds = np.full(len(items), np.nan)
+        folds[row_of] = arrays[2]
+    return Scores(items, counted, left_out, worst_case, folds)
+
+
+def _runs(con: DuckDBPyConnection, name: str) -> list[dict[str, Any]]:
+    if "experiment_version" not in columns(con, "runs"):
+        return []
+    runs = rows_of(con, "SELECT * FROM runs WHERE experiment_version = ? ORDER BY sequence", [name])
+    for run in runs:
+        for key in _JSON:
+            run[key] = _loads(run.get(key))
+    return runs
+
+
+def _summaries(
+    con: DuckDBPyConnection, name: str, params: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """The newest metrics row of each configuration."""
+    if "experiment_version" not in columns(con, "metrics"):
+        return {}
+    rows = rows_of(
+        con, "SELECT * FROM metrics WHERE experiment_version = ? ORDER BY timestamp", [name]
+    )
+    return {_key({p.removeprefix("params_"): row.get(p) for p in params}): row for row in rows}
+
+
+def _key(params: Mapping[str, Any]) -> str:
+    known = {key: value for key, value in params.items() if value is not None}
+    return json.dumps(known, sort_keys=True, default=str)
+
+
+def _loads(text: Any) -> Any:
+    try:
+        return json.loads(text) if isinstance(text, str) and text else {}
+    except ValueError:
+        return {}

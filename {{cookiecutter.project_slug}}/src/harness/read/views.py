@@ -1,0 +1,223 @@
+"""Read results: one locked, read-only DuckDB over every database, table and layout.
+
+DuckDB keeps nothing of its own here. It reads the SQLite files through the scanner that a wheel
+brings, so that no home folder and no network is needed, and shows three views whatever the layout.
+"""
+
+import importlib.util
+import re
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+import duckdb
+
+from harness.errors import HarnessError, reason_of
+from harness.record.database_file import prepare_to_read
+
+VIEWS = {
+    "predictions": "predictions(_.*)?",
+    **{name: name for name in ("metrics", "runs", "score_declarations", "uncounted_scores")},
+}
+# A table with these columns was typed by our store before its first row, so it needs no look
+# through all its values before DuckDB may trust the declared types.
+TYPED_BY_STORE = {"task_key", "code_key"}
+
+_ASKED_AT_ONCE = 400  # columns; SQLite gives no result of more than 2,000 columns
+
+
+def identifier(name: str) -> str:
+    """A table or column name as SQL may hold it, whatever characters it has."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """A text as an SQL literal. (DuckDB imports pandas, half a second, to bind a parameter.)"""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def connect(
+    databases: Sequence[Path],
+    *,
+    table: str | None = None,
+    memory_limit: str | None = None,
+    careful: bool = False,
+    export_to: Path | None = None,
+) -> duckdb.DuckDBPyConnection:
+    """Open databases for reading, with the views `predictions`, `metrics` and `runs`, and with
+    `score_declarations` and `uncounted_scores` where scores were declared.
+
+    `table` shows this one table as `predictions`, for databases of another origin. `memory_limit`
+    is a DuckDB size such as `200MB`. `careful` looks at every stored value before it trusts a
+    declared type; tables that this harness did not type are always looked at. `export_to` is the
+    one folder that may be written, by `harness.tell.query` only.
+
+    Raises HarnessError where a database or table is missing or cannot be read. Close the
+    connection before the same process opens the file with sqlite3 or xetrack: two SQLite libraries
+    on one file in WAL mode corrupt it.
+    """
+    if not databases:
+        raise HarnessError("There are no results yet.", fix="make dev-run")
+    con = duckdb.connect(config={"autoinstall_known_extensions": False})
+    try:
+        con.execute(f"LOAD {literal(str(_scanner()))}")
+        if memory_limit:
+            con.execute(f"SET memory_limit = {literal(memory_limit)}")
+        found = [pair for i, path in enumerate(databases) for pair in _attach(con, path, f"d{i}")]
+        if table is not None and table not in {name for _, name in found}:
+            raise HarnessError(
+                f"There is no table {table!r} in {_listed(databases)}; there are: "
+                + (", ".join(sorted({name for _, name in found})) or "none"),
+                fix="name one of them",
+            )
+        for view, pattern in VIEWS.items():
+            chosen = table if view == "predictions" else None
+            parts = [
+                _select(con, source, name, careful)
+                for source, name in found
+                if (name == chosen if chosen is not None else re.fullmatch(pattern, name))
+            ]
+            if parts:
+                con.execute(f"CREATE VIEW {view} AS " + " UNION ALL BY NAME ".join(parts))
+            elif view == "predictions":
+                raise HarnessError(
+                    f"There is no table of predictions in {_listed(databases)}; there are: "
+                    + (", ".join(sorted({name for _, name in found})) or "none"),
+                    fix="make dev-run, or name the table that holds them",
+                )
+        _lock(con, export_to)
+    except (duckdb.Error, sqlite3.Error) as error:
+        con.close()
+        raise unreadable(_listed(databases), error) from error
+    except HarnessError:
+        con.close()
+        raise
+    return con
+
+
+def columns(con: duckdb.DuckDBPyConnection, view: str = "predictions") -> dict[str, str]:
+    """The columns of a view with their DuckDB types; empty where there is no such view."""
+    rows = con.execute(
+        "SELECT column_name, data_type FROM duckdb_columns() WHERE database_name = 'memory' "
+        f"AND table_name = {literal(view)} ORDER BY column_index"
+    ).fetchall()
+    return {str(name): str(kind) for name, kind in rows}
+
+
+def _scanner() -> Path:
+    spec = importlib.util.find_spec("duckdb_extension_sqlite_scanner")
+    if spec is not None and spec.origin is not None:
+        folder = Path(spec.origin).parent / f"extensions/v{duckdb.__version__}"
+        if (path := folder / "sqlite_scanner.duckdb_extension").exists():
+            return path
+    raise HarnessError(
+        f"DuckDB {duckdb.__version__} has no SQLite scanner of its own version installed.",
+        fix="make setup",
+    )
+
+
+def _attach(con: duckdb.DuckDBPyConnection, path: Path, alias: str) -> list[tuple[str, str]]:
+    if not path.is_file():
+        raise HarnessError(
+            f"There is no database {path}.", fix="make dev-run, or name another file"
+        )
+    prepare_to_read(path)
+    with path.open("rb") as file:
+        if file.read(16) != b"SQLite format 3\x00":
+            raise HarnessError(f"{path} is not an SQLite database.", fix="name another file")
+    con.execute(f"ATTACH {literal(str(path.resolve()))} AS {alias} (TYPE sqlite, READ_ONLY)")
+    rows = con.execute(
+        f"SELECT table_name FROM duckdb_tables() WHERE database_name = '{alias}' ORDER BY 1"
+    ).fetchall()
+    return [(alias, str(name)) for (name,) in rows]
+
+
+def _select(con: duckdb.DuckDBPyConnection, alias: str, table: str, careful: bool) -> str:
+    """The SELECT that reads one table: as declared, or converted where the values disagree."""
+    declared = con.execute(
+        "SELECT column_name, data_type FROM duckdb_columns() "
+        f"WHERE database_name = '{alias}' AND table_name = {literal(table)} ORDER BY column_index"
+    ).fetchall()
+    kinds = dict(declared)
+    read = {name: identifier(name) for name in kinds}
+    if table == VIEWS["runs"] and "experiment_version" in kinds:
+        # As runs.order: whoever asks which run came first finds the column, also in old results.
+        read["sequence"] = "coalesce(sequence, rowid)" if "sequence" in kinds else "rowid"
+    listed = ", ".join(f"{value} AS {identifier(name)}" for name, value in read.items())
+    typed = f"SELECT {listed} FROM {alias}.{identifier(table)}"
+    if not careful and kinds.keys() >= TYPED_BY_STORE:
+        return typed
+    stored = _stored(con, alias, table, list(kinds))
+    agrees = {"BIGINT": {"integer"}, "DOUBLE": {"real"}, "VARCHAR": {"text"}}
+    if all(stored[name] <= agrees.get(kind, set()) for name, kind in kinds.items()):
+        return typed
+    kinds.setdefault("sequence", "BIGINT")
+    stored.setdefault("sequence", {"integer"})
+    # The scanner refuses a whole table for one REAL in an INTEGER column, even under TRY_CAST, so
+    # SQLite writes each value as text (17 digits keep a double exact) and DuckDB converts it back.
+    inner, outer = [], []
+    for name, value in read.items():
+        column = identifier(name)
+        inner.append(
+            f"CASE typeof({value}) WHEN 'real' THEN printf('%!.17g', {value}) "
+            f"WHEN 'blob' THEN hex({value}) ELSE CAST({value} AS TEXT) END AS {column}"
+        )
+        kind = _fitting(stored[name], kinds[name])
+        outer.append(f"TRY_CAST({column} AS {kind}) AS {column}")
+    query = f"SELECT {', '.join(inner)} FROM {identifier(table)}"
+    return f"SELECT {', '.join(outer)} FROM sqlite_query('{alias}', {literal(query)})"
+
+
+def _stored(
+    con: duckdb.DuckDBPyConnection, alias: str, table: str, names: Sequence[str]
+) -> dict[str, set[str]]:
+    """The storage classes that occur in each column; NULL left out."""
+    classes = ("integer", "real", "text", "blob")
+    step, found = len(classes), dict[str, set[str]]()
+    for start in range(0, len(names), _ASKED_AT_ONCE):
+        some = names[start : start + _ASKED_AT_ONCE]
+        asked = [f"max(typeof({identifier(n)}) = '{c}')" for n in some for c in classes]
+        query = f"SELECT {', '.join(asked)} FROM {identifier(table)}"
+        rows = con.execute(f"SELECT * FROM sqlite_query('{alias}', {literal(query)})").fetchone()
+        seen = [str(value) == "1" for value in rows or ()]
+        for i, name in enumerate(some):
+            hits = zip(classes, seen[i * step : (i + 1) * step], strict=True)
+            found[name] = {each for each, hit in hits if hit}
+    return found
+
+
+def _fitting(stored: set[str], declared: str) -> str:
+    if stored <= {"integer"} and stored:
+        return "BIGINT"
+    if stored <= {"integer", "real"} and stored:
+        return "DOUBLE"
+    return "VARCHAR" if stored or declared not in ("BIGINT", "DOUBLE") else declared
+
+
+def _lock(con: duckdb.DuckDBPyConnection, export_to: Path | None) -> None:
+    """Nothing can be written from here on, except below `export_to`."""
+    if export_to is not None:
+        con.execute(f"SET temp_directory = {literal(str(export_to))}")
+        con.execute(f"SET allowed_directories = [{literal(str(export_to))}]")
+    con.execute("SET enable_external_access = false")
+    if export_to is None:
+        # READ_ONLY and external access do not suffice: DuckDB puts every attached file on its list
+        # of allowed paths, and COPY … TO that path (USE_TMP_FILE false) overwrites the database.
+        con.execute("SET disabled_filesystems = 'LocalFileSystem'")
+    con.execute("SET lock_configuration = true")
+
+
+def _listed(databases: Sequence[Path]) -> str:
+    shown = ", ".join(str(path) for path in databases[:3])
+    return shown + (f" and {len(databases) - 3} more" if len(databases) > 3 else "")
+
+
+def unreadable(what: str, error: duckdb.Error | sqlite3.Error) -> HarnessError:
+    """Why databases cannot be read, and what to do about it."""
+    reason, fix = reason_of(error, "the database")
+    return HarnessError(f"{what} cannot be read: {reason.strip().splitlines()[0]}", fix=fix)
+
+
+def first_line(error: BaseException) -> str:
+    """What went wrong, without DuckDB's excerpt of the statement."""
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,0 +1,114 @@
+"""Rows and columns of `predictions` made to fit each other, before anything is written."""
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+from harness.record.columns import PREDICTIONS, TEXT, Schema, Unkept, holds, plain, score_names
+
+Wrong = dict[str, str]
+
+
+class RowFitter:
+    """Makes values plain and columns wide enough; says of each row what cannot be kept.
+
+    `connection` reads the table, `apart` opens another one for a change of its columns.
+    `keep_asset` stores what is no data and returns what stands for it.
+    """
+
+    def __init__(
+        self,
+        schema: Schema,
+        engine: str,
+        connection: Any,
+        apart: Callable[[], AbstractContextManager[sqlite3.Connection]],
+        keep_asset: Callable[[str, Any], str],
+    ) -> None:
+        self._schema, self._sqlite = schema, engine == "sqlite"
+        self._connection, self._apart, self._keep_asset = connection, apart, keep_asset
+        self._spelled = {name.lower(): name for name in schema.types}
+        with apart() as plain_connection:
+            self._scores = set(score_names(plain_connection, schema.table))
+
+    def fit(self, rows: list[dict[str, Any]]) -> list[tuple[dict[str, Any], Wrong]]:
+        """Make values plain and columns fit; each row with what is wrong, by column.
+
+        A value that cannot be kept, or is of another type than its column, is left NULL.
+        """
+        schema = self._schema
+        odd = [index for index, row in enumerate(rows) if not schema.fits_as_is(row)]
+        ready: list[tuple[dict[str, Any], Wrong]] = [(row, {}) for row in rows]
+        if not odd:
+            return ready
+        made: dict[int, dict[str, Any]] = {}
+        for index in odd:
+            wrong = ready[index][1]
+            made[index] = {}
+            for name, value in rows[index].items():
+                # SQLite takes no heed of case in names.
+                spelled = self._spelled.setdefault(name.lower(), name)
+                if name != spelled:
+                    wrong[name] = f"{name}, which is called {spelled} so far"
+                elif name in self._scores and not self._free(name):
+                    wrong[name] = f"{name}, which is a score of metrics.py here; rename one of them"
+                else:
+                    made[index][name] = self._plain(name, value, wrong)
+        added, retyped = schema.changes(made.values(), self._holds)
+        if added or retyped:
+            with self._apart() as connection:
+                schema.add(connection, added)
+                for name, kind in retyped.items():
+                    schema.retype(connection, name, kind)
+        for index, row in made.items():
+            wrong = ready[index][1]
+            for name in schema.misfit(row):
+                kind = type(rows[index][name]).__name__
+                shown, row[name] = str(row[name])[:80], None
+                wrong[name] = f"{name} = {shown!r} ({kind}), but it is {schema.types[name]} so far"
+            ready[index] = (row, wrong)
+            if not wrong and (self._sqlite or int not in map(type, row.values())):
+                # DuckDB does not say in time that a number is beyond 64 bits.
+                schema.remember(rows[index], row)
+        return ready
+
+    def _plain(self, name: str, value: Any, wrong: Wrong) -> Any:
+        if isinstance(value, Unkept):
+            wrong[name] = f"{name}, which cannot be kept: {value.reason}"
+            return None
+        try:
+            ready = plain(value)
+            if PREDICTIONS.get(name) == TEXT and isinstance(ready, (int, float)):
+                return str(ready)  # raw output is text, also where a model answers with a number
+            return ready
+        except TypeError:
+            pass
+        except (ValueError, OverflowError, RecursionError) as error:
+            wrong[name] = f"{name}, which cannot be kept: {error}"
+            return None
+        try:
+            return self._keep_asset(name, value)
+        except Exception as error:  # whatever pickling a lock, a generator or a file may raise
+            wrong[name] = f"{name}, which cannot be kept: {error}"
+            return None
+
+    def _free(self, score: str) -> bool:
+        """Let predict have the name of a score that no row has a value of any more."""
+        if self._holds(score):
+            return False
+        with self._apart() as connection:
+            connection.execute(
+                "DELETE FROM scores WHERE predictions = ? AND name = ?",
+                (self._schema.table, score),
+            )
+        self._scores.remove(score)
+        return True
+
+    def _holds(self, column: str) -> bool:
+        return holds(self._connection, self._schema.table, column)
+
+
+def spoil(row: dict[str, Any], wrong: Wrong) -> None:
+    """Make a failure of a row whose values cannot be kept as they are; the others stay."""
+    row["error"] = "predict returned " + "; ".join(wrong.values())
+    row["error_type"], row["cache"] = "InvalidResult", ""

@@ -1,0 +1,66 @@
+"""The runs of an experiment in the order in which they began, whatever a clock said then.
+
+Each run gets the next number of its database, `runs.sequence`, when its row is first written. Rows
+of earlier versions have none: they come before all others, in the order in which they were written.
+"""
+
+import random
+import sqlite3
+from typing import Any
+
+from harness.record.columns import quoted
+
+
+def new_track_id() -> str:
+    """A name for a run, in xetrack's form.
+
+    xetrack draws it from Python's shared generator: where predict.py says `random.seed(42)`, every
+    run would get the same name.
+    """
+    from xetrack import Tracker  # here, because it brings pandas and most commands do without
+
+    state = random.getstate()
+    try:
+        random.seed()
+        return str(Tracker.generate_track_id())
+    finally:
+        random.setstate(state)
+
+
+def order(connection: sqlite3.Connection, table: str) -> str:
+    """The SQL expression that sorts the rows of a table of runs."""
+    return "coalesce(sequence, rowid)" if "sequence" in _columns(connection, table) else "rowid"
+
+
+def _columns(connection: sqlite3.Connection, table: str) -> set[str]:
+    return {row[1] for row in connection.execute(f"PRAGMA table_info({quoted(table)})")}
+
+
+def next_sequence(connection: sqlite3.Connection, table: str) -> int:
+    """The number of the run that begins now."""
+    query = f"SELECT coalesce(max({order(connection, table)}), 0) + 1 FROM {quoted(table)}"
+    return int(connection.execute(query).fetchone()[0])
+
+
+def of_first_run(connection: sqlite3.Connection, table: str, wanted: str, **known: str) -> Any:
+    """The column `wanted` of the first run with these values in others, None without one."""
+    return _of_run(connection, table, wanted, known, "ASC")
+
+
+def of_last_run(connection: sqlite3.Connection, table: str, wanted: str, **known: str) -> Any:
+    """The column `wanted` of the last run with these values in others, None without one."""
+    return _of_run(connection, table, wanted, known, "DESC")
+
+
+def _of_run(
+    connection: sqlite3.Connection, table: str, wanted: str, known: dict[str, str], way: str
+) -> Any:
+    if not {wanted, *known} <= _columns(connection, table):
+        return None  # SQLite would take the quoted name of a column that is not there for a text
+    where = " AND ".join(f"{quoted(name)} = ?" for name in known)
+    row = connection.execute(
+        f"SELECT {quoted(wanted)} FROM {quoted(table)} WHERE {where} "
+        f"ORDER BY {order(connection, table)} {way} LIMIT 1",
+        [*known.values()],
+    ).fetchone()
+    return row[0] if row else None

@@ -1,0 +1,401 @@
+"""The results database: xetrack's Tracker in front of one SQLite file, one writer, typed columns.
+
+While a run writes with the sqlite engine the file is in WAL mode, so others can read. At rest it is
+in delete mode: xetrack's own Reader switches to it whenever it opens a file, which would change the
+bytes of a result that DVC has already recorded.
+"""
+
+import contextlib
+import json
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from xetrack import Tracker
+
+from harness.clock import microseconds_of, stamp
+from harness.errors import HarnessError, explained
+from harness.record.columns import (
+    INTEGER,
+    PREDICTIONS,
+    TEXT,
+    Schema,
+    quoted,
+    readable,
+)
+from harness.record.database_file import begin_writing, set_strangers_aside
+from harness.record.layout import DEV, Place
+from harness.record.row_fitter import RowFitter, Wrong, spoil
+from harness.record.runs import next_sequence
+from harness.record.score_tables import DECLARED, UNCOUNTED
+
+RUNS: dict[str, str | None] = {
+    **dict.fromkeys(("experiment_version", "phase", "commit_hash", "branch", "dirty"), TEXT),
+    **dict.fromkeys(("code_key", "code_parts", "environment", "data_version", "lock_hash"), TEXT),
+    **dict.fromkeys(("python", "platform", "cpu", "packages", "settings", "gates"), TEXT),
+    **dict.fromkeys(("plan", "grid", "grid_files", "inputs"), TEXT),
+    **dict.fromkeys(("sequence", "items", "planned", "executed", "cached", "failed"), INTEGER),
+    **dict.fromkeys(("started", "ended", "ended_how", "message"), TEXT),
+    "published": TEXT,  # when its experiment was about to be tagged
+}
+_DUCKDB_ROWS = 200
+
+
+class Store:
+    """One database, open for one run. All calls must come from the thread that made it.
+
+    `params` maps params columns to their types. `sequence` is the number of the run.
+    """
+
+    def __init__(
+        self,
+        place: Place,
+        engine: str,
+        track_id: str,
+        experiment: str,
+        params: dict[str, str],
+    ) -> None:
+        self.place, self.engine, self.experiment = place, engine, experiment
+        self._last_stamp: dict[str, int] = {}
+        begin_writing(place.db, "" if experiment == DEV else experiment)
+        with explained(place.db):
+            with _apart(place.db) as connection:
+                # All in one: each change for itself would wait for the disk, some forty times.
+                connection.execute("BEGIN IMMEDIATE")
+                index = quoted(f"once_{place.predictions}")
+                self.predictions = Schema.prepare(
+                    connection, place.predictions, {**PREDICTIONS, **params}
+                )
+                self.runs = Schema.prepare(connection, place.runs, RUNS)
+                self.sequence = next_sequence(connection, place.runs)
+                # xetrack makes this table whenever it reads a file without being told a table,
+                # which would change a result that is tagged already.
+                Schema.prepare(connection, "default", {})
+                connection.execute(
+                    f"CREATE UNIQUE INDEX IF NOT EXISTS {index} "
+                    f"ON {quoted(place.predictions)} (experiment_version, task_key)"
+                )
+                connection.execute("COMMIT")
+            self._open(track_id)
+            self._fitter = RowFitter(
+                self.predictions,
+                engine,
+                self.connection,
+                # Not methods of this: in a cycle it would end in whichever thread collects it.
+                partial(_apart, place.db),
+                partial(_keep, self.tracker.assets),
+            )
+
+    def _open(self, track_id: str) -> None:
+        if self.engine == "duckdb":
+            allow_duckdb_sqlite()
+        self.tracker = Tracker(
+            db=str(self.place.db),
+            engine="duckdb" if self.engine == "duckdb" else "sqlite",
+            table=self.place.predictions,
+            track_id=track_id,
+            warnings=False,
+        )
+        self.connection = self.tracker.conn
+        if self.engine == "sqlite":
+            # Only now: opening the Tracker's asset store has just set the mode back.
+            mode = self.connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+            if mode != "wal":
+                raise HarnessError(
+                    f"{self.place.db} cannot use write-ahead logging (mode {mode})",
+                    fix="put the repository on a local disk; network drives cannot hold it",
+                )
+            self.connection.execute("PRAGMA synchronous=NORMAL")
+
+    def recorded(self) -> tuple[Any, list[str]]:
+        """Keys of this experiment's good rows (sorted numpy bytes), and of its failed ones."""
+        table = quoted(self.place.predictions)
+        where = "experiment_version = ? AND error_type IS"
+        count = self._one(f"SELECT count(*) FROM {table} WHERE {where} NULL", [self.experiment])
+        keys = np.empty(count, dtype="S32")
+        cursor = self.connection.execute(
+            f"SELECT task_key FROM {table} WHERE {where} NULL", [self.experiment]
+        )
+        filled = 0
+        while batch := cursor.fetchmany(10_000):
+            keys[filled : filled + len(batch)] = [bytes.fromhex(row[0]) for row in batch]
+            filled += len(batch)
+        failed = self.connection.execute(
+            f"SELECT task_key FROM {table} WHERE {where} NOT NULL", [self.experiment]
+        ).fetchall()
+        return np.sort(keys), [row[0] for row in failed]
+
+    def code_keys(self) -> set[str]:
+        """The code versions under which this experiment has good rows."""
+        rows = self.connection.execute(
+            f"SELECT DISTINCT code_key FROM {quoted(self.place.predictions)} "
+            "WHERE experiment_version = ? AND error_type IS NULL",
+            [self.experiment],
+        ).fetchall()
+        return {row[0] for row in rows}
+
+    def begun_with(self) -> list[tuple[str, dict[str, str]]]:
+        """The data version and the files of configurations of each run that has good rows here."""
+        runs, table = quoted(self.place.runs), quoted(self.place.predictions)
+        rows = self.connection.execute(
+            f"SELECT DISTINCT data_version, grid_files FROM {runs} WHERE experiment_version = ? "
+            "AND track_id IN "
+            f"(SELECT track_id FROM {table} WHERE experiment_version = ? AND error_type IS NULL)",
+            [self.experiment, self.experiment],
+        ).fetchall()
+        return [(row[0] or "", json.loads(row[1] or "{}")) for row in rows]
+
+    def inputs(self) -> set[str]:
+        """What no key held of what was read by the runs that computed this experiment's rows."""
+        runs, table = quoted(self.place.runs), quoted(self.place.predictions)
+        rows = self.connection.execute(
+            f"SELECT inputs FROM {runs} WHERE inputs IS NOT NULL AND track_id IN (SELECT "
+            f"coalesce(nullif(cache, ''), track_id) FROM {table} WHERE experiment_version = ?)",
+            [self.experiment],
+        ).fetchall()
+        return {name for row in rows for name in json.loads(row[0])}
+
+    def count(self) -> int:
+        """How many rows this experiment has."""
+        query = (
+            f"SELECT count(*) FROM {quoted(self.place.predictions)} WHERE experiment_version = ?"
+        )
+        return int(self._one(query, [self.experiment]))
+
+    def apart(self, function: Callable[[sqlite3.Connection], Any]) -> Any:
+        """What `function` answers of the database through a plain connection of its own."""
+        with _apart(self.place.db) as connection:
+            connection.row_factory = sqlite3.Row
+            return function(connection)
+
+    def forget_run(self, track_id: str) -> list[str]:
+        """Delete what a run executed; returns the keys."""
+        table = quoted(self.place.predictions)
+        keys = self.connection.execute(
+            f"SELECT task_key FROM {table} WHERE track_id = ? AND cache = ''", [track_id]
+        ).fetchall()
+        with explained(self.place.db), self._transaction():
+            self.connection.execute(
+                f"DELETE FROM {table} WHERE track_id = ? AND cache = ''", [track_id]
+            )
+        return [row[0] for row in keys]
+
+    def track_ids(self) -> set[str]:
+        """The runs that belong to this experiment so far."""
+        rows = self.connection.execute(
+            f"SELECT track_id FROM {quoted(self.place.runs)} WHERE experiment_version = ?",
+            [self.experiment],
+        ).fetchall()
+        return {row[0] for row in rows}
+
+    def spent(self) -> float:
+        """The cost in USD of what this experiment has executed so far, estimated where unknown."""
+        known = [name for name in ("cost", "cost_estimate") if name in self.predictions.types]
+        query = (
+            f"SELECT sum(coalesce({', '.join([*known, '0', '0'])})) "
+            f"FROM {quoted(self.place.predictions)} WHERE experiment_version = ? AND cache = ''"
+        )
+        return float(self._one(query, [self.experiment]) or 0.0)
+
+    def keep_asset(self, name: str, value: Any) -> str:
+        """Store an object as an xetrack asset; returns its hash."""
+        return _keep(self.tracker.assets, name, value)
+
+    def asset(self, name: str) -> tuple[str, Any] | None:
+        """The (hash, object) kept under `name`, or None."""
+        hash_value = self.tracker.assets.keys.get(name)
+        if hash_value is None:
+            return None
+        return str(hash_value), self.tracker.assets.get_from_hash(hash_value)
+
+    def stamp(self, track_id: str) -> str:
+        """The time now; later than any in the rows of that run, with which it is their primary key.
+
+        Also where the clock has stepped back since: what an earlier run of the experiment left in
+        the cache gets rows that are that run's.
+        """
+        last = self._last_stamp.get(track_id)
+        if last is None:
+            last = microseconds_of(
+                self._one(
+                    f"SELECT max(timestamp) FROM {quoted(self.place.predictions)} "
+                    "WHERE track_id = ? AND timestamp LIKE '%+00:00'",
+                    [track_id],
+                )
+            )
+        self._last_stamp[track_id] = max(time.time_ns() // 1000, last + 1)
+        return stamp(self._last_stamp[track_id])
+
+    def fit(self, rows: list[dict[str, Any]]) -> list[tuple[dict[str, Any], Wrong]]:
+        """Rows as they can be written; each with what is wrong, by column."""
+        return self._fitter.fit(rows)
+
+    def insert(self, rows: list[dict[str, Any]], replace: list[str]) -> None:
+        """Write plain rows in one transaction, first deleting the failed rows in `replace`."""
+        try:
+            self._insert(rows, replace)
+        except OverflowError:
+            # A number beyond 64 bits hid in a row that looked like those before it.
+            self.predictions.forget()
+            fitted = self.fit(rows)
+            for row, wrong in fitted:
+                if wrong:
+                    spoil(row, wrong)
+            self._insert([row for row, _ in fitted], replace)
+            rows[:] = [row for row, _ in fitted]
+
+    def _insert(self, rows: list[dict[str, Any]], replace: list[str]) -> None:
+        table = quoted(self.place.predictions)
+        columns = list({name: None for row in rows for name in row})
+        with explained(self.place.db), self._transaction():
+            for key in replace:
+                self.connection.execute(
+                    f"DELETE FROM {table} WHERE experiment_version = ? AND task_key = ?",
+                    [self.experiment, key],
+                )
+            values = [tuple(map(row.get, columns)) for row in rows]
+            self._insert_values(table, columns, values)
+
+    def _insert_values(self, table: str, columns: list[str], values: list[tuple[Any, ...]]) -> None:
+        names = ", ".join(map(quoted, columns))
+        marks = f"({', '.join('?' * len(columns))})"
+        if self.engine == "sqlite":
+            insert = f"INSERT INTO {table} ({names}) VALUES {marks}"
+            self.connection.execute("SAVEPOINT inserted")
+            try:
+                self.connection.executemany(insert, values)
+            except UnicodeEncodeError:
+                clean = [
+                    tuple(readable(v) if isinstance(v, str) else v for v in row) for row in values
+                ]
+                # What went in before the bad row is taken back; what was deleted first stays so.
+                self.connection.execute("ROLLBACK TO inserted")
+                self.connection.executemany(insert, clean)
+            return
+        for start in range(0, len(values), _DUCKDB_ROWS):
+            part = values[start : start + _DUCKDB_ROWS]
+            flat = [readable(v) if isinstance(v, str) else v for row in part for v in row]
+            self.connection.execute(
+                f"INSERT INTO {table} ({names}) VALUES {', '.join([marks] * len(part))}", flat
+            )
+
+    def put_run(self, row: dict[str, Any]) -> None:
+        """Write this run's row, or the newer version of it."""
+        table = quoted(self.place.runs)
+        row = {**row, "sequence": self.sequence}
+        with explained(self.place.db), self._transaction():
+            self.connection.execute(f"DELETE FROM {table} WHERE sequence = ?", [self.sequence])
+            self._insert_values(table, list(row), [tuple(row.values())])
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self.connection.execute("BEGIN IMMEDIATE" if self.engine == "sqlite" else "BEGIN")
+        try:
+            yield
+            self.connection.execute("COMMIT")
+        except BaseException:
+            with contextlib.suppress(Exception):
+                self.connection.execute("ROLLBACK")
+            raise
+
+    def _one(self, query: str, parameters: list[Any] | None = None) -> Any:
+        return self.connection.execute(query, parameters or []).fetchone()[0]
+
+    def close(self) -> None:
+        """Bring the file to rest: one file, delete mode, nothing open."""
+        try:
+            for part in _parts(self.tracker.assets):
+                part.close()
+            if self.engine == "sqlite":
+                self.connection.execute("PRAGMA journal_mode=DELETE")
+        finally:
+            self.connection.close()
+
+
+@contextlib.contextmanager
+def _apart(db: Path) -> Iterator[sqlite3.Connection]:
+    """A plain connection for schema changes, closed again before anything else goes on."""
+    connection = sqlite3.connect(db, isolation_level=None, timeout=10)
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def _keep(assets: Any, name: str, value: Any) -> str:
+    hash_value = str(assets.insert(name, value))
+    for part in _parts(assets):
+        part.commit(blocking=True)
+    return hash_value
+
+
+def _parts(assets: Any) -> tuple[Any, ...]:
+    return assets.assets, assets.keys, assets.counts
+
+
+def clear_rows(place: Place, experiment: str) -> int:
+    """Delete what was predicted, scored and measured under `experiment`; runs and the cache stay.
+
+    Returns how many predictions there were.
+    """
+    if not place.db.exists() or not _has_rows(place, experiment):
+        return 0
+    begin_writing(place.db)
+    with explained(place.db), contextlib.closing(sqlite3.connect(place.db, timeout=10)) as con:
+        deleted = 0
+        for table in (DECLARED, UNCOUNTED, place.metrics, place.predictions):
+            if con.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone():
+                deleted = con.execute(
+                    f"DELETE FROM {quoted(table)} WHERE experiment_version = ?", (experiment,)
+                ).rowcount
+        con.commit()
+        return deleted
+
+
+def _has_rows(place: Place, experiment: str) -> bool:
+    """Looked at first: to begin writing already changes the file."""
+    set_strangers_aside(place.db)
+    with explained(place.db), contextlib.closing(sqlite3.connect(place.db, timeout=10)) as con:
+        for table in (place.metrics, place.predictions):
+            if con.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone():
+                query = f"SELECT 1 FROM {quoted(table)} WHERE experiment_version = ?"
+                if con.execute(query, (experiment,)).fetchone():
+                    return True
+    return False
+
+
+def begin_anew(place: Place) -> None:
+    """Drop the tables of predictions and metrics, as every dev-run begins; runs stay.
+
+    Their columns too: one that only an earlier dev-run had is no part of what is developed now.
+    """
+    if not place.db.exists():
+        return
+    with explained(place.db), contextlib.closing(sqlite3.connect(place.db, timeout=10)) as con:
+        for table in (DECLARED, UNCOUNTED, place.metrics, place.predictions):
+            con.execute(f"DROP TABLE IF EXISTS {quoted(table)}")
+        if con.execute("SELECT 1 FROM sqlite_master WHERE name = 'scores'").fetchone():
+            con.execute("DELETE FROM scores WHERE predictions = ?", (place.predictions,))
+        con.commit()
+
+
+def update_run(place: Place, track_id: str, columns: dict[str, str]) -> None:
+    """Change columns of a run that has ended."""
+    assigned = ", ".join(f"{quoted(name)} = ?" for name in columns)
+    with explained(place.db), contextlib.closing(sqlite3.connect(place.db, timeout=10)) as con:
+        con.execute(
+            f"UPDATE {quoted(place.runs)} SET {assigned} WHERE track_id = ?",
+            (*columns.values(), track_id),
+        )
+        con.commit()
+
+
+def allow_duckdb_sqlite() -> None:
+    """Put the SQLite extension where xetrack's duckdb engine looks for it, without the network."""
+    from duckdb_extensions import import_extension
+
+    import_extension("sqlite_scanner")

@@ -1,0 +1,304 @@
+"""One datapoint in a worker: resource, attempts with backoff, and what came of it.
+
+Nothing here writes. A worker hands back a Result and the driver records it, so serial, threads and
+processes give the same rows.
+"""
+
+import math
+import pickle
+import re
+import threading
+import time
+from dataclasses import dataclass
+from functools import lru_cache
+from numbers import Real
+from pathlib import Path
+from typing import Any, Protocol
+
+import cloudpickle
+import stamina
+import stamina.instrumentation
+
+from harness.errors import InvalidResult, PermanentError, PredictionTimeout, TransientError
+from harness.project.contract import Item, Project
+from harness.project.inputs import noted
+from harness.run.time_limit import time_limit, too_long
+
+# The harness's own columns; what predict returns may not take their names.
+RESERVED = frozenset(
+    {
+        "track_id",
+        "timestamp",
+        "function_name",
+        "function_time",
+        "cache",
+        "experiment_version",
+        "task_key",
+        "item_key",
+        "code_key",
+        "repeat",
+        "attempts",
+        "fit_asset",
+        "cost_estimate",
+    }
+)
+_COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}\Z")
+_NOT_KEPT = frozenset({"error", "error_type", "input_id", "latency"})
+
+# Retries are told in rows (`attempts`), not in log lines between the progress.
+stamina.instrumentation.set_on_retry_hooks([])
+
+
+class Limiter(Protocol):
+    """What paces attempts (see limits.py)."""
+
+    def acquire(self) -> None: ...
+    def succeeded(self) -> None: ...
+    def throttled(self, retry_after: float | None) -> None: ...
+    def failed(self) -> None: ...
+
+
+@dataclass(slots=True)
+class Result:
+    """What came of one datapoint. Times in seconds; `latency` is the last attempt's alone.
+
+    `reads` is what predict read, as inputs.noted names it.
+    """
+
+    result: dict[str, Any] | None
+    error: str | None
+    error_type: str | None
+    attempts: int
+    function_time: float
+    latency: float | None
+    permanent: bool = False
+    reads: frozenset[str] = frozenset()
+
+
+class _ReturnedError(Exception):
+    """predict returned {"error": ...} instead of raising."""
+
+    def __init__(self, returned: dict[str, Any]) -> None:
+        super().__init__(str(returned["error"]) or repr(returned["error"]))
+        self.returned = returned
+        self.name = str(returned.get("error_type") or "ReturnedError")
+
+
+class Worker:
+    """Computes datapoints one after another; one for each thread or process.
+
+    `hard_kill` says that this process may end itself where native code ignores the time limit.
+    """
+
+    def __init__(
+        self, project: Project, limiter: Limiter | None = None, hard_kill: bool = False
+    ) -> None:
+        self.project = project
+        self.limiter = limiter
+        self.hard_kill = hard_kill
+        self.attempts = 0  # made for the datapoint at hand
+        self.abandoned = False
+        self._transient = set(project.settings.retry.errors) | {"TransientError"}
+        self._seconds = project.settings.run.timeout_seconds
+        self._retry = project.settings.retry
+        self._began: float | None = None  # when the call of predict that goes on now began
+        self._latest = 0.0
+        self._deciding = threading.Lock()
+        self._resources: dict[Any, Any] = {}
+        self._resources_of: bytes | None = None
+
+    def run(self, item: Item, params: Any, digest: bytes, fitted: Path | None) -> Result:
+        """Execute predict for one datapoint; never raises but for KeyboardInterrupt."""
+        with noted() as reads:
+            result = self._run(item, params, digest, fitted)
+        if reads:
+            result.reads = frozenset(reads)
+        return result
+
+    def _run(self, item: Item, params: Any, digest: bytes, fitted: Path | None) -> Result:
+        arguments: list[Any] = [item, params]
+        self.attempts = 0
+        start = time.perf_counter()
+        try:
+            if self.project.takes_resource:
+                arguments.append(self._resource(params, digest, fitted))
+            start = time.perf_counter()
+            returned = self._retried(arguments)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # asyncio's CancelledError is no Exception, for one
+            return self._failure(error, start)
+        end = time.perf_counter()
+        latency = returned.pop("latency", None)
+        return Result(
+            {k: v for k, v in returned.items() if k not in _NOT_KEPT},
+            None,
+            None,
+            self.attempts,
+            end - start,
+            end - self._latest if latency is None else latency,
+        )
+
+    def abandon(self, seconds: float) -> Result | None:
+        """From another thread: give up on a call of predict that takes longer than `seconds`.
+
+        Returns the timeout; whatever the call still returns counts for nothing from then on.
+        """
+        with self._deciding:
+            elapsed = 0.0 if self._began is None else time.perf_counter() - self._began
+            if elapsed < seconds or self._began is None:
+                return None
+            self.abandoned = True
+            if self.limiter is not None:
+                self.limiter.failed()  # its place goes to the thread that takes over
+            return timed_out(seconds, self.attempts, elapsed)
+
+    def _retried(self, arguments: list[Any]) -> dict[str, Any]:
+        retry = self._retry
+        try:
+            return self._attempt(arguments)
+        except Exception as error:
+            if retry.attempts == 1 or self._backoff(error) is False:
+                raise
+            first: Exception | None = error
+        for attempt in stamina.retry_context(
+            on=self._backoff,
+            attempts=retry.attempts,
+            timeout=None,
+            wait_initial=retry.wait_seconds,
+            wait_max=retry.max_wait_seconds,
+            wait_jitter=retry.wait_seconds,
+        ):
+            with attempt:
+                if first is not None:  # the attempt made above is the first one of this loop
+                    made, first = first, None
+                    raise made
+                return self._attempt(arguments)
+        raise AssertionError("unreachable: the last failed attempt raises")
+
+    def _attempt(self, arguments: list[Any]) -> dict[str, Any]:
+        # An item of its own for each attempt, as other processes have it anyway: what predict
+        # changes in it reaches no other attempt, repeat or configuration, and no row.
+        given = [pickle.loads(pickle.dumps(arguments[0])), *arguments[1:]]
+        if self.limiter is not None:
+            self.limiter.acquire()
+        self.attempts += 1
+        # The limit is on predict alone: waiting for one's turn, or for a model to load, is no delay
+        # of the prediction.
+        self._latest = self._began = time.perf_counter()
+        try:
+            if self._seconds:
+                with time_limit(self._seconds, self.hard_kill):
+                    returned = self.project.predict(*given)
+            else:
+                returned = self.project.predict(*given)
+            check(returned, str(arguments[0]["id"]))
+            if returned.get("error") is not None:
+                raise _ReturnedError(returned)
+        except BaseException as error:
+            self._settle(error)
+            raise
+        self._settle(None)
+        return dict(returned)
+
+    def _settle(self, error: BaseException | None) -> None:
+        """End the clock of an attempt and tell the limiter, unless somebody gave up on it."""
+        with self._deciding:
+            if self.abandoned:
+                return
+            self._began = None
+            if self.limiter is None:
+                return
+            if error is None:
+                self.limiter.succeeded()
+            elif hasattr(error, "retry_after"):
+                self.limiter.throttled(asked_to_wait(error))
+            else:
+                self.limiter.failed()
+
+    def _backoff(self, error: Exception) -> bool | float:
+        """Whether to try again: True for the usual backoff, or the seconds the server asked for."""
+        if isinstance(error, TransientError) and (wait := asked_to_wait(error)) is not None:
+            return wait
+        if isinstance(error, _ReturnedError):
+            return error.name in self._transient
+        return any(kind.__name__ in self._transient for kind in type(error).__mro__)
+
+    def _failure(self, error: BaseException, start: float) -> Result:
+        end = time.perf_counter()
+        kept, name = None, type(error).__name__
+        if isinstance(error, _ReturnedError):
+            name = error.name
+            kept = {k: v for k, v in error.returned.items() if k not in _NOT_KEPT}
+        return Result(
+            kept,
+            words_of(error),
+            name,
+            self.attempts,
+            end - start,
+            end - self._latest if self.attempts else None,
+            permanent=isinstance(error, (PermanentError, InvalidResult)),
+        )
+
+    def _resource(self, params: Any, digest: bytes, fitted: Path | None) -> Any:
+        """predict's third argument, kept while the configuration stays the same."""
+        if self._resources_of != digest:
+            self._resources.clear()
+            self._resources_of = digest
+        if fitted not in self._resources:
+            if fitted is not None:
+                self._resources[fitted] = cloudpickle.loads(fitted.read_bytes())
+            elif self.project.load is not None:
+                self._resources[fitted] = self.project.load(params)
+        return self._resources[fitted]
+
+
+def check(returned: Any, input_id: str) -> None:
+    """Raise InvalidResult where what predict returned cannot become a row."""
+    if not isinstance(returned, dict):
+        raise InvalidResult(f"predict returned {type(returned).__name__}, expected a dict")
+    _check_names(tuple(returned))
+    cost = returned.get("cost")
+    if cost is not None and not isinstance(cost, Real):
+        raise InvalidResult(
+            f"predict returned cost = {cost!r:.80} ({type(cost).__name__}), expected a number (USD)"
+        )
+    if "input_id" in returned and str(returned["input_id"]) != input_id:
+        raise InvalidResult(
+            f"predict returned input_id {returned['input_id']!r} for the item with id {input_id!r}"
+        )
+
+
+@lru_cache(maxsize=256)  # predict returns the same names again and again
+def _check_names(names: tuple[Any, ...]) -> None:
+    for name in names:
+        if not isinstance(name, str) or not _COLUMN.match(name):
+            raise InvalidResult(f"predict returned the key {name!r}, which cannot name a column")
+        small = name.lower()
+        taken = small in RESERVED or (small in _NOT_KEPT and small != name)
+        if taken or small.startswith("params_"):
+            raise InvalidResult(f"predict returned {name!r}, a name that the harness fills itself")
+    if len({name.lower() for name in names}) < len(names):
+        raise InvalidResult("predict returned two keys that differ only in case")
+
+
+def asked_to_wait(error: BaseException) -> float | None:
+    """The seconds in an error's `retry_after`, which may be anything; None where it names none."""
+    try:
+        seconds = float(getattr(error, "retry_after", None))  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return None
+    return seconds if 0 <= seconds < math.inf else None
+
+
+def timed_out(seconds: float, attempts: int, elapsed: float) -> Result:
+    """The one form of a timeout, so that every executor writes the same row."""
+    return Result(None, too_long(seconds), PredictionTimeout.__name__, attempts, elapsed, elapsed)
+
+
+def words_of(error: BaseException) -> str:
+    """An error's message; some errors cannot even be printed."""
+    try:
+        return str(error) or repr(error)
+    except Exception:
+        return f"a {type(error).__name__} that has no words"

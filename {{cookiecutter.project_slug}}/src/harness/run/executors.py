@@ -1,0 +1,247 @@
+"""Where datapoints are computed: in this thread, in threads, or in processes.
+
+Each executor is a generator: it takes tasks as they come, keeps a bounded number in flight, and
+yields an Outcome as soon as one is there. None of them writes.
+"""
+
+import multiprocessing
+import pickle
+import queue
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+from pebble import ProcessExpired, ProcessPool
+
+from harness.errors import HarnessError
+from harness.project.contract import Project
+from harness.project.inputs import one_worker
+from harness.record.columns import Unkept, plain
+from harness.run.attempt import Limiter, Result, Worker, timed_out, words_of
+from harness.run.job import Job, Outcome
+from harness.run.time_limit import ended_by_watchdog
+
+_POLL_SECONDS = 0.05
+
+
+def check(project: Project) -> None:
+    """Raises HarnessError where the executor named in the settings cannot run this project."""
+    if project.settings.run.executor == "load":
+        # Here, because what it needs is installed with the kind that uses it.
+        from harness.load.executor import check_load
+
+        check_load(project)
+
+
+def execute(
+    project: Project,
+    jobs: Iterator[Job],
+    limiter: Limiter | None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Iterator[Outcome]:
+    """Run `jobs` on the executor named in the settings and yield outcomes as they arrive.
+
+    `limiter` paces the attempts of this process; other processes make their own. Where a job that
+    was taken has not been begun when `stopped` says so, it may have no outcome.
+    """
+    name = project.settings.run.executor
+    if name == "load":
+        from harness.load.executor import execute_load
+
+        return execute_load(project, jobs, stopped)
+    if name == "serial":
+        return _serial(Worker(project, limiter), jobs)
+    if name == "threads":
+        return _threads(project, jobs, limiter)
+    return _processes(project, jobs)
+
+
+def _run(worker: Worker, job: Job) -> Result:
+    configuration = job.task.configuration
+    return worker.run(job.task.item, configuration.params, configuration.digest, job.fitted)
+
+
+def _serial(worker: Worker, jobs: Iterator[Job]) -> Iterator[Outcome]:
+    one_worker()
+    for job in jobs:
+        yield Outcome(job, _run(worker, job))
+
+
+class _Thread(threading.Thread):
+    """A worker thread. A daemon: a predict that hangs must not keep the program alive."""
+
+    def __init__(self, worker: Worker, inbox: "queue.SimpleQueue[Job | None]", outbox: Any) -> None:
+        super().__init__(daemon=True)
+        self.worker, self.inbox, self.outbox = worker, inbox, outbox
+        self.job: Job | None = None
+
+    def run(self) -> None:
+        while (job := self.inbox.get()) is not None:
+            self.job = job
+            try:
+                result = _run(self.worker, job)
+            except BaseException as error:  # a thread that ended here would hang the whole run
+                result = _broken(error)
+            if self.worker.abandoned:
+                return
+            self.outbox.put(Outcome(job, result))
+
+
+def _threads(project: Project, jobs: Iterator[Job], limiter: Limiter | None) -> Iterator[Outcome]:
+    """Threads share a queue; one that overruns the time limit is left behind and replaced."""
+    limit, workers = project.settings.run.timeout_seconds, project.settings.run.workers
+    inbox: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+    outbox: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
+    threads = [_Thread(Worker(project, limiter), inbox, outbox) for _ in range(workers)]
+    for thread in threads:
+        thread.start()
+
+    def next_outcome() -> Outcome:
+        while True:
+            try:
+                return outbox.get(timeout=_POLL_SECONDS if limit else None)
+            except queue.Empty:
+                for index, thread in enumerate(threads):
+                    job, result = thread.job, thread.worker.abandon(limit)
+                    if job is not None and result is not None:
+                        threads[index] = _Thread(Worker(project, limiter), inbox, outbox)
+                        threads[index].start()
+                        return Outcome(job, result)
+
+    in_flight = 0
+    try:
+        for job in jobs:
+            inbox.put(job)
+            in_flight += 1
+            if in_flight >= 2 * workers:
+                yield next_outcome()
+                in_flight -= 1
+        while in_flight:
+            yield next_outcome()
+            in_flight -= 1
+    finally:
+        for _ in threads:
+            inbox.put(None)
+
+
+_worker: Worker | None = None
+
+
+def _start_worker(root: Path, workers: int) -> None:
+    """Open the project in a new process; its share of the limits is one in `workers`."""
+    global _worker
+    from harness.run.limits import shared_limiter
+
+    # Ctrl-C reaches the whole terminal; the driver alone decides, and lets this one finish.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    project = Project.open(root)
+    one_worker()
+    _worker = Worker(project, shared_limiter(project.settings, workers), hard_kill=True)
+
+
+def _run_in_process(item: Any, params: Any, digest: bytes, fitted: Path | None) -> bytes:
+    assert _worker is not None
+    return _packed(_worker.run(item, params, digest, fitted))
+
+
+def _packed(result: Result) -> bytes:
+    """A result as it travels to the driver, whatever predict put into it.
+
+    What only cloudpickle can send, such as a lambda, is kept as it is where nothing has to travel.
+    """
+    try:
+        return pickle.dumps(result)
+    except Exception:
+        values = {name: _sendable(value) for name, value in (result.result or {}).items()}
+        return bytes(cloudpickle.dumps(replace(result, result=values)))
+
+
+def _sendable(value: Any) -> Any:
+    try:
+        return plain(value)
+    except Exception:
+        pass  # no data, so it becomes an asset
+    try:
+        cloudpickle.dumps(value)
+        return value
+    except Exception as error:
+        return Unkept(str(error))
+
+
+def process_pool(project: Project) -> ProcessPool:
+    """A pool whose processes each hold a Worker; one that dies takes only its own task along."""
+    # Fork would copy the writer's database connections and locks into the children.
+    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+    return ProcessPool(
+        max_workers=project.settings.run.workers,
+        initializer=_start_worker,
+        initargs=(project.root, project.settings.run.workers),
+        context=multiprocessing.get_context(method),
+    )
+
+
+def _processes(project: Project, jobs: Iterator[Job]) -> Iterator[Outcome]:
+    outbox: queue.SimpleQueue[tuple[Job, Future[bytes]]] = queue.SimpleQueue()
+    in_flight, limit = 0, project.settings.run.timeout_seconds
+
+    def next_outcome() -> Outcome:
+        job, future = outbox.get()
+        return Outcome(job, _result_of(future, limit))
+
+    with process_pool(project) as pool:
+        try:
+            for job in jobs:
+                configuration = job.task.configuration
+                future = pool.schedule(
+                    _run_in_process,
+                    args=(job.task.item, configuration.params, configuration.digest, job.fitted),
+                )
+                future.add_done_callback(partial(_hand_over, outbox, job))
+                in_flight += 1
+                if in_flight >= 2 * project.settings.run.workers:
+                    yield next_outcome()
+                    in_flight -= 1
+            while in_flight:
+                yield next_outcome()
+                in_flight -= 1
+        except BaseException:
+            pool.stop()  # type: ignore[no-untyped-call]
+            raise
+        pool.close()  # type: ignore[no-untyped-call]
+        pool.join()
+
+
+def _hand_over(outbox: Any, job: Job, future: Any) -> None:
+    outbox.put((job, future))
+
+
+def _result_of(future: "Future[bytes]", limit: float) -> Result:
+    try:
+        result: Result = pickle.loads(future.result())
+        return result
+    except ProcessExpired as error:
+        if limit and ended_by_watchdog(error.pid):
+            return timed_out(limit, 1, limit)
+        return Result(
+            None,
+            f"the process that computed it died (exit code {error.exitcode})",
+            "WorkerDied",
+            1,
+            0.0,
+            None,
+        )
+    except (FutureTimeout, HarnessError):
+        raise
+    except Exception as error:  # what was sent does not load here
+        return _broken(error)
+
+
+def _broken(error: BaseException) -> Result:
+    return Result(None, words_of(error), type(error).__name__, 1, 0.0, None, permanent=True)

@@ -1,0 +1,186 @@
+"""Models fitted once per params and fold, kept as xetrack assets and shared by all workers.
+
+The file beside the cache is how a model travels between processes; the asset is the record.
+"""
+
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import orjson
+
+from harness.errors import HarnessError
+from harness.project.contract import Project
+from harness.project.inputs import noted
+from harness.project.tasks import Configuration, Task
+from harness.project.watch import Watch
+from harness.record.store import Store
+from harness.run.executors import process_pool
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A fitted model: its file and asset hash, or why it could not be fitted."""
+
+    path: Path | None
+    asset: str | None
+    error: str = ""
+    error_type: str = ""
+
+
+@dataclass(slots=True)
+class Fits:
+    """Fits what a configuration needs when its first missing datapoint comes up.
+
+    `call` runs a function of the store in the writer's thread. A model that was fitted after a file
+    in `watch` was written is not kept, since other code may have fitted it; `reads` collects what
+    fit read, by configuration.
+    """
+
+    project: Project
+    watch: Watch
+    folder: Path
+    call: Callable[[Callable[[Store], Any]], Any]
+    reads: dict[bytes, set[str]] = field(default_factory=dict)
+    _known: dict[tuple[bytes, bytes], Fitted] = field(default_factory=dict)
+
+    def for_task(self, task: Task) -> Fitted:
+        """The model for a task's params and fold.
+
+        Raises HarnessError where code was written since the run began.
+        """
+        wanted = (task.configuration.digest, _fold(task.item))
+        if wanted not in self._known:
+            self._fit_all(task.configuration)
+        return self._known[wanted]
+
+    def _fit_all(self, configuration: Configuration) -> None:
+        folds = {_fold(item): item.get("fold") for item in self.project.items(configuration.params)}
+        missing: dict[bytes, Path] = {}
+        for fold in folds:
+            name = _name(configuration, fold)
+            path = self.folder / f"{name}.pkl"
+            kept = self.call(partial(_kept, name))
+            if kept is None:
+                missing[fold] = path
+                continue
+            if not path.exists():
+                _write(path, kept[1])
+            self._known[configuration.digest, fold] = Fitted(path, kept[0])
+        jobs = [(configuration.params, folds[fold], path) for fold, path in missing.items()]
+        for (fold, path), fitted in zip(missing.items(), self._run(jobs), strict=True):
+            self.reads.setdefault(configuration.digest, set()).update(fitted.reads)
+            self._known[configuration.digest, fold] = self._taken(configuration, fold, path, fitted)
+
+    def _taken(
+        self, configuration: Configuration, fold: bytes, path: Path, fitted: "_Fit"
+    ) -> Fitted:
+        """Give a model its place, now that it is known to be of the code that the key says."""
+        if name := self.watch.written():
+            if fitted.part:
+                fitted.part.unlink(missing_ok=True)
+            raise HarnessError(
+                f"{name} was written while models were fitted; what was fitted is not kept",
+                fix="see that it is as it should be, then run the same command again",
+                code=1,
+            )
+        if fitted.part is None:
+            return Fitted(None, None, f"fit failed: {fitted.error}", fitted.error_type)
+        fitted.part.replace(path)
+        model = cloudpickle.loads(path.read_bytes())
+        return Fitted(path, self.call(partial(_keep, _name(configuration, fold), model)))
+
+    def _run(self, jobs: list[tuple[Any, Any, Path]]) -> Iterator["_Fit"]:
+        run = self.project.settings.run
+        if run.executor == "processes" and len(jobs) > 1:
+            with process_pool(self.project) as pool:
+                sent = [pool.schedule(_fit_in_process, args=job) for job in jobs]
+                yield from (_outcome_of(future.result) for future in sent)
+            return
+        workers = run.workers if run.executor == "threads" else 1
+        with ThreadPoolExecutor(workers) as threads:
+            futures = [threads.submit(_fit, self.project, *job) for job in jobs]
+            yield from (_outcome_of(future.result) for future in futures)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    """What came of one fit: the file that it was written to for now, or why there is none."""
+
+    part: Path | None
+    error: str = ""
+    error_type: str = ""
+    reads: frozenset[str] = frozenset()
+
+
+def _name(configuration: Configuration, fold: bytes) -> str:
+    content = configuration.context.prefix + configuration.digest + fold
+    return f"fit_{hashlib.sha256(content).hexdigest()[:24]}"
+
+
+def _kept(name: str, store: Store) -> tuple[str, Any] | None:
+    return store.asset(name)
+
+
+def _keep(name: str, model: Any, store: Store) -> str:
+    return store.keep_asset(name, model)
+
+
+def _fold(item: dict[str, Any]) -> bytes:
+    return orjson.dumps(item.get("fold"))
+
+
+def _fit(project: Project, params: Any, fold: Any, path: Path) -> _Fit:
+    assert project.fit is not None
+    error, part = None, path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.part")
+    with noted() as reads:
+        try:
+            _write_part(part, project.fit(params, fold))
+        except Exception as raised:
+            error = raised
+    if error is not None:
+        return _Fit(None, str(error), type(error).__name__, frozenset(reads))
+    return _Fit(part, reads=frozenset(reads))
+
+
+def _fit_in_process(params: Any, fold: Any, path: Path) -> _Fit:
+    from harness.run import executors
+
+    assert executors._worker is not None
+    return _fit(executors._worker.project, params, fold, path)
+
+
+def _write(path: Path, model: Any) -> None:
+    """Whole or not at all: a kill must not leave half a model under a good name."""
+    part = path.with_suffix(f".{os.getpid()}.part")
+    _write_part(part, model)
+    part.replace(path)
+
+
+def _write_part(part: Path, model: Any) -> None:
+    part.parent.mkdir(parents=True, exist_ok=True)
+    part.write_bytes(_pickled(model))
+
+
+def _pickled(model: Any) -> bytes:
+    try:
+        return bytes(cloudpickle.dumps(model))
+    except Exception as error:  # whatever a lock, a client or a generator may raise
+        raise TypeError(
+            f"what fit returned cannot be kept ({error}); make it in load(params) instead, "
+            "which each worker calls for itself"
+        ) from error
+
+
+def _outcome_of(result: Callable[[], _Fit]) -> _Fit:
+    try:
+        return result()
+    except Exception as error:  # the process that fitted it died
+        return _Fit(None, str(error), type(error).__name__)

@@ -1,0 +1,28 @@
+"""What an executor is given, and what it hands back."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.project.tasks import Task
+from harness.run.attempt import Result
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A task to execute, with the file and asset of its fitted model where predict takes one.
+
+    `estimate` is its expected cost in USD, None where nobody knows.
+    """
+
+    task: Task
+    fitted: Path | None = None
+    asset: str | None = None
+    estimate: float | None = None
+
+
+@dataclass(slots=True)
+class Outcome:
+    """A job and what came of it."""
+
+    job: Job
+    result: Result

@@ -1,0 +1,467 @@
+"""A run: stream the tasks, reuse what is known, execute the rest, record every outcome.
+
+The same call resumes: tasks that have a good row are left alone, failed ones are tried again.
+"""
+
+import contextlib
+import itertools
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from harness.clock import now
+from harness.console import err
+from harness.errors import HarnessError
+from harness.project.contract import Item, Project
+from harness.project.inputs import advice, unkeyed
+from harness.project.keys import differences
+from harness.project.tasks import (
+    Census,
+    Configuration,
+    Grid,
+    Task,
+    column_types,
+    resolve_grid,
+    tasks,
+    touched,
+)
+from harness.record.cache import ResultCache
+from harness.record.known import Knowledge, Reading, reading_file
+from harness.record.layout import DEV, Place, databases, place_for
+from harness.record.recorded import Known
+from harness.record.recorder import Counts, Recorder
+from harness.record.runs import new_track_id
+from harness.record.store import Store
+from harness.run.budget import Budget
+from harness.run.executors import execute
+from harness.run.fitted import Fits
+from harness.run.job import Job, Outcome
+from harness.run.limits import shared_limiter
+from harness.run.progress import RunProgress
+from harness.run.rows import Rows
+
+_LOOKED_UP_AT_ONCE = 256
+# How long a busy predict may keep the recorder waiting for the interpreter, in seconds; Python's
+# own 5 ms at every statement would make the recorder miss its 50 ms.
+_SWITCH_SECONDS = 0.0005
+
+
+@dataclass(slots=True)
+class RunReport:
+    """How a run went. `done_before` rows were there when it began; `ended_how` as in `runs`.
+
+    `recorded` counts the rows of the experiment at its end; `unkeyed` is what predict read and no
+    key holds.
+    """
+
+    track_id: str
+    place: Place
+    planned: int
+    done_before: int
+    counts: Counts
+    recorded: int = 0
+    unkeyed: set[str] = field(default_factory=set)
+    ended_how: str = "finished"
+    reason: str = ""
+    seconds: float = 0.0
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def complete(self) -> bool:
+        """Every task has a row, good or failed, and there is no other row."""
+        return self.recorded == self.planned
+
+
+def run(
+    project: Project,
+    experiment: str,
+    grid: Grid,
+    census: Census,
+    provenance: dict[str, Any],
+    limit: int | None = None,
+    place: Place | None = None,
+) -> RunReport:
+    """Execute what is missing of `experiment` and return how it went.
+
+    `provenance` fills the run's row; `place` is where rows go, if not where the settings say. The
+    caller holds the lock of the folder. Raises HarnessError
+    where the experiment was begun with other code or data, and where nothing can be written.
+    """
+    settings = project.settings
+    place = place or place_for(project.root, settings, experiment)
+    track_id = new_track_id()
+    cache = ResultCache(place.cache) if settings.run.cache else None
+    recorder = Recorder(
+        lambda: Store(place, settings.store.engine, track_id, experiment, column_types(project)),
+        cache,
+        grid.watch(),
+    )
+    if cache is not None:
+        cache.note_run(track_id)
+    recorder.start()
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    try:
+        rows = Rows(track_id, experiment)
+        return _Run(project, grid, census, place, rows, recorder, cache).go(provenance, limit)
+    finally:
+        sys.setswitchinterval(before)
+        if recorder.is_alive():
+            with contextlib.suppress(HarnessError):
+                recorder.close()
+        if cache is not None:
+            cache.close()
+
+
+@dataclass(slots=True)
+class _Run:
+    project: Project
+    grid: Grid
+    census: Census
+    place: Place
+    rows: Rows
+    recorder: Recorder
+    cache: ResultCache | None
+    stop: str = ""
+    reason: str = ""
+    permanent: int = 0
+    failures: int = 0
+    done: Any = None
+    known: Knowledge | None = None
+    fits: Fits | None = None
+    budget: Budget | None = None
+    broken: Exception | None = None
+    unkeyed: set[str] = field(default_factory=set)
+    held: dict[bytes, set[str]] = field(default_factory=dict)
+
+    def go(self, provenance: dict[str, Any], limit: int | None) -> RunReport:
+        settings, call = self.project.settings, self.recorder.call
+        experiment, track_id = self.rows.experiment, self.rows.track_id
+        if experiment != DEV:
+            self._refuse_other_code(experiment)
+            self._refuse_other_data(experiment)
+        self.done, failed = call(lambda store: store.recorded())
+        if settings.run.failures_are_results:
+            keys = np.array([bytes.fromhex(key) for key in failed], dtype="S32")
+            self.done, failed = np.sort(np.concatenate([self.done, keys])), []
+        if experiment != DEV:
+            self.rows.own_runs |= call(lambda store: store.track_ids())
+        self.recorder.replaces(failed)
+        row = {
+            **provenance,
+            "track_id": track_id,
+            "timestamp": call(lambda store: store.stamp(track_id)),
+            "experiment_version": experiment,
+            "items": self.census.items,
+            "planned": self.census.tasks,
+            "started": now(),
+            "ended": None,
+            "ended_how": None,
+        }
+        call(lambda store: store.put_run(row))
+        self.known = self._knowledge(experiment)
+        if self.project.fit is not None:
+            folder = self.place.cache / "fitted"
+            self.fits = Fits(self.project, self.grid.watch(), folder, call)
+        spent = call(lambda store: store.spent()) if settings.limits.max_cost_usd else 0.0
+        self.budget = Budget(settings.limits.max_cost_usd, spent)
+        for configuration in self.grid.configurations:
+            self._note_reads(self.project.reads, {}, configuration)
+        report = RunReport(track_id, self.place, self.census.tasks, 0, self.recorder.counts)
+        begin = time.monotonic()
+        with (
+            _graceful(self._ask_to_stop),
+            RunProgress(experiment, self.census.tasks, 0) as progress,
+        ):
+            report.done_before = self._loop(limit, progress)
+        self._refuse_written()
+        self._forget_if_changed(track_id)
+        report.ended_how, report.reason = self.stop or "finished", self.reason
+        report.seconds = time.monotonic() - begin
+        report.unkeyed = self.unkeyed | self._unkeyed_before()
+        counts = self.recorder.counts
+        row |= {
+            "ended": now(),
+            "ended_how": report.ended_how,
+            "inputs": json.dumps(sorted(report.unkeyed)),
+        }
+        report.recorded = call(lambda store: store.count())
+        row |= {"executed": counts.executed, "cached": counts.cached, "failed": counts.failed}
+        call(lambda store: store.put_run(row))
+        self.recorder.close()
+        if self.broken is not None:
+            raise self.broken
+        report.notes += self._notes()
+        return report
+
+    def _notes(self) -> Iterator[str]:
+        if self.cache is None:
+            return
+        if self.cache.corrupt:
+            yield f"{self.cache.corrupt} cache entries could not be read and were computed again"
+        if self.cache.unkept:
+            yield f"{self.cache.unkept} results cannot be cached (no pickle of them)"
+        if self.cache.moved_to is not None:
+            place = self.cache.moved_to.name
+            yield f"the cache was damaged; it was moved to {place}, and a new one begun"
+
+    def _knowledge(self, experiment: str) -> Knowledge:
+        """The cache, and for an experiment the databases of all experiments."""
+        if self.cache is None or experiment == DEV:
+            return Knowledge(self.cache)
+        call, root, settings = self.recorder.call, self.project.root, self.project.settings
+        readings = []
+        if self.place == place_for(root, settings, experiment):  # a trial stays apart
+            others = databases(root, settings, "experiment")
+            readings = [reading_file(path) for path in others if path != self.place.db]
+        # The writer's own file is read in its thread, between two batches.
+        own: Reading = lambda ask: call(lambda store: store.apart(ask))  # noqa: E731
+        return Knowledge(self.cache, [own, *readings], experiment)
+
+    def _refuse_other_code(self, experiment: str) -> None:
+        known = {each.code_key for each in self.grid.configurations}
+        if self.recorder.call(lambda store: store.code_keys()) - known:
+            raise HarnessError(
+                f"{experiment} was begun with other code than this; mixing them would make "
+                "its numbers meaningless",
+                fix=f"go back to that code, or drop the rows: make discard TAG={experiment}",
+            )
+
+    def _refuse_other_data(self, experiment: str) -> None:
+        files = self.grid.files
+        for data, before in self.recorder.call(lambda store: store.begun_with()):
+            changed = [name for name in files if before.get(name, files[name]) != files[name]]
+            what = f"another {', '.join(changed)}" if changed else ""
+            if data and data != self.census.digest:
+                what = "other items than dataset.load gives now"
+            if what:
+                raise HarnessError(
+                    f"{experiment} was begun with {what}; mixing them would make its numbers "
+                    "meaningless",
+                    fix=f"put it back, or drop the rows: make discard TAG={experiment}",
+                )
+
+    def _refuse_written(self) -> None:
+        """Name the file that was written while the run went on; nothing since then is kept."""
+        self.recorder.call(lambda _: None)  # everything handed over before this has been dealt with
+        if self.broken is None and self.recorder.written:
+            self._stop_for(self.recorder.written)
+
+    def _stop_for(self, name: str) -> None:
+        self.broken = HarnessError(
+            f"{name} was written while the run went on; what was computed since is not kept",
+            fix=self._go_on(),
+            code=1,
+        )
+        self._stop("error", self.broken.message)
+
+    def _go_on(self) -> str:
+        if self.rows.experiment == DEV:
+            return "make dev-run"
+        return (
+            "to keep the edit, back to the dev phase: commit it, make dev-run, then a new TAG; "
+            "else put the file back and run the same command again"
+        )
+
+    def _forget_if_changed(self, track_id: str) -> None:
+        """What no watch sees (a new file that hides a module, a package that was installed) changes
+        the keys as they would be made now; then nothing that this run executed is kept."""
+        now = resolve_grid(self.project.again())
+        before = {each.digest: each.context for each in self.grid.configurations}
+        changed = {
+            name
+            for each in now.configurations
+            for name in differences(before.get(each.digest), each.context)
+        }
+        if not changed or self.broken is not None:
+            return
+        keys = self.recorder.call(lambda store: store.forget_run(track_id))
+        if self.cache is not None:
+            self.cache.forget(keys)
+        self.broken = HarnessError(
+            f"{', '.join(sorted(changed))} changed while the run went on; what it computed is not "
+            "kept",
+            fix=self._go_on(),
+            code=1,
+        )
+        self._stop("error", self.broken.message)
+
+    def _note_reads(self, reads: Iterable[str], item: Item, configuration: Configuration) -> None:
+        """Say once of each file and variable that predict read and no key holds."""
+        if not reads:
+            return
+        if configuration.digest not in self.held:
+            self.held[configuration.digest] = configuration.holds()
+        harmless = self.project.settings.key.harmless
+        held, root = self.held[configuration.digest], self.project.root
+        for name in sorted(unkeyed(reads, item, held, harmless, root) - self.unkeyed):
+            self.unkeyed.add(name)
+            err.print(
+                f"note: predict reads the {name}, which no key holds: {advice(name)}",
+                markup=False,
+                soft_wrap=True,
+            )
+
+    def _unkeyed_before(self) -> set[str]:
+        """The same of the runs that computed the rows which this one found, or took from others."""
+        before = self.recorder.call(lambda store: store.inputs())
+        held = {name for each in self.grid.configurations for name in each.holds()}
+        return unkeyed(before, {}, held, self.project.settings.key.harmless, self.project.root)
+
+    def _loop(self, limit: int | None, progress: RunProgress) -> int:
+        skipped = [0]
+        jobs = self._until_broken(self._jobs(limit, skipped, progress))
+        if self.project.settings.run.executor == "processes":
+            # Here rather than in each process, where nobody would read what is wrong.
+            shared_limiter(self.project.settings, self.project.settings.run.workers)
+        limiter = shared_limiter(self.project.settings)
+        for outcome in execute(self.project, jobs, limiter, lambda: bool(self.stop)):
+            self._record(outcome)
+            progress.before = skipped[0]
+            progress.show(self.recorder.counts)
+        progress.before = skipped[0]
+        self.recorder.call(lambda _: None)
+        self._mind_limits()
+        progress.show(self.recorder.counts, at_once=True)
+        return skipped[0]
+
+    def _until_broken(self, jobs: Iterator[Job]) -> Iterator[Job]:
+        """The jobs until making one fails; what is in flight then was paid for and gets its row."""
+        try:
+            yield from jobs
+        except Exception as error:
+            self.broken = error
+            self._stop("error", str(error))
+
+    def _jobs(self, limit: int | None, skipped: list[int], progress: RunProgress) -> Iterator[Job]:
+        """What has to be executed; what is recorded or cached never gets here."""
+        stream = tasks(self.project, self.grid, self.census, limit)
+        for task, known in self._looked_up(stream, skipped):
+            if self.recorder.written and not self.stop:
+                self._stop_for(self.recorder.written)
+            if self.stop:
+                return
+            if known is not None:
+                self.recorder.put(self.rows.reused(task, *known))
+                self._mind_limits()
+                progress.before = skipped[0]
+                progress.show(self.recorder.counts)
+                continue
+            job = Job(task, estimate=self._estimate(task))
+            if self.fits is not None:
+                fitted = self.fits.for_task(task)
+                self._note_reads(
+                    self.fits.reads.pop(task.configuration.digest, ()), {}, task.configuration
+                )
+                if fitted.path is None:
+                    self.recorder.put(self.rows.unfitted(task, fitted.error, fitted.error_type))
+                    self._mind_errors(permanent=True)
+                    continue
+                job = Job(task, fitted.path, fitted.asset, job.estimate)
+            if self.budget is not None and not self.budget.admit(job.estimate):
+                self._stop("budget", self.budget.message)
+                return
+            yield job
+
+    def _looked_up(
+        self, stream: Iterator[Task], skipped: list[int]
+    ) -> Iterator[tuple[Task, tuple[dict[str, Any], str] | None]]:
+        """Tasks without a good row, each with what the cache knows of it."""
+        while chunk := list(itertools.islice(stream, _LOOKED_UP_AT_ONCE)):
+            missing = [task for task in chunk if not self._is_done(task.key)]
+            skipped[0] += len(chunk) - len(missing)
+            known: Known = {}
+            if self.known is not None and missing:
+                known = self.known.get_many([task.key for task in missing])
+            for task in missing:
+                yield task, known.get(task.key)
+
+    def _estimate(self, task: Task) -> float | None:
+        if self.project.estimate is None:
+            return None
+        return self.project.estimate(task.item, task.configuration.params)
+
+    def _is_done(self, key: str) -> bool:
+        if not len(self.done):
+            return False
+        wanted = np.array([bytes.fromhex(key)], dtype="S32")
+        index = int(np.searchsorted(self.done, wanted)[0])
+        return index < len(self.done) and bool(self.done[index] == wanted[0])
+
+    def _record(self, outcome: Outcome) -> None:
+        task = outcome.job.task
+        if name := touched(task, self.project.root) or self.recorder.written:
+            # What predict saw is not what the key says, or may not be.
+            return self._stop_for(name)
+        if outcome.result.reads:
+            self._note_reads(outcome.result.reads, task.item, task.configuration)
+        row, keep = self.rows.executed(outcome)
+        self.recorder.put(row, keep)
+        self._mind_limits()
+        result = outcome.result
+        if self.budget is not None:
+            self.budget.spent(outcome.job.estimate, (result.result or {}).get("cost"))
+        if result.error_type is not None:
+            self._mind_errors(result.permanent)
+
+    def _mind_errors(self, permanent: bool) -> None:
+        self.permanent += permanent
+        self.failures += 1
+        self._mind_limits()
+
+    def _mind_limits(self) -> None:
+        """Stop where too much has failed; what the recorder could not keep failed for good."""
+        run, unfit = self.project.settings.run, self.recorder.counts.unfit
+        failed, permanent = self.failures + unfit, self.permanent + unfit
+        if failed and run.on_error == "stop":
+            self._stop("failed-limit", 'a datapoint failed and [run] on_error is "stop"')
+        elif permanent >= run.max_permanent_errors:
+            self._stop(
+                "failed-limit",
+                f"{permanent} errors that no repetition can mend ([run] max_permanent_errors)",
+            )
+        elif run.max_errors and failed >= run.max_errors:
+            self._stop("failed-limit", f"{failed} datapoints failed ([run] max_errors)")
+
+    def _stop(self, how: str, reason: str) -> None:
+        if not self.stop:
+            self.stop, self.reason = how, reason
+
+    def _ask_to_stop(self) -> None:
+        self._stop("stopped", "stopped by hand")
+        err.print("stopping after what is in flight; once more stops at once", markup=False)
+
+
+@contextlib.contextmanager
+def _graceful(ask: Callable[[], None]) -> Iterator[None]:
+    """The first Ctrl-C or SIGTERM lets what is in flight finish; the second one ends at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    asked, own = False, os.getpid()
+
+    def handle(signum: int, frame: object) -> None:
+        nonlocal asked
+        if os.getpid() != own:
+            # A process that predict forked has inherited this; multiprocessing ends its own so.
+            signal.signal(signum, signal.SIG_DFL)
+            os.kill(os.getpid(), signum)
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+        ask()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,78 @@
+"""What made a run: recorded in `runs`, so that a figure can be traced months later."""
+
+import hashlib
+import json
+import os
+import platform
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from harness.project.contract import Project
+from harness.project.hypotheses import load_plan
+from harness.project.tasks import Census, Grid
+from harness.version import git
+
+
+def provenance(
+    project: Project, grid: Grid, census: Census, phase: str, gates: dict[str, str]
+) -> dict[str, Any]:
+    """The columns of `runs` that are known before anything is executed."""
+    root = project.root
+    repository = git.is_repository(root)
+    plan, lock = root / "PLAN.toml", root / "requirements.lock"
+    return {
+        "phase": phase,
+        "commit_hash": git.head(root) if repository else "",
+        "branch": git.branch(root) if repository else "",
+        "dirty": git.dirty_hash(root) if repository else "",
+        "code_key": grid.code.key,
+        "code_parts": _json(grid.code.parts),
+        "environment": _json(grid.environment),
+        "data_version": census.digest,
+        "lock_hash": hashlib.sha256(lock.read_bytes()).hexdigest() if lock.exists() else "",
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpu": _cpu(),
+        "packages": _json(_packages()),
+        "settings": _json(project.settings.model_dump()),
+        "gates": _json(gates),
+        "plan": _plan(plan),
+        "grid": _json([each.columns for each in grid.configurations]),
+        "grid_files": _json(grid.files),
+        "message": "",
+    }
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False)
+
+
+def _plan(path: Path) -> str:
+    if not path.exists():
+        return ""
+    load_plan(path.parent)  # says what is wrong with it, where something is
+    return _json(tomllib.loads(path.read_text(encoding="utf-8")))
+
+
+def _packages() -> dict[str, str]:
+    """Installed packages and versions, from the names of their folders: reading each one's
+    metadata would take longer than a small experiment."""
+    found: dict[str, str] = {}
+    for folder in {Path(entry) for entry in sys.path if entry.endswith("site-packages")}:
+        for info in folder.glob("*.dist-info"):
+            name, _, version = info.name.removesuffix(".dist-info").rpartition("-")
+            found[name.replace("_", "-").lower()] = version
+    return found
+
+
+def _cpu() -> str:
+    model = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                model = line.partition(":")[2].strip()
+                break
+    return f"{model}, {os.cpu_count()} cores"

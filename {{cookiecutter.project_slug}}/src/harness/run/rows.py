@@ -1,0 +1,92 @@
+"""Rows of `predictions`: what a task, and what came of it, look like in the table."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.project.tasks import Task
+from harness.run.job import Outcome
+
+
+@dataclass(slots=True)
+class Rows:
+    """Makes the rows of one run. `own_runs` are all runs of its experiment, this one too."""
+
+    track_id: str
+    experiment: str
+    own_runs: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.own_runs.add(self.track_id)
+
+    def reused(self, task: Task, result: dict[str, Any], origin: str) -> dict[str, Any]:
+        """From the cache. What this very experiment computed before a kill is its own."""
+        attempts, latency = result.pop("attempts", None), result.pop("latency", None)
+        seconds, asset = result.pop("function_time", 0.0), result.pop("fit_asset", None)
+        own = origin in self.own_runs
+        row = self._row(
+            task, seconds if own else 0.0, None, None, attempts, latency if own else None, asset
+        )
+        row |= result
+        row["track_id"], row["cache"] = (origin, "") if own else (self.track_id, origin)
+        return row
+
+    def unfitted(self, task: Task, error: str | None, error_type: str | None) -> dict[str, Any]:
+        """The failure of a task whose model could not be fitted."""
+        return self._row(task, 0.0, error, error_type, 0, None, None)
+
+    def executed(self, outcome: Outcome) -> tuple[dict[str, Any], dict[str, Any] | None]:
+        """The row, and the result to keep in the cache (None where it failed)."""
+        task, result, estimate = outcome.job.task, outcome.result, outcome.job.estimate
+        returned = dict(result.result or {})
+        if estimate is not None:  # a resumed run counts it where the true cost is not known
+            returned["cost_estimate"] = estimate
+        row = self._row(
+            task,
+            result.function_time,
+            result.error,
+            result.error_type,
+            result.attempts,
+            result.latency,
+            outcome.job.asset,
+        )
+        row |= returned
+        if result.error_type is not None:
+            return row, None
+        keep = returned | {
+            "function_time": result.function_time,
+            "attempts": result.attempts,
+            "latency": result.latency,
+        }
+        if outcome.job.asset:
+            keep["fit_asset"] = outcome.job.asset
+        return row, keep
+
+    def _row(
+        self,
+        task: Task,
+        seconds: float,
+        error: str | None,
+        error_type: str | None,
+        attempts: int | None,
+        latency: float | None,
+        asset: str | None,
+    ) -> dict[str, Any]:
+        return {
+            "track_id": self.track_id,
+            "timestamp": "",
+            "function_name": "predict",
+            "function_time": seconds,
+            "error": error,
+            "cache": "",
+            "experiment_version": self.experiment,
+            "task_key": task.key,
+            "item_key": task.item_key,
+            "code_key": task.configuration.code_key,
+            "input_id": task.input_id,
+            "repeat": task.repeat,
+            **task.configuration.columns,
+            "error_type": error_type,
+            "attempts": attempts,
+            "latency": latency,
+            "fit_asset": asset,
+        }

@@ -1,0 +1,190 @@
+"""Tests, intervals of a difference, effect sizes, Holm's correction, and how many items it takes.
+
+Pure functions on numpy and scipy. A difference is always a - b, in the units of the metric. A pair
+in which either value is missing (None, NaN, infinite) is left out. Every p is two-sided.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from math import ceil, isfinite, isnan, sqrt
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+from scipy.optimize import brentq
+from scipy.special import bdtr, ndtri, stdtr, stdtrit
+
+from harness.stats.intervals import (
+    Floats,
+    Interval,
+    Values,
+    cluster_totals,
+    finite_values,
+    mean_interval,
+    ratio_error,
+    tail_of,
+    without_spread,
+)
+
+
+def paired_differences(a: Values, b: Values) -> Floats:
+    """a - b of shape (n,), NaN where either is missing, exactly 0 where they differ by rounding."""
+    x, y = np.asarray(a, dtype=float).ravel(), np.asarray(b, dtype=float).ravel()
+    if x.size != y.size:
+        raise ValueError(f"paired values must be of equal length, got {x.size} and {y.size}")
+    known = np.isfinite(x) & np.isfinite(y)
+    x, y = np.where(known, x, np.nan), np.where(known, y, np.nan)
+    return np.where(np.isclose(x, y, rtol=1e-12, atol=0.0), 0.0, x - y)
+
+
+def mcnemar_exact(b: int, c: int) -> float:
+    """p of `b` pairs right only under a against `c` only under b (Agresti 2013, sec. 11.1)."""
+    return min(1.0, 2 * float(bdtr(min(b, c), b + c, 0.5)))
+
+
+def paired_proportions_interval(b: int, c: int, n: int, confidence: float = 0.95) -> Interval:
+    """Score interval of (b - c) / n: Tango 1998 (Stat Med 17:891).
+
+    Among `n` pairs, `b` are right only under a and `c` only under b.
+    """
+    z2 = float(ndtri(tail_of(confidence))) ** 2
+    if min(b, c) < 0 or b + c > n:
+        raise ValueError(f"need b, c >= 0 and b + c <= n, got {b}, {c} of {n}")
+    if n == 0:
+        return Interval(None, None, None, 0, "none", "no values")
+    estimate = (b - c) / n
+
+    def excess(true: float) -> float:
+        linear = (2 * n - b + c) * true - b - c
+        q = (sqrt(max(0.0, linear**2 + 8 * n * c * true * (1 - true))) - linear) / (4 * n)
+        variance = max(0.0, n * (2 * q + true * (1 - true)))
+        return (b - c - n * true) ** 2 - z2 * variance
+
+    # The estimate itself is a root where no pair or every pair differs: start beside it.
+    below, above = estimate - 1e-9, estimate + 1e-9
+    low = -1.0 if below < -1 or excess(-1.0) <= 0 else float(brentq(excess, -1.0, below))
+    high = 1.0 if above > 1 or excess(1.0) <= 0 else float(brentq(excess, above, 1.0))
+    return Interval(estimate, low, high, n, "Tango score")
+
+
+def wilcoxon_paired(a: Values, b: Values) -> float:
+    """p of Wilcoxon's signed-rank test, pairs without a difference dropped (Wilcoxon 1945).
+
+    It asks whether the differences are symmetric about 0, not quite whether their mean is 0.
+    """
+    differences, _, _ = finite_values(paired_differences(a, b))
+    return float(stats.wilcoxon(differences).pvalue) if differences.any() else 1.0
+
+
+def paired_bootstrap(
+    a: Values,
+    b: Values,
+    clusters: ArrayLike | None = None,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> tuple[Interval, float | None]:
+    """Interval of mean(a - b) as `mean_interval` makes it, and a p (None below two items).
+
+    The p is Student's t on the same item totals: resampling can give no p below 1 in the number of
+    resamples, and Holm's correction over many comparisons needs smaller ones.
+    """
+    gap = paired_differences(a, b)
+    interval = mean_interval(gap, clusters, confidence, seed, binary=False)
+    kept, codes, _ = finite_values(gap, clusters)
+    sums, sizes = cluster_totals(kept, codes)
+    estimate = interval.estimate
+    if estimate is None or sums.size < 2:
+        return interval, None
+    error = 0.0 if without_spread(sums / sizes) else ratio_error(sums, sizes)
+    if error == 0:  # every item differs alike: the p says whether there are enough of them
+        interval = replace(interval, low=estimate, high=estimate)
+    return interval, _t_test(estimate, error, sums.size)
+
+
+def corrected_resampled_t(
+    differences_per_fold: Values, n_train: float, n_test: float, confidence: float = 0.95
+) -> tuple[Interval, float | None]:
+    """Interval and p of the mean difference over folds or repeated splits (None below two).
+
+    Training sets overlap, so the plain t is far too sure: the variance is multiplied by
+    1/J + n_test/n_train instead of 1/J (Nadeau & Bengio 2003, Machine Learning 52:239).
+    """
+    d, _, note = finite_values(differences_per_fold)
+    name, tail = "corrected resampled t", tail_of(confidence)
+    if d.size < 2:
+        return Interval(float(d[0]) if d.size else None, None, None, d.size, name, "one fold"), None
+    estimate = float(d.mean())
+    spread = 0.0 if without_spread(d) else float(d.std(ddof=1))
+    error = spread * sqrt(1 / d.size + n_test / n_train)
+    margin = -float(stdtrit(d.size - 1, tail)) * error
+    interval = Interval(estimate, estimate - margin, estimate + margin, d.size, name, note)
+    return interval, _t_test(estimate, error, d.size)
+
+
+def cohen_g(b: int, c: int) -> float | None:
+    """Share of discordant pairs that favour a, less one half (Cohen 1988, ch. 5)."""
+    return b / (b + c) - 0.5 if b + c else None
+
+
+def cohen_dz(differences: Values) -> float | None:
+    """Mean difference in standard deviations of the differences (Cohen 1988, sec. 2.3.5)."""
+    d, _, _ = finite_values(differences)
+    spread = float(d.std(ddof=1)) if d.size > 1 and not without_spread(d) else 0.0
+    return float(d.mean()) / spread if spread else None  # 0 where squares underflow
+
+
+def rank_biserial(differences: Values) -> float | None:
+    """Matched-pairs rank-biserial correlation, -1 to 1 (Kerby 2014): goes with Wilcoxon's test."""
+    d, _, _ = finite_values(differences)
+    d = d[d != 0]
+    ranks = stats.rankdata(np.abs(d))
+    return float((ranks * np.sign(d)).sum() / ranks.sum()) if d.size else None
+
+
+def holm(pvalues: Sequence[float | None]) -> list[float | None]:
+    """Holm's step-down adjusted p-values, in the order given (Holm 1979, Scand J Stat 6:65).
+
+    A missing one (None, NaN) comes back as None and does not count, as in R's p.adjust.
+    """
+    known = sorted((p, i) for i, p in enumerate(pvalues) if p is not None and not isnan(p))
+    adjusted: list[float | None] = [None] * len(pvalues)
+    largest = 0.0
+    for rank, (p, i) in enumerate(known):
+        adjusted[i] = largest = max(largest, min(1.0, (len(known) - rank) * p))
+    return adjusted
+
+
+def items_needed(
+    difference: float,
+    spread: float | None = None,
+    discordant: float | None = None,
+    smallest_difference: float = 0.0,
+    confidence: float = 0.95,
+    power: float = 0.80,
+) -> int | None:
+    """Items (pairs) that decide a true `difference` with probability `power`; None if none would.
+
+    Give the standard deviation of the items' differences as `spread`: (z_a + z_b)^2 spread^2 / m^2
+    + z_a^2 / 2 (Guenther 1981, Am Stat 35:243). Or the share of pairs that disagree as
+    `discordant`, for McNemar's test: ((z_a sqrt(psi) + z_b sqrt(psi - d^2)) / m)^2 (Connor 1987,
+    Biometrics 43:207). m is how far the difference lies from what it is judged against: 0, or the
+    nearer of +-smallest_difference.
+    """
+    margin = abs(abs(difference) - smallest_difference)
+    za, zb = -float(ndtri(tail_of(confidence))), float(ndtri(power))
+    if (spread is None) == (discordant is None):
+        raise ValueError("items_needed takes either spread or discordant")
+    if margin == 0:
+        return None
+    if discordant is not None:
+        against = za * sqrt(discordant) + zb * sqrt(max(0.0, discordant - difference**2))
+        needed = (against / margin) ** 2
+    else:
+        needed = ((za + zb) * (spread or 0.0) / margin) ** 2 + za**2 / 2
+    return max(2, ceil(needed)) if isfinite(needed) and needed < 1e12 else None
+
+
+def _t_test(estimate: float, error: float, units: int) -> float:
+    if error == 0:  # no spread to measure by: the sign test, each unit one toss of a coin
+        return 0.5 ** (units - 1) if estimate else 1.0
+    return float(2 * stdtr(units - 1, -abs(estimate) / error))

@@ -1,0 +1,365 @@
+"""Two experiments, or the configurations of one, held against each other on the items they share.
+
+Every verdict is about B, seen from A, after Holm's correction over all comparisons of the call.
+"""
+
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from duckdb import DuckDBPyConnection
+
+from harness.console import CELL, shown
+from harness.errors import HarnessError
+from harness.measure.judge import (
+    MIN_ITEMS,
+    fold_labels,
+    not_timed,
+    paired_test,
+    pooled,
+)
+from harness.project.declarations import Rule, said
+from harness.project.hypotheses import MEASURED, flat, reads_as
+from harness.read.results import (
+    Experiment,
+    Scores,
+    Values,
+    label,
+    read_experiment,
+    read_outputs,
+    read_scores,
+)
+from harness.stats.intervals import join_notes
+from harness.stats.paired import Verdict, correct_family, paired_verdict
+from harness.tell.section import number
+
+FLIPS = 20  # items shown for one comparison
+SEVERAL = "(several)"  # instead of an answer, where a side is the mean of some
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """An experiment and the configurations of it that stand on one side of a comparison."""
+
+    experiment: Experiment
+    scores: Scores
+    chosen: tuple[int, ...] = ()
+
+    def label(self, tagged: bool) -> str:
+        """How the side is called, with the experiment's name where the other has another."""
+        found = [self.experiment.configurations[index] for index in self.chosen]
+        text = found[0].label
+        if len(found) > 1:
+            same = replace(self.experiment, configurations=found).shared_params
+            rest = {k: v for k, v in same.items() if k not in self.experiment.shared_params}
+            text = f"mean of {len(found)}" + (f" with {label(rest)}" if rest else "")
+        return f"{self.experiment.name}: {text}" if tagged else text
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One comparison. `verdict` is None where it is "not comparable", for the `reason` given.
+
+    `failures` warns where leaving out failed datapoints turns the ranking round; `called` is what
+    people read for the metric.
+    """
+
+    metric: str
+    a: str
+    b: str
+    outcome: str
+    reason: str = ""
+    verdict: Verdict | None = None
+    failures: str = ""
+    flips: list[dict[str, str]] = field(default_factory=list)
+    called: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What `make compare` says. `changed` lists differences as (what, in A, in B)."""
+
+    a: str
+    b: str
+    changed: list[tuple[str, str, str]]
+    pairs: list[Pair]
+    warnings: list[str]
+
+    @property
+    def exit_code(self) -> int:
+        """1 where nothing could be compared or there is a warning, else 0 whatever the verdicts."""
+        silent = all(pair.outcome == "not comparable" for pair in self.pairs)
+        return int(silent or bool(self.warnings))
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything, as values for json.dumps."""
+        return asdict(self) | {"changed": [list(each) for each in self.changed]}
+
+
+def compare(
+    con: DuckDBPyConnection, a: str, b: str = "", metric: str | None = None, force: bool = False
+) -> Comparison:
+    """Compare B with A; each is a tag, or a tag and params: `e0.0.1:depth=8,model=forest`.
+
+    Two tags: each configuration that both ran. Params: the configurations that they match (of
+    several, each item's mean); `depth=None` matches those whose depth is None, and no others. One
+    tag: every two of its configurations. `metric` is a score, latency or cost; without one the
+    plan's metrics are compared, or all scores where it has none. B's declarations say how scores
+    count, and which way is better.
+
+    Raises HarnessError for an unknown tag, params or metric, and where the data differ (`force`
+    compares the shared items all the same, with a warning).
+    """
+    name_a, wanted_a = _selector(a)
+    name_b, wanted_b = _selector(b or a)
+    first = read_experiment(con, name_a)
+    second = first if name_b == name_a else read_experiment(con, name_b)
+    warnings = _data_warnings(first, second, force)
+    metrics = _metrics(first, second, metric)
+    rules = {name: _rule(first, second, name) for name in metrics}
+    warnings += _direction_warnings(first, second, metrics)
+    side_a = Side(first, read_scores(con, first, metrics, rules))
+    side_b = side_a if second is first else Side(second, read_scores(con, second, metrics, rules))
+    if second is not first or wanted_a or wanted_b:
+        chosen = _across(first, second, wanted_a, wanted_b)
+    else:
+        every = range(len(first.configurations))
+        chosen = [((i,), (j,)) for i in every for j in every if i < j]
+        if not chosen:
+            raise HarnessError(
+                f"{name_a} has a single configuration, so there is nothing to compare",
+                fix=f"make compare A={name_a} B=<another tag>",
+            )
+    pairs = [
+        _pair(con, rules[name], replace(side_a, chosen=x), replace(side_b, chosen=y))
+        for name in metrics
+        for x, y in chosen
+    ]
+    corrected = iter(correct_family([pair.verdict for pair in pairs if pair.verdict]))
+    for index, pair in enumerate(pairs):
+        if pair.verdict:
+            final = next(corrected)
+            outcome = _outcome(rules[pair.metric], final)
+            reason = join_notes(final.note, pair.reason)
+            pairs[index] = replace(pair, verdict=final, outcome=outcome, reason=reason)
+    warnings += [f"{pair.a} / {pair.b}: {pair.failures}" for pair in pairs if pair.failures]
+    return Comparison(a, b or a, _changed(first, second), pairs, warnings)
+
+
+def _rule(first: Experiment, second: Experiment, metric: str) -> Rule:
+    """How a metric counts on both sides: as B declares it, or A where B does not."""
+    theirs, ours = first.rule(metric), second.rule(metric)
+    return theirs if theirs.declared and not ours.declared else ours
+
+
+def _outcome(rule: Rule, verdict: Verdict) -> str:
+    """The verdict on B; only higher or lower where nothing declares which way is better."""
+    if rule.ranks or verdict.verdict not in ("better", "worse"):
+        return verdict.verdict
+    return "higher" if verdict.verdict == "better" else "lower"
+
+
+def turned(metric: str, wrong: float, left_out: float) -> str:
+    """A warning where B - A changes its sign with the way failures are counted, or ''."""
+    if not wrong * left_out < 0:
+        return ""
+    return (
+        f"the ranking by {metric} turns round: B - A is {number(wrong, 3)} with failures counted "
+        f"wrong, {number(left_out, 3)} with failures left out"
+    )
+
+
+def _selector(text: str) -> tuple[str, dict[str, str]]:
+    name, _, rest = text.partition(":")
+    wanted = {}
+    for part in filter(None, rest.split(",")):
+        key, equals, value = part.partition("=")
+        if not equals:
+            raise HarnessError(f"{text!r} does not name params", fix="write TAG:name=value")
+        wanted[key.strip()] = value.strip()
+    return name.strip(), wanted
+
+
+def _data_warnings(first: Experiment, second: Experiment, force: bool) -> list[str]:
+    if first.data_version == second.data_version:
+        return []
+    versions = [each.data_version[:12] or "unknown" for each in (first, second)]
+    message = f"{first.name} and {second.name} ran on different data ({' and '.join(versions)})"
+    if not force:
+        raise HarnessError(
+            f"{message}, so a difference may come from the data alone",
+            fix="compare experiments on the same data, or ask for it: make compare … FORCE=1",
+        )
+    return [f"{message}: items with the same id were compared, their content may differ"]
+
+
+def _direction_warnings(first: Experiment, second: Experiment, metrics: list[str]) -> list[str]:
+    ways = {name: (first.rule(name), second.rule(name)) for name in metrics}
+    return [
+        f"{second.name} declares {ours.better} {name} better, {first.name} has it the other way"
+        for name, (theirs, ours) in ways.items()
+        if theirs.ranks and ours.ranks and theirs.better != ours.better
+    ]
+
+
+def _metrics(first: Experiment, second: Experiment, metric: str | None) -> list[str]:
+    scores = [each for each in first.scores if each in second.scores]
+    known = scores + sorted(MEASURED & first.columns & second.columns - set(scores))
+    if metric is not None and metric not in known:
+        raise HarnessError(
+            f"{metric!r} is no score that items of {first.name} and {second.name} have",
+            fix=f"name one of: {', '.join(known) or 'none was recorded'}",
+        )
+    planned = [each for each in _planned(second) if each in known]
+    if chosen := [metric] if metric else planned or scores:
+        return chosen
+    raise HarnessError(f"{first.name} and {second.name} have no score in common", code=1)
+
+
+def _planned(experiment: Experiment) -> list[str]:
+    return list(dict.fromkeys(each.metric for each in experiment.plan.hypotheses))
+
+
+def _across(
+    first: Experiment, second: Experiment, wanted_a: dict[str, str], wanted_b: dict[str, str]
+) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Which configurations of A stand against which of B."""
+    if wanted_a or wanted_b:
+        return [(_chosen(first, wanted_a), _chosen(second, wanted_b))]
+    partners = [
+        tuple(
+            i for i, other in enumerate(second.configurations) if _same(each.params, other.params)
+        )
+        for each in first.configurations
+    ]
+    shared: list[tuple[tuple[int, ...], tuple[int, ...]]] = [
+        ((index,), found) for index, found in enumerate(partners) if found
+    ]
+    if shared:
+        return shared
+    if len(first.configurations) == len(second.configurations) == 1:
+        return [((0,), (0,))]
+    raise HarnessError(
+        f"{first.name} and {second.name} have no configuration in common",
+        fix=f"choose two: make compare A={first.name}:name=value B={second.name}:name=value",
+    )
+
+
+def _same(params: dict[str, Any], others: dict[str, Any]) -> bool:
+    """Whether the other configuration has all of these params, None among them."""
+    return all(key in others and others[key] == value for key, value in params.items())
+
+
+def _chosen(experiment: Experiment, wanted: dict[str, str]) -> tuple[int, ...]:
+    found = tuple(
+        index
+        for index, each in enumerate(experiment.configurations)
+        if _fits(flat(each.params), wanted)
+    )
+    if not found:
+        there = "; ".join(each.label for each in experiment.configurations[:8])
+        raise HarnessError(
+            f"no configuration of {experiment.name} has {label(wanted)}", fix=f"there: {there}"
+        )
+    return found
+
+
+def _fits(params: dict[str, Any], wanted: dict[str, str]) -> bool:
+    return all(key in params and reads_as(text, params[key]) for key, text in wanted.items())
+
+
+def _pair(con: DuckDBPyConnection, rule: Rule, a: Side, b: Side) -> Pair:
+    tagged, metric = a.experiment is not b.experiment, rule.name
+    items, at_a, at_b = np.intersect1d(a.scores.items, b.scores.items, return_indices=True)
+    x = pooled(a.scores.counted[metric][at_a], list(a.chosen))
+    y = pooled(b.scores.counted[metric][at_b], list(b.chosen))
+    pair = Pair(
+        metric,
+        a.label(tagged),
+        b.label(tagged),
+        "not comparable",
+        _cached(rule, a, b),
+        called=rule.called,
+    )
+    shared = int(np.isfinite(x - y).sum())
+    if shared < MIN_ITEMS:
+        reason = f"{shared} shared items with a value, at least {MIN_ITEMS} are needed"
+        return replace(pair, reason=join_notes(reason, pair.reason))
+    left_out = [pooled(side.scores.left_out[metric], list(side.chosen)) for side in (a, b)]
+    if not all(np.isfinite(each).any() for each in left_out):
+        return replace(pair, reason="every datapoint of a side failed")
+    wrong = [pooled(side.scores.worst[metric], list(side.chosen)) for side in (a, b)]
+    gaps = [float(np.nanmean(after) - np.nanmean(before)) for before, after in (wrong, left_out)]
+    folds = fold_labels(a.scores)
+    verdict = paired_verdict(
+        y,
+        x,
+        folds=None if folds is None else folds[at_a],
+        higher_is_better=not rule.lower,
+        test=paired_test(rule),
+    )
+    return replace(
+        pair,
+        outcome="undecided",
+        verdict=verdict,
+        failures=turned(rule.called, *gaps),
+        flips=_flips(con, a, b, items, y - x),
+    )
+
+
+def _cached(rule: Rule, a: Side, b: Side) -> str:
+    """What a time leaves out on either side, as words."""
+    said = [
+        (side.experiment.name, not_timed(side.experiment, rule, side.chosen)) for side in (a, b)
+    ]
+    return "; ".join(f"{name}: {words}" for name, words in said if words)
+
+
+def _flips(
+    con: DuckDBPyConnection, a: Side, b: Side, items: Any, change: Values
+) -> list[dict[str, str]]:
+    """The items whose score differs most, with what both sides answered, if each is one answer."""
+    size = np.nan_to_num(np.abs(change))
+    order = [int(i) for i in np.argsort(-size, kind="stable")[:FLIPS] if size[i] > 0]
+    chosen = [int(items[i]) for i in order]
+    said = [read_outputs(con, each.experiment, each.chosen[0], chosen, CELL) for each in (a, b)]
+    single = [len(each.chosen) == 1 for each in (a, b)]
+    flips = []
+    for index, item in zip(order, chosen, strict=True):
+        both = [side.get(item, {}) for side in said]
+        flip = {
+            "item": both[0].get("item", ""),
+            "B - A": number(change[index], 3),
+            "expected": both[0].get("ground_truth", ""),
+        }
+        for heading, name in (("answered", "prediction"), ("raw", "raw_response")):
+            for letter, one, side in zip("AB", single, both, strict=True):
+                flip[f"{letter} {heading}"] = side.get(name, "") if one else SEVERAL
+        flips.append(flip)
+    return flips
+
+
+def _changed(first: Experiment, second: Experiment) -> list[tuple[str, str, str]]:
+    """What is recorded of the last run of each and differs."""
+    if first is second or not first.runs or not second.runs:
+        return []
+    old, new = _facts(first), _facts(second)
+    return [
+        (shown(key), shown(old.get(key)), shown(new.get(key)))
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key) != new.get(key)
+    ]
+
+
+def _facts(experiment: Experiment) -> dict[str, Any]:
+    run = experiment.runs[-1]
+    names = ("commit_hash", "dirty", "data_version", "lock_hash", "python", "platform", "cpu")
+    facts = {name.removesuffix("_hash").replace("_", " "): run.get(name) for name in names}
+    made = {str(each.summary.get("score_version") or "") for each in experiment.configurations}
+    facts["scored again by"] = ", ".join(sorted(made - {""})) or None
+    facts |= {f"code {key}": value for key, value in run["code_parts"].items()}
+    facts |= {f"file {key}": value for key, value in run["grid_files"].items()}
+    facts |= {f"package {key}": value for key, value in run["packages"].items()}
+    facts |= {f"setting {key}": value for key, value in flat(run["settings"]).items()}
+    facts |= {f"score {rule.called}": said(rule) for rule in experiment.rules.values()}
+    return facts | {f"params {label(each.params)}": "ran" for each in experiment.configurations}

@@ -1,0 +1,55 @@
+"""A comparison as the parts that the console, Markdown and HTML show."""
+
+from harness.console import CELL, shown
+from harness.tell.compare import Comparison, Pair
+from harness.tell.section import Section, Table, interval, number
+
+MARKS = {
+    "better": "▲",
+    "worse": "▼",
+    "higher": "↑",
+    "lower": "↓",
+    "undecided": "?",
+    "not comparable": "✕",
+}
+PAIRS = 40  # comparisons shown; all of them count in the correction
+
+
+def sections(comparison: Comparison) -> list[Section]:
+    """The comparison as parts that the console, Markdown and HTML show."""
+    parts = []
+    if comparison.warnings:
+        parts.append(Section("Warnings", comparison.warnings, warning=True))
+    if comparison.a.partition(":")[0] != comparison.b.partition(":")[0]:
+        table = Table(("what", "A", "B"), comparison.changed)
+        nothing = () if comparison.changed else ("Nothing that is recorded.",)
+        parts.append(Section("What changed", nothing, [table] if comparison.changed else []))
+    headings = ("metric", "A", "B", "B is", "B - A [95%]", "n", "p (Holm)", "effect", "note")
+    text = ["Paired on shared items; every two configurations of one experiment."]
+    if comparison.a != comparison.b:
+        text = [f"A = {shown(comparison.a)}, B = {shown(comparison.b)}, paired on shared items."]
+    if len(comparison.pairs) > PAIRS:
+        text.append(f"{PAIRS} of {len(comparison.pairs)} comparisons are shown, --json has all.")
+    rows = [_line(pair) for pair in comparison.pairs[:PAIRS]]
+    parts.append(Section("Verdicts", text, [Table(headings, rows)]))
+    for pair in comparison.pairs[:PAIRS]:
+        if pair.flips:
+            rows = [[shown(text, CELL) for text in flip.values()] for flip in pair.flips]
+            title = f"Items that changed most: {pair.called}, {pair.a} → {pair.b}"
+            parts.append(Section(title, (), [Table(list(pair.flips[0]), rows)]))
+    return parts
+
+
+def _line(pair: Pair) -> list[str]:
+    outcome = f"{MARKS.get(pair.outcome, '')} {pair.outcome}"
+    if pair.verdict is None:
+        return [pair.called, pair.a, pair.b, outcome, "", "", "", "", pair.reason]
+    verdict, gap = pair.verdict, pair.verdict.difference
+    notes = [verdict.test, pair.reason]
+    if pair.outcome == "undecided" and verdict.items_needed:
+        notes.append(f"about {verdict.items_needed:,} items would decide")
+    return [
+        pair.called, pair.a, pair.b, outcome, interval(gap.estimate, gap.low, gap.high),
+        f"{verdict.n:,}", number(verdict.p_adjusted, 2),
+        f"{verdict.effect_name} {number(verdict.effect, 2)}", "; ".join(filter(None, notes)),
+    ]  # fmt: skip

@@ -1,0 +1,218 @@
+"""Run a person's SQL over the results: read-only, and streamed to a file where it is long."""
+
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal, get_args
+
+import duckdb
+from rich.table import Table
+
+from harness.console import SafeConsole, err, out, shown, visible
+from harness.errors import HarnessError, is_of_the_file
+from harness.project.declarations import Rule, in_order_of_rank
+from harness.project.hypotheses import LATENCIES, MEASURED
+from harness.read.facts import rules_by_experiment
+from harness.read.views import columns, connect, first_line, identifier, literal, unreadable
+
+Format = Literal["table", "csv", "json", "parquet"]
+_COPY_OPTIONS = {
+    "csv": "FORMAT csv, HEADER",
+    "json": "FORMAT json, ARRAY",
+    "parquet": "FORMAT parquet",
+}
+_SHOWN_ROWS, _SHOWN_CHARACTERS = 100, 200
+
+
+def run_sql(
+    databases: Sequence[Path],
+    sql: str,
+    fmt: Format = "table",
+    target: Path | None = None,
+    variables: Mapping[str, str] | None = None,
+) -> None:
+    """Print the result of `sql`, or write it to `target`, without holding it all in memory.
+
+    `sql` is one SELECT (or FROM, WITH, DESCRIBE, SUMMARIZE), with SET VARIABLE statements before
+    it if need be. `variables` are read by `getvariable('name')`; `metric` is by default the score
+    that the newest experiment is ranked by, and `better` which way it is better, as declared there.
+    The name of `target` says its format where `fmt` does not. Raises HarnessError where the SQL
+    fails or does anything but read.
+    """
+    if fmt not in get_args(Format):
+        raise HarnessError(
+            f"There is no format {fmt!r}.", fix=f"one of {', '.join(get_args(Format))}"
+        )
+    if target is None and fmt == "parquet":
+        raise HarnessError("Parquet is binary and needs a file.", fix="add --out result.parquet")
+    if target is not None:
+        check_target(target, databases)
+        fmt = _format_of(target) if fmt == "table" else fmt
+    statements = _reading_only(sql)
+    for careful in (False, True):
+        # The folder lies beside the target so that the finished file can take its place at once.
+        with tempfile.TemporaryDirectory(
+            prefix=".query-", dir=target.parent if target else None
+        ) as folder:
+            exported = None if fmt == "table" else Path(folder)
+            con = connect(databases, careful=careful, export_to=exported)
+            try:
+                _prepare(con, statements[:-1], variables or {})
+                if exported is None:
+                    _print_table(con, statements[-1])
+                else:
+                    _export(con, statements[-1], fmt, exported / f"result.{fmt}", target)
+                return
+            except duckdb.TypeMismatchException:
+                if careful:
+                    raise
+            except duckdb.Error as error:
+                raise _explained(con, error) from error
+            finally:
+                con.close()
+
+
+def check_target(target: Path, databases: Sequence[Path]) -> None:
+    """Raise HarnessError where a file cannot be written to `target`, or would replace results."""
+    if not target.parent.is_dir():
+        raise HarnessError(f"There is no folder {target.parent}.", fix=f"mkdir -p {target.parent}")
+    if target.is_dir():
+        raise HarnessError(f"{target} is a folder.", fix="name a file")
+    if target.resolve() in [path.resolve() for path in databases] or target.suffix == ".db":
+        raise HarnessError(f"{target} is a database; a result cannot replace it.", fix="--out FILE")
+
+
+def _format_of(target: Path) -> Format:
+    named: dict[str, Format] = {".json": "json", ".parquet": "parquet"}
+    return named.get(target.suffix.lower(), "csv")
+
+
+def _reading_only(sql: str) -> list[duckdb.Statement]:
+    kinds = duckdb.StatementType
+    try:
+        statements = duckdb.extract_statements(sql)
+    except duckdb.Error as error:
+        raise HarnessError(f"The SQL cannot be read: {first_line(error)}", fix="edit it") from error
+    if not statements:
+        raise HarnessError("There is no SQL to run.", fix='--query "SELECT * FROM predictions"')
+    *settings, last = statements
+    for statement in statements:
+        allowed = statement.type == kinds.SELECT or (
+            statement.type == kinds.SET and statement is not last
+        )
+        if not allowed:
+            raise HarnessError(
+                f"Analysis only reads, and this would not: {statement.type.name} …",
+                fix="write one SELECT; results change through runs, rescore and schema rename only",
+            )
+    if any(statement.type != kinds.SET for statement in settings):
+        raise HarnessError("There is more than one query.", fix="run one SELECT at a time")
+    return statements
+
+
+def _prepare(
+    con: duckdb.DuckDBPyConnection,
+    settings: Sequence[duckdb.Statement],
+    variables: Mapping[str, str],
+) -> None:
+    metric = variables.get("metric") or default_metric(con)
+    chosen = {"metric": metric, "better": metric and direction(con, metric)}
+    known = {name: value for name, value in chosen.items() if value}
+    for name, value in {**known, **variables}.items():
+        con.execute(f"SET VARIABLE {identifier(name)} = {literal(value)}")
+    for statement in settings:
+        con.execute(statement)
+
+
+def default_metric(con: duckdb.DuckDBPyConnection) -> str | None:
+    """The score that the newest experiment is ranked by, else the only one that there is."""
+    recorded, summarised = columns(con), columns(con, "metrics")
+    rules = [rule for rule in newest_rules(con) if rule.name in recorded and not rule.aggregate]
+    for rule in in_order_of_rank(rules):
+        return rule.name
+    names = [rule.name for rule in rules] or [
+        name for name in recorded if f"{name}_low" in summarised and name not in LATENCIES
+    ]
+    return names[0] if len(names) == 1 else None
+
+
+def direction(con: duckdb.DuckDBPyConnection, metric: str) -> str | None:
+    """Which way a metric is better, as the newest experiment declares it; None: it does not.
+
+    Where nothing here was recorded with declarations, more is better, as it was taken then.
+    """
+    if metric in MEASURED:
+        return "lower"
+    rules = newest_rules(con)
+    if not rules:
+        return "higher"
+    return next((rule.better for rule in rules if rule.name == metric and rule.ranks), None)
+
+
+def newest_rules(con: duckdb.DuckDBPyConnection) -> list[Rule]:
+    """How the scores of the newest experiment count, of those that declared it."""
+    found = rules_by_experiment(con)
+    return found[max(found, key=_version)] if found else []
+
+
+def _version(experiment: str) -> list[int]:
+    """`e1.10.0` comes after `e1.9.0`."""
+    return [int(digits) for digits in re.findall(r"\d+", experiment)]
+
+
+def _print_table(con: duckdb.DuckDBPyConnection, statement: duckdb.Statement) -> None:
+    result = con.execute(statement)
+    table = Table()
+    for column in result.description or ():
+        table.add_column(str(column[0]))
+    for row in result.fetchmany(_SHOWN_ROWS):
+        table.add_row(*map(_cell, row))
+    # Piped into a file or a pager there is no width to keep to.
+    (out if out.is_terminal else SafeConsole(width=1000)).print(table)
+    if result.fetchone() is not None:
+        err.print(f"The first {_SHOWN_ROWS} rows; --format csv --out FILE writes all of them.")
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else shown(value, _SHOWN_CHARACTERS)
+
+
+def _export(
+    con: duckdb.DuckDBPyConnection,
+    statement: duckdb.Statement,
+    fmt: Format,
+    made: Path,
+    target: Path | None,
+) -> None:
+    query = statement.query.strip().rstrip(";")
+    con.execute(f"COPY ({query}\n) TO {literal(str(made))} ({_COPY_OPTIONS[fmt]})")
+    if target is not None:
+        made.replace(target)
+        err.print(f"Written: {target}", soft_wrap=True)
+        return
+    if sys.stdout.isatty():
+        with made.open(encoding="utf-8", errors="replace") as text:
+            sys.stdout.writelines(map(visible, text))
+        return
+    sys.stdout.flush()
+    with made.open("rb") as file:
+        shutil.copyfileobj(file, sys.stdout.buffer)
+
+
+def _explained(con: duckdb.DuckDBPyConnection, error: duckdb.Error) -> HarnessError:
+    if is_of_the_file(error):
+        return unreadable("The results", error)
+    there = [view for view in ("predictions", "metrics", "runs") if columns(con, view)]
+    hint = f"the tables are {', '.join(there)}; DESCRIBE predictions lists the columns"
+    if "getvariable" in str(error) and default_metric(con) is None:
+        hint = "name the column of the score: --set metric=COLUMN"
+    if "--set better" in str(error):
+        hint = "declare it in SCORES of src/benchmark/metrics.py, or --set better=higher (or lower)"
+    if "params_" in str(error) and not any(name.startswith("params_") for name in columns(con)):
+        hint = "these rows have no params: take COLUMNS('params_.*') out of a copy of the recipe"
+    return HarnessError(f"The SQL failed: {first_line(error)}", fix=hint)

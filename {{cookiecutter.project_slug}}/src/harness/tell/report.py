@@ -1,0 +1,176 @@
+"""The summary as one HTML file that needs no network or script, with charts and worst items.
+
+What models answered is hostile: every text is escaped by the template, characters that are not seen
+are written out, and the page forbids scripts and requests of any kind.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from duckdb import DuckDBPyConnection
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from harness.console import ABSENT, LONGEST, RAW, brief, shown
+from harness.read.results import Configuration, Experiment, Scores, read_outputs
+from harness.tell.charts import forest, tradeoff
+from harness.tell.ranking import Ranking
+from harness.tell.section import Section, Table, number, time_unit
+from harness.tell.summary import PRICES, RESULTS, Summary, summarise_experiment
+
+WORST = 20  # items shown with their raw output
+FOREST = 24  # configurations in a chart of intervals
+_FIGURE = re.compile(r"[-+]?[0-9,.]+(e[-+]?[0-9]+)?|" + ABSENT)
+
+
+def write_report(con: DuckDBPyConnection, name: str, path: Path, kind: str = "") -> Summary:
+    """Write the report of an experiment to `path`; `kind` may add sections (see `section`).
+
+    Raises HarnessError where there is no such experiment.
+    """
+    summary = summarise_experiment(con, name, kind)
+    experiment = summary.experiment
+    ranking = summary.ranking
+    drawn = {RESULTS: _forest(experiment, ranking), PRICES: _tradeoffs(experiment, ranking)}
+    sections = [_with_charts(each, drawn.get(each.title, [])) for each in summary.sections]
+    sections[-1:-1] = [_worst(con, experiment, summary.scores, ranking)]
+    run = experiment.runs[-1] if experiment.runs else {}
+    about = (run.get("settings", {}).get("benchmark", {}).get("name"), run.get("message"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    page = render(f"Report on {name}", sections, ": ".join(filter(None, about)))
+    path.write_text(page, encoding="utf-8")
+    return summary
+
+
+def render(title: str, sections: Iterable[Section], about: str = "") -> str:
+    """The sections as a whole HTML page; `about` is the line above its title."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_fit_to_show,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    template = environment.get_template("report.html")
+    return template.render(title=title, about=about, sections=list(sections), figures=_figures)
+
+
+def _figures(table: Table) -> list[bool]:
+    """Of each column, whether it holds nothing but numbers."""
+    columns = zip(*table.rows, strict=False)
+    return [all(map(_FIGURE.fullmatch, map(str, each))) for each in columns]
+
+
+def _with_charts(section: Section, charts: list[tuple[str, str]]) -> Section:
+    text = [*section.text, *dict.fromkeys(said for said, _ in charts if said)]
+    return replace(section, text=text, charts=[*section.charts, *(chart for _, chart in charts)])
+
+
+def _fit_to_show(value: Any) -> Any:
+    return value if isinstance(value, Markup) else shown(value, LONGEST)
+
+
+def _drawn(experiment: Experiment, ranking: Ranking) -> list[tuple[int, Configuration]]:
+    """The configurations that a chart shows, with their ranks in Results; none without ranks."""
+    if ranking.rule is None or ranking.rule.name not in experiment.metrics:
+        return []
+    found = [experiment.configurations[index] for index in ranking.order]
+    known = [each for each in found if each.summary.get(ranking.rule.name) is not None]
+    return list(enumerate(known[:FOREST], start=1))
+
+
+def _forest(experiment: Experiment, ranking: Ranking) -> list[tuple[str, str]]:
+    """A remark and the chart of the intervals of what the ranks are by."""
+    found = _drawn(experiment, ranking)
+    if not found or ranking.rule is None:
+        return []
+    metric, called, shared = ranking.rule.name, ranking.rule.called, experiment.shared_params
+    labels, bounds = [], []
+    for rank, each in found:
+        values = [brief(value) for key, value in each.params.items() if key not in shared]
+        labels.append(f"{rank}. {', '.join(values)}")
+        estimate, low, high = (each.summary[metric + end] for end in ("", "_low", "_high"))
+        bounds.append((estimate, low, high))
+    more = len(experiment.configurations) > FOREST
+    text = f"Drawn are the first {FOREST} by {called}." if more else ""
+    return [(text, forest(labels, bounds, called))]
+
+
+def _tradeoffs(experiment: Experiment, ranking: Ranking) -> list[tuple[str, str]]:
+    """A remark and a chart for each price that two configurations have."""
+    if ranking.rule is None:
+        return []
+    found = [(rank, each.summary) for rank, each in _drawn(experiment, ranking)]
+    unit, per_second = time_unit(each.get("latency_p50") for _, each in found)
+    times = [(each.get("latency_p50") or 0.0) * per_second for _, each in found]
+    costs = [(each.get("cost") or 0.0) / (each.get("executed") or 1) for _, each in found]
+    text = "The numbers are the ranks in Results. Filled and joined is the Pareto front: "
+    text += "no other is both better and cheaper."
+    drawn = []
+    for price, values in ((f"latency, p50 ({unit})", times), ("cost per datapoint (USD)", costs)):
+        known = [(rank, each, x) for (rank, each), x in zip(found, values, strict=True) if x]
+        if len(known) > 1:
+            rule = ranking.rule
+            points = [(x, float(each[rule.name])) for _, each, x in known]
+            names = [str(rank) for rank, *_ in known]
+            drawn.append((text, tradeoff(points, names, price, rule.called, rule.lower)))
+    return drawn
+
+
+def _worst(
+    con: DuckDBPyConnection, experiment: Experiment, scores: Scores, ranking: Ranking
+) -> Section:
+    """The items of the worst mean over all configurations, with the answer of the worst."""
+    title = "Worst items"
+    able = [each for each in experiment.scores if experiment.rule(each).ranks]
+    if ranking.rule is not None and ranking.rule.name in able:
+        able.insert(0, ranking.rule.name)
+    if not able or not len(scores.items):
+        return Section(title, ["No item has a score that says which way is better."])
+    rule, metric = experiment.rule(able[0]), experiment.rule(able[0]).called
+    values = scores.counted[rule.name]
+    sign = -1.0 if rule.lower else 1.0
+    known = np.flatnonzero(np.isfinite(values).any(axis=1))
+    values = sign * values[known]
+    means = np.nanmean(values, axis=1)
+    order = [
+        int(i) for i in np.argsort(means, kind="stable")[:WORST] if means[i] < np.nanmax(values)
+    ]
+    if not order:
+        return Section(title, [f"All items score alike by {metric}."])
+    chosen: dict[int, list[int]] = {}
+    for i in order:
+        chosen.setdefault(int(np.nanargmin(values[i])), []).append(int(scores.items[known[i]]))
+    said = {
+        (index, item): row
+        for index, items in chosen.items()
+        for item, row in read_outputs(con, experiment, index, items, RAW).items()
+    }
+    rows = []
+    for i in order:
+        index, item = int(np.nanargmin(values[i])), int(scores.items[known[i]])
+        row = said.get((index, item), {})
+        answer = row.get("error") if row.get("raw_response") == shown(None) else None
+        rows.append(
+            [
+                row.get("item", ""), row.get("ground_truth", ""), row.get("prediction", ""),
+                answer or row.get("raw_response", ""), experiment.configurations[index].label,
+                number(sign * means[i], 3),
+            ]
+        )  # fmt: skip
+    heads = (
+        "item",
+        "expected",
+        "predicted",
+        "raw output or error",
+        "answered by",
+        f"mean {metric}",
+    )
+    text = f"By mean {metric} over all configurations ({values.shape[1]}); of many equals, some. "
+    text += "Each with the answer of the configuration that did worst on it."
+    return Section(title, [text], [Table(heads, rows)])

@@ -1,0 +1,102 @@
+"""The table of results that a person sees at the end of a run."""
+
+from collections.abc import Collection, Iterator
+from typing import Any
+
+from rich.cells import cell_len
+from rich.table import Table
+from rich.text import Text
+
+from harness.console import brief
+from harness.measure.aggregate import COUNTS
+from harness.project.declarations import Rule, has_figures
+from harness.project.hypotheses import metrics_in
+from harness.read.results import canned_words
+
+
+def results_tables(
+    title: str, rows: list[dict[str, Any]], width: int, rules: Collection[Rule] = ()
+) -> Iterator[Table]:
+    """The metrics rows for people: what varies, the counts, each metric with its interval.
+
+    As many tables as a terminal of `width` letters needs, so that no number is cut short. A
+    metric's own n stands beside it where it is not that of the rows.
+    """
+    every = dict.fromkeys(name for row in rows for name in row)
+    params = [name for name in every if name.startswith("params_") and name != "params_key"]
+    varying = [name for name in params if len({row.get(name, _NONE) for row in rows}) > 1]
+    names = {
+        name.removeprefix("params_"): [_param(row, name) for row in rows]
+        for name in varying or params[:1]
+    }
+    figures = {name: [str(row[name]) for row in rows] for name in COUNTS}
+    for rule in rules or map(Rule, metrics_in(every)):
+        if not has_figures(rule, rows):
+            continue
+        # A label may be what another column is called: "n", or a score that declares nothing.
+        heading = rule.called if rule.called not in figures else f"{rule.called} ({rule.name})"
+        figures[heading] = [_metric(row, rule) for row in rows]
+    figures["latency p50 (s)"] = [_latency(row) for row in rows]
+    if any(row["cost"] is not None for row in rows):
+        figures["cost (USD)"] = [_money(row["cost"]) for row in rows]
+    pages = list(_pages(figures, width - 1 - sum(map(_width, names.items()))))
+    for page in pages:
+        table = Table(title=Text(title), title_justify="left", caption_justify="left")
+        for name in names:
+            table.add_column(Text(name), overflow="fold")
+        for name in page:
+            table.add_column(Text(name), justify="right", no_wrap=True)
+        for cells in zip(*names.values(), *page.values(), strict=True):
+            table.add_row(*map(Text, cells))
+        if page is pages[-1]:
+            table.caption, table.caption_style = canned_words(rows) or None, "bold yellow"
+        yield table
+
+
+def _pages(figures: dict[str, list[str]], room: int) -> Iterator[dict[str, list[str]]]:
+    """The columns parted so that each part is at most `room` letters wide, where that can be."""
+    page: dict[str, list[str]] = {}
+    for figure in figures.items():
+        if page and sum(map(_width, (*page.items(), figure))) > room:
+            yield page
+            page = {}
+        page |= [figure]
+    yield page
+
+
+def _width(column: tuple[str, list[str]]) -> int:
+    """Letters that a column takes, with a border and a blank at each side."""
+    return 3 + max(cell_len(text) for text in (column[0], *column[1]))
+
+
+_NONE = object()  # a param that a configuration does not have, which is not a param that is None
+
+
+def _param(row: dict[str, Any], name: str) -> str:
+    return brief(row[name]) if name in row else "-"
+
+
+def _metric(row: dict[str, Any], rule: Rule) -> str:
+    own, n = row.get(f"{rule.name}_n"), row["n"]
+    if rule.fresh and not own and row["cached"]:
+        return "cached"
+    text = _shown(row, rule.name)
+    return text if own in (None, n) else f"{text} n {own:,}"
+
+
+def _latency(row: dict[str, Any]) -> str:
+    if not row.get("latency_n", 1) and row["cached"]:
+        return "cached"
+    return _shown(row, "latency_p50", ".3g")
+
+
+def _shown(row: dict[str, Any], name: str, how: str = ".3f") -> str:
+    if row.get(name) is None:
+        return "-"
+    low, high = row[f"{name}_low"], row[f"{name}_high"]
+    bounds = "no interval" if low is None or high is None else f"{low:{how}}, {high:{how}}"
+    return f"{row[name]:{how}} [{bounds}]"
+
+
+def _money(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
