@@ -93,11 +93,11 @@ def seconds_tracker(folder: Path, count: int) -> tuple[float, float]:
 
 
 def seconds_harness(folder: Path, count: int) -> tuple[float, float, float]:
-    from harness.experiment import prepare
     from harness.measure.aggregate import summarise
     from harness.measure.score import score_rows
     from harness.project.contract import Project
     from harness.run.loop import run
+    from harness.run.prepared import prepare
 
     os.environ["BENCH_ITEMS"] = str(count)
     project = Project.open(folder)

@@ -30,9 +30,9 @@ MOST_MS, MOST_MB = 2.0, 20.0
 
 def by_harness(root: Path) -> dict[str, Any]:
     """Seconds of a run, and the process's memory (MB) at each tenth of a second of it."""
-    from harness.experiment import prepare
     from harness.project.contract import Project
     from harness.run.loop import run
+    from harness.run.prepared import prepare
 
     project = Project.open(root)
     ready = prepare(project, None)

@@ -14,8 +14,9 @@ from typing import Any
 from harness.load import Request, Response, Target, load_options
 from harness.load.executor import execute_load
 from harness.project.fingerprint import Code
+from harness.project.grid import Configuration
 from harness.project.keys import Context
-from harness.project.tasks import Configuration, Task
+from harness.project.tasks import Task
 from harness.run.job import Job, Outcome
 
 SERVER = Path(__file__).with_name("load_server.py")

@@ -93,8 +93,8 @@ def experiment(
 @app.command()
 def ready() -> None:
     """What still stands between you and an experiment."""
-    from harness.experiment import prepare
     from harness.gates.gates import Situation, look
+    from harness.run.prepared import prepare
 
     project = _project()
     prepared = prepare(project, None)

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,14 +11,15 @@ from harness.errors import HarnessError
 from harness.gates.gates import Situation, pass_gates
 from harness.project.contract import Project
 from harness.project.declarations import uncounted_words, undeclared_words, without_direction
+from harness.project.grid import Grid
 from harness.project.inputs import advice
 from harness.project.settings import Settings
-from harness.project.tasks import Census, Grid, resolve_grid, take_census
+from harness.project.tasks import Census
 from harness.record.layout import DEV, Place, place_for
 from harness.record.lock import one_at_a_time
 from harness.record.store import begin_anew, update_run
-from harness.run import executors
 from harness.run.loop import RunReport, run
+from harness.run.prepared import prepare
 from harness.run.provenance import provenance
 from harness.version import dvc, git, results_state
 from harness.version.published import (
@@ -33,32 +33,6 @@ from harness.version.published import (
 
 if TYPE_CHECKING:
     from harness.tell.summary import Summary
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """What every run starts from."""
-
-    grid: Grid
-    census: Census
-
-
-def prepare(project: Project, limit: int | None) -> Prepared:
-    """Fingerprint the code and look at every item once.
-
-    Raises HarnessError where the project cannot be run as it is.
-    """
-    executors.check(project)
-    if missing := dvc.missing_data(project.root):
-        names = ", ".join(missing[:5])
-        raise HarnessError(f"DVC keeps {names}, and it is not here", fix="dvc pull")
-    grid = resolve_grid(project)
-    census = take_census(project, limit)
-    if project.fit is not None:
-        # A fitted model depends on all items, also where only a few are evaluated.
-        whole = census if limit is None else take_census(project, None)
-        grid = grid.with_items(whole.digest)
-    return Prepared(grid, census)
 
 
 def dev_run(project: Project, items: int | None) -> int:

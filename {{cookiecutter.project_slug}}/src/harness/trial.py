@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.experiment import prepare
 from harness.project.contract import Project
 from harness.record.layout import Place
 from harness.run.loop import run
+from harness.run.prepared import prepare
 
 
 @dataclass

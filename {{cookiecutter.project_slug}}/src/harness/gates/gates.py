@@ -17,11 +17,12 @@ from harness.errors import HarnessError, explained
 from harness.findings import Finding
 from harness.gates.tested import run_tests, tests_passed
 from harness.project.contract import Project
+from harness.project.grid import Grid, column_types, configurations
 from harness.project.inputs import advice, unkeyed
 from harness.project.keys import item_digest
-from harness.project.tasks import Census, Grid, column_types, configurations
+from harness.project.tasks import Census
 from harness.record.columns import ANSWERS, PREDICTIONS, filled
-from harness.record.layout import DEV, databases, place_for
+from harness.record.layout import DEV, TAG, databases, place_for
 from harness.record.runs import of_last_run
 from harness.version import dvc, git, results_state
 from harness.version.published import check_tags, published
@@ -104,7 +105,7 @@ def tag(now: Situation) -> Blocked | None:
     fix = f"make experiment TAG={found.next_free}"
     if not now.tag:
         return Blocked("no experiment tag is given", fix, final=True)
-    if not git.TAG.match(now.tag):
+    if not TAG.match(now.tag):
         return Blocked(f"{now.tag!r} is no experiment tag (e1.2.3)", fix, final=True)
     if now.tag in found.here:
         # A kill after the tag and before its push leaves nothing else to be done.

@@ -24,14 +24,14 @@ from harness.measure.score import score_rows, unfit_names
 from harness.measure.score_values import as_number
 from harness.project.contract import Project
 from harness.project.declarations import Rule, Uncounted, together
+from harness.project.grid import configurations
 from harness.project.hypotheses import LATENCIES, Plan, recorded_plan
-from harness.project.tasks import configurations
+from harness.project.values import INTEGER, REAL, plain
 from harness.read.results import label
-from harness.record.columns import INTEGER, REAL, Schema, holds, plain, quoted
+from harness.record.columns import RESERVED, Schema, holds, quoted
 from harness.record.layout import DEV, Place
 from harness.record.runs import of_first_run, of_last_run
 from harness.record.score_tables import add_uncounted, recorded_rules, recorded_uncounted
-from harness.run.attempt import RESERVED
 from harness.stats.intervals import (
     Indices,
     Interval,

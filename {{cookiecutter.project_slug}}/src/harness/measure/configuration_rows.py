@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.record.columns import plain, quoted
+from harness.project.values import plain
+from harness.record.columns import quoted
 from harness.record.layout import Place
 
 # Resampling and sums of floats depend on the order of rows, and workers finish in any order.

@@ -10,16 +10,8 @@ from harness.measure.score_values import ScoreValues
 from harness.project.declarations import settle
 from harness.project.hypotheses import LATENCIES, Plan
 from harness.project.scores import Score
-from harness.record.columns import (
-    PREDICTIONS,
-    REAL,
-    SCORES,
-    TEXT,
-    Schema,
-    holds,
-    quoted,
-    score_names,
-)
+from harness.project.values import REAL, TEXT
+from harness.record.columns import PREDICTIONS, SCORES, Schema, holds, quoted, score_names
 from harness.record.layout import Place
 from harness.record.score_tables import record
 

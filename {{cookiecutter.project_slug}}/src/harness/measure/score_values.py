@@ -12,7 +12,7 @@ import pandas as pd
 
 from harness.project.declarations import Uncounted
 from harness.project.scores import LARGEST, Score
-from harness.record.columns import INTEGER, REAL, plain
+from harness.project.values import INTEGER, REAL, plain
 
 _INT64 = 2**63
 _ROUNDING = 1e-9  # how far beyond a bound is still the bound, relative to it

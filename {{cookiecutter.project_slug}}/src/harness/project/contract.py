@@ -22,11 +22,10 @@ from typing import Any
 from harness.errors import HarnessError
 from harness.project.fingerprint import Code, reachable_code
 from harness.project.inputs import all_loaded, begin, loaded_since, noted
-from harness.project.modules import Modules
+from harness.project.modules import Modules, repository_top
 from harness.project.scores import Score, declared_in
 from harness.project.settings import Settings, load_settings
 from harness.project.watch import Stamp, stamp
-from harness.version import git
 
 PACKAGE = "benchmark"
 Item = dict[str, Any]
@@ -72,7 +71,7 @@ class Project:
         if source not in sys.path:
             sys.path.insert(0, source)
         before = _stamps(root)
-        begin(root, git.top(root))
+        begin(root, repository_top(root))
         loaded, begun = set(sys.modules), time.time_ns()
         with noted() as reads:
             params, predict = _import(root, "params"), _import(root, "predict")
@@ -313,9 +312,13 @@ def _how_to_find(package: str, root: Path) -> str:
     where a folder here is called like it, that one is meant."""
     if package == PACKAGE:
         return "correct that line"
-    nearby = [base for base in (git.top(root) / "src", git.top(root)) if (base / package).is_dir()]
+    nearby = [
+        base
+        for base in (repository_top(root) / "src", repository_top(root))
+        if (base / package).is_dir()
+    ]
     if nearby and not (root / "src" / package).is_dir():
-        folder = os.path.relpath(git.top(root), root).replace(os.sep, "/")
+        folder = os.path.relpath(repository_top(root), root).replace(os.sep, "/")
         return (
             f"{package} lies in {os.path.relpath(nearby[0] / package, root)}: add the line "
             f"`-e {folder}` to requirements-benchmark.in, then make lock setup"

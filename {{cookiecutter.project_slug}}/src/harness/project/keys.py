@@ -23,8 +23,8 @@ import orjson
 
 from harness.errors import HarnessError
 from harness.project.fingerprint import Code, reachable_code
+from harness.project.modules import repository_top
 from harness.project.settings import Settings
-from harness.version import git
 
 # It stands for the harness, no file of which is in a key. Raise it when the harness changes what a
 # stored result means; every earlier result then misses.
@@ -134,7 +134,7 @@ def _glob(root: Path, pattern: str) -> list[Path]:
     paths = [Path(os.path.normpath(root / name)) for name in names]
     top = root
     if any(not path.is_relative_to(root) for path in paths):
-        top = git.top(root)
+        top = repository_top(root)
     return sorted(path for path in paths if path.is_file() and path.is_relative_to(top))
 
 

@@ -91,6 +91,13 @@ class Modules:
         return self._elsewhere[first]
 
 
+def repository_top(root: Path) -> Path:
+    """The top folder of the git repository around `root`; `root` itself where there is none."""
+    # Looked for here: every command needs it, and starting git takes longer than this.
+    above = (folder for folder in (root, *root.parents) if (folder / ".git").exists())
+    return next(above, root)
+
+
 def is_installed(path: Path) -> bool:
     """Whether a file belongs to Python or to a package that was installed, by where it lies."""
     if not _PACKAGES.isdisjoint(path.parts):

@@ -3,9 +3,7 @@
 import hashlib
 from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from functools import reduce
-from operator import or_
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,86 +11,11 @@ import numpy as np
 
 from harness.console import brief
 from harness.errors import HarnessError
-from harness.project.contract import Item, Project, params_columns, params_types
-from harness.project.fingerprint import Code
-from harness.project.inputs import FILE, MODULE
-from harness.project.keys import (
-    Context,
-    file_digest,
-    item_digest,
-    params_digest,
-    place_of,
-    read_context,
-    task_key,
-)
-from harness.project.watch import Stamp, Watch, stamp
-from harness.record.columns import INTEGER, REAL, TEXT, declared_type, plain
+from harness.project.contract import Item, Project
+from harness.project.grid import Configuration, Grid
+from harness.project.keys import item_digest, task_key
 
 _SHOWN = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Configuration:
-    """One Params of the grid with what all its rows share.
-
-    `files`: SHA-256 by place of those that predict reads under it; `context`: its code and
-    environment.
-    """
-
-    params: Any
-    digest: bytes
-    columns: dict[str, Any]
-    context: Context
-    files: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def code_key(self) -> str:
-        """The version of the code that this configuration can reach."""
-        return self.context.code.key
-
-    def holds(self) -> set[str]:
-        """What its keys hold, named as `inputs.noted` names what is read."""
-        code = self.context.code
-        files = {f"{FILE} {name}" for name in (*code.parts, *self.files)}
-        modules = {f"{MODULE} {name}" for name in code.modules}
-        return files | modules | self.context.environment.keys()
-
-
-@dataclass(frozen=True, slots=True)
-class Grid:
-    """The configurations of a project, resolved once for a command.
-
-    `sources` are all files that their keys stand for, by place, and `stamps` when each was last
-    written, taken before it was read.
-    """
-
-    configurations: tuple[Configuration, ...]
-    sources: dict[str, Path]
-    stamps: dict[str, Stamp]
-
-    @property
-    def code(self) -> Code:
-        """The code that any of them can reach."""
-        return reduce(or_, (each.context.code for each in self.configurations))
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """What any of them depends on besides code and files of its own."""
-        return {n: v for each in self.configurations for n, v in each.context.environment.items()}
-
-    @property
-    def files(self) -> dict[str, str]:
-        """The files of configurations: SHA-256 by place."""
-        return {name: sha for each in self.configurations for name, sha in each.files.items()}
-
-    def with_items(self, digest: str) -> "Grid":
-        """The same where results also depend on all items together: a model was fitted on them."""
-        changed = [replace(c, context=c.context.with_items(digest)) for c in self.configurations]
-        return replace(self, configurations=tuple(changed))
-
-    def watch(self) -> Watch:
-        """Sees whether one of the sources was written since the keys were made."""
-        return Watch(self.sources, self.stamps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,54 +34,6 @@ class Task:
         return str(self.item["id"])
 
 
-def resolve_grid(project: Project) -> Grid:
-    """Every configuration with its digest, columns, code and environment.
-
-    Raises HarnessError where two configurations would look the same in the table, and as
-    Project.files_of, Project.code_of and read_context.
-    """
-    types = column_types(project)
-    contexts: dict[str, Context] = {}
-    sources = dict(project.code.files)
-    stamps = dict(project.stamps)
-    made = []
-    for params in project.grid:
-        code = project.code_of(params)
-        if code.key not in contexts:
-            contexts[code.key] = read_context(project.root, project.settings, code)
-        context = contexts[code.key]
-        paths = {place_of(path, project.root): path for path in project.files_of(params)}
-        for name, path in {**code.files, **context.files, **paths}.items():
-            sources[name] = path
-            stamps.setdefault(name, stamp(path))
-        files = {name: file_digest(path) for name, path in paths.items()}
-        digest = params_digest(params, files)
-        made.append(Configuration(params, digest, _columns(params, types), context, files))
-    _refuse_alike(made)
-    return Grid(tuple(made), sources, stamps)
-
-
-def _refuse_alike(configurations: list[Configuration]) -> None:
-    alike: dict[str, Configuration] = {}
-    for configuration in configurations:
-        other = alike.setdefault(str(configuration.columns), configuration)
-        if other is not configuration:
-            raise HarnessError(
-                f"in a table, {configuration.params} would look like {other.params}",
-                fix="give values of one kind to each field in GRID in src/benchmark/params.py",
-            )
-
-
-def configurations(project: Project) -> tuple[Configuration, ...]:
-    """The configurations of a grid that is resolved for this alone."""
-    return resolve_grid(project).configurations
-
-
-def grid_files(project: Project) -> dict[str, str]:
-    """Every file that a configuration reads: SHA-256 by place."""
-    return resolve_grid(project).files
-
-
 def touched(task: Task, root: Path) -> str:
     """A file of the task's item that is another one than when its key was made; '' for none."""
     if any(isinstance(value, Path) for value in task.item.values()):
@@ -168,28 +43,6 @@ def touched(task: Task, root: Path) -> str:
             same = False
         return "" if same else f"a file of item {task.input_id}"
     return ""
-
-
-def _columns(params: Any, types: dict[str, str]) -> dict[str, Any]:
-    """A configuration as columns; a number is text where others have text, as "sqrt" beside 0.5."""
-    return {
-        name: str(value) if types[name] == TEXT and isinstance(value, (int, float)) else value
-        for name, value in params_columns(params).items()
-    }
-
-
-def column_types(project: Project) -> dict[str, str]:
-    """Params columns: the widest of the annotation and the grid's values, text before numbers."""
-    annotated = params_types(project.params_type)
-    kinds = {name: {declared_type(kind)} for name, kind in annotated.items()}
-    names: dict[str, None] = {}
-    for params in project.grid:
-        for name, value in params_columns(params).items():
-            names[name] = None
-            if value is not None:
-                kinds.setdefault(name, set()).add(declared_type(type(plain(value))))
-    by_width = (TEXT, REAL, INTEGER)
-    return {n: next((k for k in by_width if k in kinds.get(n, ())), TEXT) for n in names}
 
 
 def tasks(project: Project, grid: Grid, census: "Census", limit: int | None) -> Iterator[Task]:

@@ -17,8 +17,8 @@ from harness.console import brief, shown
 from harness.errors import HarnessError
 from harness.project.declarations import Rule, Uncounted, has_figures, legacy_rules, measured_rule
 from harness.project.hypotheses import MEASURED, Plan, metrics_in, recorded_plan
+from harness.project.values import plain as stored
 from harness.read.views import columns, identifier
-from harness.record.columns import plain as stored
 from harness.record.layout import DEV
 from harness.record.score_tables import DECLARED, RULES_OF, UNCOUNTED, UNCOUNTED_OF, rule_of
 

@@ -1,13 +1,14 @@
 """Which database, tables and cache an experiment uses: three layouts, and the dev phase apart."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import HarnessError
 from harness.project.settings import Settings
-from harness.version.git import TAG
 
 DEV = "dev"
+TAG = re.compile(r"e(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)\Z")
 UNFINISHED = "unfinished"  # metrics.score_version, while scores are made anew
 
 

@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.record.columns import quoted, score_names
+from harness.record.columns import RESERVED, quoted, score_names
 from harness.record.database_file import set_strangers_aside
-from harness.run.attempt import RESERVED
 
 Known = dict[str, tuple[dict[str, Any], str]]
 # Columns of a row that are no part of what predict returned, but belong to its entry in the cache.

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
-from harness.record.columns import PREDICTIONS, TEXT, Schema, Unkept, holds, plain, score_names
+from harness.project.values import TEXT, Unkept, plain
+from harness.record.columns import PREDICTIONS, Schema, holds, score_names
 
 Wrong = dict[str, str]
 

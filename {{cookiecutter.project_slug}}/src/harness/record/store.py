@@ -19,14 +19,8 @@ from xetrack import Tracker
 
 from harness.clock import microseconds_of, stamp
 from harness.errors import HarnessError, explained
-from harness.record.columns import (
-    INTEGER,
-    PREDICTIONS,
-    TEXT,
-    Schema,
-    quoted,
-    readable,
-)
+from harness.project.values import INTEGER, TEXT, readable
+from harness.record.columns import PREDICTIONS, Schema, quoted
 from harness.record.database_file import begin_writing, set_strangers_aside
 from harness.record.layout import DEV, Place
 from harness.record.row_fitter import RowFitter, Wrong, spoil

@@ -22,26 +22,9 @@ import stamina.instrumentation
 from harness.errors import InvalidResult, PermanentError, PredictionTimeout, TransientError
 from harness.project.contract import Item, Project
 from harness.project.inputs import noted
+from harness.record.columns import RESERVED
 from harness.run.time_limit import time_limit, too_long
 
-# The harness's own columns; what predict returns may not take their names.
-RESERVED = frozenset(
-    {
-        "track_id",
-        "timestamp",
-        "function_name",
-        "function_time",
-        "cache",
-        "experiment_version",
-        "task_key",
-        "item_key",
-        "code_key",
-        "repeat",
-        "attempts",
-        "fit_asset",
-        "cost_estimate",
-    }
-)
 _COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}\Z")
 _NOT_KEPT = frozenset({"error", "error_type", "input_id", "latency"})
 

@@ -23,7 +23,7 @@ from pebble import ProcessExpired, ProcessPool
 from harness.errors import HarnessError
 from harness.project.contract import Project
 from harness.project.inputs import one_worker
-from harness.record.columns import Unkept, plain
+from harness.project.values import Unkept, plain
 from harness.run.attempt import Limiter, Result, Worker, timed_out, words_of
 from harness.run.job import Job, Outcome
 from harness.run.time_limit import ended_by_watchdog

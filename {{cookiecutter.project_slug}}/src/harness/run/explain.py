@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from harness.console import brief, shown
-from harness.experiment import prepare
 from harness.project.contract import Project
-from harness.project.tasks import Configuration, Grid, Task, tasks
+from harness.project.grid import Configuration, Grid
+from harness.project.tasks import Task, tasks
+from harness.project.values import plain
 from harness.record.cache import ResultCache
-from harness.record.columns import plain, quoted
+from harness.record.columns import quoted
 from harness.record.database_file import set_strangers_aside
 from harness.record.known import Knowledge, reading_file
 from harness.record.layout import DEV, databases, place_for
 from harness.run.budget import forecast
+from harness.run.prepared import prepare
 
 _SHOWN = 20
 _AT_ONCE = 256

@@ -18,8 +18,9 @@ import orjson
 
 from harness.errors import HarnessError
 from harness.project.contract import Project
+from harness.project.grid import Configuration
 from harness.project.inputs import noted
-from harness.project.tasks import Configuration, Task
+from harness.project.tasks import Task
 from harness.project.watch import Watch
 from harness.record.store import Store
 from harness.run.executors import process_pool

@@ -21,18 +21,10 @@ from harness.clock import now
 from harness.console import err
 from harness.errors import HarnessError
 from harness.project.contract import Item, Project
+from harness.project.grid import Configuration, Grid, column_types, resolve_grid
 from harness.project.inputs import advice, unkeyed
 from harness.project.keys import differences
-from harness.project.tasks import (
-    Census,
-    Configuration,
-    Grid,
-    Task,
-    column_types,
-    resolve_grid,
-    tasks,
-    touched,
-)
+from harness.project.tasks import Census, Task, tasks, touched
 from harness.record.cache import ResultCache
 from harness.record.known import Knowledge, Reading, reading_file
 from harness.record.layout import DEV, Place, databases, place_for

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.project.contract import Project
+from harness.project.grid import Grid
 from harness.project.hypotheses import load_plan
-from harness.project.tasks import Census, Grid
+from harness.project.tasks import Census
 from harness.version import git
 
 

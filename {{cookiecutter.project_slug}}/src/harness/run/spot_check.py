@@ -12,17 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError
-from harness.experiment import Prepared, prepare
 from harness.project.contract import Project
 from harness.project.tasks import Task, tasks
+from harness.project.values import plain
 from harness.record.cache import ResultCache
-from harness.record.columns import plain
 from harness.record.known import Knowledge, reading_file
 from harness.record.layout import databases, place_for
 from harness.run.executors import execute
 from harness.run.fitted import Fits
 from harness.run.job import Job, Outcome
 from harness.run.limits import shared_limiter
+from harness.run.prepared import Prepared, prepare
 
 # Measured anew each time.
 _TIMES = frozenset({"function_time", "latency", "attempts", "cost_estimate", "fit_asset"})

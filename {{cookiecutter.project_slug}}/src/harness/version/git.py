@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.errors import HarnessError
+from harness.record.layout import TAG
 
-TAG = re.compile(r"e(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)\Z")
 # What an experiment itself writes; it may be unfinished from a run that was killed.
 OWN = ("results",)
 BRANCHES = "refs/heads/"
@@ -137,13 +137,6 @@ def _git_folder(root: Path) -> Path | None:
         if (folder / ".git").exists():
             return folder / ".git"
     return None
-
-
-def top(root: Path) -> Path:
-    """The top folder of the repository that `root` lies in; `root` itself where there is none."""
-    # Looked for here: every command needs it, and starting git takes longer than this.
-    above = (folder for folder in (root, *root.parents) if (folder / ".git").exists())
-    return next(above, root)
 
 
 def head(root: Path) -> str:

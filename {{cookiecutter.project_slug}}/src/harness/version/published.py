@@ -14,7 +14,7 @@ from harness.errors import HarnessError, explained
 from harness.findings import Finding, many, unchecked, within
 from harness.project.settings import Settings
 from harness.record.database_file import set_strangers_aside
-from harness.record.layout import databases
+from harness.record.layout import TAG, databases
 from harness.version import git
 
 _IN_TREE = re.compile(rb" (e\d+\.\d+\.\d+)\.json\0")
@@ -111,7 +111,7 @@ def _committed(root: Path) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for ref, tree in zip(asked, git.trees(root, folders), strict=True):
         for name in _IN_TREE.findall(tree):
-            if git.TAG.match(tag := name.decode()):
+            if TAG.match(tag := name.decode()):
                 found.setdefault(tag, []).append(ref)
     return found
 
@@ -124,7 +124,7 @@ def _recorded(root: Path, settings: Settings) -> tuple[dict[str, str], list[str]
     for path in databases(root, settings, "experiment"):
         name = path.relative_to(root).as_posix()
         try:
-            found |= {tag: name for (tag,) in _rows(path, query) if git.TAG.match(str(tag))}
+            found |= {tag: name for (tag,) in _rows(path, query) if TAG.match(str(tag))}
         except HarnessError as error:
             notes.append(error.message)
     return found, notes
@@ -178,7 +178,7 @@ def runs_of(path: Path) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     query = "SELECT experiment_version, track_id, commit_hash FROM runs"
     for tag, track_id, commit in _rows(path, query):
-        if git.TAG.match(str(tag)):
+        if TAG.match(str(tag)):
             found.setdefault(tag, {})[track_id] = commit or ""
     return found
 

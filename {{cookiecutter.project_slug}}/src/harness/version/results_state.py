@@ -13,7 +13,7 @@ from typing import Literal
 
 from harness.project.settings import Settings
 from harness.record.database_file import ASIDE, note_origin, written_here
-from harness.record.layout import place_for
+from harness.record.layout import TAG, place_for
 from harness.version import dvc, git
 
 _FOLDER = "results"
@@ -107,7 +107,7 @@ def _of_folder(root: Path) -> Problem | None:
 def _of_ignored(root: Path, settings: Settings, tag: str | None) -> Problem | None:
     """What the commit at the end will want to add."""
     # What is no tag is refused by a gate of its own.
-    tag = tag if tag and git.TAG.match(tag) else "e0.0.1"
+    tag = tag if tag and TAG.match(tag) else "e0.0.1"
     database = place_for(root, settings, tag).db.relative_to(root).as_posix()
     if settings.store.dvc:
         database += ".dvc"

@@ -1,0 +1,66 @@
+"""Which rooms of the harness import which: as a list, and what runs the wrong way.
+
+`python scripts/rooms.py` prints the arrows; it ends with 1 where one runs up or round.
+"""
+
+import ast
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+SOURCE = Path(__file__).parents[1] / "{{cookiecutter.project_slug}}/src/harness"
+# From those who know nothing of the others to those who lead through all of it.
+ORDER = (
+    "errors", "console", "clock", "findings",
+    "stats", "project", "record", "version", "read", "measure", "tell", "run", "gates",
+    "load", "experiment", "trial", "cli", "__init__", "__main__",
+)  # fmt: skip
+
+
+def room_of(module: str) -> str:
+    """`harness.run.loop` lies in `run`; a module beside the rooms is one by itself."""
+    return module.split(".")[1] if "." in module else "__init__"
+
+
+def arrows() -> dict[tuple[str, str], list[str]]:
+    """(importing room, imported room) -> the modules that do it."""
+    found = defaultdict(list)
+    for path in sorted(SOURCE.rglob("*.py")):
+        parts = path.relative_to(SOURCE).with_suffix("").parts
+        name = "harness." + ".".join(parts)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            for target in _targets(node):
+                there, here = room_of(target), room_of(name)
+                if there != here:
+                    found[here, there].append(f"{name} -> {target}")
+    return found
+
+
+def _targets(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "harness":
+        module = node.module or ""
+        if module == "harness":
+            return [f"harness.{alias.name}" for alias in node.names if (SOURCE / alias.name).is_dir()
+                    or (SOURCE / f"{alias.name}.py").exists()]  # fmt: skip
+        return [module]
+    if isinstance(node, ast.Import):
+        return [each.name for each in node.names if each.name.startswith("harness.")]
+    return []
+
+
+def main() -> int:
+    """1 where an arrow runs up."""
+    wrong = 0
+    for (here, there), modules in sorted(
+        arrows().items(), key=lambda each: ORDER.index(each[0][0])
+    ):
+        up = ORDER.index(there) >= ORDER.index(here)
+        wrong += up
+        print(f"{'UP  ' if up else '    '}{here} -> {there} ({len(modules)})")
+        if up:
+            print("\n".join(f"        {module}" for module in modules))
+    return int(bool(wrong))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
