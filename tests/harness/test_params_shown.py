@@ -72,7 +72,7 @@ def test_conditional_params_and_fields_called_like_bounds_run_to_a_tag(bench: Be
     bench.experiment("e0.0.1")
     words = bench.git("for-each-ref", "--format=%(contents)", "refs/tags").splitlines()
     assert words[0].startswith("model=c threshold=0.5 kind=None range=0.5 range_low=a range_n=0 | ")
-    assert [line.partition(" threshold")[0] for line in words[2:]] == [
+    assert [line.partition(" threshold")[0] for line in words[2:6]] == [
         "model=a", "model=b", "model=c", "model=d"
     ]  # fmt: skip
     assert "kind=Ridge kind_alpha=1.0 kind_low=0.1 kind_n=3 range=0.5" in words[3]
@@ -158,7 +158,7 @@ def test_a_param_of_twenty_thousand_characters_is_shortened_and_the_tag_keeps_it
     bench.experiment("e0.0.1")
     words = bench.git("for-each-ref", "--format=%(contents)", "refs/tags")
     assert len(words) < 1000
-    first, _, *lines = words.splitlines()
+    first, _, *lines = words.splitlines()[:4]
     assert "x… [20,001 characters, " in first
     assert "correct=1 " in first
     assert [line.rpartition(" ")[2] for line in lines] == ["correct=1", "correct=0.5"]

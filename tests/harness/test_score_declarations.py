@@ -228,8 +228,9 @@ def test_a_rescore_that_fails_leaves_the_declarations_as_they_were(bench: Bench)
 
 
 def test_discarding_an_experiment_discards_its_declarations(bench: Bench) -> None:
-    bench.experiment("e0.0.1")
-    bench.git("tag", "-d", "e0.0.1")
+    bench.predict('raise ValueError("no")')
+    bench.experiment("e0.0.1", expect=1)
+    assert len(bench.sql("SELECT * FROM score_declarations")) == 1
     bench.run("discard", "e0.0.1")
     assert bench.sql("SELECT * FROM score_declarations") == []
 

@@ -26,23 +26,28 @@ def retag(root: Path, settings: Settings, old: str, new: str) -> int:
 
     Files that git holds under the old name are taken out by a commit; a tag here that the remote
     has otherwise is deleted. Raises HarnessError where `new` is not free, where there are no rows,
-    and where the rows are those of the published `old`.
+    and where the rows are those of the published `old`. The rows come last, so that the same
+    command goes on where it was stopped.
     """
     place, target = place_for(root, settings, old), place_for(root, settings, new)
     found = published(root, settings)
-    runs = runs_of(place.db).get(old, {}) if place.db.exists() else {}
+    db = place.db if place.db.exists() else target.db
+    recorded = runs_of(db) if db.exists() else {}
+    runs = recorded.get(old, {})
     if not runs:
         raise HarnessError(f"no rows of {old} are recorded here", fix="make tags")
-    if new in found.known or (target.db.exists() and new in runs_of(target.db)):
+    if new in found.known or new in recorded or (db != target.db and target.db.exists()):
         raise HarnessError(f"{new} is taken", fix=f"make retag TAG={old} TO={found.next_free}")
     _refuse_published(root, found, old, runs)
     with one_at_a_time(place.db.parent, f"a retag of {old}"):
         note_origins(root)
-        count = _rename(place, target, old, new)
-        _forget(root, place, old)
-    if old in found.here and found.remote_tags.get(old) not in (None, _object(root, old)):
-        git.git(root, "tag", "-d", old)  # git fetch --tags can now bring the other one
-    return count
+        begin_writing(db, new)
+        if db != target.db:
+            db.rename(target.db)
+        _forget(root, old, with_database=place.db != target.db)
+        if old in found.here and found.remote_tags.get(old) not in (None, _object(root, old)):
+            git.git(root, "tag", "-d", old)  # git fetch --tags can now bring the other one
+        return _rename(target, place.predictions, old, new)
 
 
 def _refuse_published(root: Path, found: Published, tag: str, runs: dict[str, str]) -> None:
@@ -77,8 +82,8 @@ def _object(root: Path, tag: str) -> str:
     return git.git(root, "rev-parse", "--verify", git.TAGS + tag)
 
 
-def _rename(place: Place, target: Place, old: str, new: str) -> int:
-    begin_writing(place.db, new)
+def _rename(place: Place, predictions: str, old: str, new: str) -> int:
+    """Rows of `old`, and their table `predictions`, become those of `new`, all at once."""
     with explained(place.db), closing(sqlite3.connect(place.db, isolation_level=None)) as con:
         con.execute("BEGIN EXCLUSIVE")
         for table in _tables_with_experiments(con):
@@ -87,14 +92,12 @@ def _rename(place: Place, target: Place, old: str, new: str) -> int:
                 (new, old),
             )
         con.execute("UPDATE runs SET published = NULL WHERE experiment_version = ?", (new,))
-        if target.predictions != place.predictions:
-            _rename_table(con, place.predictions, target.predictions)
-        query = f"SELECT count(*) FROM {quoted(target.predictions)} WHERE experiment_version = ?"
+        if predictions != place.predictions:
+            _rename_table(con, predictions, place.predictions)
+        query = f"SELECT count(*) FROM {quoted(place.predictions)} WHERE experiment_version = ?"
         count = int(con.execute(query, (new,)).fetchone()[0])
         con.execute("COMMIT")
-    if target.db != place.db:
-        place.db.rename(target.db)
-    return count
+        return count
 
 
 def _tables_with_experiments(con: sqlite3.Connection) -> Iterator[str]:
@@ -112,10 +115,10 @@ def _rename_table(con: sqlite3.Connection, old: str, new: str) -> None:
         con.execute("UPDATE scores SET predictions = ? WHERE predictions = ?", (new, old))
 
 
-def _forget(root: Path, place: Place, tag: str) -> None:
+def _forget(root: Path, tag: str, with_database: bool) -> None:
     """Take out what the finished experiment left in results/ under its old name."""
     names = [f"results/{tag}.json", f"results/{tag}.md"]
-    if not place.db.exists():
+    if with_database:
         names += [f"results/{tag}.db", f"results/{tag}.db.dvc"]
     for name in names:
         (root / name).unlink(missing_ok=True)
