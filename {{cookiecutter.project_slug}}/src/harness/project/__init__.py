@@ -1,1 +1,6 @@
-""""""
+"""The person's side: their files, what they declare, and what a key is made of.
+
+settings, contract (the four files), scores and declarations (how each one counts), hypotheses
+(PLAN.toml), modules and fingerprint (own code), inputs and watch (what is read, what is written),
+keys, grid, tasks, values.
+"""

@@ -1,1 +1,1 @@
-""""""
+"""Pure functions on numbers: intervals, tests, pairs."""

@@ -1,0 +1,165 @@
+"""The commands that run something: the dev phase, an experiment, its gates, the tests."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from harness.console import err, out, styled
+from harness.errors import HarnessError
+
+app = typer.Typer()
+
+
+def _project() -> Any:
+    from harness.project.contract import Project
+
+    return Project.open()
+
+
+def _leave(code: int) -> None:
+    raise typer.Exit(code)
+
+
+def _check_branch() -> None:
+    from harness.gates.gates import branch_problem
+    from harness.project.settings import load_settings
+
+    root = Path.cwd()
+    blocked = branch_problem(root, load_settings(root).benchmark.protected_branches)
+    if blocked:
+        raise HarnessError(blocked.message, fix=blocked.fix)
+
+
+@app.command("branch-check")
+def branch_check() -> None:
+    """Refuse protected branches (also a pre-commit hook)."""
+    _check_branch()
+
+
+@app.command("dev-run")
+def dev_run(
+    items: Annotated[int | None, typer.Option(help="items of each configuration", min=1)] = None,
+) -> None:
+    """Run a few items of each configuration, apart from every experiment."""
+    from harness.experiment import dev_run as run_dev
+
+    _check_branch()
+    _leave(run_dev(_project(), items))
+
+
+@app.command("dev-clean")
+def dev_clean() -> None:
+    """Delete what the dev phase recorded, its cache too."""
+    import shutil
+
+    from harness.record.lock import one_at_a_time
+
+    folder = Path.cwd() / ".dev"
+    existed = folder.exists()
+    if existed:
+        with one_at_a_time(folder, "dev-clean"):
+            shutil.rmtree(folder, ignore_errors=True)
+    out.print("deleted .dev/" if existed else "nothing to delete")
+
+
+@app.command()
+def experiment(
+    tag: str,
+    message: Annotated[str, typer.Option(help="what this experiment is about")] = "",
+    allow: Annotated[list[str] | None, typer.Option(help="override a gate by name")] = None,
+) -> None:
+    """Gates, every datapoint, metrics, commit, tag. The same command resumes."""
+    from harness.experiment import experiment as run_experiment
+    from harness.gates.gates import known_gates
+
+    # In a locale of ASCII alone Python hands over each byte of an accent as half a character.
+    message = os.fsencode(message).decode("utf-8", "replace")
+    _leave(run_experiment(_project(), tag, message, known_gates(allow or [])))
+
+
+@app.command()
+def ready() -> None:
+    """What still stands between you and an experiment."""
+    from harness.gates.gates import Situation, look
+    from harness.run.prepared import prepare
+
+    project = _project()
+    prepared = prepare(project, None)
+    shut = 0
+    for name, blocked in look(Situation(project, prepared.grid, prepared.census)).items():
+        if blocked is None:
+            out.print(styled(("ok  ", "green"), f" {name}"))
+            continue
+        shut += 1
+        said = f" {name}: {blocked.message}  ->  {blocked.fix}"
+        out.print(styled(("no  ", "red"), said), soft_wrap=True)
+    _leave(1 if shut else 0)
+
+
+@app.command("dry-run")
+def dry_run() -> None:
+    """How many datapoints are new or cached, and what the new ones would cost."""
+    from harness.run.explain import preview
+
+    for line in preview(_project()):
+        out.print(line, markup=False, soft_wrap=True)
+
+
+@app.command("spot-check")
+def spot_check(
+    number: Annotated[int, typer.Option("--items", help="datapoints to run again", min=1)] = 20,
+) -> None:
+    """Run a sample of reused datapoints again: do they still come out as recorded?"""
+    from harness.run.spot_check import spot_check as check
+
+    found = check(_project(), number)
+    for name in found.agree | found.differ:
+        agree, differ = found.agree.get(name, 0), found.differ.get(name, 0)
+        line = f"{name}: {agree} of {agree + differ} as recorded"
+        if differ:
+            line += f"; {found.examples[name]}"
+        out.print(line, markup=False, soft_wrap=True)
+    if found.failed:
+        err.print(
+            "a result depends on something that no key holds; name it in [key] of benchmark.toml "
+            "(where answers vary by themselves, as a model's may, this is no surprise)",
+            markup=False,
+            soft_wrap=True,
+        )
+    _leave(int(found.failed))
+
+
+@app.command()
+def explain(
+    keys: Annotated[list[str] | None, typer.Argument(help="task keys or input ids")] = None,
+) -> None:
+    """Say why tasks were computed and not reused."""
+    from harness.run.explain import explain as explain_keys
+
+    if not keys:
+        raise HarnessError("no item or task key is given", fix="make explain KEY=ITEM")
+    for line in explain_keys(_project(), keys):
+        out.print(line, markup=False, soft_wrap=True)
+
+
+@app.command("test")
+def run_the_tests(arguments: Annotated[list[str] | None, typer.Argument()] = None) -> None:
+    """Run the tests; passing opens the gate `tests`."""
+    from harness.gates.tested import run_tests
+
+    _leave(run_tests(Path.cwd(), arguments or []))
+
+
+@app.command()
+def data() -> None:
+    """Hand new and changed files in data/ to DVC (or git)."""
+    from harness.project.settings import load_settings
+    from harness.version import dvc
+
+    root = Path.cwd()
+    staged = dvc.track_data(root, load_settings(root).store.dvc)
+    for path in staged:
+        out.print(f"staged {path}", markup=False)
+    out.print('commit it: git commit -m "data"' if staged else "nothing new in data/")
