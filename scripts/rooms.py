@@ -40,12 +40,20 @@ def _targets(node: ast.AST) -> list[str]:
     if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "harness":
         module = node.module or ""
         if module == "harness":
-            return [f"harness.{alias.name}" for alias in node.names if (SOURCE / alias.name).is_dir()
-                    or (SOURCE / f"{alias.name}.py").exists()]  # fmt: skip
+            names = [alias.name for alias in node.names]
+            return [f"harness.{name}" for name in names if _is_room(name)]
         return [module]
     if isinstance(node, ast.Import):
         return [each.name for each in node.names if each.name.startswith("harness.")]
     return []
+
+
+def _is_room(name: str) -> bool:
+    return (SOURCE / name).is_dir() or (SOURCE / f"{name}.py").exists()
+
+
+def _place(arrow: tuple[tuple[str, str], list[str]]) -> int:
+    return ORDER.index(arrow[0][0])
 
 
 def main() -> int:

@@ -1,21 +1,22 @@
 """The harness: runs `predict` for every datapoint, keeps one row of each, and repeats no good one.
 
-The way of a datapoint, one module a step:
+Its rooms, in the order of a datapoint's way; each one's `__init__` says what is in it:
 
-    gates      gates, and what they ask: tested, inspect_data, schema, dataset_check, plan_file
-    plan       project (the four files), settings, plan
-    key        keys, fingerprint; explain says which part of one changed
-    reuse?     cache
-    execute    executors, attempt (one prediction), time_limit, limits, budget, fitted; load/
-    record     rows, recorder (the one writer), store, row_fitter, columns, layout, lock,
-               runs, provenance
-    score      scores (what a score is), declarations and score_tables (how each one counts),
-               score, score_values, rescore, summarise, configuration_rows, results_table
-    report     analysis/: reads what is recorded and writes nothing to it
-    version    experiment (which leads through all of it), git, dvc
+    project/   what the person wrote and declared, and the keys that are made of it
+    gates/     what must hold before an experiment
+    run/       what is executed, where, within which limits
+    record/    the one writer: databases, columns, cache
+    measure/   scores of rows, figures of configurations, verdicts
+    stats/     intervals and tests, pure functions
+    read/      what is recorded, read
+    tell/      what people see of it: tables, summary, report, comparison
+    version/   git, DVC, tags
+    load/      load on a server
+    cli/       the commands
 
-Commands are in __main__ and reading; run is the loop; errors, findings, console, progress and
-clock speak to the person.
+experiment leads through all of it, trial does so for tests; errors, console, findings and clock are
+what every room says things with. No room imports one that is above it (scripts/rooms.py of the
+template draws them).
 """
 
 from harness.errors import PermanentError, TransientError
