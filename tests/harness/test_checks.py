@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.harness.record.recorded import GRID, change, clean, prediction, run, summary, write
 
 from harness.errors import HarnessError
 from harness.findings import Finding, exit_code
 from harness.read.validate import CHECKS, validate
+from tests.harness.recorded import GRID, change, clean, prediction, run, summary, write
 
 
 def found(db: Path, check: str, table: str | None = None) -> list[Finding]:

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.harness.record.recorded import change, prediction, write
 
 from harness.errors import HarnessError
 from harness.findings import exit_code
 from harness.gates.inspection import inspect, show_samples
+from tests.harness.recorded import change, prediction, write
 
 
 def dev(tmp_path: Path, **other: Any) -> Path:

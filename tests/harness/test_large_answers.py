@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from tests.harness.record.recorded import change, clean
 
 from harness.read.validate import validate
 from tests.harness.project_fixture import Bench
+from tests.harness.recorded import change, clean
 
 LARGE = 75_000_000
 

@@ -10,12 +10,12 @@ import duckdb
 import numpy as np
 import pandas as pd
 import pytest
-from tests.harness.record.recorded import change, clean, prediction, write
 
 from harness.cli.reading import sql
 from harness.errors import HarnessError
 from harness.tell import query
 from harness.tell.query import run_sql
+from tests.harness.recorded import change, clean, prediction, write
 
 RECIPES = sorted((Path(__file__).parents[2] / "{{cookiecutter.project_slug}}/sql").glob("*.sql"))
 NAMED = (

@@ -6,7 +6,6 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from tests.harness.record.recorded import change, clean, prediction, run, write
 
 from harness.errors import HarnessError
 from harness.gates.schema import (
@@ -17,6 +16,7 @@ from harness.gates.schema import (
     schema_findings,
 )
 from harness.read.validate import validate
+from tests.harness.recorded import change, clean, prediction, run, write
 
 PARAMS = {"params_model": "TEXT", "params_depth": "INTEGER", "params_prompt": "TEXT"}
 RESULTS = {"confidence": "REAL", "correct": "INTEGER"}

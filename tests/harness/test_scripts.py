@@ -15,11 +15,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from tests.harness.record.recorded import change, clean, write
 
 from harness.cli import reading
 from harness.errors import HarnessError
 from harness.tell.browse import browse
+from tests.harness.recorded import change, clean, write
 
 PROJECT = Path(__file__).parents[2] / "{{cookiecutter.project_slug}}"
 SCRIPTS = ("validate_benchmark", "analyze_cache_hits", "export_summary")
