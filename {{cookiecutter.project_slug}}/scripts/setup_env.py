@@ -1,4 +1,4 @@
-"""Environment from the lock, git hooks, DuckDB's extension: what `make setup` does.
+"""What `make setup` does: environment from the lock, git hooks, git's merge driver, DuckDB.
 
 Run by whatever Python the machine has, so: standard library only, and nothing newer than 3.7.
 Safe to repeat; where nothing changed it does nothing but look.
@@ -12,6 +12,7 @@ import hashlib
 import io
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -198,6 +199,26 @@ def install_git_hooks(venv: Path, root: Path) -> str:
     return f"no git hooks: {(done.stdout + done.stderr).strip()}" if done.returncode else ""
 
 
+def install_merge_driver(venv: Path, root: Path) -> str:
+    """Tell git how to merge two versions of a results database (.gitattributes names it)."""
+    top = run("git", "rev-parse", "--show-toplevel", cwd=root).stdout.strip()
+    if not top:
+        return ""
+    python = python_in(venv if venv.is_absolute() else root / venv)
+    # Relative, so that each worktree uses its own environment: git starts it at the top.
+    inside = Path(top).resolve() in python.parents
+    name = os.path.relpath(python, Path(top).resolve()) if inside else str(python)
+    command = f"{shlex.quote(Path(name).as_posix())} -m harness merge-driver %O %A %B %P"
+    section = "merge.benchmark-results"
+    # What two branches have in common twice is not merged beforehand: ours stands for it.
+    wanted = {"name": "results, row by row", "driver": command, "recursive": "binary"}
+    for key, value in wanted.items():
+        done = run("git", "config", f"{section}.{key}", value, cwd=root)
+        if done.returncode:
+            return f"git does not merge results by itself: {done.stderr.strip()}"
+    return ""
+
+
 def copy_duckdb_extension(venv: Path) -> str:
     """Put it where xetrack's duckdb engine (`xt`, Reader) looks before a download: at home."""
     code = "import duckdb_extensions as e; e.import_extension('sqlite_scanner')"
@@ -245,6 +266,7 @@ def set_up(venv: Path, root: Path, lock: Path, usual: str, asked: str = "") -> N
     if (root / "benchmark.toml").exists():
         link_source(venv, root)
         notes.append(install_git_hooks(venv, root))
+        notes.append(install_merge_driver(venv, root))
     ready.write_text(f"{state} {place}", "utf-8")
     for note in filter(None, notes):
         print(f"note: {note}")

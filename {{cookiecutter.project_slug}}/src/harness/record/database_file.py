@@ -60,6 +60,37 @@ def begin_writing(db: Path, experiment: str = "") -> None:
             _write_note(db, Note((mark,), begun_from, experiment))
 
 
+def put_in_place(fresh: Path, db: Path) -> None:
+    """Let `fresh`, a whole database beside it, take the place of `db` in one step.
+
+    Raises HarnessError where another program has `db` open: its log would outlive the file.
+    """
+    with explained(db):
+        set_strangers_aside(db)
+        _bring_to_rest(db)
+        old, before = mark_of(db), written_here(db)
+        begun_from, experiment = (before.begun_from, before.experiment) if before else ("", "")
+        mark = secrets.randbelow(2**31 - 1) + 1
+        with contextlib.closing(sqlite3.connect(fresh)) as con:
+            con.execute(f"PRAGMA user_version = {mark}")
+        _write_note(db, Note((old, mark), begun_from, experiment))
+        with fresh.open("rb") as file:
+            os.fsync(file.fileno())
+        fresh.replace(db)
+        _write_note(db, Note((mark,), begun_from, experiment))
+
+
+def _bring_to_rest(db: Path) -> None:
+    if not db.exists():
+        return
+    with contextlib.closing(sqlite3.connect(db, timeout=2)) as con:
+        if con.execute("PRAGMA journal_mode=DELETE").fetchone()[0] == "delete":
+            return
+    raise HarnessError(
+        f"another program has {db} open", fix="close it, then run the same command again"
+    )
+
+
 def set_strangers_aside(db: Path) -> None:
     """Move a log away that a killed run left beside another version of this file, and say so.
 

@@ -1,5 +1,6 @@
 """DVC at its command line: data and results databases are its, small sample data stays in git."""
 
+import configparser
 import importlib.util
 import json
 import re
@@ -63,6 +64,20 @@ def _failed(command: str, said: str) -> HarnessError:
 def is_set_up(root: Path) -> bool:
     """Whether this folder, or one above, is DVC's."""
     return any((folder / ".dvc").is_dir() for folder in (root, *root.parents))
+
+
+def cache_folder(root: Path) -> Path:
+    """Where DVC keeps what it was given; a worktree and a group share one by their settings."""
+    folder = next((each / ".dvc" for each in (root, *root.parents) if (each / ".dvc").is_dir()),
+                  root / ".dvc")  # fmt: skip
+    config = configparser.ConfigParser(interpolation=None)
+    config.read([folder / "config", folder / "config.local"], encoding="utf-8")
+    return (folder / config.get("cache", "dir", fallback="cache")).resolve()
+
+
+def cached(root: Path, md5: str) -> Path:
+    """The file of the cache that has this MD5, whether it is there or not."""
+    return cache_folder(root) / "files/md5" / md5[:2] / md5[2:]
 
 
 def add(root: Path, path: Path) -> list[str]:

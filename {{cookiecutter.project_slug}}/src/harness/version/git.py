@@ -104,6 +104,16 @@ def _utf8(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
+def write_blob(root: Path, name: str, path: Path) -> None:
+    """Write a file as git holds it (`main:results/benchmark.db`, or an object) to `path`."""
+    arguments = ("cat-file", "blob", name)
+    with path.open("wb") as file:
+        done = subprocess.run(["git", *arguments], cwd=root, stdout=file, stderr=subprocess.PIPE)
+    if done.returncode:
+        path.unlink()
+        raise failed(arguments, done.stderr.decode("utf-8", "replace"))
+
+
 # -- the repository
 
 

@@ -53,8 +53,20 @@ def records(root: Path) -> list[Record]:
 
 
 def _of_dvc(path: Path) -> Record:
-    found = set(_MD5.findall(path.read_text(encoding="utf-8", errors="replace")))
-    return Record(path.with_suffix(""), "dvc", found.pop() if len(found) == 1 else "")
+    text = path.read_text(encoding="utf-8", errors="replace")
+    return Record(path.with_suffix(""), "dvc", md5_in(text))
+
+
+def md5_in(text: str) -> str:
+    """The one MD5 that the text of a .dvc file names; '' where it names none or several."""
+    found = set(_MD5.findall(text))
+    return found.pop() if len(found) == 1 else ""
+
+
+def md5_of(path: Path) -> str:
+    """The MD5 of a file, as DVC names it."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
 
 
 def is_recorded(root: Path, record: Record) -> bool:
@@ -64,12 +76,7 @@ def is_recorded(root: Path, record: Record) -> bool:
     if record.by == "git":
         name = record.path.relative_to(root).as_posix()
         return git.asked(root, "diff", "--quiet", "--no-ext-diff", "HEAD", "--", name) is not None
-    return _md5(record.path) == record.version
-
-
-def _md5(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "md5").hexdigest()
+    return md5_of(record.path) == record.version
 
 
 def note_origins(root: Path) -> None:
@@ -160,7 +167,7 @@ def _of_record(root: Path, record: Record) -> Problem | None:
         f"{path} is not the version that {keeper} records now: somebody published another one, or "
         "this file was changed; an experiment recorded in it would lose what the other one holds"
     )
-    if record.by == "dvc" and _in_cache(root, _md5(record.path)):
+    if record.by == "dvc" and _in_cache(root, md5_of(record.path)):
         return Problem(message, restore)
     away = f"mkdir -p {_FOLDER}/{ASIDE} && mv {path} {_FOLDER}/{ASIDE}/"
     rest = "an experiment that is not finished takes its rows from the cache again"
@@ -168,7 +175,7 @@ def _of_record(root: Path, record: Record) -> Problem | None:
 
 
 def _in_cache(root: Path, md5: str) -> bool:
-    return (root / f".dvc/cache/files/md5/{md5[:2]}/{md5[2:]}").exists()
+    return dvc.cached(root, md5).exists()
 
 
 def after_rescore(root: Path, settings: Settings, tag: str) -> list[str]:
