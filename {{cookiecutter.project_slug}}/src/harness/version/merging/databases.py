@@ -51,8 +51,13 @@ class Outcome:
 
     @property
     def rows(self) -> int:
-        """How many rows were added, changed or removed."""
-        return sum(each.added + each.changed + each.removed for each in self.tables.values())
+        """How many rows were added, changed or removed, but for the log of merges."""
+        return sum(each.moved for name, each in self.tables.items() if name != LOG)
+
+    @property
+    def changed(self) -> bool:
+        """Whether the file is another one now."""
+        return any(each.moved for each in self.tables.values())
 
     def experiments(self) -> list[str]:
         """Those that stand in the way."""
@@ -92,6 +97,7 @@ def copy_database(source: Path, target: Path) -> None:
     with explained(source, "read"):
         prepare_to_read(source)
         with _reading(source) as con, contextlib.closing(sqlite3.connect(target)) as to:
+            to.execute("PRAGMA synchronous=OFF")
             con.backup(to)
             to.execute("PRAGMA journal_mode=DELETE")
 
@@ -145,6 +151,9 @@ def _open(work: Path, theirs: Path, base: Path | None) -> Iterator[sqlite3.Conne
     with contextlib.closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as con:
         merge_columns.prepare(con)
         con.execute("PRAGMA temp_store=FILE")
+        # A private copy, thrown away where this is stopped; it is synced before it is put in place.
+        con.execute("PRAGMA synchronous=OFF")
+        con.execute("PRAGMA journal_mode=MEMORY")
         con.execute("ATTACH ? AS theirs", (f"{theirs.resolve().as_uri()}?mode=ro",))
         if base is not None:
             con.execute("ATTACH ? AS base", (f"{base.resolve().as_uri()}?mode=ro",))

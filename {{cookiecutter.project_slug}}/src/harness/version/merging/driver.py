@@ -49,7 +49,7 @@ def drive(
         if refused := [each for each in outcome.differences if each.kind in _REFUSED]:
             return [_refused(refused)]
         _tell(name, outcome.rows, outcome.differences)
-        if outcome.rows == 0:
+        if not outcome.changed:
             return []
         if by_dvc:
             md5 = md5_of(work)

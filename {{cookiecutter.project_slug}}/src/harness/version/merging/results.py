@@ -89,7 +89,7 @@ def _merge(
             outcome = _new(root, settings, work, source)
         result.differences += outcome.differences
         result.findings += outcome.findings(origin)
-        if outcome.rows or not ours.exists():
+        if outcome.changed or not ours.exists():
             result.rows[name], ready[name] = outcome.rows, work
     refuse(result.differences, allow, f"make {'rebase' if rebase else 'merge'} FROM={origin}")
     if result.findings:
@@ -131,7 +131,7 @@ def merge_files(into: Path, other: Path, allow: set[str], rebase: bool = False) 
         outcome = merge(work, other, other.name, replace=rebase)
         result = Merged(differences=outcome.differences, findings=outcome.findings(other.name))
         refuse(outcome.differences, allow, "the same command with --allow:")
-        if outcome.rows and not result.findings:
+        if outcome.changed and not result.findings:
             result.rows[into.name] = outcome.rows
             if rebase:
                 backup = aside(into.with_name(f"{into.name}.before-rebase"))

@@ -48,6 +48,11 @@ class Taken:
     clashes: list[Clash] = field(default_factory=list)
     differences: list[Difference] = field(default_factory=list)
 
+    @property
+    def moved(self) -> int:
+        """How many rows are other than before."""
+        return self.added + self.changed + self.removed
+
 
 def key_of(con: sqlite3.Connection, table: str, columns: Sequence[str]) -> tuple[str, ...]:
     """The columns that tell the rows of a table apart; empty where nothing does but all of them."""
