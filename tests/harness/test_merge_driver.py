@@ -10,6 +10,15 @@ import pytest
 from tests.harness.project_fixture import PROJECT, Bench
 from tests.harness.test_published import clone, shared
 
+ALL_WRONG = """
+from harness import Score
+
+SCORES = {"correct": Score("proportion", better="higher")}
+
+
+def score(row):
+    return {"correct": False}
+"""
 WHO = ("-c", "user.name=a", "-c", "user.email=b", "-c", "core.editor=true")
 
 
@@ -68,10 +77,7 @@ def test_git_merges_databases_that_dvc_keeps(tagged_by_dvc: Bench) -> None:
     ready_to_merge(bench)
     both_experiment(bench, ("e0.0.2", "e0.0.3"))
     # One side scored again what both have, and says so: that is no clash.
-    bench.score(
-        "from harness import Score\n\nSCORES = {'correct': Score('proportion', better='higher')}\n\n"
-        "\ndef score(row):\n    return {'correct': False}\n"
-    )
+    bench.score(ALL_WRONG)
     bench.commit()
     bench.run("rescore", "e0.0.1")
     bench.run_dvc("add", "-q", "results/benchmark.db")

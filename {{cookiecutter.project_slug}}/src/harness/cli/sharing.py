@@ -84,3 +84,69 @@ def merge_driver(base: Path, ours: Path, theirs: Path, name: str) -> None:
             err.print(f"        {example}", soft_wrap=True)
         err.print(styled(("  fix:", "bold green"), f" {finding.fix}"), soft_wrap=True)
     raise typer.Exit(int(bool(findings)))
+
+
+# -- worktrees
+
+
+@app.command()
+def worktree(name: Annotated[str, typer.Argument(help="such as transformer")] = "") -> None:
+    """A checkout beside this one, on its own branch, for other code or data."""
+    from harness.version import git
+    from harness.version.worktrees import add, check_out_data
+
+    root = Path.cwd()
+    changed = git.changed(root) if git.is_repository(root) else []
+    made = add(root, name)
+    out.print(f"{made.top} is on the branch {made.branch}", soft_wrap=True)
+    if changed:
+        words = f"note: it begins at the last commit, without {', '.join(changed[:5])}"
+        err.print(words, soft_wrap=True)
+    if missing := check_out_data(made.root):
+        err.print(f"note: {missing}", soft_wrap=True)
+    _tell_next([f"cd {made.root} && make dev-run"])
+
+
+@app.command("worktrees")
+def list_worktrees() -> None:
+    """The checkouts of this repository, and what each has alone."""
+    from harness.version.worktree_state import left_in
+    from harness.version.worktrees import worktrees
+
+    root = Path.cwd()
+    for number, tree in enumerate(worktrees(root)):
+        # The main one stays, so its branch need not be anywhere else.
+        left = [
+            each
+            for each in left_in(root, tree, ask_remote=False)
+            if number or each.kind != "unmerged"
+        ]
+        state = "; ".join(f"{each.kind}: {each.words}" for each in left) or "nothing of its own"
+        if tree.problem:
+            state = f"{tree.problem}; {state}"
+        out.print(f"{tree.top}  {tree.branch or 'no branch'}  {state}", soft_wrap=True)
+
+
+@app.command("worktree-remove")
+def remove_worktree(
+    name: str,
+    force: Annotated[bool, typer.Option(help="though its branch is unmerged; it is kept")] = False,
+) -> None:
+    """Take a worktree away, unless something in it is nowhere else."""
+    from harness.version.worktree_state import left_in
+    from harness.version.worktrees import find, remove
+
+    root = Path.cwd()
+    tree = find(root, name)
+    left = left_in(root, tree)
+    unmerged = any(each.kind == "unmerged" for each in left)
+    in_the_way = [each for each in left if not (force and each.kind == "unmerged")]
+    if in_the_way:
+        raise HarnessError(
+            "\n".join(f"{each.kind}: {each.words}" for each in in_the_way),
+            fix=" ; ".join(dict.fromkeys(each.fix for each in in_the_way)),
+            code=1,
+        )
+    remove(root, tree, keep_branch=unmerged)
+    kept = f"; its branch {tree.branch} stays" if unmerged else ""
+    out.print(f"{tree.top} is removed{kept}", soft_wrap=True)
