@@ -150,3 +150,29 @@ def remove_worktree(
     remove(root, tree, keep_branch=unmerged)
     kept = f"; its branch {tree.branch} stays" if unmerged else ""
     out.print(f"{tree.top} is removed{kept}", soft_wrap=True)
+
+
+# -- where results lie
+
+
+@app.command()
+def layout(to: Annotated[str, typer.Argument(help="append-only, table-per-experiment, …")]) -> None:
+    """Move the results from one layout to another; no row is lost, no command changes."""
+    from harness.project.settings import load_settings
+    from harness.version.relayout import change_layout
+
+    root = Path.cwd()
+    steps = change_layout(root, load_settings(root), to)
+    out.print(f"the results are {to}" if steps else f"the results are {to} already")
+    _tell_next(steps)
+
+
+@app.command("shared-cache")
+def shared_cache(
+    folder: Annotated[Path, typer.Argument(help="for a group on this machine")],
+) -> None:
+    """Let DVC keep its files in one folder for a group, and link to them."""
+    from harness.version.shared_cache import share
+
+    for line in share(Path.cwd(), folder):
+        out.print(line, soft_wrap=True)

@@ -3,7 +3,7 @@
 import re
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -24,13 +24,15 @@ class Benchmark(_Section):
     protected_branches: list[str] = ["main", "master"]
 
 
+Layout = Literal["append-only", "table-per-experiment", "database-per-experiment"]
+LAYOUTS: tuple[str, ...] = get_args(Layout)
+
+
 class Store(_Section):
     """How results are written and laid out on disk."""
 
     engine: Literal["sqlite", "duckdb"] = "sqlite"
-    layout: Literal["append-only", "table-per-experiment", "database-per-experiment"] = (
-        "append-only"
-    )
+    layout: Layout = "append-only"
     dvc: bool = True
 
 
@@ -101,6 +103,11 @@ class Settings(_Section):
     key: Key = Key()
     limits: Limits = Limits()
     extra: dict[str, dict[str, Any]] = {}
+
+    def with_layout(self, layout: str) -> "Settings":
+        """The same settings for results in another layout."""
+        store = Store.model_validate({**self.store.model_dump(), "layout": layout})
+        return self.model_copy(update={"store": store})
 
 
 _KIND_SECTIONS = ("llm", "throughput", "minimal", "sklearn")

@@ -49,7 +49,7 @@ def merge_results(
     With `rebase` an experiment that differs is taken from there, after a backup. `allow` names what
     may differ (`ALLOWED`). Raises HarnessError where it cannot be read, or differs otherwise.
     """
-    _refuse_unready(root, settings)
+    refuse_unready(root, settings)
     with one_at_a_time(root / FOLDER, f"a merge of {origin}"):
         note_origins(root)
         scratch = root / FOLDER / ASIDE / "merging"
@@ -60,7 +60,8 @@ def merge_results(
             shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _refuse_unready(root: Path, settings: Settings) -> None:
+def refuse_unready(root: Path, settings: Settings) -> None:
+    """Raise HarnessError where results that are changed here could not be committed after it."""
     if not git.is_repository(root):
         raise HarnessError("this folder is no git repository", fix="git init")
     if not git.branch(root):
