@@ -4,6 +4,7 @@ It is a setting of this machine, so it stands in `.dvc/config.local`, which git 
 worktrees take it over.
 """
 
+import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -35,10 +36,8 @@ def share(root: Path, folder: Path) -> list[str]:
         ) from None
     if not os.access(folder, os.W_OK | os.X_OK):
         raise HarnessError(f"{folder} may not be written to", fix=f"chmod g+rwxs {folder}")
-    try:
+    with contextlib.suppress(PermissionError):  # it is somebody else's, who has seen to that
         folder.chmod(_GROUP)  # what is made in it belongs to its group
-    except PermissionError:
-        pass  # it is somebody else's, who has seen to that
     copied = 0 if before == folder.resolve() else _copy(before, folder)
     for name, value in (("dir", str(folder)), ("shared", "group"), ("type", LINKS)):
         dvc.run(root, "config", "--local", f"cache.{name}", value)

@@ -44,9 +44,7 @@ def worktrees(root: Path) -> list[Worktree]:
         if "worktree" not in facts or "bare" in facts:
             continue
         top = Path(facts["worktree"])
-        problem = next(
-            (facts[each] or each for each in ("prunable", "locked") if each in facts), ""
-        )
+        wrong = [facts[each] or each for each in ("prunable", "locked") if each in facts]
         branch = facts.get("branch", "").removeprefix(git.BRANCHES)
         found.append(Worktree(top / above, top, branch, "".join(wrong[:1])))
     return found
