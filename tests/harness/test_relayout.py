@@ -35,8 +35,6 @@ def _two(make_module_bench: Callable[[], Bench]) -> Bench:
     bench.experiment("e0.0.1")
     bench.params('[Params("low", 0.25, 3)]', "model: str\nthreshold: float = 0.5\ndepth: int = 1")
     bench.predict("return {'prediction': True, 'ground_truth': item['label'], 'more': 1.5}")
-    bench.run("experiment", "e0.0.2", "--allow", "dev-run,tests,schema,clean", expect=None)
-    bench.commit()
     bench.experiment("e0.0.2", allow="dev-run,tests,schema")
     bench.score(FITTED.replace("==", "!="))
     bench.commit()

@@ -1,0 +1,161 @@
+"""Models are kept as candidates; one is promoted on evidence, and what was done stays known."""
+
+import json
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.harness.project_fixture import PROJECT, Bench
+from tests.harness.test_merge_driver import WHO, ready_to_merge
+
+# `good` is right on all items, `bad` on none, `fair` on all but one.
+RULE = """
+right = {"good": True, "bad": False, "fair": item["id"] != "i0", "also": item["id"] != "i1"}
+return {"prediction": right[params.model], "ground_truth": True}
+"""
+BIG = b"x" * 150_000
+
+
+@pytest.fixture(scope="module")
+def _kept(make_module_bench: Callable[[], Bench]) -> Bench:
+    bench = make_module_bench()
+    bench.items(40)
+    bench.predict(RULE)
+    bench.params('[Params("good"), Params("bad"), Params("fair"), Params("also")]')
+    bench.experiment("e0.1.0")
+    for name in ("good", "bad", "fair", "also"):
+        bench.file(f"{name}.bin", name.encode())
+    bench.commit()
+    return bench
+
+
+@pytest.fixture
+def bench(_kept: Bench, tmp_path: Path) -> Bench:
+    return _kept.copy(tmp_path / "bench")
+
+
+def kept(bench: Bench, *names: str) -> dict[str, str]:
+    """Candidates made of these files; their ids by name."""
+    found = {}
+    for name in names:
+        said = bench.run("model", "add", f"e0.1.0:model={name}", f"--file={name}.bin").out
+        found[name] = said.split()[0]
+    return found
+
+
+def stages(bench: Bench) -> dict[str, str]:
+    listed = json.loads(bench.run("model", "list", "--json", "--all").out)
+    return {each["of"].partition("=")[2]: each["stage"] for each in listed}
+
+
+def test_a_model_is_promoted_by_its_verdict_and_not_by_a_number(bench: Bench) -> None:
+    ids = kept(bench, "bad", "fair", "also", "good")
+    assert set(stages(bench).values()) == {"candidate"}
+    assert "it is the first" in bench.run("model", "promote", ids["bad"]).out
+    said = bench.run("model", "promote", ids["fair"], "--metric=correct").out
+    assert "correct: better, 0.975" in said
+    assert "over the one in production (e0.1.0:model=bad)" in said
+    assert stages(bench)["bad"] == "candidate"
+
+    refused = bench.run("model", "promote", ids["good"], expect=1)
+    assert "e0.1.0:model=good is not shown to be better (correct: undecided" in refused.said
+    assert stages(bench)["fair"] == "production"
+    forced = bench.run("model", "promote", ids["good"], "--force")
+    assert "forced, though no difference is shown" in forced.said
+    assert stages(bench) == {
+        "bad": "candidate", "fair": "candidate", "also": "candidate", "good": "production"
+    }  # fmt: skip
+
+    told = json.loads(bench.run("model", "info", "production", "--json").out)
+    assert [event["what"] for event in told["events"]] == ["add", "promote"]
+    evidence = json.loads(told["events"][-1]["evidence"])
+    assert evidence["forced"] is True
+    assert evidence["against"] == ids["fair"]
+    assert evidence["verdict"]["difference"]["value"] == pytest.approx(0.025)
+    assert told["events"][-1]["commit_hash"] == bench.git("rev-parse", "HEAD")
+
+    bench.run("model", "demote", "--note=too slow")
+    assert "production" not in stages(bench).values()
+    assert (
+        "no model is called 'production'" in bench.run("model", "info", "production", expect=2).said
+    )
+
+
+def test_the_best_are_kept_and_what_is_pruned_can_still_be_had(bench: Bench) -> None:
+    bench.file("good.bin", BIG)
+    bench.file("bad.bin", BIG + b"y")
+    ids = kept(bench, "bad", "fair", "good")
+    bench.run("model", "promote", ids["good"])
+    bench.commit()
+    assert (bench.root / f"models/{ids['bad']}/bad.bin").exists()
+    said = bench.run("model", "prune", "1", "--metric=correct").out
+    assert f"{ids['bad']} is pruned" in said
+    assert stages(bench) == {"bad": "pruned", "fair": "candidate", "good": "production"}
+    assert not (bench.root / f"models/{ids['bad']}").exists()
+    bench.commit("pruned")
+    for name, content in (("bad", BIG + b"y"), ("fair", b"fair"), ("good", BIG)):
+        bench.run("model", "get", ids[name], f"--out={name}.copy")
+        assert (bench.root / f"{name}.copy").read_bytes() == content
+    refused = bench.run("model", "get", ids["bad"], "--out=bad.copy", expect=2)
+    assert "bad.copy is there already" in refused.said
+
+
+def test_what_cannot_be_kept_is_a_sentence(bench: Bench) -> None:
+    def refused(*command: str, words: str, code: int = 2) -> None:
+        assert words in bench.run("model", *command, expect=code).said
+
+    refused("add", "e0.1.0", "--file=good.bin", words="e0.1.0 names 4 configurations")
+    refused("add", "e0.1.0:model=none", words="names no configurations")
+    refused("add", "e0.9.0:model=good", words="there is no experiment 'e0.9.0'")
+    refused("add", "e0.1.0:model=good", "--file=no.bin", words="there is no file no.bin")
+    refused("add", "e0.1.0:model=good", words="keeps no fitted model")
+    kept(bench, "good")
+    refused("add", "e0.1.0:model=good", "--file=good.bin", words="good.bin is kept already")
+    refused("prune", "0", "--metric=no", words="has no 'no' (there: correct")
+    assert bench.git("status", "--porcelain", "--", "models") == ""
+
+
+def test_a_fitted_model_is_taken_from_the_experiments_assets(bench: Bench) -> None:
+    bench.predict(
+        "return {'prediction': resource['model'] == 'good', 'ground_truth': True}",
+        head="def fit(params, fold):\n    return {'model': params.model}\n",
+        resource=True,
+    )
+    bench.experiment("e0.2.0")
+    bench.run("model", "add", "e0.2.0:model=fair", "--note=first try")
+    bench.run("model", "get", "e0.2.0:model=fair", "--out=fair.pkl")
+    loaded = bench.python("import pickle; print(pickle.load(open('fair.pkl', 'rb')))")
+    assert loaded.decode().strip() == "{'model': 'fair'}"
+    assert "first try" in bench.run("model", "info", "e0.2.0:model=fair").out
+
+
+def test_what_two_people_did_with_models_merges_as_it_is(bench: Bench) -> None:
+    ready_to_merge(bench)
+    ids = kept(bench, "bad", "fair")
+    bench.commit()
+    bench.git("switch", "-q", "-c", "exp/two")
+    bench.run("model", "promote", ids["bad"])
+    bench.commit()
+    bench.git("switch", "-q", "feat/try")
+    ids |= kept(bench, "good")
+    bench.commit()
+    bench.git(*WHO, "merge", "-q", "exp/two")
+    assert stages(bench) == {"bad": "production", "fair": "candidate", "good": "candidate"}
+    bench.run("model", "promote", ids["good"])
+    with closing(sqlite3.connect(bench.root / "results/models.db")) as con:
+        assert con.execute("SELECT count(*) FROM model_events").fetchone() == (5,)
+
+
+def test_the_script_is_the_same(bench: Bench) -> None:
+    path = PROJECT / "scripts/model_manager.py"
+    done = subprocess.run(
+        [sys.executable, str(path), "list"],
+        cwd=bench.root, env=bench.environment(), capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0
+    assert "no model is kept yet" in done.stderr
