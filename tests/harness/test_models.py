@@ -76,7 +76,7 @@ def test_a_model_is_promoted_by_its_verdict_and_not_by_a_number(bench: Bench) ->
     evidence = json.loads(told["events"][-1]["evidence"])
     assert evidence["forced"] is True
     assert evidence["against"] == ids["fair"]
-    assert evidence["verdict"]["difference"]["value"] == pytest.approx(0.025)
+    assert evidence["verdict"]["difference"]["estimate"] == pytest.approx(0.025)
     assert told["events"][-1]["commit_hash"] == bench.git("rev-parse", "HEAD")
 
     bench.run("model", "demote", "--note=too slow")

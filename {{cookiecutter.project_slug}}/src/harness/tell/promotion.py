@@ -51,7 +51,7 @@ def evidence(
     if pair.verdict:
         gap = pair.verdict.difference
         words += (
-            f", {number(gap.value, 3)} [{number(gap.low, 3)}, {number(gap.high, 3)}] over the "
+            f", {number(gap.estimate, 3)} [{number(gap.low, 3)}, {number(gap.high, 3)}] over the "
             f"one in production ({before.of})"
         )
     if pair.reason:

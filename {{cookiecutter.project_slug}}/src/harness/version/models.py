@@ -147,11 +147,9 @@ def add(root: Path, settings: Settings, file: Path, of: str, note: str) -> tuple
         raise HarnessError(f"there is no file {file}", fix="name the file of the model")
     content = file.read_bytes()
     name = hashlib.sha256(content).hexdigest()[:12]
-    if known := next((each for each in models(root) if each.id == name), None):
-        if known.stage != "pruned":
-            raise HarnessError(
-                f"{file.name} is kept already: {name} ({known.of})", fix="make models"
-            )
+    known = next((each for each in models(root) if each.id == name), None)
+    if known is not None and known.stage != "pruned":
+        raise HarnessError(f"{file.name} is kept already: {name} ({known.of})", fix="make models")
     with _writing(root, settings, f"adding the model {name}") as changed:
         stored, version = _store(root, settings, name, file, content, changed)
         event = _event(root, "add", name, of=of, file=file.name, stored=stored, version=version,
