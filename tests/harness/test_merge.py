@@ -13,6 +13,7 @@ import duckdb
 import pytest
 
 from tests.harness.project_fixture import OPENED, PROJECT, Bench
+from tests.harness.test_published import clone, shared
 
 OTHER_GRID = '[Params("mid", 0.5), Params("low", 0.25)]'
 
@@ -214,6 +215,18 @@ def test_what_cannot_be_merged_is_a_sentence_and_changes_nothing(
     two.run("merge", "exp/other")
     assert not left.exists()
     assert two.git("status", "--porcelain") == "M results/benchmark.db"
+
+
+def test_a_shallow_clone_says_what_it_lacks(two: Bench, tmp_path: Path) -> None:
+    shared(two, tmp_path)
+    shallow = clone(two, tmp_path / "shallow", "--no-tags", "--depth=1")
+    said = shallow.run("merge", "e0.0.2", expect=2).said
+    assert "this clone is shallow" in said
+    assert "git fetch --unshallow --tags" in said
+    refused = shallow.run("experiment", "e0.0.1", "--allow", OPENED, expect=2)
+    assert "note: this clone is shallow" in refused.said
+    shallow.git("fetch", "-q", "--unshallow", "--tags")
+    assert "12 rows merged" in shallow.run("merge", "e0.0.2").said
 
 
 def test_a_database_of_an_earlier_harness_is_merged_by_name(two: Bench) -> None:

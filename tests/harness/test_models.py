@@ -147,6 +147,11 @@ def test_what_two_people_did_with_models_merges_as_it_is(bench: Bench) -> None:
     bench.git(*WHO, "merge", "-q", "exp/two")
     assert stages(bench) == {"bad": "production", "fair": "candidate", "good": "candidate"}
     bench.run("model", "promote", ids["good"])
+    # And by hand, whoever has the branch.
+    bench.commit()
+    bench.git("switch", "-q", "exp/two")
+    bench.run("merge", "feat/try")
+    assert stages(bench)["good"] == "production"
     with closing(sqlite3.connect(bench.root / "results/models.db")) as con:
         assert con.execute("SELECT count(*) FROM model_events").fetchone() == (5,)
 

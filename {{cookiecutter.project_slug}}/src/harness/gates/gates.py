@@ -102,6 +102,9 @@ def tag(now: Situation) -> Blocked | None:
     found = published(now.root, now.project.settings)
     for note in found.notes:
         err.print(f"note: {note}", markup=False, soft_wrap=True)
+    if git.is_repository(now.root) and git.is_shallow(now.root):
+        note = "this clone is shallow: to merge, to compare with what came earlier, or to rebase,"
+        err.print(f"note: {note} first git fetch --unshallow --tags", soft_wrap=True)
     fix = f"make experiment TAG={found.next_free}"
     if not now.tag:
         return Blocked("no experiment tag is given", fix, final=True)

@@ -161,6 +161,11 @@ def head(root: Path) -> str:
     return found or ""
 
 
+def is_shallow(root: Path) -> bool:
+    """Whether this clone lacks the commits before some point, and with them what tags stand for."""
+    return git(root, "rev-parse", "--is-shallow-repository") == "true"
+
+
 def branch_ref(root: Path) -> str:
     """What HEAD stands for, by its full name (refs/heads/main); '' where it is detached."""
     return asked(root, "symbolic-ref", "-q", "HEAD") or ""

@@ -22,10 +22,11 @@ from harness.project.settings import Settings
 from harness.record.database_file import begin_writing, set_strangers_aside
 from harness.record.lock import one_at_a_time
 from harness.version import dvc, git
+from harness.version.merging.results import MODELS
 from harness.version.recorded_versions import FOLDER, Version, bring
 from harness.version.results_state import md5_of, note_origins
 
-DATABASE = "models.db"
+DATABASE = MODELS
 SMALL = 100_000  # bytes; up to here a model is kept in the database itself
 What = Literal["add", "promote", "demote", "prune"]
 _COLUMNS = {

@@ -29,7 +29,9 @@ def recorded_at(root: Path, ref: str) -> list[Version]:
     if git.asked(root, "rev-parse", "--verify", "-q", f"{ref}^{{commit}}", no=1) is None:
         raise HarnessError(
             f"there is no file, folder, branch or tag {ref!r} here",
-            fix="git fetch --tags; make tags",
+            fix="git fetch --unshallow --tags (this clone is shallow: it lacks what came earlier)"
+            if git.is_shallow(root)
+            else "git fetch --tags; make tags",
         )
     above = git.git(root, "rev-parse", "--show-prefix")
     listed = git.git(root, "ls-tree", "-z", f"{ref}^{{commit}}", "--", f"{FOLDER}/")

@@ -150,6 +150,7 @@ def _of_record(root: Path, record: Record) -> Problem | None:
     if not record.version:
         return Problem(
             f"{path}.dvc does not say one version of {path}: a merge conflict?",
+            "make merge brings both sides of a git merge together; or "
             f"git checkout --ours {path}.dvc (or --theirs), then dvc checkout {path}.dvc",
         )
     keeper = {"dvc": "DVC", "git": "git"}[record.by]

@@ -22,6 +22,7 @@ from harness.version.merging.regroup import experiments_in, is_grouped, regroup
 from harness.version.recorded_versions import FOLDER, bring, recorded_at
 from harness.version.results_state import note_origins, problem
 
+MODELS = "models.db"  # not of an experiment, so no layout moves it
 ALLOWED = {
     "data": "experiments on other data",
     "schema": "columns that nothing here has",
@@ -86,6 +87,8 @@ def _merge(
         copy_database(ours if ours.exists() else source, work)
         if ours.exists():
             outcome = merge(work, source, origin, replace=rebase)
+        elif name == MODELS:
+            outcome = Outcome()
         else:
             outcome = _new(root, settings, work, source)
         result.differences += outcome.differences
@@ -204,6 +207,8 @@ def sources(root: Path, settings: Settings, origin: str, scratch: Path) -> list[
 def _of_folder(root: Path, folder: Path) -> list[Path]:
     if (folder / FILE).exists():
         found = databases(folder, load_settings(folder), "experiment")
+        models = folder / FOLDER / MODELS
+        found += [models] if models.exists() else []
         if not found and any((folder / FOLDER).glob("*.db.dvc")):
             raise HarnessError(f"the results in {folder} are not there", fix="dvc checkout there")
         return found
@@ -225,10 +230,14 @@ def _database(path: Path) -> Path:
 
 def _in_layout(found: list[Path], settings: Settings, scratch: Path) -> dict[str, Path]:
     """The databases by the names that they have in results/ under this layout."""
+    models = {path.name: path for path in found if path.name == MODELS}
+    found = [path for path in found if path.name != MODELS]
+    if not found:
+        return models
     single = settings.store.layout != "database-per-experiment"
     if len(found) == 1 and single and _named(found[0], settings, scratch):
-        return {"benchmark.db": found[0]}
-    return regroup(found, settings, scratch / "grouped")
+        return {"benchmark.db": found[0], **models}
+    return {**regroup(found, settings, scratch / "grouped"), **models}
 
 
 def _named(db: Path, settings: Settings, scratch: Path) -> bool:

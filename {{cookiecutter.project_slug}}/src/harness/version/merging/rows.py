@@ -96,16 +96,17 @@ class Rows:
         key = key_of(self.con, self.target, names)
         theirs = self._select(schema, source, fitting.selected(names), names)
         ours = self._select("main", self.target, [quoted(each) for each in names], names)
-        sides = [(ours, False), (theirs, False)]
+        sides = [ours, theirs]
         if before and base:
-            sides.append((self._select(*base, before.selected(names), names), False))
-        if not key or any(self._doubled(side, key) for side, _ in sides):
-            key = (*names, _ORDINAL)
-            # Of rows that nothing tells apart each side's number is kept: the larger one.
-            numbered = [self._numbered(side, names) for side, _ in sides]
-        else:
-            numbered = [side for side, _ in sides]
-        self._merge(taken, numbered, key, names, replace)
+            sides.append(self._select(*base, before.selected(names), names))
+        if not key or any(self._doubled(side, key) for side in sides):
+            # Of rows that nothing tells apart each side has a number: the larger one is kept.
+            key, sides = (*names, _ORDINAL), [self._numbered(side, names) for side in sides]
+        self._hold(sides, key)
+        self._sort_out(sides[0], Comparison(key), Comparison(names), replace)
+        taken.clashes = self._clashes(names)
+        if not taken.clashes:
+            self._apply(taken, names)
         return taken
 
     def _select(self, schema: str, table: str, expressions: list[str], names: list[str]) -> str:
@@ -131,79 +132,54 @@ class Rows:
             f"FROM ({select})"
         )
 
-    def _merge(
-        self,
-        taken: Taken,
-        sides: list[str],
-        key: tuple[str, ...],
-        names: list[str],
-        replace: bool,
-    ) -> None:
-        ours, theirs, *base = sides
+    def _hold(self, sides: list[str], key: tuple[str, ...]) -> None:
+        """Theirs (h_rows) and the base (b_rows, empty where there is none) in the target's form."""
         con = self.con
-        for name, select in zip(("h", "b"), (theirs, *base), strict=False):
-            con.execute(f"DROP TABLE IF EXISTS temp.{name}_rows")
-            con.execute(f"CREATE TEMP TABLE {name}_rows AS {select}")
-            listed = ", ".join(map(quoted, key[:60]))
-            con.execute(f"CREATE INDEX temp.{name}_key ON {name}_rows ({listed})")
-        self._sort_out(taken, ours, key, names, bool(base), replace)
+        for name in ("h_rows", "b_rows", "moves"):
+            con.execute(f"DROP TABLE IF EXISTS temp.{name}")
+        con.execute(f"CREATE TEMP TABLE h_rows AS {sides[1]}")
+        base = sides[2] if len(sides) > 2 else "SELECT * FROM h_rows WHERE false"
+        con.execute(f"CREATE TEMP TABLE b_rows AS {base}")
+        listed = ", ".join(map(quoted, key[:60]))
         for name in ("h", "b"):
-            con.execute(f"DROP TABLE IF EXISTS temp.{name}_rows")
-        con.execute("DROP TABLE IF EXISTS temp.moves")
-
-    def _sort_out(
-        self,
-        taken: Taken,
-        ours: str,
-        key: tuple[str, ...],
-        names: list[str],
-        with_base: bool,
-        replace: bool,
-    ) -> None:
-        con = self.con
-        same = Comparison(names)
-        joined = Comparison(key)
-        con.execute("DROP TABLE IF EXISTS temp.moves")
+            con.execute(f"CREATE INDEX temp.{name}_key ON {name}_rows ({listed})")
         con.execute("CREATE TEMP TABLE moves (what TEXT, here INTEGER, there INTEGER)")
-        # In both, and not the same.
-        known = f"EXISTS (SELECT 1 FROM b_rows AS b WHERE {joined('b', 'o')}" if with_base else ""
-        what = "'clash'"
+
+    def _sort_out(self, ours: str, on: "Comparison", same: "Comparison", replace: bool) -> None:
+        """Write down what is to be done with each row that is not the same on both sides."""
+
+        def in_base(side: str, unchanged: bool = False) -> str:
+            more = f" AND {same('b', side)}" if unchanged else ""
+            return f"EXISTS (SELECT 1 FROM b_rows AS b WHERE {on('b', side)}{more})"
+
+        differ = (
+            f"CASE WHEN {in_base('o', True)} THEN 'changed' "
+            f"WHEN {in_base('h', True)} THEN 'kept' ELSE 'clash' END"
+        )
         if self.target in _EITHER:
-            what = "CASE WHEN h.value > o.value THEN 'changed' ELSE 'kept' END"
+            differ = "CASE WHEN h.value > o.value THEN 'changed' ELSE 'kept' END"
         elif replace:
-            what = "'changed'"
-        elif with_base:
-            what = (
-                f"CASE WHEN {known} AND {same('b', 'o')}) THEN 'changed' "
-                f"WHEN {known} AND {same('b', 'h')}) THEN 'kept' ELSE 'clash' END"
-            )
-        con.execute(
-            f"INSERT INTO moves SELECT {what}, o.rowid_of_it, h.rowid "
-            f"FROM h_rows AS h JOIN ({ours}) AS o ON {joined('o', 'h')} "
-            f"WHERE NOT ({same('o', 'h')})"
+            differ = "'changed'"
+        self.con.execute(
+            f"INSERT INTO moves SELECT {differ}, o.rowid_of_it, h.rowid "
+            f"FROM h_rows AS h JOIN ({ours}) AS o ON {on('o', 'h')} WHERE NOT ({same('o', 'h')})"
         )
-        # In theirs alone: new, or deleted here since.
-        what = "'added'"
-        if with_base:
-            in_base = f"EXISTS (SELECT 1 FROM b_rows AS b WHERE {joined('b', 'h')}"
-            what = (
-                f"CASE WHEN NOT {in_base}) THEN 'added' WHEN {in_base} AND {same('b', 'h')}) "
-                "THEN 'kept' ELSE 'clash' END"
-            )
-        con.execute(
-            f"INSERT INTO moves SELECT {what}, NULL, h.rowid FROM h_rows AS h WHERE NOT EXISTS "
-            f"(SELECT 1 FROM ({ours}) AS o WHERE {joined('o', 'h')})"
+        theirs_alone = (  # new there, or deleted here since
+            f"CASE WHEN NOT {in_base('h')} THEN 'added' "
+            f"WHEN {in_base('h', True)} THEN 'kept' ELSE 'clash' END"
         )
-        if with_base:  # in ours alone: new here, or deleted there since
-            con.execute(
-                f"INSERT INTO moves SELECT CASE WHEN {known} AND {same('b', 'o')}) THEN 'removed' "
-                f"ELSE 'clash' END, o.rowid_of_it, NULL FROM ({ours}) AS o WHERE NOT EXISTS "
-                f"(SELECT 1 FROM h_rows AS h WHERE {joined('h', 'o')}) AND {known})"
-            )
-        taken.clashes = self._clashes(names)
-        if taken.clashes:
-            return
-        self._apply(taken, names)
+        self.con.execute(
+            f"INSERT INTO moves SELECT {theirs_alone}, NULL, h.rowid FROM h_rows AS h "
+            f"WHERE NOT EXISTS (SELECT 1 FROM ({ours}) AS o WHERE {on('o', 'h')})"
+        )
+        ours_alone = (  # new here, or deleted there since
+            f"CASE WHEN {in_base('o', True)} THEN 'removed' ELSE 'clash' END"
+        )
+        self.con.execute(
+            f"INSERT INTO moves SELECT {ours_alone}, o.rowid_of_it, NULL FROM ({ours}) AS o "
+            f"WHERE {in_base('o')} "
+            f"AND NOT EXISTS (SELECT 1 FROM h_rows AS h WHERE {on('h', 'o')})"
+        )
 
     def _apply(self, taken: Taken, names: list[str]) -> None:
         con, target = self.con, quoted(self.target)
