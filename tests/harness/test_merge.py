@@ -248,6 +248,31 @@ def test_a_database_of_an_earlier_harness_is_merged_by_name(two: Bench) -> None:
     assert "e0.0.0" in two.run("summary", "e0.0.0", expect=None).out
 
 
+KILLED = """
+import os, sys
+left = [int(sys.argv[1])]
+def stop(event, arguments):
+    if event in ("os.rename", "os.remove", "sqlite3.connect", "shutil.copyfile"):
+        left[0] -= 1
+        if left[0] == 0:
+            os.kill(os.getpid(), 9)
+import harness.version.merging.results, harness.cli.sharing
+sys.addaudithook(stop)
+sys.argv = ["harness", *sys.argv[2:]]
+from harness.cli import main
+main()
+"""
+
+
+def killed(bench: Bench, step: int, *command: str) -> bool:
+    """Kill -9 a command as it renames, removes, copies or opens its n-th file; whether it was."""
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(step), *command],
+        cwd=bench.root, env=bench.environment(), capture_output=True,
+    )  # fmt: skip
+    return done.returncode != 0
+
+
 @pytest.mark.slow
 def test_a_kill_at_any_point_leaves_the_old_results_or_the_new(two: Bench, tmp_path: Path) -> None:
     old = every_row(two.db)
@@ -256,26 +281,7 @@ def test_a_kill_at_any_point_leaves_the_old_results_or_the_new(two: Bench, tmp_p
     seen = set()
     for step in range(1, 40):
         bench = two.copy(tmp_path / f"bench{step}")
-        # A kill -9 as the n-th file is renamed, opened for writing or removed.
-        source = f"""
-            import os, sys
-            left = [{step}]
-            def stop(event, arguments):
-                if event in ("os.rename", "os.remove", "sqlite3.connect", "shutil.copyfile"):
-                    left[0] -= 1
-                    if left[0] == 0:
-                        os.kill(os.getpid(), 9)
-            import harness.version.merging.results, harness.cli.sharing
-            sys.addaudithook(stop)
-            sys.argv = ["harness", "merge", "exp/other"]
-            from harness.cli import main
-            main()
-        """
-        done = subprocess.run(
-            [sys.executable, "-c", __import__("textwrap").dedent(source)],
-            cwd=bench.root, env=bench.environment(), capture_output=True,
-        )  # fmt: skip
-        if done.returncode == 0:
+        if not killed(bench, step, "merge", "exp/other"):
             break
         now = every_row(bench.db)
         assert now in (old, new), step

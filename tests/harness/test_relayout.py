@@ -10,6 +10,7 @@ import pytest
 
 from harness.record.columns import quoted
 from tests.harness.project_fixture import Bench
+from tests.harness.test_merge import killed
 
 LAYOUTS = ("append-only", "table-per-experiment", "database-per-experiment")
 FITTED = """
@@ -112,6 +113,26 @@ def test_a_layout_that_cannot_be_changed_to_is_a_sentence(bench: Bench) -> None:
     assert "e0.0.1.db is recorded already" in refused.said
     assert 'layout = "' not in (bench.root / "benchmark.toml").read_text()
     assert bench.git("status", "--porcelain") == ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layout", ["database-per-experiment", "table-per-experiment"])
+def test_a_kill_at_any_point_can_be_read_and_gone_on_from(
+    bench: Bench, tmp_path: Path, layout: str
+) -> None:
+    said = bench.run("summary", "e0.0.1", expect=None).out
+    bench.copy(tmp_path / "whole").run("layout", layout)
+    wanted = content(tmp_path / "whole")
+    seen = set()
+    for step in range(1, 60, 3):
+        tried = bench.copy(tmp_path / f"bench{step}")
+        if not killed(tried, step, "layout", layout):
+            break
+        assert tried.run("summary", "e0.0.1", expect=None).out == said, step
+        seen.add(layout in (tried.root / "benchmark.toml").read_text())
+        tried.run("layout", layout)
+        assert content(tried.root) == wanted, step
+    assert seen >= {False}
 
 
 @pytest.mark.slow

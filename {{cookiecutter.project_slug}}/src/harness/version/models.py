@@ -224,7 +224,8 @@ def _store(
 def _keep_asset(root: Path, name: str, content: bytes) -> str:
     from xetrack.assets import AssetsManager
 
-    assets = AssetsManager(str(database(root)), autocommit=False)
+    # Each of its three tables has a connection of its own, so each has to commit at once.
+    assets = AssetsManager(str(database(root)), autocommit=True)
     try:
         return str(assets.insert(f"model_{name}", content))
     finally:
