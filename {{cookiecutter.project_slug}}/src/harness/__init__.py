@@ -10,7 +10,7 @@ Its rooms, in the order of a datapoint's way; each one's `__init__` says what is
     stats/     intervals and tests, pure functions
     read/      what is recorded, read
     tell/      what people see of it: tables, summary, report, comparison
-    version/   git, DVC, tags
+    version/   git, DVC, tags; merging, worktrees, layouts, models
     load/      load on a server
     cli/       the commands
 
