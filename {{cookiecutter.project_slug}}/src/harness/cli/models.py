@@ -52,11 +52,12 @@ def add(
     from harness.version import models
 
     root, settings = _here()
-    with _results() as con, tempfile.TemporaryDirectory() as folder:
-        chosen(con, of)
+    with _results() as con:  # closed before SQLite opens the same file
+        experiment, configuration = chosen(con, of)
+    with tempfile.TemporaryDirectory() as folder:
         if file is None:
-            place = place_for(root, settings, of.partition(":")[0])
-            name, content = fitted_file(place.db, place.predictions, of, con)
+            place = place_for(root, settings, experiment.name)
+            name, content = fitted_file(place, experiment.name, configuration.params)
             file = Path(folder) / f"{name}.pkl"
             file.write_bytes(content)
         made, changed = models.add(root, settings, file, of, note)

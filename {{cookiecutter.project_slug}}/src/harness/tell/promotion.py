@@ -1,18 +1,19 @@
 """Whether a model may take the place of the one in production: a verdict, not a bare number."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from duckdb import DuckDBPyConnection
+from sqlitedict import encode_key
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, explained
 from harness.project.hypotheses import flat, reads_as
 from harness.read.results import Configuration, Experiment, read_experiment
 from harness.record.columns import quoted
+from harness.record.layout import Place
 from harness.tell.compare import compare
 from harness.tell.section import number
 from harness.version.models import Model
@@ -103,32 +104,31 @@ def ranked(con: DuckDBPyConnection, models: Sequence[Model], metric: str) -> lis
     return [model for _, _, model in sorted(found, key=lambda each: each[:2])]
 
 
-def fitted_file(db: Path, table: str, of: str, con: DuckDBPyConnection) -> tuple[str, bytes]:
-    """The model that an experiment fitted and kept as an asset: its hash, and its pickle.
+def fitted_file(place: Place, name: str, params: Mapping[str, Any]) -> tuple[str, bytes]:
+    """The model that an experiment fitted for these params: its asset's hash, and its pickle.
 
     Raises HarnessError where it kept none, or several (one a fold).
     """
-    experiment, configuration = chosen(con, of)
-    where = ["experiment_version = ?", "fit_asset IS NOT NULL"]
-    values: list[Any] = [experiment.name]
-    for key, value in configuration.params.items():
+    where, values = ["experiment_version = ?", "fit_asset IS NOT NULL"], [name]
+    for key, value in params.items():
         where.append(f"{quoted('params_' + key)} IS ?")
         values.append(value)
-    with closing(sqlite3.connect(f"{db.resolve().as_uri()}?mode=ro", uri=True)) as plain:
-        rows = plain.execute(
-            f"SELECT DISTINCT fit_asset FROM {quoted(table)} WHERE {' AND '.join(where)}", values
+    uri = f"{place.db.resolve().as_uri()}?mode=ro"
+    with explained(place.db, "read"), closing(sqlite3.connect(uri, uri=True)) as con:
+        rows = con.execute(
+            f"SELECT DISTINCT fit_asset FROM {quoted(place.predictions)} "
+            f"WHERE {' AND '.join(where)}",
+            values,
         ).fetchall()
         if len(rows) != 1:
-            kept = "no fitted model" if not rows else f"{len(rows)} fitted models, one a fold"
+            kept = f"{len(rows)} fitted models, one a fold" if rows else "no fitted model"
             raise HarnessError(
-                f"{of} keeps {kept}", fix="write the model to a file and name it: FILE=model.pkl"
+                f"that configuration of {name} keeps {kept}",
+                fix="write the model to a file and name it: FILE=model.pkl",
             )
-        from sqlitedict import encode_key
-
-        [name] = rows[0]
-        row = plain.execute(
-            "SELECT value FROM assets WHERE key = ?", (encode_key(name),)
-        ).fetchone()
+        [asset] = rows[0]
+        query = "SELECT value FROM assets WHERE key = ?"
+        row = con.execute(query, (encode_key(asset),)).fetchone()
     if row is None:
-        raise HarnessError(f"the asset {name} of {of} is not in {db.name}", fix="dvc checkout")
-    return str(name), bytes(row[0])
+        raise HarnessError(f"{place.db.name} has no asset {asset}", fix="dvc checkout", code=1)
+    return str(asset), bytes(row[0])
