@@ -104,13 +104,15 @@ def _experiment(project: Project, tag: str, message: str, allow: set[str]) -> in
             code=1,
         )
     failed = sum(row["failed"] for row in rows)
-    if failed and "failures" not in allow and not settings.run.failures_are_results:
+    if failed and "failures" not in allow and not project.failures_are_results:
         raise HarnessError(
             f"{tag} is not tagged: {failed} datapoints failed ({_types(report, place, tag)})",
             fix=f"`{again}` tries them again; `{again} ALLOW=failures` accepts them",
             code=1,
         )
-    findings = [finding for finding in validate([place.db]) if finding.experiment == tag]
+    findings = [
+        finding for finding in validate([place.db], kind=project.kind) if finding.experiment == tag
+    ]
     wrong = [finding for finding in findings if finding.severity == "error"]
     if wrong and "validation" not in allow:
         raise HarnessError(
@@ -118,7 +120,7 @@ def _experiment(project: Project, tag: str, message: str, allow: set[str]) -> in
             fix=f"make validate shows more; `{again} ALLOW=validation` accepts it",
             code=1,
         )
-    accepted = failed and not settings.run.failures_are_results
+    accepted = failed and not project.failures_are_results
     verdicts |= {"inputs": "overridden" if report.unkeyed else "passed"}
     verdicts |= {"failures": "overridden" if accepted else "passed"}
     verdicts |= {"validation": "overridden" if wrong else "passed"}
@@ -149,7 +151,7 @@ def _measure(project: Project, report: RunReport, name: str) -> list[dict[str, A
 
     rows = measure(project, report.place, name, report.track_id)
     rules = rules_of(report.place, name)
-    for table in results_tables(name, rows, out.width, rules):
+    for table in results_tables(name, rows, out.width, rules, project.kind.doubts):
         out.print(table)
     uncounted = uncounted_of(report.place, name)
     for score in dict.fromkeys(each.name for each in uncounted):
@@ -288,7 +290,7 @@ def _write_summary(project: Project, place: Place, tag: str) -> "Summary":
     path = project.root / "results" / f"{tag}.md"
     report = project.root / "results" / "reports" / f"{tag}.html"
     with connect([place.db]) as con:
-        found = write_report(con, tag, report, project.settings.benchmark.kind)
+        found = write_report(con, tag, report, project.kind)
     path.write_text(to_markdown(f"Results of {tag}", found.sections), encoding="utf-8")
     out.print(f"report: {report.relative_to(project.root)}", markup=False, soft_wrap=True)
     return found

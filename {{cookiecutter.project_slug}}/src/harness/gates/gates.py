@@ -23,6 +23,7 @@ from harness.project.keys import item_digest
 from harness.project.tasks import Census
 from harness.record.columns import ANSWERS, PREDICTIONS, filled
 from harness.record.layout import DEV, TAG, databases, place_for
+from harness.record.metrics_table import metrics_in
 from harness.record.runs import of_last_run
 from harness.version import dvc, git, results_state
 from harness.version.published import check_tags, published
@@ -240,7 +241,7 @@ def inspected(now: Situation) -> Blocked | None:
     database = place_for(now.root, now.project.settings, DEV).db
     if not database.exists():
         return None  # the gate dev-run says so already
-    return _errors(inspect(database), "make inspect")
+    return _errors(inspect(database, kind=now.project.kind), "make inspect")
 
 
 def schema(now: Situation) -> Blocked | None:
@@ -304,7 +305,7 @@ def _content(project: Project, params: Any) -> bytes:
 
 def plan(now: Situation) -> Blocked | None:
     """The plan asks for what the dev-run recorded, so that the report can judge it."""
-    from harness.project.hypotheses import load_plan, metrics_in, plan_findings
+    from harness.project.hypotheses import load_plan, plan_findings
 
     wanted = load_plan(now.root)
     place = place_for(now.root, now.project.settings, DEV)

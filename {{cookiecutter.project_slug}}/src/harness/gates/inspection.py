@@ -10,6 +10,7 @@ from rich.table import Table
 from harness.console import out, shown
 from harness.errors import HarnessError
 from harness.findings import Finding, many
+from harness.project.kind import PLAIN, Kind, resolve
 from harness.read.checks import failures, missing_params, no_raw_output
 from harness.read.checks_scores import uncounted_scores, undeclared_scores
 from harness.read.facts import DEV, Facts, read_facts, rules_by_experiment
@@ -20,10 +21,7 @@ _NUMERIC = ("BIGINT", "DOUBLE")
 _MAY_BE_CONSTANT = {
     *("track_id", "timestamp", "function_name", "error", "error_type", "cache", "attempts"),
     *("experiment_version", "task_key", "item_key", "code_key", "input_id", "repeat", "fold"),
-    *("fit_asset", "ground_truth", "split", "finish_reason", "refusal", "status", "cost"),
-    *("model_version", "model_reported", "price_as_of", "canned", "cost_estimate"),
-    *("bytes", "phase_start", "machine_cpu", "server_cpu", "server_mib"),
-    *("generator_cpu", "generator_mib"),
+    *("fit_asset", "ground_truth", "split", "cost", "cost_estimate", "model_version"),
 }
 _NO_NUMBERS = {
     *("input_id", "task_key", "item_key", "code_key", "track_id", "cache", "timestamp"),
@@ -36,8 +34,12 @@ _NOT_NEGATIVE = (
 )
 
 
-def inspect(database: Path, experiment: str = DEV, *, table: str | None = None) -> list[Finding]:
+def inspect(
+    database: Path, experiment: str = DEV, *, table: str | None = None, kind: Kind = PLAIN
+) -> list[Finding]:
     """Findings about the recorded rows of one experiment (by default the dev phase).
+
+    `kind` says which columns may be constant, and brings checks of its own.
 
     Raises HarnessError where there is no database, no table or no row.
     """
@@ -54,10 +56,11 @@ def inspect(database: Path, experiment: str = DEV, *, table: str | None = None) 
                 *_numbers_as_text(facts),
                 *_out_of_range(facts),
                 *no_raw_output(facts),
-                *_constant(facts),
+                *_constant(facts, kind.constant),
                 *failures(facts),
                 *uncounted_scores(facts),
                 *undeclared_scores(facts, experiment),
+                *(finding for each in kind.dev_checks for finding in resolve(each)(facts)),
             ]
         except duckdb.TypeMismatchException:
             continue
@@ -149,12 +152,12 @@ def _out_of_range(facts: Facts) -> list[Finding]:
     return found
 
 
-def _constant(facts: Facts) -> list[Finding]:
+def _constant(facts: Facts, may_be: frozenset[str]) -> list[Finding]:
     """A column that never changes tells nothing, or is not what it was meant to be."""
     names = [
         name
         for name in columns(facts.con)
-        if name not in _MAY_BE_CONSTANT and not name.startswith("params_")
+        if name not in _MAY_BE_CONSTANT | may_be and not name.startswith("params_")
     ]
     sets = ", ".join(f"approx_count_distinct({identifier(n)}), min({identifier(n)})" for n in names)
     [(n, *values)] = facts.ask(f"SELECT count(*), {sets} FROM predictions")

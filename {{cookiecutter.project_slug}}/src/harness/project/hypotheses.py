@@ -32,13 +32,6 @@ from harness.project.scores import Score
 PLAN_NAME = "PLAN.toml"
 # Columns of `predictions` that can be judged like a score, without metrics.py naming them.
 MEASURED = frozenset({"latency", "cost"})
-LATENCIES = {
-    "latency_p50": 0.5,
-    "latency_p90": 0.9,
-    "latency_p95": 0.95,
-    "latency_p99": 0.99,
-    "latency_p999": 0.999,
-}
 
 _HINTS = {
     "id": 'write a short name of its own, such as id = "H1"',
@@ -164,16 +157,6 @@ def _place(loc: tuple[int | str, ...]) -> str:
         else:
             words.append(str(part))
     return ", ".join(words) + ": " if words else ""
-
-
-def metrics_in(columns: Collection[str]) -> list[str]:
-    """What metrics.py computed, among the columns of the table metrics: each has an interval."""
-    return [
-        name
-        for name in columns
-        # A param may be called like a bound: params_range, params_range_low.
-        if f"{name}_low" in columns and name not in LATENCIES and not name.startswith("params_")
-    ]
 
 
 def plain(value: Any) -> Any:

@@ -16,10 +16,11 @@ from duckdb import DuckDBPyConnection
 from harness.console import brief, shown
 from harness.errors import HarnessError
 from harness.project.declarations import Rule, Uncounted, has_figures, legacy_rules, measured_rule
-from harness.project.hypotheses import MEASURED, Plan, metrics_in, recorded_plan
+from harness.project.hypotheses import MEASURED, Plan, recorded_plan
 from harness.project.values import plain as stored
 from harness.read.views import columns, identifier
 from harness.record.layout import DEV
+from harness.record.metrics_table import metrics_in
 from harness.record.score_tables import DECLARED, RULES_OF, UNCOUNTED, UNCOUNTED_OF, rule_of
 
 Values = npt.NDArray[np.float64]
@@ -216,16 +217,16 @@ def _uncounted(con: DuckDBPyConnection, name: str) -> list[Uncounted]:
     return [Uncounted(*row) for row in con.execute(UNCOUNTED_OF, [name]).fetchall()]
 
 
-def canned_words(rows: Sequence[Mapping[str, Any]]) -> str:
-    """What is to be said of metrics rows whose answers no model gave; "" where a model gave all."""
-    count, canned = (sum(row.get(name) or 0 for row in rows) for name in ("n", "canned"))
-    if not canned:
-        return ""
-    which = "All" if canned == count else f"{canned:,} of"
-    return (
-        f"{which} {count:,} answers are canned: a rule gave them and no model was asked, so these "
-        "numbers show that the pipeline works, and nothing else."
-    )
+def doubt_words(rows: Sequence[Mapping[str, Any]], doubts: Mapping[str, str]) -> list[str]:
+    """What is to be said of metrics rows whose numbers mean little, in the words of the kind."""
+    total = sum(row.get("n") or 0 for row in rows)
+    said = []
+    for column, words in doubts.items():
+        count = sum(row.get(column) or 0 for row in rows)
+        if count:
+            which = "All" if count == total else f"{count:,} of"
+            said.append(f"{which} {total:,} {words}")
+    return said
 
 
 def label(params: Mapping[str, Any]) -> str:

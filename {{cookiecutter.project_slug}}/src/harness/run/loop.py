@@ -141,7 +141,7 @@ class _Run:
             self._refuse_other_code(experiment)
             self._refuse_other_data(experiment)
         self.done, failed = call(lambda store: store.recorded())
-        if settings.run.failures_are_results:
+        if self.project.failures_are_results:
             keys = np.array([bytes.fromhex(key) for key in failed], dtype="S32")
             self.done, failed = np.sort(np.concatenate([self.done, keys])), []
         if experiment != DEV:

@@ -16,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from harness.console import ABSENT, LONGEST, RAW, brief, shown
+from harness.project.kind import PLAIN, Kind
 from harness.read.results import Configuration, Experiment, Scores, read_outputs
 from harness.tell.charts import forest, tradeoff
 from harness.tell.ranking import Ranking
@@ -27,7 +28,7 @@ FOREST = 24  # configurations in a chart of intervals
 _FIGURE = re.compile(r"[-+]?[0-9,.]+(e[-+]?[0-9]+)?|" + ABSENT)
 
 
-def write_report(con: DuckDBPyConnection, name: str, path: Path, kind: str = "") -> Summary:
+def write_report(con: DuckDBPyConnection, name: str, path: Path, kind: Kind = PLAIN) -> Summary:
     """Write the report of an experiment to `path`; `kind` may add sections (see `section`).
 
     Raises HarnessError where there is no such experiment.

@@ -1,12 +1,12 @@
 """The parts of a summary or report, and how they become Markdown.
 
-A kind or a project adds parts of its own: a function
+A project or a kind adds parts of its own: a function
 
     def sections(con: DuckDBPyConnection, experiment: str) -> list[Section]
 
-in `src/benchmark/report.py`, or in `harness/<kind>.py` where `<kind>` is `[benchmark] kind`. `con`
-has the views `predictions`, `metrics` and `runs`, read-only; `experiment` is the tag, or `dev`. All
-text is shown as text, whatever it holds. A chart is what `charts.chart` returned, no other.
+in `src/benchmark/report.py`, or wherever `sections` of the kind names it (project.kind). `con` has
+the views `predictions`, `metrics` and `runs`, read-only; `experiment` is the tag, or `dev`. Text is
+shown as text, whatever it holds. A chart is what `charts.chart` returned, no other.
 """
 
 from collections.abc import Iterable, Sequence

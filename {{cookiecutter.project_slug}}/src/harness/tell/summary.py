@@ -1,6 +1,5 @@
 """What an experiment found, as sections: Markdown by `make summary`, HTML by `make report`."""
 
-import importlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -11,19 +10,21 @@ from duckdb import DuckDBPyConnection
 
 from harness.clock import local
 from harness.console import ABSENT
+from harness.errors import HarnessError, in_words
 from harness.measure.judge import MIN_ITEMS, Judged, Outcome, judge
 from harness.project.declarations import Rule, uncounted_words
-from harness.project.hypotheses import LATENCIES
+from harness.project.kind import PLAIN, Kind, resolve
 from harness.read.results import (
     Experiment,
     Scores,
-    canned_words,
+    doubt_words,
     label,
     planned_metrics,
     read_experiment,
     read_scores,
 )
 from harness.record.layout import UNFINISHED
+from harness.record.metrics_table import PERCENTILES
 from harness.stats.intervals import mean_interval, percentile_needs
 from harness.tell.compare import turned
 from harness.tell.ranking import Ranking, rank
@@ -31,6 +32,7 @@ from harness.tell.section import Section, Table, interval, number, time_unit, wi
 from harness.tell.segments import segment_sections
 
 RESULTS, PRICES = "Results", "Latency and cost"  # where the report puts its charts
+_SHOWN = ("p50", "p95", "p99")  # of the percentiles in the table metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ class Summary:
         return int(bool(self.findings))
 
 
-def summarise_experiment(con: DuckDBPyConnection, name: str, kind: str = "") -> Summary:
+def summarise_experiment(con: DuckDBPyConnection, name: str, kind: Kind = PLAIN) -> Summary:
     """Read and judge an experiment; `kind` may add sections (see `section`).
 
     Raises HarnessError where there is none of that name.
@@ -69,15 +71,15 @@ def summarise_experiment(con: DuckDBPyConnection, name: str, kind: str = "") -> 
     findings = list(_findings(experiment, scores, judged))
     ranking = rank(experiment, scores)
     sections = [Section("At a glance", list(_at_a_glance(experiment, scores, judged, ranking)))]
-    if warnings := findings + list(_warnings(experiment, scores)):
+    if warnings := findings + list(_warnings(experiment, scores, kind)):
         sections.append(Section("Read this first", warnings, warning=True))
     if experiment.plan.questions:
         sections.append(Section("Questions", experiment.plan.questions))
     if judged:
         sections.append(_hypotheses(experiment, judged))
-    sections += [_results(experiment, scores, ranking), _latency(experiment, ranking.order)]
+    sections += [_results(experiment, scores, ranking), _times(experiment, ranking.order, kind)]
     sections += list(segment_sections(con, experiment, ranking.order))
-    sections += _of_kind(con, name, kind)
+    sections += _added(con, name, kind)
     if experiment.rules:
         sections.append(_counting(experiment))
     sections += [_errors(con, experiment), _provenance(experiment)]
@@ -104,10 +106,9 @@ def _findings(experiment: Experiment, scores: Scores, judged: list[Judged]) -> I
             yield f"Hypothesis {verdict.hypothesis.id} cannot be judged: {verdict.reason}."
 
 
-def _warnings(experiment: Experiment, scores: Scores) -> Iterator[str]:
+def _warnings(experiment: Experiment, scores: Scores, kind: Kind) -> Iterator[str]:
     runs = experiment.runs
-    if words := canned_words([each.summary for each in experiment.configurations]):
-        yield words
+    yield from doubt_words([each.summary for each in experiment.configurations], kind.doubts)
     overridden = {gate for run in runs for gate, how in run["gates"].items() if how == "overridden"}
     if overridden:
         yield f"Gates overridden: {', '.join(sorted(overridden))}."
@@ -306,26 +307,36 @@ def _bounded(summary: dict[str, Any], name: str, factor: float = 1.0) -> str:
     return interval(*(None if each is None else factor * each for each in found))
 
 
-def _latency(experiment: Experiment, order: list[int]) -> Section:
-    names = ("latency_p50", "latency_p95", "latency_p99")
+def _times(experiment: Experiment, order: list[int], kind: Kind) -> Section:
+    """Latency and cost, and beside them the other times of the kind."""
     summaries = [experiment.configurations[index].summary for index in order]
-    unit, per_second = time_unit(each.get("latency_p50") for each in summaries)
-    priced = any(each.get("cost") is not None for each in summaries)
-    rows = []
-    for index, each in zip(order, summaries, strict=True):
-        count, cells = each.get("latency_n") or 0, []
-        for name in names:
-            needed = percentile_needs(LATENCIES[name])
-            if count >= needed:
-                cells.append(_bounded(each, name, per_second))
-            else:
-                cells.append("cached" if not count and each.get("cached") else f"needs {needed:,}")
-        cells += [number(each.get("cost"))] if priced else []
-        rows.append([experiment.configurations[index].label, f"{count:,}", *cells])
+    labels = [experiment.configurations[index].label for index in order]
+    latency = _percentile_table(labels, summaries, "latency")
+    if any(each.get("cost") is not None for each in summaries):
+        rows = zip(latency.rows, summaries, strict=True)
+        priced = [[*row, number(each.get("cost"))] for row, each in rows]
+        latency = Table([*latency.columns, "cost (USD)"], priced)
+    others = [time for time in kind.times if any(each.get(f"{time}_n") for each in summaries)]
+    tables = [latency, *(_percentile_table(labels, summaries, time) for time in others)]
     text = "Of rows executed in this experiment without error, where n is large enough; a row from "
     text += "the cache took no time of its own."
-    heads = ["configuration", "n", *(f"{name[-3:]} ({unit})" for name in names)]
-    return Section(PRICES, [text], [Table(heads + ["cost (USD)"] * priced, rows)])
+    return Section(PRICES, [text], tables)
+
+
+def _percentile_table(labels: list[str], summaries: list[dict[str, Any]], time: str) -> Table:
+    unit, per_second = time_unit(each.get(f"{time}_p50") for each in summaries)
+    rows = []
+    for called, each in zip(labels, summaries, strict=True):
+        count, cells = each.get(f"{time}_n") or 0, []
+        for percentile in _SHOWN:
+            needed = percentile_needs(PERCENTILES[percentile])
+            if count >= needed:
+                cells.append(_bounded(each, f"{time}_{percentile}", per_second))
+            else:
+                cells.append("cached" if not count and each.get("cached") else f"needs {needed:,}")
+        rows.append([called, f"{count:,}", *cells])
+    name = "" if time == "latency" else f"{time}, "
+    return Table(["configuration", "n", *(f"{name}{each} ({unit})" for each in _SHOWN)], rows)
 
 
 def _errors(con: DuckDBPyConnection, experiment: Experiment) -> Section:
@@ -370,18 +381,21 @@ def _fact(name: str, value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value or ABSENT)
 
 
-def _of_kind(con: DuckDBPyConnection, name: str, kind: str) -> list[Section]:
-    """Sections of the person's `benchmark.report` and of `harness.<kind>`, where there are such."""
+def _added(con: DuckDBPyConnection, name: str, kind: Kind) -> list[Section]:
+    """Sections of the person's `benchmark.report`, where there is one, and of the kind."""
     made: list[Section] = []
-    for module in filter(None, ("benchmark.report", kind and f"harness.{kind}")):
+    for reference in dict.fromkeys((*_own_report(), *kind.sections)):
         try:
-            # find_spec imports the package, and raises where there is none.
-            if not (find_spec(module.partition(".")[0]) and find_spec(module)):
-                continue
-            function = getattr(importlib.import_module(module), "sections", None)
-            made += function(con, name) if function else []
+            made += resolve(reference)(con, name)
         except Exception as error:
             # A mistake in an extra section must not cost the person the report.
-            text = f"{module}.sections failed: {type(error).__name__}: {error}"
-            made.append(Section(f"Sections of {module}", [text], warning=True))
+            said = error.message if isinstance(error, HarnessError) else in_words(error)
+            text = f"{reference} failed: {said}"
+            made.append(Section(f"Sections of {reference}", [text], warning=True))
     return made
+
+
+def _own_report() -> list[str]:
+    # find_spec imports the package, and raises where there is none.
+    there = find_spec("benchmark") and find_spec("benchmark.report")
+    return ["benchmark.report:sections"] if there else []
