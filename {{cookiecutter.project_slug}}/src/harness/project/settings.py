@@ -12,6 +12,7 @@ from harness.project.kind import EXECUTORS, Kind, Options, load_kind
 from harness.project.kind import FILE as KIND_FILE
 
 FILE = "benchmark.toml"
+_UNKNOWN = "Extra inputs are not permitted"  # as pydantic says it
 Section = TypeVar("Section", bound=Options)
 
 
@@ -145,6 +146,8 @@ def load_settings(root: Path, kind: Kind | None = None) -> Settings:
         except ValidationError as error:
             for each in error.errors():
                 problems.append(_explain(text, (section, *each["loc"]), each["msg"]))
+    if data.pop("extra", None) is not None:  # a field of Settings, and no section
+        problems.append(_explain(text, ("extra",), _UNKNOWN))
     context = {"executors": (*EXECUTORS, *kind.executors)}
     try:
         settings = Settings.model_validate(data, context=context)
@@ -160,7 +163,7 @@ def load_settings(root: Path, kind: Kind | None = None) -> Settings:
 def _explain(text: str, location: tuple[int | str, ...], message: str) -> str:
     names = [str(part) for part in location]
     message = message.removeprefix("Value error, ")
-    if message == "Extra inputs are not permitted":
+    if message == _UNKNOWN:
         message = "no such setting"
         if len(names) == 1:
             message += f" (the sections of a kind are declared in {KIND_FILE})"

@@ -2,7 +2,7 @@
 
 Each executor is a generator: it takes tasks as they come, keeps a bounded number in flight, and
 yields an Outcome as soon as one is there. None of them writes. A kind may bring more (`Executor` of
-project.kind); where they run predict, `Worker` of run.attempt does that for them.
+project.kind); where it runs predict, `compute` does that with a `Worker`.
 """
 
 import multiprocessing
@@ -62,15 +62,17 @@ def execute(
     return _processes(project, jobs)
 
 
-def _run(worker: Worker, job: Job) -> Result:
+def compute(worker: Worker, job: Job) -> Outcome:
+    """Run predict for one job in this thread."""
     configuration = job.task.configuration
-    return worker.run(job.task.item, configuration.params, configuration.digest, job.fitted)
+    result = worker.run(job.task.item, configuration.params, configuration.digest, job.fitted)
+    return Outcome(job, result)
 
 
 def _serial(worker: Worker, jobs: Iterator[Job]) -> Iterator[Outcome]:
     one_worker()
     for job in jobs:
-        yield Outcome(job, _run(worker, job))
+        yield compute(worker, job)
 
 
 class _Thread(threading.Thread):
@@ -85,12 +87,12 @@ class _Thread(threading.Thread):
         while (job := self.inbox.get()) is not None:
             self.job = job
             try:
-                result = _run(self.worker, job)
+                outcome = compute(self.worker, job)
             except BaseException as error:  # a thread that ended here would hang the whole run
-                result = _broken(error)
+                outcome = Outcome(job, _broken(error))
             if self.worker.abandoned:
                 return
-            self.outbox.put(Outcome(job, result))
+            self.outbox.put(outcome)
 
 
 def _threads(project: Project, jobs: Iterator[Job], limiter: Limiter | None) -> Iterator[Outcome]:
