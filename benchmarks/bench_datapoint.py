@@ -110,7 +110,7 @@ def seconds_harness(folder: Path, count: int) -> tuple[float, float, float]:
         assert report.counts.total == count, report
     start = time.perf_counter()
     score_rows(report.place, "e0.0.2", project.score)
-    fill_metrics(project, report.place, "e0.0.2", report.track_id)
+    fill_metrics(project, ready.grid, report.place, "e0.0.2", report.track_id)
     return times[0] / count, times[1] / count, (time.perf_counter() - start) / count
 
 

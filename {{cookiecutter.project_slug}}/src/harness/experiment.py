@@ -48,7 +48,7 @@ def _dev_run(project: Project, place: Place, limit: int) -> int:
     made_by = provenance(project, ready.grid, ready.census, "dev", {})
     report = run(project, DEV, ready.grid, ready.census, made_by, limit)
     tell(report)
-    _measure(project, report, DEV)
+    _measure(project, ready.grid, report, DEV)
     if report.ended_how != "finished":
         raise HarnessError(
             f"the dev-run stopped: {report.reason}", fix="mend the cause, then make dev-run", code=1
@@ -94,7 +94,7 @@ def _experiment(project: Project, tag: str, message: str, allow: set[str]) -> in
             fix=f"make discard TAG={tag}, then `{again}`; what was computed comes from the cache",
             code=1,
         )
-    rows = _measure(project, report, tag)
+    rows = _measure(project, ready.grid, report, tag)
     _check_unchanged(project, ready.grid, commit, "clean" in allow)
     if report.unkeyed and "inputs" not in allow:
         read = sorted(report.unkeyed)
@@ -144,12 +144,12 @@ def tell(report: RunReport) -> None:
         err.print(f"note: {note}", markup=False, soft_wrap=True)
 
 
-def _measure(project: Project, report: RunReport, name: str) -> list[dict[str, Any]]:
+def _measure(project: Project, grid: Grid, report: RunReport, name: str) -> list[dict[str, Any]]:
     # Here, because scipy takes a second to load and most commands do without.
     from harness.measure.aggregate import measure, rules_of, uncounted_of
     from harness.tell.results_table import results_tables
 
-    rows = measure(project, report.place, name, report.track_id)
+    rows = measure(project, grid, report.place, name, report.track_id)
     rules = rules_of(report.place, name)
     for table in results_tables(name, rows, out.width, rules, project.kind.doubts):
         out.print(table)

@@ -209,9 +209,12 @@ def schema_check(context: typer.Context, as_json: Json = False) -> None:
     from harness.findings import show
     from harness.gates.gates import schema_of
     from harness.project.contract import Project
+    from harness.project.grid import resolve_grid
 
     if context.invoked_subcommand is None:
-        raise typer.Exit(show(schema_of(Project.open()), "the schema", as_json=as_json))
+        project = Project.open()
+        found = schema_of(project, resolve_grid(project))
+        raise typer.Exit(show(found, "the schema", as_json=as_json))
 
 
 @schema.command("rename")

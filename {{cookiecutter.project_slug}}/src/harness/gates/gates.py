@@ -17,7 +17,7 @@ from harness.errors import HarnessError, explained
 from harness.findings import Finding
 from harness.gates.tested import run_tests, tests_passed
 from harness.project.contract import Project
-from harness.project.grid import Grid, column_types, configurations
+from harness.project.grid import Grid, column_types
 from harness.project.inputs import advice, unkeyed
 from harness.project.keys import item_digest
 from harness.project.tasks import Census
@@ -247,12 +247,12 @@ def inspected(now: Situation) -> Blocked | None:
 def schema(now: Situation) -> Blocked | None:
     """The columns are those that earlier experiments recorded."""
     try:
-        return _errors(schema_of(now.project), "")
+        return _errors(schema_of(now.project, now.grid), "")
     except HarnessError as error:  # a database that cannot be read; other gates have a word too
         return Blocked(error.message, error.fix)
 
 
-def schema_of(project: Project) -> list[Finding]:
+def schema_of(project: Project, grid: Grid) -> list[Finding]:
     """Findings of the schema check for a project as it is now."""
     from harness.gates.schema import (
         expected_columns,
@@ -266,7 +266,7 @@ def schema_of(project: Project) -> list[Finding]:
     if not results:
         return []
     values: dict[str, set[Any]] = {}
-    for configuration in configurations(project):
+    for configuration in grid.configurations:
         for name, value in configuration.columns.items():
             values.setdefault(name, set()).add(value)
     with explained(results[-1], "read"):

@@ -17,7 +17,7 @@ from harness.measure.figures import Calculator
 from harness.measure.score import score_rows
 from harness.project.contract import Project
 from harness.project.declarations import Rule, Uncounted, together
-from harness.project.grid import Grid, resolve_grid
+from harness.project.grid import Grid
 from harness.project.hypotheses import Plan, recorded_plan
 from harness.project.values import INTEGER, REAL, TEXT, plain
 from harness.record.columns import Schema, holds, quoted
@@ -35,19 +35,18 @@ _COLUMNS: dict[str, str | None] = {
 
 def measure(
     project: Project,
+    grid: Grid | None,
     place: Place,
     experiment: str,
     track_id: str,
     more: Mapping[str, Any] | None = None,
-    as_recorded: bool = False,
-    grid: Grid | None = None,
 ) -> list[dict[str, Any]]:
     """Score every row of an experiment and fill its metrics; see `score_rows`, `fill_metrics`."""
     with closing(sqlite3.connect(place.db, timeout=10)) as connection:
         plan = plan_of(connection, place, experiment)
     declared, taken = project.scores, [*project.kind.doubts, *project.kind.times]
     score_rows(place, experiment, project.score, declared, project.aggregates, plan, taken)
-    return fill_metrics(project, place, experiment, track_id, more, as_recorded, grid)
+    return fill_metrics(project, grid, place, experiment, track_id, more)
 
 
 def rules_of(place: Place, experiment: str) -> list[Rule]:
@@ -64,27 +63,25 @@ def uncounted_of(place: Place, experiment: str) -> list[Uncounted]:
 
 def fill_metrics(
     project: Project,
+    grid: Grid | None,
     place: Place,
     experiment: str,
     track_id: str,
     more: Mapping[str, Any] | None = None,
-    as_recorded: bool = False,
-    grid: Grid | None = None,
 ) -> list[dict[str, Any]]:
     """Compute and store the metrics of an experiment; returns the rows as written.
 
-    `more` are columns that stand in each row besides. The rows replace those there were, at once.
-    With `as_recorded` the configurations are those that ran, whatever GRID lists today; else those
-    of `grid`, which is resolved where none is given.
+    The configurations are those of `grid`; where that is None, those that ran, whatever GRID lists
+    today. `more` are columns that stand in each row besides. The rows replace those there were, at
+    once.
     """
     connection = sqlite3.connect(place.db, isolation_level=None, timeout=10)
     try:
         schema = Schema.prepare(connection, place.metrics, _COLUMNS)
         rules = recorded_rules(connection, experiment)
-        if as_recorded:
+        if grid is None:
             chosen = recorded_configurations(connection, place, experiment)
         else:
-            grid = grid or resolve_grid(project)
             chosen = [Chosen(each.columns, each.digest.hex()) for each in grid.configurations]
         calculator = Calculator(
             project,
