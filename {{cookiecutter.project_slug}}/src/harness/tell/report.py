@@ -20,8 +20,9 @@ from harness.project.kind import PLAIN, Kind
 from harness.read.results import Configuration, Experiment, Scores, read_outputs
 from harness.tell.charts import forest, tradeoff
 from harness.tell.ranking import Ranking
+from harness.tell.result_sections import PRICES, RESULTS
 from harness.tell.section import Section, Table, number, time_unit
-from harness.tell.summary import PRICES, RESULTS, Summary, summarise_experiment
+from harness.tell.summary import Summary, summarise_experiment
 
 WORST = 20  # items shown with their raw output
 FOREST = 24  # configurations in a chart of intervals
