@@ -1,6 +1,7 @@
 """What an experiment found, as sections: Markdown by `make summary`, HTML by `make report`."""
 
-from collections.abc import Iterator
+import importlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import get_args
@@ -33,6 +34,8 @@ from harness.tell.result_sections import (
 )
 from harness.tell.section import Section, number
 from harness.tell.segments import segment_sections
+
+_OWN = "benchmark.report:sections"
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,9 +214,10 @@ def _failures_words(experiment: Experiment, rule: Rule | None) -> str:
 def _added(con: DuckDBPyConnection, name: str, kind: Kind) -> list[Section]:
     """Sections of the person's `benchmark.report`, where there is one, and of the kind."""
     made: list[Section] = []
-    for reference in dict.fromkeys((*_own_report(), *kind.sections)):
+    for reference in dict.fromkeys((_OWN, *kind.sections)):
         try:
-            made += resolve(reference)(con, name)
+            function = resolve(reference) if reference in kind.sections else _own_function()
+            made += function(con, name) if function else []
         except Exception as error:
             # A mistake in an extra section must not cost the person the report.
             said = error.message if isinstance(error, HarnessError) else in_words(error)
@@ -222,7 +226,8 @@ def _added(con: DuckDBPyConnection, name: str, kind: Kind) -> list[Section]:
     return made
 
 
-def _own_report() -> list[str]:
+def _own_function() -> Callable[..., list[Section]] | None:
     # find_spec imports the package, and raises where there is none.
-    there = find_spec("benchmark") and find_spec("benchmark.report")
-    return ["benchmark.report:sections"] if there else []
+    if not (find_spec("benchmark") and find_spec("benchmark.report")):
+        return None
+    return getattr(importlib.import_module("benchmark.report"), "sections", None)
