@@ -14,7 +14,8 @@ from harness.project.kind import PLAIN, Kind, resolve
 from harness.read.checks import failures, missing_params, no_raw_output
 from harness.read.checks_scores import uncounted_scores, undeclared_scores
 from harness.read.facts import DEV, Facts, read_facts, rules_by_experiment
-from harness.read.views import columns, connect, identifier, literal, unreadable
+from harness.read.views import columns, connect, literal, unreadable
+from harness.record.columns import quoted
 
 _NUMERIC = ("BIGINT", "DOUBLE")
 # One value, or none, all the way through is the nature of these.
@@ -89,9 +90,9 @@ def _absent(facts: Facts) -> list[Finding]:
     """Values that some successful rows have and others lack."""
     names = [
         name for name in columns(facts.con) if not name.startswith("params_")
-        and identifier(name) != facts.raw and name not in ("error", "error_type", "cache")
+        and quoted(name) != facts.raw and name not in ("error", "error_type", "cache")
     ]  # fmt: skip
-    counts = ", ".join(f"count({identifier(name)})" for name in names)
+    counts = ", ".join(f"count({quoted(name)})" for name in names)
     [(n, *filled)] = facts.ask(
         f"SELECT count(*), {counts} FROM predictions WHERE NOT {facts.failed}"
     )
@@ -111,7 +112,7 @@ def _numbers_as_text(facts: Facts) -> list[Finding]:
         texts += [n for n in ("prediction", "ground_truth") if have.get(n) == "VARCHAR"]
     found = []
     for name in texts:
-        column = identifier(name)
+        column = quoted(name)
         [(n,)] = facts.ask(
             f"SELECT CASE WHEN count(*) = count(TRY_CAST({column} AS DOUBLE)) THEN count(*) END "
             f"FROM predictions WHERE trim({column}) <> ''"
@@ -127,7 +128,7 @@ def _out_of_range(facts: Facts) -> list[Finding]:
     """Probabilities outside [0, 1]; durations, costs and counts below 0."""
     found = []
     for name, kind in columns(facts.con).items():
-        column = identifier(name)
+        column = quoted(name)
         if re.search(_PROBABILITY, name):
             # A list or dict of probabilities is JSON text.
             values = (
@@ -159,7 +160,7 @@ def _constant(facts: Facts, may_be: frozenset[str]) -> list[Finding]:
         for name in columns(facts.con)
         if name not in _MAY_BE_CONSTANT | may_be and not name.startswith("params_")
     ]
-    sets = ", ".join(f"approx_count_distinct({identifier(n)}), min({identifier(n)})" for n in names)
+    sets = ", ".join(f"approx_count_distinct({quoted(n)}), min({quoted(n)})" for n in names)
     [(n, *values)] = facts.ask(f"SELECT count(*), {sets} FROM predictions")
     if n < _FEWEST:
         return []
@@ -175,7 +176,7 @@ def _constant(facts: Facts, may_be: frozenset[str]) -> list[Finding]:
             n,
         )
         for name, distinct, value in zip(names, values[::2], values[1::2], strict=True)
-        if distinct <= 1 and identifier(name) != facts.raw
+        if distinct <= 1 and quoted(name) != facts.raw
     ]
 
 

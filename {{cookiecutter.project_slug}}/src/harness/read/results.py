@@ -18,7 +18,8 @@ from harness.errors import HarnessError
 from harness.project.declarations import Rule, Uncounted, has_figures, legacy_rules, measured_rule
 from harness.project.hypotheses import MEASURED, Plan, recorded_plan
 from harness.project.values import plain as stored
-from harness.read.views import columns, identifier
+from harness.read.views import columns
+from harness.record.columns import quoted
 from harness.record.layout import DEV
 from harness.record.metrics_table import metrics_in
 from harness.record.score_tables import DECLARED, RULES_OF, UNCOUNTED, UNCOUNTED_OF, rule_of
@@ -122,7 +123,7 @@ def read_experiment(con: DuckDBPyConnection, name: str) -> Experiment:
     params = [each for each in have if each.startswith("params_")]
     summaries = _summaries(con, name, params)
     grid = [each for run in runs for each in run["grid"] or ()]
-    listed = ", ".join(identifier(each) for each in params) or "1"
+    listed = ", ".join(quoted(each) for each in params) or "1"
     combinations = rows_of(
         con,
         f"SELECT {listed} FROM predictions WHERE experiment_version = ? GROUP BY ALL ORDER BY ALL",
@@ -204,7 +205,7 @@ def _rules(
 def _all_zero_or_one(con: DuckDBPyConnection, experiment: str, score: str) -> bool | None:
     """Whether every value is 0 or 1, as proportions were recognised once; None: there is none."""
     row = con.execute(
-        f"SELECT bool_and({identifier(score)} IN (0, 1)) FROM predictions "
+        f"SELECT bool_and({quoted(score)} IN (0, 1)) FROM predictions "
         "WHERE experiment_version = ? AND error IS NULL",
         [experiment],
     ).fetchone()
@@ -238,7 +239,7 @@ def label(params: Mapping[str, Any]) -> str:
 def where(experiment: Experiment, index: int) -> tuple[str, list[Any]]:
     """The SQL condition that a row is of one configuration, and its values."""
     params = sorted({key for each in experiment.configurations for key in each.params})
-    tests = [f"{identifier('params_' + key)} IS NOT DISTINCT FROM ?" for key in params]
+    tests = [f"{quoted('params_' + key)} IS NOT DISTINCT FROM ?" for key in params]
     have = experiment.configurations[index].params
     return " AND ".join(tests) or "true", [have.get(key) for key in params]
 
@@ -266,7 +267,7 @@ def read_outputs(
     condition, values = where(experiment, index)
     parts = ["hash(input_id) AS item", "CAST(input_id AS VARCHAR) AS input_id"]
     for name in OUTPUTS:
-        text = f"CAST({identifier(name)} AS VARCHAR)" if name in experiment.columns else "NULL"
+        text = f"CAST({quoted(name)} AS VARCHAR)" if name in experiment.columns else "NULL"
         parts.append(f"left({text}, {limit}) AS {name}, length({text}) AS {name}_length")
     rows = rows_of(
         con,
@@ -301,7 +302,7 @@ def read_scores(
     ways: dict[str, list[str]] = {}
     for name in names:
         rule = (rules or {}).get(name) or experiment.rule(name)
-        column = identifier(name)
+        column = quoted(name)
         worst = rule.failure if rule.worst is None else rule.worst
         ways[name] = [
             f"{mean}(CAST({rule.sql(column, failed)} AS DOUBLE))"

@@ -16,7 +16,8 @@ from harness.errors import HarnessError, is_of_the_file
 from harness.project.declarations import Rule, in_order_of_rank
 from harness.project.hypotheses import MEASURED
 from harness.read.facts import rules_by_experiment
-from harness.read.views import columns, connect, first_line, identifier, literal, unreadable
+from harness.read.views import columns, connect, first_line, literal, unreadable
+from harness.record.columns import quoted
 from harness.record.metrics_table import metrics_in
 
 Format = Literal["table", "csv", "json", "parquet"]
@@ -123,7 +124,7 @@ def _prepare(
     chosen = {"metric": metric, "better": metric and direction(con, metric)}
     known = {name: value for name, value in chosen.items() if value}
     for name, value in {**known, **variables}.items():
-        con.execute(f"SET VARIABLE {identifier(name)} = {literal(value)}")
+        con.execute(f"SET VARIABLE {quoted(name)} = {literal(value)}")
     for statement in settings:
         con.execute(statement)
 

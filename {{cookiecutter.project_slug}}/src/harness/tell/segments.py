@@ -11,7 +11,7 @@ from duckdb import DuckDBPyConnection
 from scipy.special import stdtrit
 
 from harness.read.results import Experiment, rows_of, which
-from harness.read.views import identifier
+from harness.record.columns import quoted
 from harness.stats.intervals import Interval, wilson
 from harness.tell.section import Section, Table, interval, with_own_n
 
@@ -59,7 +59,7 @@ def _segment_rows(
     mean = "avg" if experiment.repeated else ""
     means, parts = [], []
     for index, metric in enumerate(experiment.scores):
-        counted = experiment.rule(metric).counted(identifier(metric))
+        counted = experiment.rule(metric).counted(quoted(metric))
         means.append(f"{mean}(CAST({counted} AS DOUBLE)) AS m{index}")
         parts.append(
             f"count(m{index}) AS n{index}, sum(m{index}) AS s{index}, "
@@ -67,7 +67,7 @@ def _segment_rows(
         )
     # Who raises returns no column, and left out of its segment a failure would flatter it: what the
     # item's other rows agree on holds for the failed one too.
-    value = f"CAST({identifier(name)} AS VARCHAR)"
+    value = f"CAST({quoted(name)} AS VARCHAR)"
     mine = "FROM predictions WHERE experiment_version = ?"
     known = (
         f"SELECT input_id AS _item, min({value}) AS _known {mine} AND input_id IN "
