@@ -19,7 +19,6 @@ def main() -> int:
     parser.add_argument("db", type=Path)
     parser.add_argument("table", nargs="?", help="default: all tables of predictions")
     parser.add_argument("--key", default="", help="columns that name a task: input_id,model")
-    parser.add_argument("--engine", choices=("sqlite", "duckdb"), help="both write the same file")
     parser.add_argument("--json", action="store_true", help="findings for programs")
     given = parser.parse_args()
     try:

@@ -106,7 +106,7 @@ def _experiment(project: Project, tag: str, message: str, allow: set[str]) -> in
     failed = sum(row["failed"] for row in rows)
     if failed and "failures" not in allow and not project.failures_are_results:
         raise HarnessError(
-            f"{tag} is not tagged: {failed} datapoints failed ({_types(report, place, tag)})",
+            f"{tag} is not tagged: {failed} datapoints failed ({_types(report)})",
             fix=f"`{again}` tries them again; `{again} ALLOW=failures` accepts them",
             code=1,
         )
@@ -181,7 +181,7 @@ def _check_unchanged(project: Project, grid: Grid, commit: str, may_be_dirty: bo
         )
 
 
-def _types(report: RunReport, place: Place, tag: str) -> str:
+def _types(report: RunReport) -> str:
     kinds = ", ".join(f"{n} x {kind}" for kind, n in report.counts.error_types.most_common(3))
     return kinds or "see the column error_type"
 

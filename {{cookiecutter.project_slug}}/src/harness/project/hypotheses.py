@@ -159,15 +159,15 @@ def _place(loc: tuple[int | str, ...]) -> str:
     return ", ".join(words) + ": " if words else ""
 
 
-def plain(value: Any) -> Any:
+def comparable(value: Any) -> Any:
     """A params value in the form in which it equals its stored self: tuples as lists, True as 1."""
     if isinstance(value, bool):
         return int(value)
     if isinstance(value, list | tuple):
-        return [plain(each) for each in value]
+        return [comparable(each) for each in value]
     if isinstance(value, str) and value[:1] == "[":
         try:
-            return plain(json.loads(value))
+            return comparable(json.loads(value))
         except ValueError:
             return value
     return value
@@ -181,7 +181,7 @@ def flat(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         if isinstance(value, Mapping):
             columns |= flat(value, f"{name}_")
         else:
-            columns[name] = plain(value)
+            columns[name] = comparable(value)
     return columns
 
 

@@ -30,7 +30,7 @@ _JSON = ("packages", "settings", "gates", "grid", "grid_files", "code_parts")
 
 
 @dataclass(frozen=True, slots=True)
-class Configuration:
+class RecordedConfiguration:
     """One set of params of an experiment, and its row of the table metrics."""
 
     params: dict[str, Any]
@@ -48,7 +48,7 @@ class Experiment:
 
     name: str
     runs: list[dict[str, Any]]
-    configurations: list[Configuration]
+    configurations: list[RecordedConfiguration]
     metrics: list[str]
     scores: list[str]
     columns: frozenset[str]
@@ -87,9 +87,9 @@ class Scores:
     """
 
     items: npt.NDArray[np.uint64]
-    counted: dict[str, Values]
-    left_out: dict[str, Values]
-    worst: dict[str, Values]
+    counted: dict[str, Numbers]
+    left_out: dict[str, Numbers]
+    worst: dict[str, Numbers]
     folds: npt.NDArray[np.float64] | None = None
 
 
@@ -139,7 +139,7 @@ def read_experiment(con: DuckDBPyConnection, name: str) -> Experiment:
         name=name,
         runs=runs,
         configurations=[
-            Configuration(
+            RecordedConfiguration(
                 params=params,
                 label=label({key: params[key] for key in varying or params if key in params}),
                 summary=summaries.get(_key(recorded), {}),
@@ -320,7 +320,7 @@ def read_scores(
     items, row_of = np.unique(arrays[0].astype(np.uint64), return_inverse=True)
     column_of = arrays[1].astype(int)
 
-    def table(flat: Values) -> Values:
+    def table(flat: Numbers) -> Numbers:
         wide = np.full((len(items), len(experiment.configurations)), np.nan)
         wide[row_of, column_of] = flat
         return wide

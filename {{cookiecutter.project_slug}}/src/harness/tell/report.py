@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from harness.console import ABSENT, LONGEST, RAW, brief, shown
 from harness.project.kind import PLAIN, Kind
-from harness.read.results import Configuration, Experiment, Scores, read_outputs
+from harness.read.results import Experiment, RecordedConfiguration, Scores, read_outputs
 from harness.tell.charts import forest, tradeoff
 from harness.tell.ranking import Ranking
 from harness.tell.result_sections import PRICES, RESULTS
@@ -77,7 +77,7 @@ def _fit_to_show(value: Any) -> Any:
     return value if isinstance(value, Markup) else shown(value, LONGEST)
 
 
-def _drawn(experiment: Experiment, ranking: Ranking) -> list[tuple[int, Configuration]]:
+def _drawn(experiment: Experiment, ranking: Ranking) -> list[tuple[int, RecordedConfiguration]]:
     """The configurations that a chart shows, with their ranks in Results; none without ranks."""
     if ranking.rule is None or ranking.rule.name not in experiment.metrics:
         return []

@@ -10,7 +10,7 @@ import numpy as np
 from duckdb import DuckDBPyConnection
 
 from harness.errors import HarnessError, in_words
-from harness.measure.judge import MIN_ITEMS, Judged, Outcome, judge
+from harness.measure.judge import MIN_ITEMS, Judged, Judgement, judge
 from harness.project.declarations import Rule, uncounted_words
 from harness.project.kind import PLAIN, Kind, resolve
 from harness.read.results import (
@@ -175,7 +175,7 @@ def _at_a_glance(
 ) -> Iterator[str]:
     outcomes = [each.outcome for each in judged]
     if outcomes:
-        counts = [f"{outcomes.count(each)} {each}" for each in get_args(Outcome)]
+        counts = [f"{outcomes.count(each)} {each}" for each in get_args(Judgement)]
         yield f"Hypotheses: {', '.join(each for each in counts if each[0] != '0')}."
     if words := ranking.words(experiment):
         yield f"{words}."
