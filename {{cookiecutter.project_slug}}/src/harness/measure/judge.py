@@ -64,7 +64,7 @@ def pooled(values: Numbers, chosen: list[int]) -> Numbers:
     return np.asarray(values[:, chosen].mean(axis=1))
 
 
-def fold_labels(scores: Scores) -> Values | None:
+def fold_labels(scores: Scores) -> Numbers | None:
     """The folds, where there are at least two."""
     folds = scores.folds
     return None if folds is None or len(np.unique(folds[~np.isnan(folds)])) < 2 else folds

@@ -24,7 +24,7 @@ from harness.record.layout import DEV
 from harness.record.metrics_table import metrics_in
 from harness.record.score_tables import DECLARED, RULES_OF, UNCOUNTED, UNCOUNTED_OF, rule_of
 
-Values = npt.NDArray[np.float64]
+Numbers = npt.NDArray[np.float64]
 OUTPUTS = ("ground_truth", "prediction", "raw_response", "error")
 _JSON = ("packages", "settings", "gates", "grid", "grid_files", "code_parts")
 

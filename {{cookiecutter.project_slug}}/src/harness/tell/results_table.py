@@ -12,6 +12,7 @@ from harness.console import brief
 from harness.project.declarations import Rule, has_figures
 from harness.read.results import doubt_words
 from harness.record.metrics_table import COUNTS, metrics_in
+from harness.tell.section import bounded
 
 
 def results_tables(
@@ -98,9 +99,7 @@ def _latency(row: dict[str, Any]) -> str:
 def _shown(row: dict[str, Any], name: str, how: str = ".3f") -> str:
     if row.get(name) is None:
         return "-"
-    low, high = row[f"{name}_low"], row[f"{name}_high"]
-    bounds = "no interval" if low is None or high is None else f"{low:{how}}, {high:{how}}"
-    return f"{row[name]:{how}} [{bounds}]"
+    return bounded(row[name], row[f"{name}_low"], row[f"{name}_high"], how)
 
 
 def _money(value: float | None) -> str:

@@ -59,7 +59,13 @@ def interval(estimate: Any, low: Any, high: Any, *, signed: bool = False) -> str
     form = f"{'+' if signed else ''},.{_decimals(estimate, low, high)}f"
     if any(isfinite(each) and abs(each) >= LARGE for each in (estimate, low, high)):
         form = f"{'+' if signed else ''}.4g"
-    return f"{estimate:{form}} [{low:{form}}, {high:{form}}]"
+    return bounded(estimate, low, high, form)
+
+
+def bounded(estimate: float, low: float | None, high: float | None, form: str) -> str:
+    """`0.900 [0.842, 0.938]`, all three in one form of numbers, such as `.3f`."""
+    bounds = "no interval" if low is None or high is None else f"{low:{form}}, {high:{form}}"
+    return f"{estimate:{form}} [{bounds}]"
 
 
 def with_own_n(text: str, own: int | None, rows: int | None) -> str:

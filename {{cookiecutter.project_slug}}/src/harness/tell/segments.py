@@ -4,15 +4,13 @@ Counted by DuckDB, so that the rows of a segment never come into memory.
 """
 
 from collections.abc import Iterator
-from math import sqrt
 from typing import Any
 
 from duckdb import DuckDBPyConnection
-from scipy.special import stdtrit
 
 from harness.read.results import Experiment, rows_of, which
 from harness.record.columns import quoted
-from harness.stats.intervals import Interval, wilson
+from harness.stats.intervals import interval_of_sums
 from harness.tell.section import Section, Table, interval, with_own_n
 
 SEGMENTS = 30  # values of one segmentation, the commonest
@@ -92,18 +90,8 @@ def _cells(experiment: Experiment, row: dict[str, Any]) -> list[str]:
     for index, metric in enumerate(experiment.scores):
         rule = experiment.rule(metric)
         n, total, spread = (row[f"{key}{index}"] for key in "nsd")
-        found = _interval(rule.binary and row[f"p{index}"] is not False, n, total, spread)
+        binary = rule.binary and row[f"p{index}"] is not False
+        found = interval_of_sums(n, total, spread, binary=binary)
         low, high = rule.within(found.low), rule.within(found.high)
         cells.append(with_own_n(interval(found.estimate, low, high), n, row["n"]))
     return cells
-
-
-def _interval(binary: bool, n: int, total: float | None, spread: float | None) -> Interval:
-    """Wilson where each item is 0 or 1, else Student's t on the items' means."""
-    mean = (total or 0.0) / n if n else None
-    if binary:
-        return wilson(int(total or 0), n)
-    if mean is None or not spread:
-        return Interval(mean, None, None, n, "none")
-    margin = float(stdtrit(n - 1, 0.975)) * spread / sqrt(n)
-    return Interval(mean, mean - margin, mean + margin, n, "t")
