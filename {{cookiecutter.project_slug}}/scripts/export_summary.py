@@ -14,7 +14,7 @@ def main() -> int:
     from harness.console import Arguments, show_error
     from harness.errors import HarnessError
     from harness.read.validate import check, examine
-    from harness.tell.overview import summary_markdown
+    from harness.tell.overview import overview_markdown
     from harness.tell.query import check_target
 
     parser = Arguments(description=__doc__)
@@ -28,7 +28,7 @@ def main() -> int:
         text = examine(
             [given.db],
             given.table,
-            lambda facts: summary_markdown(facts, f"Results of {given.db.name}", check(facts)),
+            lambda facts: overview_markdown(facts, f"Results of {given.db.name}", check(facts)),
             with_scores=True,
         )
     except HarnessError as error:

@@ -35,9 +35,7 @@ _NOT_NEGATIVE = (
 )
 
 
-def inspect(
-    database: Path, experiment: str = DEV, *, table: str | None = None, kind: Kind = PLAIN
-) -> list[Finding]:
+def inspect(database: Path, experiment: str = DEV, *, kind: Kind = PLAIN) -> list[Finding]:
     """Findings about the recorded rows of one experiment (by default the dev phase).
 
     `kind` says which columns may be constant, and brings checks of its own.
@@ -45,7 +43,7 @@ def inspect(
     Raises HarnessError where there is no database, no table or no row.
     """
     for careful in (False, True):
-        con = connect([database], table=table, careful=careful)
+        con = connect([database], careful=careful)
         try:
             if "experiment_version" in columns(con):
                 only = f"experiment_version = {literal(experiment)}"

@@ -27,11 +27,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from harness.errors import HarnessError
 from harness.project.contract import params_columns
-from harness.project.scores import Score
+from harness.project.scores import MEASURED, Score
 
 PLAN_NAME = "PLAN.toml"
-# Columns of `predictions` that can be judged like a score, without metrics.py naming them.
-MEASURED = frozenset({"latency", "cost"})
 
 _HINTS = {
     "id": 'write a short name of its own, such as id = "H1"',

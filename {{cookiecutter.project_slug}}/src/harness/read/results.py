@@ -16,7 +16,8 @@ from duckdb import DuckDBPyConnection
 from harness.console import brief, shown
 from harness.errors import HarnessError
 from harness.project.declarations import Rule, Uncounted, has_figures, legacy_rules, measured_rule
-from harness.project.hypotheses import MEASURED, Plan, recorded_plan
+from harness.project.hypotheses import Plan, recorded_plan
+from harness.project.scores import MEASURED
 from harness.project.values import plain as stored
 from harness.read.views import columns
 from harness.record.columns import quoted

@@ -19,7 +19,8 @@ from harness.measure.judge import (
     pooled,
 )
 from harness.project.declarations import Rule, said
-from harness.project.hypotheses import MEASURED, flat, reads_as
+from harness.project.hypotheses import flat, reads_as
+from harness.project.scores import MEASURED
 from harness.read.results import (
     Experiment,
     Numbers,

@@ -50,7 +50,7 @@ def show_cache_hits(hits: Sequence[dict[str, Any]]) -> None:
             out.print(f"  computed by {', '.join(each['from_runs'])}", markup=False)
 
 
-def summary_markdown(facts: Facts, title: str, findings: Sequence[Finding]) -> str:
+def overview_markdown(facts: Facts, title: str, findings: Sequence[Finding]) -> str:
     """A table per experiment: each configuration with its counts, scores and latency.
 
     `facts` must have been read with their scores, which count as they were declared; a table that

@@ -14,7 +14,7 @@ from rich.table import Table
 from harness.console import SafeConsole, err, out, shown, visible
 from harness.errors import HarnessError, is_of_the_file
 from harness.project.declarations import Rule, in_order_of_rank
-from harness.project.hypotheses import MEASURED
+from harness.project.scores import MEASURED
 from harness.read.facts import rules_by_experiment
 from harness.read.views import columns, connect, first_line, literal, unreadable
 from harness.record.columns import quoted

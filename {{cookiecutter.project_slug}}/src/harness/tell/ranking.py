@@ -14,7 +14,7 @@ import numpy as np
 from harness.console import brief
 from harness.measure.judge import MIN_ITEMS, apart, fold_labels, left_out_of, paired_test
 from harness.project.declarations import Rule, in_order_of_rank
-from harness.project.hypotheses import MEASURED
+from harness.project.scores import MEASURED
 from harness.read.results import Experiment, RecordedConfiguration, Scores
 from harness.stats.paired import Verdict, correct_family, paired_verdict
 from harness.tell.section import interval
