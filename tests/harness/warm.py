@@ -20,7 +20,6 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-
 LIBRARIES = (
     "asyncio",
     "cloudpickle",
