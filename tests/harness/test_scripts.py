@@ -40,7 +40,7 @@ def db(tmp_path: Path) -> Path:
 
 
 def test_validate_says_nothing_found_and_exits_0(db: Path) -> None:
-    done = script("validate_benchmark", db, "predictions", "--engine", "duckdb")
+    done = script("validate_benchmark", db, "predictions")
     assert (done.returncode, done.stderr) == (0, "")
     assert "no findings" in done.stdout
 

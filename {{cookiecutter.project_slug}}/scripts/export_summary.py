@@ -7,14 +7,16 @@ Exit code: 0, or 2 for wrong use.
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "src"))
 
 
 def main() -> int:
     from harness.console import Arguments, show_error
     from harness.errors import HarnessError
+    from harness.project.kind import load_kind
     from harness.read.validate import check, examine
-    from harness.tell.overview import summary_markdown
+    from harness.tell.overview import overview_markdown
     from harness.tell.query import check_target
 
     parser = Arguments(description=__doc__)
@@ -25,10 +27,11 @@ def main() -> int:
     try:
         if given.out:
             check_target(given.out, [given.db])
+        kind, title = load_kind(ROOT), f"Results of {given.db.name}"
         text = examine(
             [given.db],
             given.table,
-            lambda facts: summary_markdown(facts, f"Results of {given.db.name}", check(facts)),
+            lambda facts: overview_markdown(facts, title, check(facts, kind)),
             with_scores=True,
         )
     except HarnessError as error:
