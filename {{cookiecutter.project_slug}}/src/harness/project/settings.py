@@ -117,6 +117,22 @@ class Settings(Options):
         return self.model_copy(update={"store": store})
 
 
+def layout_of(root: Path) -> str:
+    """The layout of the results of another checkout; nothing that is written there runs.
+
+    Raises HarnessError where its benchmark.toml cannot be read.
+    """
+    try:
+        data = tomllib.loads((root / FILE).read_text(encoding="utf-8"))
+        return Store.model_validate({"layout": data["store"]["layout"]}).layout
+    except KeyError:
+        return Store().layout
+    except (OSError, ValueError, TypeError) as error:
+        raise HarnessError(
+            f"{root / FILE} does not say its layout: {error}", fix=f"correct [store] of {FILE}"
+        ) from None
+
+
 def load_settings(root: Path, kind: Kind | None = None) -> Settings:
     """Read `root/benchmark.toml`, for a kind or the one that kind.py there describes.
 

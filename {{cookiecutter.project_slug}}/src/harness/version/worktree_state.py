@@ -6,7 +6,7 @@ from pathlib import Path
 
 from harness.errors import HarnessError
 from harness.findings import many
-from harness.project.settings import load_settings
+from harness.project.settings import Settings, layout_of
 from harness.record.database_file import ASIDE
 from harness.record.layout import databases
 from harness.version import dvc, git
@@ -59,7 +59,8 @@ def _uncommitted(tree: Worktree) -> list[Left]:
 def _untagged(tree: Worktree) -> list[Left]:
     tags = set(git.tags(tree.root))
     found = []
-    for path in databases(tree.root, load_settings(tree.root), "experiment"):
+    settings = Settings().with_layout(layout_of(tree.root))
+    for path in databases(tree.root, settings, "experiment"):
         for experiment in sorted(runs_of(path).keys() - tags, key=git.version):
             words = f"{experiment} is recorded in {path.name} and has no tag"
             fix = (

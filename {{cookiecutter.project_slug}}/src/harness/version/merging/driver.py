@@ -12,7 +12,6 @@ from pathlib import Path
 from harness.console import err
 from harness.errors import HarnessError
 from harness.findings import Finding, many
-from harness.project.settings import load_settings
 from harness.version import git
 from harness.version.merging.columns import Difference
 from harness.version.merging.databases import copy_database, merge
@@ -123,7 +122,6 @@ def resolve(root: Path, rebase: bool) -> tuple[list[str], list[Finding]]:
 
     Raises HarnessError where no merge is under way.
     """
-    load_settings(root)
     names, done, findings = unfinished(root), [], []
     if not names:
         raise HarnessError(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from harness.errors import HarnessError
 from harness.findings import Finding
-from harness.project.settings import FILE, Settings, load_settings
+from harness.project.settings import FILE, Settings, layout_of
 from harness.record.database_file import ASIDE, aside, put_in_place
 from harness.record.layout import databases
 from harness.record.lock import one_at_a_time
@@ -188,7 +188,7 @@ def sources(root: Path, settings: Settings, origin: str, scratch: Path) -> list[
         )
     path = (root / origin).resolve()
     if path.is_dir():
-        found = _of_folder(root, path)
+        found = _of_folder(settings, path)
     elif path.is_file():
         found = [_database(path)]
     else:
@@ -204,9 +204,10 @@ def sources(root: Path, settings: Settings, origin: str, scratch: Path) -> list[
     return found
 
 
-def _of_folder(root: Path, folder: Path) -> list[Path]:
+def _of_folder(settings: Settings, folder: Path) -> list[Path]:
     if (folder / FILE).exists():
-        found = databases(folder, load_settings(folder), "experiment")
+        theirs = settings.with_layout(layout_of(folder))
+        found = databases(folder, theirs, "experiment")
         models = folder / FOLDER / MODELS
         found += [models] if models.exists() else []
         if not found and any((folder / FOLDER).glob("*.db.dvc")):
