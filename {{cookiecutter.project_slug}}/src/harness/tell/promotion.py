@@ -11,7 +11,7 @@ from sqlitedict import encode_key
 
 from harness.errors import HarnessError, explained
 from harness.project.hypotheses import flat, reads_as
-from harness.read.results import Configuration, Experiment, read_experiment
+from harness.read.results import Experiment, RecordedConfiguration, read_experiment
 from harness.record.columns import quoted
 from harness.record.layout import Place
 from harness.tell.compare import compare
@@ -60,7 +60,7 @@ def evidence(
     return Evidence(pair.outcome == "better", words, {**kept, "against": before.id})
 
 
-def chosen(con: DuckDBPyConnection, of: str) -> tuple[Experiment, Configuration]:
+def chosen(con: DuckDBPyConnection, of: str) -> tuple[Experiment, RecordedConfiguration]:
     """The one configuration that `e0.1.0:depth=8` names.
 
     Raises HarnessError where it names none, or several.
