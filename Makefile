@@ -30,6 +30,7 @@ test-slow: $(VENV)/.ready ## the tests that take minutes
 lint: $(VENV)/.ready ## ruff and mypy over harness, kinds, hooks and tests
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
+	@$(PY) scripts/seal.py --check
 	@$(PY) -m mypy --config-file "$(SHELL_DIR)/pyproject.toml" "$(SHELL_DIR)/src" "$(SHELL_DIR)/scripts"
 	@$(PY) -m mypy
 

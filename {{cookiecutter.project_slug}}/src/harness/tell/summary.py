@@ -23,7 +23,8 @@ from harness.read.results import (
     read_experiment,
     read_scores,
 )
-from harness.record.layout import UNFINISHED
+from harness.record.layout import DEV, UNFINISHED
+from harness.seal import identity, modified_words
 from harness.stats.intervals import mean_interval, percentile_needs
 from harness.tell.compare import turned
 from harness.tell.ranking import Ranking, rank
@@ -111,6 +112,7 @@ def _warnings(experiment: Experiment, scores: Scores) -> Iterator[str]:
     overridden = {gate for run in runs for gate, how in run["gates"].items() if how == "overridden"}
     if overridden:
         yield f"Gates overridden: {', '.join(sorted(overridden))}."
+    yield from _modified_harness(experiment)
     if any(run.get("dirty") for run in runs):
         yield "Some of it ran on code that was not committed."
     for what, key in (("code", "code_key"), ("data", "data_version"), ("plan", "plan")):
@@ -125,6 +127,17 @@ def _warnings(experiment: Experiment, scores: Scores) -> Iterator[str]:
     for metric in experiment.metrics:
         if metric in scores.counted:
             yield from _turned(experiment, scores, metric)
+
+
+def _modified_harness(experiment: Experiment) -> Iterator[str]:
+    """What ran, and what reads it now, where that is not what the harness's version names."""
+    # Rows of the dev phase are of its last run alone.
+    counted = experiment.runs[-1:] if experiment.name == DEV else experiment.runs
+    edited = {name for run in counted for name in run["harness_edited"]}
+    if edited:
+        yield f"Recorded by a {modified_words(sorted(edited))}."
+    if now := modified_words(identity().edited):
+        yield f"Read by a {now}."
 
 
 def _turned(experiment: Experiment, scores: Scores, metric: str) -> Iterator[str]:
@@ -344,8 +357,8 @@ def _errors(con: DuckDBPyConnection, experiment: Experiment) -> Section:
 def _provenance(experiment: Experiment) -> Section:
     names = (
         "message", "started", "ended", "ended_how", "executed", "cached", "failed", "branch",
-        "commit_hash", "dirty", "code_key", "data_version", "lock_hash", "python", "platform",
-        "cpu",
+        "commit_hash", "dirty", "code_key", "data_version", "lock_hash", "harness_version",
+        "harness_digest", "python", "platform", "cpu",
     )  # fmt: skip
     # Facts down, runs across only where there is one; else a line per run.
     rows = [[_fact(name, run.get(name)) for name in names] for run in experiment.runs]
