@@ -27,7 +27,8 @@ from harness.console import err, out, show_error  # noqa: E402
 from harness.errors import HarnessError  # noqa: E402
 from harness.version.git import asked, git  # noqa: E402
 from harness.version.template import STATE  # noqa: E402
-from harness.version.upgrade import cruft_command, refuse_dirty  # noqa: E402
+from harness.version.template_merge import cruft_command  # noqa: E402
+from harness.version.upgrade import refuse_dirty  # noqa: E402
 
 # Copied as they stand, whatever the answers: their git trees are the template's.
 VERBATIM = ("src/harness", "sql", "scripts")

@@ -108,8 +108,6 @@ def show_upgrade(root: Path, to: str, force: bool) -> int:
 
 def _say_upgraded(version: str, done: "Upgraded") -> int:
     """What is left to do; 1 where files need the person."""
-    from harness.version.upgrade import LOCK
-
     if done.aside:
         note = f"note: the edit of the harness is in {done.aside}; git apply brings it back"
         err.print(note, markup=False, soft_wrap=True)
@@ -120,15 +118,15 @@ def _say_upgraded(version: str, done: "Upgraded") -> int:
         return 0
     err.print("both you and the template changed these; nothing of yours is lost:")
     for name in done.conflicts:
-        err.print(f"  {name}  ->  {_what_to_do(name, LOCK)}", markup=False, soft_wrap=True)
+        err.print(f"  {name}  ->  {_what_to_do(name)}", markup=False, soft_wrap=True)
     err.print(f"then make setup test && git add -A && {commit}", markup=False, soft_wrap=True)
     err.print("or undo all of it: git reset --hard", markup=False)
     return 1
 
 
-def _what_to_do(name: str, lock: str) -> str:
-    if name == lock:
-        return f"git checkout --theirs {lock} && make lock"
+def _what_to_do(name: str) -> str:
+    if name == "requirements.in":
+        return "the same, then make lock"
     if name.endswith(".rej"):
         return f"do in {name.removesuffix('.rej')} what it says, then rm {name}"
     return "keep what you want of the lines between <<<<<<< and >>>>>>>, delete the rest"

@@ -1,18 +1,7 @@
-"""A newer harness, and whatever else the template changed, by cruft's three-way merge.
-
-All of it happens in a git worktree beside the repository. Only what came out whole is laid over the
-person's files, so whatever fails on the way has changed nothing.
-"""
+"""What an upgrade would bring, what forbids it, and what becomes of an edited harness."""
 
 import contextlib
 import difflib
-import importlib.util
-import json
-import os
-import shutil
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,13 +12,10 @@ from harness.seal import edited_in
 from harness.version import git as commands
 from harness.version.git import asked, changed, git
 from harness.version.template import STATE, Origin, Template, cloned, parsed, read_origin
+from harness.version.template_merge import QUIET, lay_over, merge, worktree
 
-# Fetched when it is needed: an upgrade needs the network anyway, and no run needs cruft.
-CRUFT = ("--from", "cruft==2.16.0", "--with", "cookiecutter==2.7.1", "cruft")
-LOCK = "requirements.lock"
 _HARNESS = "src/harness"
 _NOBODY = ("-c", "user.name=bench-template", "-c", "user.email=bench-template@localhost")
-_QUIET = ("-c", "core.hooksPath=/dev/null", "-c", "commit.gpgSign=false")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +80,12 @@ def upgrade(root: Path, plan: Planned, template: Template, force: bool = False) 
             f"the harness was edited here ({', '.join(plan.edited)}), and is updated as a whole",
             fix=f"make upgrade FORCE=1 puts the edit aside as {_aside(root, plan)} and goes on",
         )
-    with one_at_a_time(root / "results", "an upgrade"), _worktree(root) as there:
+    with one_at_a_time(root / "results", "an upgrade"), worktree(root) as there:
         if plan.edited:
             _restore(there, template, plan)
-        _update(there, plan, template)
-        conflicts = _conflicts(there)
+        conflicts = merge(there, template.folder, plan.target)
         aside = _keep(root, plan) if plan.edited else None
-        _lay_over(root, there)
+        lay_over(root, there)
     return Upgraded(conflicts, aside)
 
 
@@ -165,82 +150,4 @@ def _restore(there: Path, template: Template, plan: Planned) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
     git(there, "add", "--all", "--", _HARNESS)
-    git(there, *_NOBODY, *_QUIET, "commit", "--quiet", "--no-verify", "-m", "The sealed harness")
-
-
-# -- the merge
-
-
-@contextlib.contextmanager
-def _worktree(root: Path) -> Iterator[Path]:
-    """The repository's folder in a worktree of what is checked out."""
-    prefix = git(root, "rev-parse", "--show-prefix")
-    with tempfile.TemporaryDirectory() as name:
-        place = Path(name) / "worktree"
-        git(root, *_QUIET, "worktree", "add", "--quiet", "--detach", str(place), "HEAD")
-        try:
-            yield place / prefix
-        finally:
-            git(root, "worktree", "remove", "--force", str(place))
-
-
-def _update(there: Path, plan: Planned, template: Template) -> None:
-    options = ("--skip-apply-ask", "--checkout", plan.target)
-    done = subprocess.run(
-        [*cruft_command(), "update", *options, "--template-path", str(template.folder)],
-        cwd=there,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        encoding="utf-8",
-        errors="replace",
-        env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
-    )
-    path = there / STATE
-    state = json.loads(path.read_text(encoding="utf-8"))
-    if done.returncode or state["commit"] != plan.target:
-        said = [line.strip(" │") for line in (done.stdout + done.stderr).splitlines()]
-        words = [line for line in said if line and not line.startswith(("╭", "╰"))]
-        raise HarnessError(
-            f"cruft could not update: {words[-1] if words else 'it said nothing'}",
-            fix="nothing was changed; where a package could not be fetched, make upgrade again "
-            "with a network",
-            code=1,
-        )
-    # What was asked for once is no wish for the next time.
-    state["checkout"] = None
-    text = json.dumps(state, ensure_ascii=False, indent=2, separators=(",", ": "))
-    path.write_text(text + "\n", encoding="utf-8")
-
-
-def cruft_command() -> list[str]:
-    """cruft of this environment where it has one, else fetched by uv."""
-    if importlib.util.find_spec("cruft"):
-        return [sys.executable, "-m", "cruft"]
-    uv = shutil.which("uv") or str(Path(sys.executable).with_name("uv"))
-    return [uv, "tool", "run", "--quiet", "--python", sys.executable, *CRUFT]
-
-
-def _unmerged(there: Path) -> list[str]:
-    """Lines of git's index for files that both sides changed: mode, object, stage, path."""
-    return [line for line in git(there, "ls-files", "--unmerged", "-z").split("\0") if line]
-
-
-def _conflicts(there: Path) -> list[str]:
-    """Files with conflict markers, and what could not be placed at all (`.rej`)."""
-    marked = {line.partition("\t")[2] for line in _unmerged(there)}
-    refused = {path.relative_to(there).as_posix() for path in there.rglob("*.rej")}
-    return sorted(marked | refused)
-
-
-def _lay_over(root: Path, there: Path) -> None:
-    """Bring the worktree's files into the repository, with what is unmerged left so."""
-    unmerged = _unmerged(there)
-    git(there, "add", "--all", ".")
-    git(root, "read-tree", "-m", "-u", "HEAD", git(there, "write-tree"))
-    if unmerged:
-        prefix = git(root, "rev-parse", "--show-prefix")
-        entries = []
-        for path in sorted({line.partition("\t")[2] for line in unmerged}):
-            entries.append(f"0 {'0' * 40}\t{prefix}{path}")
-        entries += [line.replace("\t", f"\t{prefix}", 1) for line in unmerged]
-        git(root, "update-index", "-z", "--index-info", given="\0".join(entries) + "\0")
+    git(there, *_NOBODY, *QUIET, "commit", "--quiet", "--no-verify", "-m", "The sealed harness")
