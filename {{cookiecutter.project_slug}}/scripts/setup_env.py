@@ -233,13 +233,15 @@ def copy_duckdb_extension(venv: Path) -> str:
 def relock(venv: Path, root: Path) -> None:
     """requirements.lock anew: for every platform, with hashes, without addresses or paths."""
     uv = uv_on_path() or uv_in(venv)
+    if not uv:
+        raise SetupError("there is no uv here yet\nfix: make setup, then make lock")
     options = "--quiet --universal --generate-hashes --no-annotate --no-header"
     options += " --python-version 3.11"
     files = "requirements.in --output-file requirements.lock"
     done = run(uv, "pip", "compile", *options.split(), *files.split(), cwd=root)
-    if not uv or done.returncode:
+    if done.returncode:
         raise SetupError(
-            f"the lock was not changed: {done.stderr.strip() or 'there is no uv'}\n"
+            f"the lock was not changed: {done.stderr.strip()}\n"
             f"fix: correct requirements.in or requirements-benchmark.in, then make lock"
         )
 
