@@ -61,7 +61,8 @@ def template_address(folder: str) -> str:
     given = Path(os.environ.get("PWD", ""), Path(ANSWERS.get("_template", "")).expanduser())
     if given.is_dir():
         return folder
-    address = git("-C", folder, "remote", "get-url", "origin")
+    # As it was cloned: `remote get-url` would give what this machine makes of it (insteadOf).
+    address = git("-C", folder, "config", "--get", "remote.origin.url")
     # A token in an address is for whoever cloned it, not for everybody who reads the repository.
     return re.sub(r"(?<=://)[^/@]*@", "", address) if address.startswith("http") else address
 
