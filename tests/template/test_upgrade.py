@@ -283,7 +283,7 @@ def failing(project: BakedProject, published: Published) -> None:
         (unrecorded, (), 2, "there is no .cruft.json", "python scripts/adopt.py"),
         (garbled, (), 2, ".cruft.json does not say which template", "git checkout COMMIT"),
         (newer, ("TO=FIRST",), 2, "an upgrade does not go back", "git revert"),
-        (None, ("TO=nosuch",), 2, "has no tag, branch or commit 'nosuch'", "v99"),
+        (None, ("TO=nosuch",), 2, "'nosuch' (its newest tags: v99)", "make upgrade TO="),
         (failing, (), 1, "cruft could not update", "nothing was changed"),
     ],
 )
@@ -309,3 +309,102 @@ def test_what_forbids_an_upgrade_is_one_sentence_and_changes_nothing(
     assert "Traceback" not in said
     assert (project.changes(), project.git("rev-parse", "HEAD")) == before
     assert project.git("worktree", "list").count("\n") == 0
+
+
+# -- a repository from before
+
+
+def whole_history(into: Path) -> BakedProject:
+    """The template with its history and, as its newest commit, its files as they are now."""
+    known = subprocess.run(
+        ["git", "cat-file", "-e", BEFORE], cwd=REPOSITORY, capture_output=True, check=False
+    )
+    if known.returncode:
+        pytest.skip("this clone of the template does not reach back that far")
+    source = BakedProject(into / "bench-template")
+    subprocess.run(["git", "clone", "--quiet", str(REPOSITORY), str(source.root)], check=True)
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=REPOSITORY, check=True, capture_output=True, encoding="utf-8",
+    ).stdout.split("\0")  # fmt: skip
+    for name in filter(None, listed):
+        if (REPOSITORY / name).is_file():
+            (source.root / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(REPOSITORY / name, source.root / name)
+        else:
+            (source.root / name).unlink(missing_ok=True)
+    source.git("switch", "--quiet", "--force-create", "newest")
+    if source.changes():
+        source.commit("as it is now")
+    return source
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "use_dvc"), [("minimal", "no"), ("sklearn", "yes")])
+def test_a_repository_from_before_is_upgraded_with_its_edits_and_its_experiments(
+    tmp_path: Path, kind: str, use_dvc: str
+) -> None:
+    source = whole_history(tmp_path)
+    source.git("checkout", "--quiet", BEFORE)
+    made = cookiecutter(
+        str(source.root), no_input=True, output_dir=str(tmp_path), default_config=True,
+        extra_context={
+            "project_name": 'Größe "vier" \\ 🎉', "project_slug": "old", "author": "A, O'B",
+            "kind": kind, "use_dvc": use_dvc, "license": "Proprietary", "python_version": "3.12",
+            "layout": "table-per-experiment",
+        },
+    )  # fmt: skip
+    source.git("checkout", "--quiet", "newest")
+    project = BakedProject(Path(made))
+    theirs = ("params", "dataset", "predict", "metrics")
+    for name in theirs:
+        with (project.root / f"src/benchmark/{name}.py").open("a") as file:
+            file.write("\nMINE = 1\n")
+    edit(project.root / "benchmark.toml", "dev_items = 20", "dev_items = 3")
+    with (project.root / "tests/test_benchmark.py").open("a") as file:
+        file.write("\n\ndef test_of_mine() -> None:\n    assert True\n")
+    project.commit("mine")
+    project.make("test", "dev-run")
+    project.make("experiment", TAG="e0.0.1", ALLOW="inspect")
+    mine = {name: project.read(f"src/benchmark/{name}.py") for name in theirs}
+
+    adopt = (sys.executable, str(source.root / "scripts/adopt.py"), "--template", str(source.root))
+    done = project.run(*adopt, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "made from 29c409b12c77; recorded in .cruft.json" in done.stdout
+    assert "computes its datapoints once more" in " ".join(done.stdout.split())
+    assert mine == {name: project.read(f"src/benchmark/{name}.py") for name in theirs}
+    assert "dev_items = 3" in project.read("benchmark.toml")
+    assert "def test_of_mine" in project.read("tests/test_benchmark.py")
+    state = json.loads(project.read(".cruft.json"))
+    assert state["commit"] == source.git("rev-parse", "HEAD")
+    assert state["context"]["cookiecutter"]["project_name"] == 'Größe "vier" \\ 🎉'
+    assert not list(project.root.rglob("*.rej"))
+    assert re.search("^hatchling==", project.read("requirements.lock"), re.MULTILINE)
+    project.commit("upgraded")
+
+    project.make("test", "dev-run")
+    assert "e0.0.1" in project.make("tags").stdout
+    assert "Results of e0.0.1" in project.make("summary", TAG="e0.0.1", check=False).stdout
+    project.make("report", TAG="e0.0.1", check=False)
+    assert (project.root / "results/reports/e0.0.1.html").stat().st_size > 10_000
+    project.make("experiment", TAG="e0.0.2", ALLOW="inspect,inputs")
+    compared = project.make("compare", A="e0.0.1", B="e0.0.2", check=False).stdout
+    assert "harness version" in compared
+    assert "undecided" in compared
+    assert upgrade(project)[0] == 0  # from here on by itself
+
+
+@pytest.mark.slow
+def test_a_repository_that_is_none_of_ours_is_not_adopted(tmp_path: Path) -> None:
+    project = BakedProject(tmp_path / "other")
+    project.root.mkdir()
+    (project.root / "README.md").write_text("Something else.\n")
+    project.git("init", "--quiet")
+    project.commit("start")
+    adopt = (sys.executable, str(REPOSITORY / "scripts/adopt.py"))
+    done = project.run(*adopt, check=False)
+
+    assert done.returncode == 2
+    assert "is no benchmark of this template" in done.stderr
+    assert project.changes() == ""
