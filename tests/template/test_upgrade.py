@@ -14,7 +14,7 @@ import pytest
 from cookiecutter.main import cookiecutter
 
 import harness
-from tests.template.conftest import SHELL, BakedProject
+from tests.template.conftest import REPOSITORY, SHELL, BakedProject
 
 NEWER = "99.1.0"
 BEFORE = "29c409b12c77d7aff519d4fb29aea28eb36b151c"  # the last one without a recorded template
