@@ -57,6 +57,12 @@ def test_the_seal_is_that_of_the_files_that_are_there() -> None:
     assert done.returncode == 0, done.stdout
 
 
+def test_the_newest_version_in_the_changelog_is_the_one_that_is_there() -> None:
+    text = (SOURCE / "harness/CHANGELOG.md").read_text("utf-8")
+    newest = next(line for line in text.splitlines() if line.startswith("## "))
+    assert newest == f"## {harness.__version__}"
+
+
 def test_a_seal_that_went_stale_says_how_to_write_it(tmp_path: Path) -> None:
     shutil.copytree(REPOSITORY / "scripts", tmp_path / "scripts")
     shutil.copytree(SOURCE, tmp_path / SOURCE.relative_to(REPOSITORY))

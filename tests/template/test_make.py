@@ -95,6 +95,19 @@ def test_every_listed_command_is_one_that_the_program_has(bake: Bake) -> None:
     assert wanted <= have, sorted(wanted - have)
 
 
+def test_an_environment_that_runs_another_checkouts_harness_is_noticed(
+    bake: Bake, tmp_path: Path
+) -> None:
+    one, two = bake(into=tmp_path / "one"), bake(into=tmp_path / "two")
+    shared = {"PYTHONPATH": str(one.root / "src")}
+    refused = two.run(sys.executable, "-m", "harness", "tags", check=False, env=shared)
+
+    assert refused.returncode == 2
+    assert f"runs the harness in {one.root / 'src/harness'}, not the one" in refused.stderr
+    assert "fix: make setup" in refused.stderr
+    two.run(sys.executable, "-m", "harness", "tags")
+
+
 def test_the_templates_own_commands_are_listed() -> None:
     done = subprocess.run(["make"], cwd=REPOSITORY, check=True, capture_output=True, text=True)
 
