@@ -125,8 +125,9 @@ def _say_upgraded(version: str, done: "Upgraded") -> int:
 
 
 def _what_to_do(name: str) -> str:
-    if name == "requirements.in":
-        return "the same, then make lock"
+    from harness.version.template_merge import RESOLVES
+
+    then = "; then make lock" if name.removesuffix(".rej") in RESOLVES else ""
     if name.endswith(".rej"):
-        return f"do in {name.removesuffix('.rej')} what it says, then rm {name}"
-    return "keep what you want of the lines between <<<<<<< and >>>>>>>, delete the rest"
+        return f"do in {name.removesuffix('.rej')} what it says, then rm {name}{then}"
+    return f"keep what you want of the lines between <<<<<<< and >>>>>>>, delete the rest{then}"

@@ -23,6 +23,7 @@ from harness.version.template import STATE
 CRUFT = ("--from", "cruft==2.16.0", "--with", "cookiecutter==2.7.1", "cruft")
 LOCK = "requirements.lock"
 NEEDS = "requirements.in"
+RESOLVES = (NEEDS, "pyproject.toml", "scripts/setup_env.py")  # what `make lock` reads and runs
 QUIET = ("-c", "core.hooksPath=/dev/null", "-c", "commit.gpgSign=false")
 # What is the person's from the first day. Much of it is in the keys of results, which a better
 # comment in an example must not make stale.
@@ -51,7 +52,8 @@ def merge(there: Path, template: Path, target: str) -> list[str]:
     _run_cruft(there, template, target)
     _keep_theirs(there)
     conflicts = _conflicts(there)
-    if NEEDS not in conflicts and NEEDS in _changed(there):
+    # With a conflict in one of them the lock has to wait for the person.
+    if NEEDS in _changed(there) and not set(RESOLVES) & set(conflicts):
         _relock(there)
     return conflicts
 
