@@ -50,13 +50,12 @@ def candidates(root: Path, start: str) -> list[str]:
     """The template's commits with the harness that the repository began with, newest first."""
     prefix = git(root, "rev-parse", "--show-prefix")
     wanted = [git(root, "rev-parse", f"{start}:{prefix}{name}") for name in VERBATIM]
-    found = []
-    for commit in git(HERE, "rev-list", "--all", "--topo-order").split():
-        trees = [asked(HERE, "rev-parse", "-q", "--verify", f"{commit}:{SHELL}/{name}")
-                 for name in VERBATIM]  # fmt: skip
-        if trees == wanted:
-            found.append(commit)
-    return found
+    commits = git(HERE, "rev-list", "--all", "--topo-order").split()
+    # One process for all of them: a history is long.
+    asked_for = "".join(f"{commit}:{SHELL}/{name}\n" for commit in commits for name in VERBATIM)
+    said = git(HERE, "cat-file", "--batch-check=%(objectname)", given=asked_for).splitlines()
+    trees = [said[at : at + len(VERBATIM)] for at in range(0, len(said), len(VERBATIM))]
+    return [commit for commit, there in zip(commits, trees, strict=True) if there == wanted]
 
 
 def answers(root: Path, start: str) -> dict[str, str]:
@@ -136,6 +135,17 @@ def find_state(root: Path) -> dict[str, Any]:
     return best[1] | {"checkout": None}
 
 
+def record(root: Path, message: str) -> None:
+    """Commit `.cruft.json`, or leave nothing of it behind."""
+    git(root, "add", "--", STATE)
+    try:
+        git(root, "commit", "--quiet", "--no-verify", "--message", message, "--", STATE)
+    except HarnessError:
+        git(root, "rm", "--quiet", "--cached", "--", STATE)
+        (root / STATE).unlink()
+        raise
+
+
 def main() -> int:
     """0 upgraded, 1 with files to finish, 2 for wrong use."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -151,9 +161,7 @@ def main() -> int:
             state = find_state(root) | {"template": given.template or origin or str(HERE)}
             text = json.dumps(state, ensure_ascii=False, indent=2, separators=(",", ": "))
             (root / STATE).write_text(text + "\n", encoding="utf-8")
-            git(root, "add", "--", STATE)
-            message = f"Record the template: {state['commit'][:12]}"
-            git(root, "commit", "--quiet", "--no-verify", "--message", message, "--", STATE)
+            record(root, f"Record the template: {state['commit'][:12]}")
             out.print(f"made from {state['commit'][:12]}; recorded in {STATE}", markup=False)
         return show_upgrade(root, given.to, force=False)
     except HarnessError as error:
