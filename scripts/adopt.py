@@ -22,7 +22,7 @@ HERE = Path(__file__).resolve().parents[1]
 SHELL = "{{cookiecutter.project_slug}}"
 sys.path.insert(0, str(HERE / SHELL / "src"))
 
-from harness.cli.versions import show_upgrade  # noqa: E402
+from harness.cli.upgrading import show_upgrade  # noqa: E402
 from harness.console import err, out, show_error  # noqa: E402
 from harness.errors import HarnessError  # noqa: E402
 from harness.version.git import asked, git  # noqa: E402
