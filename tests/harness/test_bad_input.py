@@ -14,7 +14,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.project_fixture import OPENED, Bench, Done, eventually, finished, once_each
+from tests.harness.project_fixture import (
+    OPENED,
+    SCORE,
+    Bench,
+    Done,
+    eventually,
+    finished,
+    once_each,
+)
 
 GOOD = 'return {"prediction": 1, "ground_truth": 1}'
 LONG = 'time.sleep(0.002)\nreturn {"prediction": 1, "ground_truth": 1, "raw_response": "x" * 3000}'
@@ -300,6 +308,37 @@ def test_a_database_that_another_run_is_writing_to(make_bench: Callable[..., Ben
     refused(third, "another run", "the experiment e0.0.1")
     assert bench.executed() == once_each(["low", "high"], 4)
     assert len(bench.rows()) == 8
+
+
+def test_nothing_else_writes_while_an_experiment_is_scored(
+    make_bench: Callable[..., Bench],
+) -> None:
+    bench = make_bench(fresh=True)
+    bench.file(
+        "src/benchmark/metrics.py",
+        f"import os, time\n{SCORE}".replace(
+            "def score(row):\n",
+            "def score(row):\n"
+            '    open("../scoring", "w").close()\n'
+            '    while not os.path.exists("../go"):\n'
+            "        time.sleep(0.02)\n",
+        ),
+    )
+    bench.commit()
+    first = bench.start("experiment", "e0.0.1", "--allow", OPENED)
+    assert eventually(bench.root.with_name("scoring").exists, 60)
+    assert len(bench.executed()) == 8
+    for command in (
+        ("experiment", "e0.0.1", "--allow", OPENED),
+        ("experiment", "e0.0.2", "--allow", OPENED),
+        ("rescore", "e0.0.1"),
+        ("discard", "e0.0.1"),
+    ):
+        refused(bench.run(*command, expect=None), "another run", "the experiment e0.0.1")
+    bench.root.with_name("go").touch()
+    ended = finished(first)
+    assert ended.code == 0, ended.err
+    assert bench.git("tag", "--list").split() == ["e0.0.1"]
 
 
 def test_the_dev_phase_and_an_experiment_may_run_at_the_same_time(

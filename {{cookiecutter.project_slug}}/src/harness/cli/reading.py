@@ -9,8 +9,10 @@ import typer
 
 from harness.console import err, out
 from harness.errors import HarnessError
+from harness.project.kind import load_kind
 from harness.project.settings import Settings, load_settings
 from harness.record.layout import DEV, databases, place_for
+from harness.seal import HERE
 
 app = typer.Typer()
 Phase = Literal["dev", "experiment"]
@@ -55,7 +57,8 @@ def inspect(as_json: Json = False) -> None:
     database = _recorded(DEV)[0]
     if not as_json:
         show_samples(database)
-    raise typer.Exit(show(look(database), "the dev-run", as_json=as_json))
+    found = look(database, kind=load_kind(Path.cwd()))
+    raise typer.Exit(show(found, "the dev-run", as_json=as_json))
 
 
 @app.command()
@@ -71,9 +74,10 @@ def validate(
     from harness.version.published import check_tags
 
     if database is not None:
-        given = check([database], table or None, [name for name in key.split(",") if name])
+        names = [name for name in key.split(",") if name]
+        given = check([database], table or None, names, load_kind(HERE.parents[1]))
         raise typer.Exit(show(given, f"{database} {table}".strip(), as_json=as_json))
-    found = check(_recorded("experiment")) + check_tags(*_here())
+    found = check(_recorded("experiment"), kind=load_kind(Path.cwd())) + check_tags(*_here())
     raise typer.Exit(show(found, "the experiments", as_json=as_json))
 
 
@@ -97,15 +101,16 @@ def export(
 ) -> None:
     """Figures of any database of xetrack as Markdown, with what validation found in it."""
     from harness.read.validate import check, examine
-    from harness.tell.overview import summary_markdown
+    from harness.tell.overview import overview_markdown
     from harness.tell.query import check_target
 
     if target is not None:
         check_target(target, [database])
+    kind, title = load_kind(HERE.parents[1]), f"Results of {database.name}"
     text = examine(
         [database],
         table or None,
-        lambda facts: summary_markdown(facts, f"Results of {database.name}", check(facts)),
+        lambda facts: overview_markdown(facts, title, check(facts, kind)),
         with_scores=True,
     )
     if target is None:
@@ -127,7 +132,7 @@ def summary(tag: Tag = "", target: Annotated[Path | None, typer.Option("--out")]
     if target is not None:
         check_target(target, found_in)
     with connect(found_in) as con:
-        found = summarise_experiment(con, name, _here()[1].benchmark.kind)
+        found = summarise_experiment(con, name, load_kind(Path.cwd()))
     text = to_markdown(f"Results of {name}", found.sections)
     if target is None:
         print(text, end="")
@@ -144,14 +149,14 @@ def report(tag: Tag = "", target: Annotated[Path | None, typer.Option("--out")] 
     from harness.tell.query import check_target
     from harness.tell.report import write_report
 
-    root, settings = _here()
+    root = Path.cwd()
     name = newest(tag)
     path = target or root / "results" / "reports" / f"{name}.html"
     found_in = _recorded(DEV if name == DEV else "experiment")
     if target is not None:
         check_target(target, found_in)
     with connect(found_in) as con:
-        found = write_report(con, name, path, settings.benchmark.kind)
+        found = write_report(con, name, path, load_kind(root))
     out.print(f"wrote {path}", markup=False, soft_wrap=True)
     raise typer.Exit(found.exit_code)
 
@@ -193,7 +198,8 @@ def rescore(tag: Tag = "") -> None:
     project = Project.open()
     rows = score_again(project, name)
     rules = rules_of(place_for(project.root, project.settings, name), name)
-    for table in results_tables(f"{name}, scored again", rows, out.width, rules):
+    title = f"{name}, scored again"
+    for table in results_tables(title, rows, out.width, rules, project.kind.doubts):
         out.print(table)
     for line in after_rescore(*_here(), name):
         err.print(line, markup=False, soft_wrap=True)
@@ -242,9 +248,12 @@ def schema_check(context: typer.Context, as_json: Json = False) -> None:
     from harness.findings import show
     from harness.gates.gates import schema_of
     from harness.project.contract import Project
+    from harness.project.grid import resolve_grid
 
     if context.invoked_subcommand is None:
-        raise typer.Exit(show(schema_of(Project.open()), "the schema", as_json=as_json))
+        project = Project.open()
+        found = schema_of(project, resolve_grid(project))
+        raise typer.Exit(show(found, "the schema", as_json=as_json))
 
 
 @schema.command("rename")

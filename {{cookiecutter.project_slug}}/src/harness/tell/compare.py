@@ -19,11 +19,12 @@ from harness.measure.judge import (
     pooled,
 )
 from harness.project.declarations import Rule, said
-from harness.project.hypotheses import MEASURED, flat, reads_as
+from harness.project.hypotheses import flat, reads_as
+from harness.project.scores import MEASURED
 from harness.read.results import (
     Experiment,
+    Numbers,
     Scores,
-    Values,
     label,
     read_experiment,
     read_outputs,
@@ -316,7 +317,7 @@ def _cached(rule: Rule, a: Side, b: Side) -> str:
 
 
 def _flips(
-    con: DuckDBPyConnection, a: Side, b: Side, items: Any, change: Values
+    con: DuckDBPyConnection, a: Side, b: Side, items: Any, change: Numbers
 ) -> list[dict[str, str]]:
     """The items whose score differs most, with what both sides answered, if each is one answer."""
     size = np.nan_to_num(np.abs(change))

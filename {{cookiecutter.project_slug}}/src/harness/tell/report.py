@@ -16,18 +16,20 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from harness.console import ABSENT, LONGEST, RAW, brief, shown
-from harness.read.results import Configuration, Experiment, Scores, read_outputs
+from harness.project.kind import PLAIN, Kind
+from harness.read.results import Experiment, RecordedConfiguration, Scores, read_outputs
 from harness.tell.charts import forest, tradeoff
 from harness.tell.ranking import Ranking
+from harness.tell.result_sections import PRICES, RESULTS
 from harness.tell.section import Section, Table, number, time_unit
-from harness.tell.summary import PRICES, RESULTS, Summary, summarise_experiment
+from harness.tell.summary import Summary, summarise_experiment
 
 WORST = 20  # items shown with their raw output
 FOREST = 24  # configurations in a chart of intervals
 _FIGURE = re.compile(r"[-+]?[0-9,.]+(e[-+]?[0-9]+)?|" + ABSENT)
 
 
-def write_report(con: DuckDBPyConnection, name: str, path: Path, kind: str = "") -> Summary:
+def write_report(con: DuckDBPyConnection, name: str, path: Path, kind: Kind = PLAIN) -> Summary:
     """Write the report of an experiment to `path`; `kind` may add sections (see `section`).
 
     Raises HarnessError where there is no such experiment.
@@ -75,7 +77,7 @@ def _fit_to_show(value: Any) -> Any:
     return value if isinstance(value, Markup) else shown(value, LONGEST)
 
 
-def _drawn(experiment: Experiment, ranking: Ranking) -> list[tuple[int, Configuration]]:
+def _drawn(experiment: Experiment, ranking: Ranking) -> list[tuple[int, RecordedConfiguration]]:
     """The configurations that a chart shows, with their ranks in Results; none without ranks."""
     if ranking.rule is None or ranking.rule.name not in experiment.metrics:
         return []
