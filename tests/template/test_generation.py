@@ -87,7 +87,10 @@ def test_a_kind_brings_its_four_files_and_leaves_no_scaffolding(bake: Bake, kind
     assert not [name for name in names if re.match("kinds/|licenses/|requirements-without", name)]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(kind, marks=[] if kind == "llm" else pytest.mark.slow) for kind in KINDS],
+)
 def test_the_types_of_a_generated_project_hold(
     bake: Bake, kind: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -10,10 +10,15 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+<<<<<<< HEAD:{{cookiecutter.project_slug}}/src/harness/version/published.py
+=======
+from harness import git
+from harness.database_file import prepare_to_read
+>>>>>>> core:{{cookiecutter.project_slug}}/src/harness/published.py
 from harness.errors import HarnessError, explained
 from harness.findings import Finding, many, unchecked, within
 from harness.project.settings import Settings
-from harness.record.database_file import set_strangers_aside
+from harness.record.database_file import prepare_to_read
 from harness.record.layout import TAG, databases
 from harness.version import git
 
@@ -135,7 +140,7 @@ def _rows(path: Path, query: str) -> list[tuple[str, ...]]:
 
     Raises HarnessError where the database cannot be read.
     """
-    set_strangers_aside(path)
+    prepare_to_read(path)
     uri = f"{path.resolve().as_uri()}?mode=ro"
     with explained(path, "read"), closing(sqlite3.connect(uri, uri=True)) as con:
         columns = {row[1] for row in con.execute("PRAGMA table_info(runs)")}
