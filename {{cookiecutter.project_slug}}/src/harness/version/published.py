@@ -10,11 +10,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-<<<<<<< HEAD:{{cookiecutter.project_slug}}/src/harness/version/published.py
-=======
-from harness import git
-from harness.database_file import prepare_to_read
->>>>>>> core:{{cookiecutter.project_slug}}/src/harness/published.py
 from harness.errors import HarnessError, explained
 from harness.findings import Finding, many, unchecked, within
 from harness.project.settings import Settings
