@@ -39,26 +39,6 @@ def discard(tag: str) -> None:
     out.print(f"deleted {deleted} rows of {tag}")
 
 
-@app.command()
-def tags() -> None:
-    """The experiments so far."""
-    from harness.project.settings import load_settings
-    from harness.version import git
-    from harness.version.published import published
-
-    root = Path.cwd()
-    found = published(root, load_settings(root))
-    _tell_notes(found.notes)
-    if not found.known:
-        err.print("no experiment yet; make experiment TAG=e0.0.1")
-    for tag in found.known:
-        if tag in found.here:
-            words = git.subject(root, tag)
-        else:
-            words = f"its tag is not here ({found.where(tag)}); git fetch --tags"
-        out.print(f"{tag}  {words}", markup=False, soft_wrap=True)
-
-
 def _tell_notes(notes: list[str]) -> None:
     for note in notes:
         err.print(f"note: {note}", markup=False, soft_wrap=True)

@@ -8,7 +8,7 @@ import hashlib
 import os
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -43,12 +43,13 @@ _FIXES = (
 )
 
 
-def git(root: Path, *arguments: str, given: str | None = None) -> str:
+def git(root: Path, *arguments: str, given: str | None = None, **environment: str) -> str:
     """The standard output of a git command, without the last line end; options may stand first.
 
-    `given` is its standard input. Raises HarnessError with git's own words where it fails.
+    `given` is its standard input, `environment` comes over this process's own. Raises HarnessError
+    with git's own words where it fails.
     """
-    done = _run(root, arguments, given)
+    done = _run(root, arguments, given, environment=environment)
     if done.returncode:
         raise failed(arguments, done.stderr or done.stdout)
     return done.stdout.rstrip("\n")
@@ -80,6 +81,7 @@ def _run(
     arguments: Sequence[str],
     given: str | None = None,
     seconds: float | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> "subprocess.CompletedProcess[str]":
     try:
         done = subprocess.run(
@@ -89,7 +91,8 @@ def _run(
             input=None if given is None else _utf8(given),
             capture_output=True,
             timeout=seconds,
-            env={**os.environ, "LANGUAGE": "C"},  # some answers are told apart by their words
+            # Some answers are told apart by their words.
+            env={**os.environ, "LANGUAGE": "C", **(environment or {})},
         )
     except FileNotFoundError:
         raise HarnessError("git is not installed", fix="install git", code=1) from None
