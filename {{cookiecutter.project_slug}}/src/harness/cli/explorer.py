@@ -77,18 +77,16 @@ def list_configurations(
 @app.command()
 def show(tag: Annotated[str, typer.Argument()] = "", as_json: Json = False) -> None:
     """One experiment: plan and verdicts, params, metrics, provenance, artefacts, size on disk."""
-    from harness.read.excerpt import results_of
-    from harness.read.views import connect
+    from harness.read.excerpt import recorded_of
     from harness.tell.section import as_data, to_console
     from harness.tell.show import show_sections
     from harness.version.past import files_at
 
-    root, settings = here()
+    root = here()[0]
     name = newest(tag)
     known = _known(name)
     files = files_at(root, name) if known.tagged else []
-    with results_of(root, settings, [name]) as found, connect(found) as con:
-        sections = show_sections(con, known, files, settings.benchmark.kind)
+    sections = show_sections(known if known.runs else recorded_of(root, known), files)
     print(json.dumps(as_data(sections), indent=2)) if as_json else to_console(sections)
 
 
@@ -104,7 +102,7 @@ def diff(a: str, b: str, as_json: Json = False) -> None:
     """Two experiments: metrics with paired verdicts, params, code, data, environment, prompts."""
     from harness.read.excerpt import results_of
     from harness.read.views import connect
-    from harness.tell.show import difference, print_difference
+    from harness.tell.side_by_side import difference, print_difference
     from harness.version.past import commit_of
 
     root, settings = here()

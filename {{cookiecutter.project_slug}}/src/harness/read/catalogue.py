@@ -30,15 +30,21 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """An experiment: `tagged` is None without its tag, `run` (its last one) is empty without a
-    database here; `rows` are of metrics, one a configuration."""
+    """An experiment: `tagged` is None without its tag; `runs` (in their order) are empty without a
+    database here; `rows` are of metrics, one a configuration. `where` says how it is known where
+    its tag is not here."""
 
     tag: str
     tagged: Tagged | None
     rows: list[Row]
     rules: list[Rule]
-    run: Row = field(default_factory=dict)
+    runs: list[Row] = field(default_factory=list)
     where: str = ""
+
+    @property
+    def run(self) -> Row:
+        """Its last run; empty without one."""
+        return self.runs[-1] if self.runs else {}
 
     @property
     def when(self) -> str:
@@ -94,7 +100,7 @@ def catalogue(root: Path, settings: Settings, found: Published) -> list[Known]:
     for tag in found.known:
         known = recorded.get(tag) or committed.get(tag) or Known(tag, None, [], [])
         where = "" if tag in tags else found.where(tag)
-        listed.append(Known(tag, tags.get(tag), known.rows, known.rules, known.run, where))
+        listed.append(Known(tag, tags.get(tag), known.rows, known.rules, known.runs, where))
     return listed
 
 
@@ -117,7 +123,7 @@ def recorded_in(path: Path) -> list[Known]:
             # The newest row of each configuration: a rescore leaves the older ones.
             list({row.get("params_key", index): row for index, row in enumerate(rows)}.values()),
             rules.get(tag) or [Rule(name) for name in metrics_in(rows[0])],
-            runs.get(tag, [{}])[-1],
+            runs.get(tag, []),
         )
         for tag, rows in metrics.items()
     ]

@@ -8,10 +8,12 @@ import sqlite3
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from harness.errors import HarnessError, explained
 from harness.project.settings import Settings
+from harness.read.catalogue import Known, recorded_in
 from harness.record.columns import quoted
 from harness.record.database_file import prepare_to_read
 from harness.record.layout import TAG, databases
@@ -75,6 +77,19 @@ def past_database(root: Path, tag: str, target: Path) -> Path:
         f"{tag} has no results: neither {' nor '.join(names)} is in it",
         fix=f"make get TAG={tag} lists what it has",
     )
+
+
+def recorded_of(root: Path, known: Known) -> Known:
+    """The same experiment as the database of its tag has it, where that can be brought at all."""
+    with tempfile.TemporaryDirectory(prefix="bench-past-") as folder:
+        try:
+            path = past_database(root, known.tag, Path(folder) / "past.db")
+        except HarnessError:
+            return known
+        found = {each.tag: each for each in recorded_in(path)}
+    if known.tag not in found:
+        return known
+    return replace(found[known.tag], tagged=known.tagged, where=known.where)
 
 
 def _open(path: Path) -> sqlite3.Connection:

@@ -1,60 +1,120 @@
-"""One past experiment, or two side by side: what `make show` and `make diff` print."""
+"""One past experiment: what `make show` prints.
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+From what was recorded of it: the verdicts are those that its tag has, so no prediction is read.
+"""
+
+import json
+import re
+from collections.abc import Sequence
 from typing import Any
 
-from duckdb import DuckDBPyConnection
-from rich.text import Text
-
 from harness.clock import local
-from harness.console import ABSENT, out, shown, styled, visible
-from harness.read.catalogue import Known, params_of
-from harness.read.results import Experiment, read_experiment
-from harness.tell.compare import Comparison, compare
-from harness.tell.compare_text import sections as compare_sections
-from harness.tell.listing import found_words, said
-from harness.tell.section import Section, Table, number
-from harness.version.differences import changed_files, changed_parts, patches
+from harness.console import ABSENT, brief, shown
+from harness.project.declarations import has_figures
+from harness.project.hypotheses import Hypothesis, recorded_plan
+from harness.read.catalogue import Known, Row, params_of
+from harness.tell.listing import figure, found_words, said
+from harness.tell.section import Section, Table, interval, number, time_unit
 from harness.version.past import Held
 
-_OF_SUMMARY = ("Read this first", "Questions", "Hypotheses", "Results", "Latency and cost")
 _OURS = "src/harness/"
+_FACTS = (
+    "track_id", "started", "ended", "ended_how", "executed", "cached", "failed", "branch",
+    "commit_hash", "dirty", "code_key", "data_version", "lock_hash", "python", "platform", "cpu",
+)  # fmt: skip
 
 
-def show_sections(
-    con: DuckDBPyConnection, known: Known, files: Sequence[Held], kind: str
-) -> list[Section]:
+def show_sections(known: Known, files: Sequence[Held]) -> list[Section]:
     """Plan with verdicts, params, metrics with intervals, provenance, artefacts, size on disk."""
-    from harness.tell.summary import summarise_experiment
-
-    found = summarise_experiment(con, known.tag, kind)
-    parts = {each.title: each for each in found.sections}
-    sections = [_head(known)]
-    sections += [parts[title] for title in _OF_SUMMARY if title in parts]
-    sections += [_params(known), parts["Provenance"], artefacts(known.tag, files)]
-    return sections
+    sections = [_head(known), *_plan(known), _figures(known)]
+    return [*sections, _provenance(known), artefacts(known.tag, files)]
 
 
 def _head(known: Known) -> Section:
     tagged = known.tagged
     facts = {
         "tagged": f"{local(known.when)} by {tagged.who}" if tagged else found_words(known),
-        "found": tagged.headline if tagged else ABSENT,
-        "message": said(known) or ABSENT,
+        "found": tagged.headline if tagged else None,
+        "message": said(known),
         "commit": tagged.commit if tagged else known.run.get("commit_hash"),
         "data": known.run.get("data_version") or known.data,
-        "hypotheses": (tagged.hypotheses if tagged else "") or ABSENT,
     }
     rows = [[name, str(value or ABSENT)] for name, value in facts.items()]
     return Section(f"Experiment {known.tag}", (), [Table(("what", "is"), rows)])
 
 
-def _params(known: Known) -> Section:
-    names = list(dict.fromkeys(name for row in known.rows for name in params_of(row)))
-    rows = [[shown(params_of(row).get(name)) for name in names] for row in known.rows]
-    return Section("Params", (), [Table(names, rows)] if names else [])
+def _plan(known: Known) -> list[Section]:
+    plan, problem = recorded_plan(known.runs[0].get("plan") if known.runs else None)
+    if problem:
+        return [Section("Plan", [f"It cannot be read: {problem}."], warning=True)]
+    if not plan.questions and not plan.hypotheses:
+        return [Section("Plan", ["None was written."])]
+    verdicts = known.tagged.hypotheses if known.tagged else ""
+    rows = [[_outcome(verdicts, each), each.id, each.claim, _wanted(each)] for each in plan.hypotheses]
+    tables = [Table(("outcome", "id", "hypothesis", "that is"), rows)] if rows else []
+    return [Section("Plan", plan.questions, tables)]
+
+
+def _outcome(verdicts: str, hypothesis: Hypothesis) -> str:
+    name = re.escape(hypothesis.id)
+    found = re.search(rf"(?:^|, ){name} (supported|refuted|undecided)(?:,|$)", verdicts)
+    return found[1] if found else "not in its tag: make report"
+
+
+def _wanted(hypothesis: Hypothesis) -> str:
+    sides = (json.dumps(each, ensure_ascii=False) for each in (hypothesis.better, hypothesis.than))
+    better, than = sides
+    by = f" by {number(hypothesis.smallest_difference)}" if hypothesis.smallest_difference else ""
+    return f"{hypothesis.metric} {hypothesis.direction}{by}: {better} than {than}"
+
+
+def _figures(known: Known) -> Section:
+    """Params, counts, metrics with their intervals, time and cost of each configuration."""
+    rows = known.rows
+    if not rows:
+        where = f"make pull TAG={known.tag} brings its results"
+        return Section("Results", [f"No figures are here; {where}."], warning=True)
+    params = list(dict.fromkeys(name for row in rows for name in params_of(row)))
+    rules = [rule for rule in known.rules if has_figures(rule, rows)]
+    unit, per_second = time_unit(row.get("latency_p50") for row in rows)
+    priced = any(row.get("cost") is not None for row in rows)
+    heads = [*params, "n", "failed", *(rule.called for rule in rules), f"p50 ({unit})"]
+    cells = []
+    for row in rows:
+        have = params_of(row)
+        line = [brief(have[name]) if name in have else ABSENT for name in params]
+        line += [f"{row.get('n') or 0:,}", f"{row.get('failed') or 0:,}"]
+        line += [figure(row, rule) for rule in rules]
+        line.append(_time(row, per_second))
+        line += [number(row.get("cost"))] if priced else []
+        cells.append(line)
+    text = ["Intervals in brackets are 95%."]
+    return Section("Results", text, [Table(heads + ["cost (USD)"] * priced, cells)])
+
+
+def _time(row: Row, per_second: float) -> str:
+    if not row.get("latency_n", 1) and row.get("cached"):
+        return "cached"
+    bounds = (row.get(f"latency_p50{end}") for end in ("", "_low", "_high"))
+    return interval(*(None if each is None else per_second * each for each in bounds))
+
+
+def _provenance(known: Known) -> Section:
+    if not known.runs:
+        return Section("Provenance", [f"Its database is not here; make pull TAG={known.tag}."])
+    facts = [[_fact(name, run.get(name)) for run in known.runs] for name in _FACTS]
+    heads = ["what", *(f"run {n}" for n in range(1, len(known.runs) + 1))]
+    rows = [[name.replace("_", " "), *each] for name, each in zip(_FACTS, facts, strict=True)]
+    gates = json.loads(known.run.get("gates") or "{}")
+    overridden = [name for name, how in gates.items() if how == "overridden"]
+    text = f"{len(gates)} gates, overridden: {', '.join(overridden) or 'none'}."
+    return Section("Provenance", [text], [Table(heads, rows)])
+
+
+def _fact(name: str, value: Any) -> str:
+    if name in ("started", "ended") and value:
+        return local(str(value))
+    return f"{value:,}" if isinstance(value, int) else shown(value or None)
 
 
 def artefacts(tag: str, files: Sequence[Held]) -> Section:
@@ -80,131 +140,3 @@ def size_words(size: int) -> str:
         if size >= factor:
             return f"{size / factor:,.1f} {unit}"
     return f"{size} B"
-
-
-# -- two of them
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """Two experiments side by side. `code` and `prompts` are git's diffs by file."""
-
-    comparison: Comparison | None
-    reason: str
-    params: list[tuple[str, str, str]]
-    code: dict[str, str]
-    prompts: dict[str, str]
-    data: list[tuple[str, str]]
-    data_versions: tuple[str, str]
-    environment: list[tuple[str, str, str]]
-
-    def as_json(self) -> dict[str, Any]:
-        """Everything, as values for json.dumps."""
-        return {
-            "metrics": self.comparison.as_json() if self.comparison else None,
-            "not_compared": self.reason,
-            "params": self.params,
-            "code": self.code,
-            "prompts": self.prompts,
-            "data": {"versions": self.data_versions, "files": self.data},
-            "environment": self.environment,
-        }
-
-
-def difference(con: DuckDBPyConnection, root: Path, a: str, b: str) -> Difference:
-    """Hold two experiments side by side; both tags must be here."""
-    from harness.errors import HarnessError
-
-    first, second = read_experiment(con, a), read_experiment(con, b)
-    comparison, reason = None, ""
-    try:
-        comparison = compare(con, a, b, force=True)
-    except HarnessError as error:
-        reason = error.message
-    old, new = (each.runs[-1] if each.runs else {} for each in (first, second))
-    return Difference(
-        comparison=comparison,
-        reason=reason,
-        params=_params_of_both(first, second),
-        code=_patches(root, a, b, changed_parts(old, new, "code_parts")),
-        prompts=_patches(root, a, b, changed_parts(old, new, "grid_files")),
-        data=changed_files(root, a, b, "data"),
-        data_versions=(first.data_version, second.data_version),
-        environment=_environment(old, new),
-    )
-
-
-def _patches(root: Path, a: str, b: str, names: list[str]) -> dict[str, str]:
-    found = patches(root, a, b, names)
-    elsewhere = "differs, and git has no other version of it (it lies outside this repository)"
-    return {name: found.get(name, elsewhere) for name in names}
-
-
-def _params_of_both(first: Experiment, second: Experiment) -> list[tuple[str, str, str]]:
-    """Each param with the values that it takes in either, where those differ."""
-    old, new = (_values(each) for each in (first, second))
-    return [
-        (name, ", ".join(old.get(name, [])) or ABSENT, ", ".join(new.get(name, [])) or ABSENT)
-        for name in dict.fromkeys([*old, *new])
-        if old.get(name) != new.get(name)
-    ]
-
-
-def _values(experiment: Experiment) -> dict[str, list[str]]:
-    found: dict[str, dict[str, None]] = {}
-    for each in experiment.configurations:
-        for name, value in each.params.items():
-            found.setdefault(name, {})[shown(value)] = None
-    return {name: sorted(values) for name, values in found.items()}
-
-
-def _environment(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    names = ("python", "platform", "cpu", "lock_hash")
-    before, after = ({name: run.get(name) for name in names} for run in (old, new))
-    for facts, run in ((before, old), (after, new)):
-        packages = run.get("packages") or {}
-        facts |= {f"package {name}": version for name, version in packages.items()}
-    return [
-        (name.replace("_", " "), shown(before.get(name)), shown(after.get(name)))
-        for name in sorted(before.keys() | after.keys())
-        if before.get(name) != after.get(name)
-    ]
-
-
-def print_difference(a: str, b: str, found: Difference) -> None:
-    """Print it: what people read first comes first, the diffs last."""
-    from harness.tell.section import to_console
-
-    parts = []
-    if found.comparison:
-        wanted = ("Warnings", "Verdicts")
-        parts += [each for each in compare_sections(found.comparison) if each.title in wanted]
-    else:
-        parts.append(Section("Verdicts", [f"Not compared: {found.reason}."]))
-    parts.append(_three("Params", found.params, a, b, "The params are the same."))
-    same = found.data_versions[0] == found.data_versions[1]
-    text = "The data are the same." if same else " → ".join(each[:12] for each in found.data_versions)
-    tables = [Table(("file", "is"), found.data)] if found.data else []
-    parts.append(Section("Data", [text], tables))
-    parts.append(_three("Environment", found.environment, a, b, "The environment is the same."))
-    to_console(parts)
-    for title, texts in (("Code", found.code), ("Prompts", found.prompts)):
-        nothing = f"No file that a key holds differs ({title.lower()})."
-        out.print(styled((f"\n{title}", "bold")))
-        out.print(nothing if not texts else f"{number(len(texts))} files that a key holds differ.")
-        for text in texts.values():
-            out.print(_coloured(text), soft_wrap=True)
-
-
-def _three(
-    title: str, rows: Sequence[tuple[str, str, str]], a: str, b: str, nothing: str
-) -> Section:
-    return Section(title, () if rows else [nothing], [Table(("what", a, b), rows)] if rows else [])
-
-
-def _coloured(patch: str) -> Text:
-    styles = {"+": "green", "-": "red", "@": "cyan"}
-    made = Text()
-    for line in visible(patch).split("\n"):
-        made.append(f"{line}\n", style=styles.get(line[:1], ""))
-    return made
