@@ -1,9 +1,11 @@
 """The commands about experiments as versions: which there are, and what becomes of their names."""
 
+import json
 from pathlib import Path
 
 import typer
 
+from harness.cli.reading import Json
 from harness.console import err, out
 from harness.errors import HarnessError
 
@@ -53,3 +55,18 @@ def retag(tag: str, to: str) -> None:
     root = Path.cwd()
     count = rename(root, load_settings(root), tag, to)
     out.print(f"{count} rows of {tag} are {to} now; make experiment TAG={to} tags them")
+
+
+@app.command("next")
+def next_version(as_json: Json = False) -> None:
+    """The tag that the next experiment should take, by what changed since the newest, and why."""
+    from dataclasses import asdict
+
+    from harness.suggest import suggest
+
+    root = Path.cwd()
+    found = suggest(root)
+    if as_json:
+        print(json.dumps(asdict(found)))
+    else:
+        out.print(f"{found.version}  {found.level}: {found.why}", markup=False, soft_wrap=True)

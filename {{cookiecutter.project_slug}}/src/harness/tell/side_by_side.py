@@ -10,10 +10,11 @@ from rich.text import Text
 
 from harness.console import ABSENT, out, shown, styled, visible
 from harness.errors import HarnessError
+from harness.findings import many
 from harness.read.results import Experiment, read_experiment
 from harness.tell.compare import Comparison, compare
 from harness.tell.compare_text import sections as compare_sections
-from harness.tell.section import Section, Table, number, to_console
+from harness.tell.section import Section, Table, to_console
 from harness.version.differences import changed_files, changed_parts, patches
 
 
@@ -119,7 +120,7 @@ def print_difference(a: str, b: str, found: Difference) -> None:
     for title, texts in (("Code", found.code), ("Prompts", found.prompts)):
         nothing = f"No file that a key holds differs ({title.lower()})."
         out.print(styled((f"\n{title}", "bold")))
-        out.print(nothing if not texts else f"{number(len(texts))} files that a key holds differ.")
+        out.print(nothing if not texts else f"{many(len(texts), 'file')} that a key holds, changed:")
         for text in texts.values():
             out.print(_coloured(text), soft_wrap=True)
 

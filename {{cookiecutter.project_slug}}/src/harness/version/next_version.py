@@ -55,7 +55,9 @@ def next_version(
             words.append(f"{called} changed{_which(old, new)}")
     raised: Level = "major" if "major" in levels else "minor" if levels else "patch"
     why = "; ".join(words) + f" since {of}" if words else f"nothing changed since {of}: a rerun"
-    if unknown:
+    if len(unknown) == len(_CHANGES):
+        why = f"nothing is recorded that says what changed since {of}"
+    elif unknown:
         why += f" (of {', '.join(unknown)} nothing is recorded)"
     return Next(prefix + ".".join(map(str, _raised(newest, raised))), raised, why)
 
