@@ -26,13 +26,15 @@ def what_there_is(root: Path, tag: str) -> list[Section]:
 
 
 def get(root: Path, settings: Settings, tag: str, name: str, target: Path | None) -> Path:
-    """Bring one of them to `target` (by default a file of its name in this folder).
+    """Bring one of them to `target` (by default a file beside the project, as a checkout is).
 
     Raises HarnessError where the tag has no such thing, the target is there already, or what is
     wanted cannot be brought. The target is written whole or not at all.
     """
+    # Not in the project: an untracked file there would stop the next experiment.
+    beside, start = root.parent, f"{root.name}-{tag}-"
     if name == REPORT or name in TABLES:
-        target = target or Path(f"{tag}.html" if name == REPORT else f"{tag}-{name}.csv")
+        target = target or beside / f"{start}{name}.{'html' if name == REPORT else 'csv'}"
         if target.exists():
             raise HarnessError(f"{target} is there already", fix="another OUT=, or move it away")
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -41,7 +43,7 @@ def get(root: Path, settings: Settings, tag: str, name: str, target: Path | None
         return target
     held = find(root, tag, name)
     base = Path(name).name
-    target = target or Path(f"{tag}-{base}")
+    target = target or beside / f"{start}{base}"
     if target.is_dir():
         target = target / base
     take(root, held, target.absolute())

@@ -1,7 +1,9 @@
 """DVC at its command line: data and results databases are its, small sample data stays in git."""
 
+import configparser
 import importlib.util
 import json
+import os
 import re
 import subprocess
 import sys
@@ -79,11 +81,32 @@ def config(root: Path) -> dict[str, str]:
     return dict(line.split("=", 1) for line in lines if "=" in line)
 
 
+def parsed(text: str, place: Path) -> dict[str, str]:
+    """The same from a text of `.dvc/config` that lies in the folder `place`."""
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        parser.read_string(text)
+    except configparser.Error:
+        return {}
+    found = {}
+    for section in parser.sections():
+        name = section.strip("'").replace(' "', ".").rstrip('"')
+        for key, value in parser[section].items():
+            local = key == "url" and "://" not in value
+            found[f"{name}.{key}"] = os.path.normpath(place / value) if local else value
+    return found
+
+
 def default_remote(settings: dict[str, str]) -> str:
     """The remote that `dvc push` takes: the default one, or the only one; '' without."""
     names = {name.split(".")[1] for name in settings if name.startswith("remote.")}
     chosen = settings.get("core.remote", "")
     return chosen if chosen in names else names.pop() if len(names) == 1 else ""
+
+
+def remote_url(settings: dict[str, str]) -> str:
+    """Where the default remote is; '' without one."""
+    return settings.get(f"remote.{default_remote(settings)}.url", "")
 
 
 def borrow(settings: dict[str, str], place: Path, cache: Path) -> None:

@@ -400,6 +400,27 @@ def _push(root: Path, name: str, *arguments: str) -> dict[str, str]:
     return {ref: why for ref, why in refused.items() if "atomic" not in why} or refused
 
 
+def push_refs(root: Path, name: str, refs: Sequence[str]) -> dict[str, str]:
+    """Push these (`from:to`) as far as each can be; what is refused, with its reason.
+
+    Raises HarnessError where the remote cannot be reached.
+    """
+    return _push(root, name, *refs)
+
+
+def reach(root: Path, url: str) -> None:
+    """See that a repository can be read and, as far as git can tell, written.
+
+    Raises HarnessError in git's words where it cannot.
+    """
+    for arguments in (("ls-remote", "-q", url), ("push", "-q", "--dry-run", url, "HEAD:refs/heads/probe")):
+        if arguments[0] == "push" and not head(root):
+            continue
+        done = _run(root, arguments, seconds=_REMOTE_SECONDS)
+        if done.returncode:
+            raise failed(arguments, done.stderr)
+
+
 def push_missing(root: Path, tag: str) -> str:
     """The command that pushes a tag that no branch of a remote has, as far as is known here.
 

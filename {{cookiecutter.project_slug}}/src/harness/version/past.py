@@ -56,9 +56,12 @@ def commit_of(root: Path, tag: str) -> str:
     return found
 
 
-def files_at(root: Path, tag: str) -> list[Held]:
-    """Everything that git and DVC have of a tag, by name. Raises HarnessError without the tag."""
-    commit, above = commit_of(root, tag), git.git(root, "rev-parse", "--show-prefix")
+def files_at(root: Path, tag: str, ref: str = "") -> list[Held]:
+    """Everything that git and DVC have of a tag (or of another `ref`), by name.
+
+    Raises HarnessError without the tag.
+    """
+    commit, above = ref or commit_of(root, tag), git.git(root, "rev-parse", "--show-prefix")
     listed = git.git(root, "ls-tree", "-r", "-l", "-z", f"{commit}:{above}".rstrip(":"))
     found = []
     for entry in filter(None, listed.split("\0")):
@@ -147,18 +150,30 @@ def bring(root: Path, wanted: Iterable[Held], whole: bool = True) -> list[Path]:
     is out of reach; what was fetched stays in the cache.
     """
     wanted = list(wanted)
-    if missing := [each for each in wanted if not _is_here(root, each, whole)]:
+    if missing := [each for each in wanted if not is_here(root, each, whole)]:
         _fetch(root, missing)
-        if gone := [each.name for each in missing if not _is_here(root, each, whole)]:
-            raise HarnessError(
-                f"neither DVC's cache here nor its remote has {', '.join(gone[:3])}",
-                fix="make push, where it was made, brings it to the remote",
-                code=1,
-            )
+        if gone := [each.name for each in missing if not is_here(root, each, whole)]:
+            raise _gone(dvc.remote_url(dvc.config(root)), gone)
     return [_cached(root, each.id) for each in wanted]
 
 
-def _is_here(root: Path, held: Held, whole: bool) -> bool:
+def _gone(url: str, names: list[str]) -> HarnessError:
+    where = f"its remote ({url})" if url else "the remote of another branch"
+    if url and "://" not in url and not Path(url).is_dir():
+        return HarnessError(
+            f"{', '.join(names[:3])} is not in DVC's cache here, and the remote {url} is not there",
+            fix=f"bring {url} back (a disk that is not mounted?), or make remote URL=…",
+            code=1,
+        )
+    return HarnessError(
+        f"neither DVC's cache here nor {where} has {', '.join(names[:3])}",
+        fix="make push, where it was made, brings it to the remote",
+        code=1,
+    )
+
+
+def is_here(root: Path, held: Held, whole: bool = True) -> bool:
+    """Whether DVC's cache has it, undamaged; of a folder, all of it."""
     path = _cached(root, held.id)
     if not path.is_file():
         return False
@@ -183,20 +198,41 @@ def cache_folder(root: Path) -> Path:
 
 def _fetch(root: Path, missing: list[Held]) -> None:
     """Have DVC fetch them from the remote of today, in a folder of its own."""
-    if not dvc.default_remote(config := dvc.config(root)):
+    config = dvc.config(root)
+    if not dvc.default_remote(config):
+        config |= _remote_of_another_branch(root)
+    if not dvc.default_remote(config):
         names = ", ".join(each.name for each in missing[:3])
         raise HarnessError(
             f"{names} is not in DVC's cache here, and no remote is set to fetch it from",
             fix="make remote URL=… (a folder, ssh://…, s3://…), then the same again",
             code=1,
         )
-    with tempfile.TemporaryDirectory(prefix="bench-fetch-") as folder:
+    exchange(root, config, missing, "fetch")
+
+
+def exchange(root: Path, config: dict[str, str], files: Iterable[Held], how: str) -> None:
+    """`push` or `fetch` files between DVC's cache here and its remote, whatever is checked out."""
+    with tempfile.TemporaryDirectory(prefix="bench-dvc-") as folder:
         place = Path(folder)
         dvc.borrow(config, place, cache_folder(root))
-        for index, held in enumerate(missing):
+        for index, held in enumerate(files):
             text = f"outs:\n- md5: {held.id}\n  hash: md5\n  path: f{index}\n"
             (place / f"f{index}.dvc").write_text(text, encoding="utf-8")
-        dvc.run(place, "fetch")
+        dvc.run(place, how)
+
+
+def _remote_of_another_branch(root: Path) -> dict[str, str]:
+    """DVC's remote as the newest branch that has one says; what is checked out may be older."""
+    refs = ("refs/heads", "refs/remotes")
+    names = git.git(root, "for-each-ref", "--sort=-committerdate", "--format=%(refname)", *refs)
+    place = dvc.folder(root)
+    above = git.git(place.parent, "rev-parse", "--show-prefix")
+    for text in git.trees(root, [f"{ref}:{above}.dvc/config" for ref in names.split()]):
+        config = dvc.parsed(text.decode("utf-8", "replace"), place)
+        if dvc.default_remote(config):
+            return config
+    return {}
 
 
 def cached_files(root: Path, held: Held) -> list[tuple[str, Path]]:
