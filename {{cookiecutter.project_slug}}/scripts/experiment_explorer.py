@@ -2,7 +2,7 @@
 
     list [--metric NAME] [--where NAME=VALUE] [--sort NAME] [--limit N] [--json]
     show TAG [--json]           plan and verdicts, params, metrics, provenance, artefacts, size
-    diff A B [--json]           metrics with paired verdicts, params, code, data, environment, prompts
+    diff A B [--json]           paired verdicts, params, code, data, environment, prompts
     get TAG [NAME] [--out FILE] one file, model, table or the report; without a name, what there is
     checkout TAG                all of it in a read-only folder beside the project
     cleanup [TAG]               removes such folders

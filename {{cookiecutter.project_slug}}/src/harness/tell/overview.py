@@ -89,7 +89,9 @@ def configuration_lines(facts: Facts) -> list[str]:
         figures = [f"{name}={_mean(*each)}" for name, each in zip(scores, sums, strict=True)]
         known = [each for each in figures if not each.endswith("=")]
         experiment = [str(row[0])] if row[0] else []
-        lines.append(" | ".join([*experiment, " ".join(said) or "all", " ".join([f"n={n}", *known])]))
+        lines.append(
+            " | ".join([*experiment, " ".join(said) or "all", " ".join([f"n={n}", *known])])
+        )
     return lines
 
 

@@ -50,7 +50,9 @@ def _plan(known: Known) -> list[Section]:
     if not plan.questions and not plan.hypotheses:
         return [Section("Plan", ["None was written."])]
     verdicts = known.tagged.hypotheses if known.tagged else ""
-    rows = [[_outcome(verdicts, each), each.id, each.claim, _wanted(each)] for each in plan.hypotheses]
+    rows = [
+        [_outcome(verdicts, each), each.id, each.claim, _wanted(each)] for each in plan.hypotheses
+    ]
     tables = [Table(("outcome", "id", "hypothesis", "that is"), rows)] if rows else []
     return [Section("Plan", plan.questions, tables)]
 

@@ -112,7 +112,9 @@ def print_difference(a: str, b: str, found: Difference) -> None:
         parts.append(Section("Verdicts", [f"Not compared: {found.reason}."]))
     parts.append(_three("Params", found.params, a, b, "The params are the same."))
     same = found.data_versions[0] == found.data_versions[1]
-    text = "The data are the same." if same else " → ".join(each[:12] for each in found.data_versions)
+    text = (
+        "The data are the same." if same else " → ".join(each[:12] for each in found.data_versions)
+    )
     tables = [Table(("file", "is"), found.data)] if found.data else []
     parts.append(Section("Data", [text], tables))
     parts.append(_three("Environment", found.environment, a, b, "The environment is the same."))
@@ -120,7 +122,9 @@ def print_difference(a: str, b: str, found: Difference) -> None:
     for title, texts in (("Code", found.code), ("Prompts", found.prompts)):
         nothing = f"No file that a key holds differs ({title.lower()})."
         out.print(styled((f"\n{title}", "bold")))
-        out.print(nothing if not texts else f"{many(len(texts), 'file')} that a key holds, changed:")
+        out.print(
+            nothing if not texts else f"{many(len(texts), 'file')} that a key holds, changed:"
+        )
         for text in texts.values():
             out.print(_coloured(text), soft_wrap=True)
 

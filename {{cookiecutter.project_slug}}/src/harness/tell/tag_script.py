@@ -86,7 +86,7 @@ def make_tag(
     if db is None and not description:
         raise HarnessError(
             "there is nothing to say in the tag",
-            fix=f"--db FILE or --description; for an experiment here: make experiment TAG={version}",
+            fix=f"--db FILE or --description; an experiment here: make experiment TAG={version}",
         )
     lines = examine([db], table, _lines, with_scores=True) if db else []
     message = _message(lines, description)

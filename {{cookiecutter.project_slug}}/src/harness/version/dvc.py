@@ -115,7 +115,9 @@ def borrow(settings: dict[str, str], place: Path, cache: Path) -> None:
     What keeps its secrets is in it: it must be readable by its owner alone.
     """
     remote = default_remote(settings)
-    given = {name: value for name, value in settings.items() if name.startswith(f"remote.{remote}.")}
+    given = {
+        name: value for name, value in settings.items() if name.startswith(f"remote.{remote}.")
+    }
     (place / ".dvc").mkdir()
     lines = ["[core]", "analytics = false", "check_update = false", "no_scm = true"]
     lines += [f'remote = "{remote}"', "[cache]", f'dir = "{cache}"', f"['remote \"{remote}\"']"]

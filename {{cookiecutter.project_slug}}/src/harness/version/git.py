@@ -413,7 +413,10 @@ def reach(root: Path, url: str) -> None:
 
     Raises HarnessError in git's words where it cannot.
     """
-    for arguments in (("ls-remote", "-q", url), ("push", "-q", "--dry-run", url, "HEAD:refs/heads/probe")):
+    for arguments in (
+        ("ls-remote", "-q", url),
+        ("push", "-q", "--dry-run", url, "HEAD:refs/heads/probe"),
+    ):
         if arguments[0] == "push" and not head(root):
             continue
         done = _run(root, arguments, seconds=_REMOTE_SECONDS)

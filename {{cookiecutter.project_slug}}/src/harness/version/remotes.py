@@ -1,4 +1,4 @@
-"""Where results are shared: a folder, SSH, S3-compatible or other storage, checked before its use."""
+"""Where results are shared: a folder, SSH, S3-compatible storage, …; checked before it is set."""
 
 import importlib.util
 import json
@@ -27,7 +27,7 @@ _ADVICE = (
     (
         r"credential|AccessDenied|Access Denied|Forbidden|InvalidAccessKey|SignatureDoesNotMatch|"
         r"PermissionError|Permission denied|PermissionDenied|Authentication",
-        "see that you may write there: for S3 AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or an AWS "
+        "see that you may write there: for S3 AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or a "
         f"profile, for SSH a key; or dvc remote modify --local {NAME} …, which is never committed",
     ),
     (
@@ -57,7 +57,8 @@ def set_remote(root: Path, settings: Settings, url: str, endpoint: str = "") -> 
     """
     if not url:
         raise HarnessError(
-            "no address is given", fix="make remote URL=… (a folder, ssh://host/path, s3://bucket/path)"
+            "no address is given",
+            fix="make remote URL=… (a folder, ssh://host/path, s3://bucket/path)",
         )
     if not settings.store.dvc:
         return _git_remote(root, url)
@@ -79,7 +80,9 @@ def set_remote(root: Path, settings: Settings, url: str, endpoint: str = "") -> 
     if endpoint:
         dvc.run(root, "remote", "modify", NAME, "endpointurl", endpoint)
     place = os.path.relpath(dvc.folder(root) / "config", root)
-    return Remote(NAME, url, "" if was == given["url"] else was, f'git commit -m "Add a remote" {place}')
+    return Remote(
+        NAME, url, "" if was == given["url"] else was, f'git commit -m "Add a remote" {place}'
+    )
 
 
 def probe(settings: dict[str, str]) -> None:
@@ -112,7 +115,9 @@ def probe(settings: dict[str, str]) -> None:
 def _own(config: dict[str, str], name: str) -> dict[str, str]:
     """What else is set of a remote, such as a profile or a key file."""
     start = f"remote.{name}."
-    return {key.removeprefix(start): value for key, value in config.items() if key.startswith(start)}
+    return {
+        key.removeprefix(start): value for key, value in config.items() if key.startswith(start)
+    }
 
 
 def _scheme(url: str) -> str:
@@ -136,7 +141,7 @@ def _refuse_missing_extra(scheme: str) -> None:
     if package and importlib.util.find_spec(package.replace("-", "_")) is None:
         raise HarnessError(
             f"{scheme}:// needs the package {package}, and it is not in this environment",
-            fix=f"echo {package} >> requirements-benchmark.in; make lock setup; then the same command",
+            fix=f"echo {package} >> requirements-benchmark.in; make lock setup; then this again",
         )
 
 
@@ -165,6 +170,8 @@ def _git_remote(root: Path, url: str) -> Remote:
     try:
         git.reach(root, url)
     except HarnessError as error:
-        raise HarnessError(f"{url} cannot be written: {error.message}", fix=error.fix, code=1) from None
+        raise HarnessError(
+            f"{url} cannot be written: {error.message}", fix=error.fix, code=1
+        ) from None
     git.git(root, "remote", *(("set-url", name, url) if was else ("add", name, url)))
     return Remote(name, url, "" if was == url else was, "")

@@ -54,7 +54,9 @@ def push(root: Path, settings: Settings) -> Shared:
         fix = f"git pull --no-rebase {name} {word}, then make push" if ref == branch else ""
         shared.left.append(HarnessError(f"{name} refuses {word}: {why}", fix=fix))
     pushed = [tag for tag in new if git.TAGS + tag not in refused]
-    shared.done.append(f"{name}: {_named(pushed, 'tag')} pushed" if pushed else f"{name} has every tag")
+    shared.done.append(
+        f"{name}: {_named(pushed, 'tag')} pushed" if pushed else f"{name} has every tag"
+    )
     if branch and branch not in refused:
         shared.done.append(f"{name}: {branch.removeprefix(git.BRANCHES)} is up to date")
     return shared
@@ -133,7 +135,9 @@ def _forward(root: Path, name: str, shared: Shared) -> None:
     if not branch:
         at = git.names_of_head(root)
         shared.left.append(
-            HarnessError(f"no branch is checked out ({at}), so none was updated", fix="git switch …")
+            HarnessError(
+                f"no branch is checked out ({at}), so none was updated", fix="git switch …"
+            )
         )
         return
     upstream = f"refs/remotes/{name}/{branch}"
@@ -163,10 +167,14 @@ def _pull_tag(root: Path, tag: str, shared: Shared) -> Shared:
     kept = [held for held in files_at(root, tag) if held.by == "dvc"]
     bring(root, kept)
     if kept:
-        shared.done.append(f"{_named([held.name for held in kept], 'file')} of {tag} in DVC's cache")
+        shared.done.append(
+            f"{_named([held.name for held in kept], 'file')} of {tag} in DVC's cache"
+        )
     else:
         shared.done.append(f"git has all of {tag}")
-    shared.done.append(f"to look at it: make checkout TAG={tag}, or git checkout {tag} && dvc checkout")
+    shared.done.append(
+        f"to look at it: make checkout TAG={tag}, or git checkout {tag} && dvc checkout"
+    )
     return shared
 
 
