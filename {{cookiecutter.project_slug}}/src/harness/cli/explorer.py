@@ -154,3 +154,19 @@ def cleanup(tag: Annotated[str, typer.Argument()] = "") -> None:
         out.print(f"removed {path}", markup=False, soft_wrap=True)
     if not removed:
         err.print("there is no checkout of a past experiment")
+
+
+@app.command()
+def history(
+    target: Annotated[Path | None, typer.Option("--out", help="default: results/reports")] = None,
+) -> None:
+    """All experiments over time as one HTML page that opens without network."""
+    from harness.tell.history import write_history
+
+    root, settings = here()
+    known = listed()
+    if not known:
+        raise HarnessError("there is no experiment yet", fix="make experiment TAG=e0.0.1", code=1)
+    path = target or root / "results" / "reports" / "history.html"
+    write_history(known, path, settings.benchmark.name)
+    out.print(f"wrote {path}", markup=False, soft_wrap=True)

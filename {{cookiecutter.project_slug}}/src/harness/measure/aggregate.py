@@ -31,7 +31,12 @@ from harness.read.results import label
 from harness.record.columns import RESERVED, Schema, holds, quoted
 from harness.record.layout import DEV, Place
 from harness.record.runs import of_first_run, of_last_run
-from harness.record.score_tables import add_uncounted, recorded_rules, recorded_uncounted
+from harness.record.score_tables import (
+    add_uncounted,
+    name_versions,
+    recorded_rules,
+    recorded_uncounted,
+)
 from harness.stats.intervals import (
     Indices,
     Interval,
@@ -141,6 +146,8 @@ def summarise(
                 tuple(row.values()),
             )
         add_uncounted(connection, experiment, together(uncounted))
+        if experiment != DEV:  # whose tables are dropped, and a view without its table blocks ALTER
+            name_versions(connection)
         connection.execute("COMMIT")
         return ready
     finally:
