@@ -194,6 +194,7 @@ def _finish(
     census: Census,
 ) -> None:
     """Commit and tag what was recorded: both, or neither."""
+    from harness.tell.latest import write_latest
     from harness.tell.tag_message import tag_message, write_index
 
     root = project.root
@@ -204,6 +205,7 @@ def _finish(
     words = tag_message(rows, census.digest, message, found)
     kept = [_write_metrics(root, tag, rows), f"results/{tag}.md"]
     kept.append(write_index(root, tag, rows, found, census.digest, message))
+    kept += write_latest(root, tag, rows, [*found.experiment.rules.values()], census.digest)
     if project.settings.store.dvc:
         kept += dvc.add(root, place.db)
         dvc.push(root)  # data too: a tag without it could not be checked out

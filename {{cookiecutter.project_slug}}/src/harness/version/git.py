@@ -16,7 +16,7 @@ from harness.errors import HarnessError
 from harness.record.layout import TAG
 
 # What an experiment itself writes; it may be unfinished from a run that was killed.
-OWN = ("results",)
+OWN = ("results", "dvc.lock")
 BRANCHES = "refs/heads/"
 TAGS = "refs/tags/"
 LITERAL = "--literal-pathspecs"  # what is named is a file of this name, never a pattern
