@@ -4,18 +4,12 @@ import json
 import os
 import shutil
 import stat
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.harness.project_fixture import Bench
-from tests.harness.versioned import state, with_a_past
-
-
-@pytest.fixture(scope="module")
-def past(make_module_bench: Callable[[], Bench]) -> Bench:
-    return with_a_past(make_module_bench())
+from tests.harness.versioned import state
 
 
 @pytest.fixture

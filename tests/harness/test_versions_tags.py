@@ -9,12 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness.project_fixture import PROJECT, Bench, Done
-from tests.harness.versioned import BETTER, PARAMS, WHO, with_a_past
-
-
-@pytest.fixture(scope="module")
-def past(make_module_bench: Callable[[], Bench]) -> Bench:
-    return with_a_past(make_module_bench())
+from tests.harness.versioned import BETTER, PARAMS, WHO
 
 
 def tags_in(done: Done) -> list[str]:

@@ -10,7 +10,7 @@ import traceback
 import typer
 from typer.exceptions import TyperException
 
-from harness.cli import explorer, reading, running, sharing, versions
+from harness.cli import explorer, reading, remotes, running, versions
 from harness.console import err, show_error
 from harness.errors import HarnessError, is_of_database, reason_of
 
@@ -20,7 +20,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # a wrong option is told in one sentence, not in a box
     help="Run a benchmark: one row for each datapoint, and nothing good is computed again.",
 )
-for part in (running.app, versions.app, explorer.app, sharing.app, reading.app):
+for part in (running.app, versions.app, explorer.app, remotes.app, reading.app):
     app.registered_commands += part.registered_commands
     app.registered_groups += part.registered_groups
 
