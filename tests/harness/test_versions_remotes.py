@@ -25,6 +25,13 @@ def commit(bench: Bench) -> None:
     bench.git(*WHO, "commit", "-q", "-m", "Add a remote", ".dvc/config")
 
 
+def _forget(bench: Bench) -> None:
+    """Empty DVC's cache."""
+    for path in (bench.root / ".dvc/cache").rglob("*"):
+        if path.is_file():
+            path.unlink()
+
+
 # -- setting one
 
 
@@ -92,18 +99,14 @@ def test_a_tag_that_is_older_than_its_remote_comes_back(
 
     # The config of the tag itself knows no remote, as after git checkout of it.
     other.git("checkout", "-q", "e0.0.1")
-    for path in (other.root / ".dvc/cache").rglob("*"):
-        if path.is_file():
-            path.unlink()
+    _forget(other)
     other.db.unlink()
     assert "e0.0.1 in DVC's cache" in other.run("pull", "e0.0.1").said
     other.run_dvc("checkout")
     assert other.db.read_bytes() == recorded
 
     other.git("switch", "-q", "feat/try")
-    for path in (other.root / ".dvc/cache").rglob("*"):
-        if path.is_file():
-            path.unlink()
+    _forget(other)
     (tmp_path / "store").rename(tmp_path / "unmounted")
     refused = other.run("checkout", "e0.0.1", expect=1)
     assert f"the remote {tmp_path / 'store'} is not there" in refused.err
@@ -112,6 +115,32 @@ def test_a_tag_that_is_older_than_its_remote_comes_back(
     other.run("checkout", "e0.0.1")
     assert (tmp_path / "clone-e0.0.1/results/benchmark.db").read_bytes() == recorded
     other.run("cleanup")
+
+
+def test_a_folder_of_models_travels_with_its_tag(tagged_by_dvc: Bench, tmp_path: Path) -> None:
+    bench, url = tagged_by_dvc, bare(tmp_path)
+    bench.file("models/best/weights.bin", b"\x00\x01")
+    bench.file("models/best/deep/words.txt", "hello")
+    bench.run_dvc("add", "-q", "models/best")
+    bench.run("remote", "../store")
+    bench.commit()
+    bench.git(*WHO, "tag", "-a", "e0.0.2", "-m", "with a model")
+    bench.git("remote", "add", "origin", str(url))
+    assert "2 versions of files" in bench.run("push").said
+    other = clone(bench, url, tmp_path / "clone")
+    out = tmp_path / "words.txt"
+    other.run("get", "e0.0.2", "models/best/deep/words.txt", "--out", str(out))
+    assert out.read_text() == "hello"
+    assert "models/best dvc 7 B" in other.run("get", "e0.0.2").said
+    refused = other.run("get", "e0.0.2", "models/best/gone.bin", expect=2)
+    assert "has no 'models/best/gone.bin'" in refused.err
+    other.run("get", "e0.0.2", "models/best", "--out", str(tmp_path / "best"))
+    assert (tmp_path / "best/weights.bin").read_bytes() == b"\x00\x01"
+    other.run("checkout", "e0.0.2")
+    folder = tmp_path / "clone-e0.0.2/models/best"
+    assert (folder / "deep/words.txt").read_text() == "hello"
+    other.run("cleanup")
+    assert not (other.root / "models/best").exists(), "the working tree is not touched"
 
 
 def test_without_dvc_git_does_it_all_and_says_what_that_means(

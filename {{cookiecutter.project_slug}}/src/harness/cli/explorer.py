@@ -37,10 +37,12 @@ def listed(ask_remote: bool = False) -> list[Known]:
 def tags(sort: Sort = "", as_json: Json = False) -> None:
     """The experiments so far: main metric with its interval, verdicts, data, who and when."""
     from harness.tell.listing import as_json as for_programs
-    from harness.tell.listing import tags_section
+    from harness.tell.listing import clock_notes, tags_section
     from harness.tell.section import to_console
 
     known = listed(ask_remote=True)
+    for note in clock_notes(known):
+        err.print(f"note: {note}", markup=False, soft_wrap=True)
     if as_json:
         print(json.dumps(for_programs(known, sort), indent=2))
     elif known:

@@ -37,8 +37,8 @@ class Point:
 
 
 def write_history(listed: Sequence[Known], path: Path, name: str) -> None:
-    """Write the page; experiments stand in the order in which they were tagged."""
-    ordered = sorted(listed, key=lambda each: each.when)
+    """Write the page; experiments stand in the order of their versions, whatever clocks said."""
+    ordered = list(listed)
     sections = [_glance(ordered), *_metrics(ordered), _families(ordered), _all(ordered, path)]
     path.parent.mkdir(parents=True, exist_ok=True)
     page = render("Experiments so far", sections, name)
@@ -131,7 +131,7 @@ def _chart(
         axes.set_xticks(list(places), [ordered[place].tag for place in places])
         axes.set_xlim(-0.6, len(ordered) - 0.4)
         axes.set_title(f"{shown(rule.called, 40)}, each with its 95% interval")
-        axes.set_xlabel("experiments in the order in which they were tagged; dotted: other data")
+        axes.set_xlabel("experiments in the order of their versions; dotted: other data")
 
     words = "; ".join(
         f"{short[name]}: {points[-1].row[rule.name]:.4g} in {points[-1].known.tag}"

@@ -4,6 +4,7 @@ A list is sorted by any of its columns, metric or param; `-` before the name tur
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from harness.clock import local
@@ -34,6 +35,17 @@ def tags_section(listed: Sequence[Known], sort: str = "") -> Section:
         for each in in_order(listed, sort)
     ]
     return Section("Experiments", (), [Table(heads, rows)])
+
+
+def clock_notes(listed: Sequence[Known]) -> list[str]:
+    """What to say where a newer version is dated before an older one."""
+    found = []
+    dated = [each for each in listed if each.tagged]
+    for before, after in pairwise(dated):
+        if after.when < before.when:
+            words = f"{after.tag} is dated before {before.tag}: a clock was wrong on one machine"
+            found.append(f"{words} (timedatectl shows this one's); the order is that of versions")
+    return found
 
 
 def main_words(known: Known) -> str:

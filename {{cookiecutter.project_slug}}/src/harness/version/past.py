@@ -13,7 +13,6 @@ import subprocess
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -62,7 +61,9 @@ def files_at(root: Path, tag: str, ref: str = "") -> list[Held]:
     Raises HarnessError without the tag.
     """
     commit, above = ref or commit_of(root, tag), git.git(root, "rev-parse", "--show-prefix")
-    listed = git.git(root, "ls-tree", "-r", "-l", "-z", f"{commit}:{above}".rstrip(":"))
+    listed = git.git(
+        root, "ls-tree", "-r", "-l", "-z", "--full-tree", f"{commit}:{above}".rstrip(":")
+    )
     found = []
     for entry in filter(None, listed.split("\0")):
         what, _, name = entry.partition("\t")
@@ -154,7 +155,13 @@ def bring(root: Path, wanted: Iterable[Held], whole: bool = True) -> list[Path]:
         _fetch(root, missing)
         if gone := [each.name for each in missing if not is_here(root, each, whole)]:
             raise _gone(dvc.remote_url(dvc.config(root)), gone)
-    return [_cached(root, each.id) for each in wanted]
+    return [dvc.cached(root, each.id) for each in wanted]
+
+
+def md5(path: Path) -> str:
+    """The MD5 of a file, as DVC names it."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
 
 
 def _gone(url: str, names: list[str]) -> HarnessError:
@@ -174,26 +181,14 @@ def _gone(url: str, names: list[str]) -> HarnessError:
 
 def is_here(root: Path, held: Held, whole: bool = True) -> bool:
     """Whether DVC's cache has it, undamaged; of a folder, all of it."""
-    path = _cached(root, held.id)
+    path = dvc.cached(root, held.id)
     if not path.is_file():
         return False
     if not held.is_folder:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "md5").hexdigest() == held.id
+        return md5(path) == held.id
     if not whole:
         return True
-    return all(_cached(root, each["md5"]).is_file() for each in json.loads(path.read_bytes()))
-
-
-def _cached(root: Path, md5: str) -> Path:
-    return cache_folder(root) / "files" / "md5" / md5[:2] / md5[2:]
-
-
-@lru_cache(maxsize=4)  # asking DVC takes a second
-def cache_folder(root: Path) -> Path:
-    """Where DVC keeps files on this machine; a worktree may share another's."""
-    config = dvc.config(root)
-    return Path(config.get("cache.dir") or dvc.folder(root) / "cache")
+    return all(dvc.cached(root, each["md5"]).is_file() for each in json.loads(path.read_bytes()))
 
 
 def _fetch(root: Path, missing: list[Held]) -> None:
@@ -215,7 +210,7 @@ def exchange(root: Path, config: dict[str, str], files: Iterable[Held], how: str
     """`push` or `fetch` files between DVC's cache here and its remote, whatever is checked out."""
     with tempfile.TemporaryDirectory(prefix="bench-dvc-") as folder:
         place = Path(folder)
-        dvc.borrow(config, place, cache_folder(root))
+        dvc.borrow(config, place, dvc.cache_folder(root))
         for index, held in enumerate(files):
             text = f"outs:\n- md5: {held.id}\n  hash: md5\n  path: f{index}\n"
             (place / f"f{index}.dvc").write_text(text, encoding="utf-8")
@@ -238,7 +233,7 @@ def _remote_of_another_branch(root: Path) -> dict[str, str]:
 def cached_files(root: Path, held: Held) -> list[tuple[str, Path]]:
     """The name of each file of what DVC keeps, with its place in the cache (after `bring`)."""
     files = _within(root, held) if held.is_folder else [held]
-    return [(each.name, _cached(root, each.id)) for each in files]
+    return [(each.name, dvc.cached(root, each.id)) for each in files]
 
 
 # -- the whole of it

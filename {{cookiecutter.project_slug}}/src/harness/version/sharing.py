@@ -11,7 +11,8 @@ from harness.errors import HarnessError
 from harness.findings import many
 from harness.project.settings import Settings
 from harness.version import dvc, git
-from harness.version.past import Held, bring, commit_of, exchange, files_at, is_here
+from harness.version.past import Held, bring, commit_of, exchange, files_at, is_here, md5
+from harness.version.results_state import is_recorded, problem_of, records
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +160,30 @@ def _pull_data(root: Path, shared: Shared) -> None:
     if not kept:
         return
     bring(root, kept)
-    dvc.run(root, "checkout")
-    shared.done.append(f"{_named([held.name for held in kept], 'file')} of DVC as recorded")
+    ahead = _ahead(root, shared)
+    ready = [held for held in kept if root / held.name not in ahead]
+    if ready:
+        dvc.run(root, "checkout", *dict.fromkeys(held.record for held in ready))
+        shared.done.append(f"{_named([held.name for held in ready], 'file')} of DVC as recorded")
+
+
+def _ahead(root: Path, shared: Shared) -> set[Path]:
+    """Databases that hold what no version of DVC has: they stay as they are, and it is said."""
+    found = set()
+    for record in records(root):
+        if record.by != "dvc" or not record.path.is_file() or is_recorded(root, record):
+            continue
+        if dvc.cached(root, md5(record.path)).exists():
+            continue  # an earlier version, which DVC has
+        found.add(record.path)
+        name = record.path.relative_to(root).as_posix()
+        if problem := problem_of(root, record):
+            shared.left.append(HarnessError(problem.message, fix=problem.fix))
+        else:
+            shared.done.append(
+                f"{name} is ahead of its record by an unfinished experiment, and stays"
+            )
+    return found
 
 
 def _pull_tag(root: Path, tag: str, shared: Shared) -> Shared:
