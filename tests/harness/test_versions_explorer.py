@@ -4,12 +4,15 @@ import json
 import os
 import shutil
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from harness.version.checkouts import checkout, clean_up
+from harness.version.past import files_at
 from tests.harness.project_fixture import Bench
-from tests.harness.versioned import state
+from tests.harness.versioned import WHO, state
 
 
 @pytest.fixture
@@ -235,4 +238,22 @@ def test_what_dvc_keeps_comes_from_its_cache(tagged_by_dvc: Bench, tmp_path: Pat
 def test_xetracks_explorer_finds_versions(past: Bench) -> None:
     found = past.duckdb(past.db, "SELECT version, correct FROM b.experiments WHERE n = 40")
     assert [row["version"] for row in found] == ["e0.0.1"] * 2 + ["e1.0.0"] * 2
-    past.run("schema", "rename", "--help")
+
+
+def test_a_project_below_the_top_of_its_repository_has_its_own_files(tmp_path: Path) -> None:
+    project = tmp_path / "top/sub"
+    project.mkdir(parents=True)
+    (project / "mine.txt").write_text("mine")
+    (tmp_path / "top/other.txt").write_text("other")
+    for arguments in (
+        ["init", "-q"],
+        ["add", "."],
+        [*WHO, "commit", "-q", "-m", "x"],
+        [*WHO, "tag", "-a", "e0.0.1", "-m", "x"],
+    ):
+        subprocess.run(["git", *arguments], cwd=tmp_path / "top", check=True)
+    assert [held.name for held in files_at(project, "e0.0.1")] == ["mine.txt"]
+    folder = checkout(project, "e0.0.1")
+    assert folder == tmp_path / "top/sub-e0.0.1"
+    assert sorted(path.name for path in folder.iterdir()) == [".checkout.json", "mine.txt"]
+    assert clean_up(project) == [folder]
