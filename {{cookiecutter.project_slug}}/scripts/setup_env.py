@@ -243,9 +243,9 @@ def set_up(venv: Path, root: Path, lock: Path, usual: str, asked: str = "") -> N
         install(venv, python, lock)
         notes.append(copy_duckdb_extension(venv))
     if (root / "benchmark.toml").exists():
+        run("git", "config", "merge.ours.driver", "true", cwd=root)  # for results/latest
         link_source(venv, root)
         notes.append(install_git_hooks(venv, root))
-        run("git", "config", "merge.ours.driver", "true", cwd=root)  # for results/latest
     ready.write_text(f"{state} {place}", "utf-8")
     for note in filter(None, notes):
         print(f"note: {note}")
