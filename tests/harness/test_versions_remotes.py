@@ -214,19 +214,27 @@ def test_s3_compatible_storage_brings_every_byte_back(
     store = ObjectStore(tmp_path / "weed")
     request.addfinalizer(store.stop)
     bench, url = tagged_by_dvc, bare(tmp_path)
-    keys = {"AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "secret"}
     endpoint = ("--endpoint", store.url)
-    wrong = {**keys, "AWS_SECRET_ACCESS_KEY": "wrong"}
-    refused = bench.run("remote", "s3://bench/x", *endpoint, expect=1, **wrong)
+    _keys(bench, "wrong")
+    refused = bench.run("remote", "s3://bench/x", *endpoint, expect=1)
     assert "AWS_SECRET_ACCESS_KEY" in refused.err
-    bench.run("remote", "s3://bench/x", *endpoint, **keys)
+    _keys(bench, "secret")
+    bench.run("remote", "s3://bench/x", *endpoint)
     assert "secret" not in (bench.root / ".dvc/config").read_text()
     commit(bench)
     bench.git("remote", "add", "origin", str(url))
-    bench.run("push", **keys)
+    bench.run("push")
     other = clone(bench, url, tmp_path / "clone")
-    other.run("pull", **keys)
+    other.run("pull")
     assert other.db.read_bytes() == bench.db.read_bytes()
+
+
+def _keys(bench: Bench, secret: str) -> None:
+    """What a person has in their home."""
+    place = bench.home / ".aws/credentials"
+    place.parent.mkdir(exist_ok=True)
+    lines = ["[default]", "aws_access_key_id = bench", f"aws_secret_access_key = {secret}"]
+    place.write_text("\n".join(lines) + "\n")
 
 
 @pytest.mark.slow
