@@ -252,8 +252,8 @@ def test_ssh_brings_every_byte_back(
     place = f"ssh://bench@127.0.0.1:{server.port}{tmp_path / 'there'}"
     refused = bench.run("remote", place, expect=1)
     assert "for SSH a key" in refused.err
+    bench.run_dvc("remote", "add", "--local", "storage", place)
     for name, value in (("keyfile", str(server.key)), ("allow_agent", "false")):
-        bench.run_dvc("remote", "add", "--local", "--force", "storage", place)
         bench.run_dvc("remote", "modify", "--local", "storage", name, value)
     bench.run("remote", place)
     commit(bench)
