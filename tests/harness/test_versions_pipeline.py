@@ -36,7 +36,7 @@ def test_dvc_runs_the_next_experiment_and_tells_two_apart(
     bench.run_dvc("repro")
     assert bench.git("tag").split() == ["e0.0.1", "e0.1.0"]
     assert bench.rows() == first, "a re-run deletes nothing"
-    assert "dvc.lock" in bench.git("show", "--name-only", "--format=", "e0.1.0")
+    assert "dvc.lock" in bench.git("ls-tree", "--name-only", "e0.1.0")
 
     params = json.loads(bench.run_dvc("params", "diff", "--json", "e0.0.1", "e0.1.0"))
     changed = params["results/latest/params.json"]["threshold"]

@@ -102,6 +102,7 @@ def _known(tag: str) -> Known:
 @app.command()
 def diff(a: str, b: str, as_json: Json = False) -> None:
     """Two experiments: metrics with paired verdicts, params, code, data, environment, prompts."""
+    from harness.read.catalogue import recorded_in
     from harness.read.excerpt import results_of
     from harness.read.views import connect
     from harness.tell.side_by_side import difference, print_difference
@@ -110,8 +111,12 @@ def diff(a: str, b: str, as_json: Json = False) -> None:
     root, settings = here()
     for tag in (a, b):
         commit_of(root, tag)
-    with results_of(root, settings, [a, b]) as found, connect(found) as con:
-        between = difference(con, root, a, b)
+    with results_of(root, settings, [a, b]) as found:
+        known = {each.tag: each for path in found for each in recorded_in(path)}
+        if bare := [tag for tag in (a, b) if tag not in known]:
+            raise HarnessError(f"{bare[0]} has no figures", fix=f"make experiment TAG={bare[0]}")
+        with connect(found) as con:
+            between = difference(con, root, known[a], known[b])
     if as_json:
         print(json.dumps(between.as_json(), indent=2))
     else:

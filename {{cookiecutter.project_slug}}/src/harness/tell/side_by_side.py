@@ -1,5 +1,6 @@
 """Two experiments side by side: what `make diff` prints."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from rich.text import Text
 from harness.console import ABSENT, out, shown, styled, visible
 from harness.errors import HarnessError
 from harness.findings import many
-from harness.read.results import Experiment, read_experiment
+from harness.read.catalogue import Known, params_of
 from harness.tell.compare import Comparison, compare
 from harness.tell.compare_text import sections as compare_sections
 from harness.tell.section import Section, Table, to_console
@@ -44,15 +45,16 @@ class Difference:
         }
 
 
-def difference(con: DuckDBPyConnection, root: Path, a: str, b: str) -> Difference:
-    """Hold two experiments side by side; both tags must be here."""
-    first, second = read_experiment(con, a), read_experiment(con, b)
+def difference(con: DuckDBPyConnection, root: Path, first: Known, second: Known) -> Difference:
+    """Hold two experiments side by side; both tags must be here, and `con` have their rows."""
+    a, b = first.tag, second.tag
     comparison, reason = None, ""
     try:
         comparison = compare(con, a, b, force=True)
     except HarnessError as error:
         reason = error.message
-    old, new = (each.runs[-1] if each.runs else {} for each in (first, second))
+    old, new = first.run, second.run
+    versions = tuple(str(run.get("data_version") or "") for run in (old, new))
     return Difference(
         comparison=comparison,
         reason=reason,
@@ -60,7 +62,7 @@ def difference(con: DuckDBPyConnection, root: Path, a: str, b: str) -> Differenc
         code=_patches(root, a, b, changed_parts(old, new, "code_parts")),
         prompts=_patches(root, a, b, changed_parts(old, new, "grid_files")),
         data=changed_files(root, a, b, "data"),
-        data_versions=(first.data_version, second.data_version),
+        data_versions=(versions[0], versions[1]),
         environment=_environment(old, new),
     )
 
@@ -71,7 +73,7 @@ def _patches(root: Path, a: str, b: str, names: list[str]) -> dict[str, str]:
     return {name: found.get(name, elsewhere) for name in names}
 
 
-def _params_of_both(first: Experiment, second: Experiment) -> list[tuple[str, str, str]]:
+def _params_of_both(first: Known, second: Known) -> list[tuple[str, str, str]]:
     """Each param with the values that it takes in either, where those differ."""
     old, new = (_values(each) for each in (first, second))
     return [
@@ -81,10 +83,10 @@ def _params_of_both(first: Experiment, second: Experiment) -> list[tuple[str, st
     ]
 
 
-def _values(experiment: Experiment) -> dict[str, list[str]]:
+def _values(known: Known) -> dict[str, list[str]]:
     found: dict[str, dict[str, None]] = {}
-    for each in experiment.configurations:
-        for name, value in each.params.items():
+    for row in known.rows:
+        for name, value in params_of(row).items():
             found.setdefault(name, {})[shown(value)] = None
     return {name: sorted(values) for name, values in found.items()}
 
@@ -93,7 +95,7 @@ def _environment(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[s
     names = ("python", "platform", "cpu", "lock_hash")
     before, after = ({name: run.get(name) for name in names} for run in (old, new))
     for facts, run in ((before, old), (after, new)):
-        packages = run.get("packages") or {}
+        packages = json.loads(run.get("packages") or "{}")
         facts |= {f"package {name}": version for name, version in packages.items()}
     return [
         (name.replace("_", " "), shown(before.get(name)), shown(after.get(name)))
