@@ -26,12 +26,12 @@ GRID = [{"params_model": f"model-{m}", "params_depth": d} for m in "ab" for d in
 OURS = """
 import sys
 from pathlib import Path
-from harness.tell.overview import summary_markdown
+from harness.tell.overview import overview_markdown
 from harness.read.validate import check, examine
 
 def answer(facts):
     findings = check(facts)
-    return findings, summary_markdown(facts, "Results", findings)
+    return findings, overview_markdown(facts, "Results", findings)
 
 findings, text = examine([Path(sys.argv[1])], None, answer, with_scores=True)
 assert findings == [] and text.count("model-") == 4, text

@@ -93,7 +93,7 @@ def seconds_tracker(folder: Path, count: int) -> tuple[float, float]:
 
 
 def seconds_harness(folder: Path, count: int) -> tuple[float, float, float]:
-    from harness.measure.aggregate import summarise
+    from harness.measure.aggregate import fill_metrics
     from harness.measure.score import score_rows
     from harness.project.contract import Project
     from harness.run.loop import run
@@ -110,7 +110,7 @@ def seconds_harness(folder: Path, count: int) -> tuple[float, float, float]:
         assert report.counts.total == count, report
     start = time.perf_counter()
     score_rows(report.place, "e0.0.2", project.score)
-    summarise(project, report.place, "e0.0.2", report.track_id)
+    fill_metrics(project, ready.grid, report.place, "e0.0.2", report.track_id)
     return times[0] / count, times[1] / count, (time.perf_counter() - start) / count
 
 

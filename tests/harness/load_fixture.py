@@ -1,6 +1,7 @@
 """What the tests of `harness.load` share: a server with known times, and a load sent to it."""
 
 import itertools
+import shutil
 import subprocess
 import sys
 import threading
@@ -18,7 +19,9 @@ from harness.project.grid import Configuration
 from harness.project.keys import Context
 from harness.project.tasks import Task
 from harness.run.job import Job, Outcome
+from tests.harness.project_fixture import PROJECT
 
+KIND = PROJECT / "kinds/throughput/src/benchmark/kind.py"
 SERVER = Path(__file__).with_name("load_server.py")
 NOWHERE = Context(Code({}, frozenset()), {})  # no key is asked for
 
@@ -95,7 +98,8 @@ def send_load(
     stopped: Callable[[], bool] = lambda: False,
 ) -> Iterator[Outcome]:
     """The outcomes of a load on `url`, each phase with its items."""
-    root.mkdir(exist_ok=True)
+    (root / "src/benchmark").mkdir(parents=True, exist_ok=True)
+    shutil.copy(KIND, root / "src/benchmark/kind.py")
     (root / "benchmark.toml").write_text(
         f'[run]\nexecutor = "load"\ncache = false\ntimeout_seconds = {timeout_seconds}\n'
         f'[throughput]\nurl = "{url}"\n{throughput}\n',
@@ -129,7 +133,7 @@ def send_load(
         for place, (params, items) in enumerate(phases)
         for item in items
     )
-    return execute_load(project, jobs, stopped)
+    return execute_load(project, jobs, stopped=stopped)
 
 
 def numbered(count: int) -> list[dict[str, Any]]:

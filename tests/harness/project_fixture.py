@@ -142,7 +142,7 @@ class Bench:
         """Write benchmark.toml: the given sections over a minimum."""
         sections["benchmark"] = {"name": "tiny", **sections.get("benchmark", {})}
         # Where the trace goes changes no result.
-        sections["key"] = {"harmless": ["BENCH_TRACE"], **sections.get("key", {})}
+        sections["key"] = {"harmless": ["BENCH_TRACE", "HOLD_AT"], **sections.get("key", {})}
         sections["store"] = {"dvc": self.dvc, **sections.get("store", {})}
         lines = []
         for section, values in sections.items():

@@ -12,8 +12,9 @@ from typing import Any
 from xetrack import Tracker
 
 from harness.project.declarations import settle
-from harness.project.hypotheses import metrics_in, recorded_plan
+from harness.project.hypotheses import recorded_plan
 from harness.project.scores import Score
+from harness.record.metrics_table import metrics_in
 from harness.record.score_tables import record as record_rules
 
 Row = dict[str, Any]

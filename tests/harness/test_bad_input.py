@@ -14,7 +14,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.project_fixture import OPENED, Bench, Done, eventually, finished, once_each
+from tests.harness.project_fixture import (
+    OPENED,
+    SCORE,
+    Bench,
+    Done,
+    eventually,
+    finished,
+    once_each,
+)
 
 GOOD = 'return {"prediction": 1, "ground_truth": 1}'
 LONG = 'time.sleep(0.002)\nreturn {"prediction": 1, "ground_truth": 1, "raw_response": "x" * 3000}'
@@ -302,6 +310,37 @@ def test_a_database_that_another_run_is_writing_to(make_bench: Callable[..., Ben
     assert len(bench.rows()) == 8
 
 
+def test_nothing_else_writes_while_an_experiment_is_scored(
+    make_bench: Callable[..., Bench],
+) -> None:
+    bench = make_bench(fresh=True)
+    bench.file(
+        "src/benchmark/metrics.py",
+        f"import os, time\n{SCORE}".replace(
+            "def score(row):\n",
+            "def score(row):\n"
+            '    open("../scoring", "w").close()\n'
+            '    while not os.path.exists("../go"):\n'
+            "        time.sleep(0.02)\n",
+        ),
+    )
+    bench.commit()
+    first = bench.start("experiment", "e0.0.1", "--allow", OPENED)
+    assert eventually(bench.root.with_name("scoring").exists, 60)
+    assert len(bench.executed()) == 8
+    for command in (
+        ("experiment", "e0.0.1", "--allow", OPENED),
+        ("experiment", "e0.0.2", "--allow", OPENED),
+        ("rescore", "e0.0.1"),
+        ("discard", "e0.0.1"),
+    ):
+        refused(bench.run(*command, expect=None), "another run", "the experiment e0.0.1")
+    bench.root.with_name("go").touch()
+    ended = finished(first)
+    assert ended.code == 0, ended.err
+    assert bench.git("tag", "--list").split() == ["e0.0.1"]
+
+
 def test_the_dev_phase_and_an_experiment_may_run_at_the_same_time(
     make_bench: Callable[..., Bench],
 ) -> None:
@@ -319,6 +358,7 @@ def test_the_dev_phase_and_an_experiment_may_run_at_the_same_time(
     assert (len(bench.rows()), len(bench.rows("dev"))) == (8, 8)
 
 
+@pytest.mark.slow
 def test_a_database_that_another_program_has_locked(bench: Bench) -> None:
     bench.experiment("e0.0.1")
     recorded = bench.rows()
@@ -379,7 +419,7 @@ print(json.dumps([first.returncode, first.stderr, second.returncode, second.stde
 """
 
 
-@pytest.mark.parametrize("engine", ["sqlite", "duckdb"])
+@pytest.mark.parametrize("engine", ["sqlite", pytest.param("duckdb", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("full", ["results", ".cache"])
 def test_a_full_disk(bench: Bench, engine: str, full: str) -> None:
     own = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]
@@ -415,12 +455,13 @@ def entries(bench: Bench) -> sqlite3.Connection:
 @pytest.mark.parametrize(
     ("damage", "big"),
     [
-        ("UPDATE Cache SET value = x'80049502'", False),
-        ("UPDATE Cache SET value = x''", False),
-        ("UPDATE Cache SET value = 'a word', mode = 1", False),
-        ("UPDATE Cache SET filename = 'gone.val'", True),
+        pytest.param("UPDATE Cache SET value = x'80049502'", False, id="cut off"),
+        pytest.param("UPDATE Cache SET value = x''", False, marks=pytest.mark.slow, id="empty"),
+        pytest.param(
+            "UPDATE Cache SET value = 'a word', mode = 1", False, marks=pytest.mark.slow, id="other"
+        ),
+        pytest.param("UPDATE Cache SET filename = 'gone.val'", True, id="file gone"),
     ],
-    ids=["cut off", "empty", "something else", "file gone"],
 )
 def test_an_entry_of_the_cache_that_is_damaged(bench: Bench, damage: str, big: bool) -> None:
     size = 200_000 if big else 10
@@ -442,7 +483,10 @@ def test_an_entry_of_the_cache_that_is_damaged(bench: Bench, damage: str, big: b
     assert not bench.executed(), "the entries were not mended"
 
 
-@pytest.mark.parametrize("damage", ["header", "middle", "empty"])
+@pytest.mark.parametrize(
+    "damage",
+    ["middle", *(pytest.param(each, marks=pytest.mark.slow) for each in ("header", "empty"))],
+)
 def test_a_cache_that_is_damaged_as_a_whole(bench: Bench, damage: str) -> None:
     bench.experiment("e0.0.1")
     path = bench.root / ".cache/cache.db"

@@ -200,7 +200,11 @@ def test_no_limit_on_errors_runs_to_the_end(bench: Bench) -> None:
 def test_on_error_stop_lets_only_what_is_in_flight_finish(bench: Bench, executor: str) -> None:
     settings(bench, executor, on_error="stop")
     bench.items(200)
-    bench.predict(f'if item["id"] == "i7":\n    raise ValueError("no")\n{GOOD}')
+    # The others take a moment, so that the failure is known before many of them are done.
+    bench.predict(
+        f'if item["id"] == "i7":\n    raise ValueError("no")\ntime.sleep(0.02)\n{GOOD}',
+        "import time",
+    )
     stopped = bench.dev_run(expect=1)
     assert "on_error" in stopped.said
     assert 8 <= sum(bench.executed().values()) <= 8 + 3 * 2
@@ -571,8 +575,10 @@ def interrupt(bench: Bench, number: int, begun: int = 10, times: int = 1) -> tup
 @pytest.mark.parametrize(
     ("executor", "number"),
     [
-        *((executor, signal.SIGINT) for executor in EXECUTORS),
+        ("threads", signal.SIGINT),
         ("processes", signal.SIGTERM),
+        pytest.param("serial", signal.SIGINT, marks=pytest.mark.slow),
+        pytest.param("processes", signal.SIGINT, marks=pytest.mark.slow),
         pytest.param("serial", signal.SIGTERM, marks=pytest.mark.slow),
         pytest.param("threads", signal.SIGTERM, marks=pytest.mark.slow),
     ],

@@ -384,10 +384,10 @@ def test_a_line_break_cannot_smuggle_a_second_request(tmp_path: Path, server: Kn
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ("urls = 1", "[throughput] urls: no such setting"),
-        ("keep_bytes = -1", "[throughput] keep_bytes is -1; it may not be negative"),
-        ('processes = "two"', "[throughput] processes is 'two', not int"),
-        ("headers = 3", "[throughput] headers is 3, not dict"),
+        ("urls = 1", "throughput.urls: no such setting"),
+        ("keep_bytes = -1", "throughput.keep_bytes: Input should be greater than or equal to 0"),
+        ('processes = "two"', "throughput.processes: Input should be a valid integer"),
+        ("headers = 3", "throughput.headers: Input should be a valid dictionary"),
     ],
 )
 def test_wrong_settings_are_named(

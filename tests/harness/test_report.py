@@ -77,11 +77,11 @@ def hostile_rows() -> list[Row]:
     return rows
 
 
-def report(folder: Path, rows: list[Row], run: Row, kind: str = "") -> tuple[str, Summary]:
+def report(folder: Path, rows: list[Row], run: Row) -> tuple[str, Summary]:
     db = record(folder / "results.db", rows, metrics_for(rows, ["correct"]), [run])
     con = views.connect([db])
     try:
-        summary = write_report(con, TAG, folder / "report.html", kind)
+        summary = write_report(con, TAG, folder / "report.html")
     finally:
         con.close()
     return (folder / "report.html").read_text(encoding="utf-8"), summary

@@ -9,6 +9,8 @@ from rich.console import Console
 from harness.project.declarations import Rule
 from harness.tell.results_table import results_tables
 
+DOUBTS = {"canned": "answers are canned, and say nothing"}
+
 
 def rows() -> list[dict[str, Any]]:
     names = [f"metric_{n}" for n in range(5)]
@@ -36,7 +38,7 @@ def test_a_label_that_another_column_has_hides_neither() -> None:
 
 @pytest.mark.parametrize("width", [60, 80, 120, 400])
 def test_no_number_is_cut_short_however_narrow_the_terminal(width: int) -> None:
-    tables = list(results_tables("e0.0.1", rows(), width))
+    tables = list(results_tables("e0.0.1", rows(), width, doubts=DOUBTS))
     console = Console(width=width, file=io.StringIO())
     for table in tables:
         console.print(table)

@@ -297,7 +297,7 @@ def test_a_value_that_cannot_be_kept_is_a_failure_of_its_row_alone(
         "import threading\n\ndef circle():\n    x = []\n    x.append(x)\n    return x\n\n" + text,
     )
     done = bench.dev_run(expect=1)
-    assert "Traceback" not in done.said
+    assert "Traceback" not in done.said, done.err
     rows = bench.rows("dev")
     assert [row["error_type"] is None for row in rows] == [True, False, True]
     assert [row["value"] for row in rows] == [1, None, 3]

@@ -7,6 +7,7 @@ As a program: reads a request a line on standard input, and answers each with it
 """
 
 import atexit
+import importlib
 import json
 import os
 import runpy
@@ -18,6 +19,31 @@ import time
 import traceback
 from pathlib import Path
 from typing import Any
+
+LIBRARIES = (
+    "asyncio",
+    "cloudpickle",
+    "concurrent.futures.process",
+    "datasketch",
+    "diskcache",
+    "duckdb_extensions",
+    "filelock",
+    "jinja2",
+    "matplotlib.backends.backend_svg",
+    "matplotlib.figure",
+    "orjson",
+    "pandas",
+    "pebble",
+    "psutil",
+    "pydantic",
+    "rich.progress",
+    "rich.table",
+    "scipy.optimize",
+    "scipy.stats",
+    "stamina",
+    "typer",
+    "xetrack.cli",
+)
 
 
 class WarmProcess:
@@ -116,11 +142,8 @@ def _end(code: int) -> None:
 
 
 def _serve() -> None:
-    import duckdb_extensions  # noqa: F401
-    import pandas  # noqa: F401
-    import scipy.stats  # noqa: F401
-    import xetrack.cli  # noqa: F401
-
+    for library in LIBRARIES:
+        importlib.import_module(library)
     for line in sys.stdin:
         child = os.fork()
         if child == 0:

@@ -5,41 +5,8 @@ Exit code: 0, or 2 for wrong use.
 """
 
 import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
-
-
-def main() -> int:
-    from harness.console import Arguments, show_error
-    from harness.errors import HarnessError
-    from harness.read.validate import check, examine
-    from harness.tell.overview import summary_markdown
-    from harness.tell.query import check_target
-
-    parser = Arguments(description=__doc__)
-    parser.add_argument("db", type=Path)
-    parser.add_argument("table", nargs="?", help="default: all tables of predictions")
-    parser.add_argument("--out", type=Path, help="default: standard output")
-    given = parser.parse_args()
-    try:
-        if given.out:
-            check_target(given.out, [given.db])
-        text = examine(
-            [given.db],
-            given.table,
-            lambda facts: summary_markdown(facts, f"Results of {given.db.name}", check(facts)),
-            with_scores=True,
-        )
-    except HarnessError as error:
-        show_error(error)
-        return error.code
-    if given.out:
-        given.out.write_text(text, encoding="utf-8")
-    else:
-        sys.stdout.write(text)
-    return 0
-
+from harness.cli import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main(["export", *sys.argv[1:]])

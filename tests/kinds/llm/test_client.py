@@ -18,6 +18,7 @@ import pytest
 
 from harness import PermanentError, TransientError
 from harness.errors import HarnessError
+from harness.project.kind import load_kind
 from tests.kinds.llm.conftest import KEY, bake
 from tests.kinds.llm.fault_server import FaultServer
 
@@ -306,6 +307,11 @@ def test_settings_that_cannot_be_used_are_named(
     assert "secret" not in refused.value.message
     assert "sk-1" not in refused.value.message
     assert refused.value.fix
+
+
+def test_the_settings_have_the_defaults_that_are_used(kind: Any) -> None:
+    form = load_kind(kind.root).settings["llm"]
+    assert form().model_dump() == kind.endpoint._DEFAULTS
 
 
 def test_a_key_alone_asks_nobody(kind: Any) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import sqlite3
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -155,3 +156,13 @@ def _kind_of(error: Exception) -> str:
         return _SYSTEM.get(error.errno or 0, "")
     text = str(error).splitlines()[0] if str(error) else ""
     return next((kind for words, kind in _SENTENCES.items() if text.endswith(words)), "")
+
+
+def in_words(error: Exception) -> str:
+    """An error with the person's own line: the last frame inside their package."""
+    if isinstance(error, SyntaxError):
+        return f"{error.msg} ({Path(error.filename or '?').name}, line {error.lineno})"
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if "/benchmark/" in frame.filename]
+    place = f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""
+    return f"{type(error).__name__}: {error}{place}"

@@ -48,7 +48,7 @@ def _dev_run(project: Project, place: Place, limit: int) -> int:
     made_by = provenance(project, ready.grid, ready.census, "dev", {})
     report = run(project, DEV, ready.grid, ready.census, made_by, limit)
     tell(report)
-    _measure(project, report, DEV)
+    _measure(project, ready.grid, report, DEV)
     if report.ended_how != "finished":
         raise HarnessError(
             f"the dev-run stopped: {report.reason}", fix="mend the cause, then make dev-run", code=1
@@ -94,7 +94,7 @@ def _experiment(project: Project, tag: str, message: str, allow: set[str]) -> in
             fix=f"make discard TAG={tag}, then `{again}`; what was computed comes from the cache",
             code=1,
         )
-    rows = _measure(project, report, tag)
+    rows = _measure(project, ready.grid, report, tag)
     _check_unchanged(project, ready.grid, commit, "clean" in allow)
     if report.unkeyed and "inputs" not in allow:
         read = sorted(report.unkeyed)
@@ -104,13 +104,15 @@ def _experiment(project: Project, tag: str, message: str, allow: set[str]) -> in
             code=1,
         )
     failed = sum(row["failed"] for row in rows)
-    if failed and "failures" not in allow and not settings.run.failures_are_results:
+    if failed and "failures" not in allow and not project.failures_are_results:
         raise HarnessError(
-            f"{tag} is not tagged: {failed} datapoints failed ({_types(report, place, tag)})",
+            f"{tag} is not tagged: {failed} datapoints failed ({_types(report)})",
             fix=f"`{again}` tries them again; `{again} ALLOW=failures` accepts them",
             code=1,
         )
-    findings = [finding for finding in validate([place.db]) if finding.experiment == tag]
+    findings = [
+        finding for finding in validate([place.db], kind=project.kind) if finding.experiment == tag
+    ]
     wrong = [finding for finding in findings if finding.severity == "error"]
     if wrong and "validation" not in allow:
         raise HarnessError(
@@ -118,7 +120,7 @@ def _experiment(project: Project, tag: str, message: str, allow: set[str]) -> in
             fix=f"make validate shows more; `{again} ALLOW=validation` accepts it",
             code=1,
         )
-    accepted = failed and not settings.run.failures_are_results
+    accepted = failed and not project.failures_are_results
     verdicts |= {"inputs": "overridden" if report.unkeyed else "passed"}
     verdicts |= {"failures": "overridden" if accepted else "passed"}
     verdicts |= {"validation": "overridden" if wrong else "passed"}
@@ -142,14 +144,14 @@ def tell(report: RunReport) -> None:
         err.print(f"note: {note}", markup=False, soft_wrap=True)
 
 
-def _measure(project: Project, report: RunReport, name: str) -> list[dict[str, Any]]:
+def _measure(project: Project, grid: Grid, report: RunReport, name: str) -> list[dict[str, Any]]:
     # Here, because scipy takes a second to load and most commands do without.
     from harness.measure.aggregate import measure, rules_of, uncounted_of
     from harness.tell.results_table import results_tables
 
-    rows = measure(project, report.place, name, report.track_id)
+    rows = measure(project, grid, report.place, name, report.track_id)
     rules = rules_of(report.place, name)
-    for table in results_tables(name, rows, out.width, rules):
+    for table in results_tables(name, rows, out.width, rules, project.kind.doubts):
         out.print(table)
     uncounted = uncounted_of(report.place, name)
     for score in dict.fromkeys(each.name for each in uncounted):
@@ -179,7 +181,7 @@ def _check_unchanged(project: Project, grid: Grid, commit: str, may_be_dirty: bo
         )
 
 
-def _types(report: RunReport, place: Place, tag: str) -> str:
+def _types(report: RunReport) -> str:
     kinds = ", ".join(f"{n} x {kind}" for kind, n in report.counts.error_types.most_common(3))
     return kinds or "see the column error_type"
 
@@ -293,7 +295,7 @@ def _write_summary(project: Project, place: Place, tag: str) -> "Summary":
     path = project.root / "results" / f"{tag}.md"
     report = project.root / "results" / "reports" / f"{tag}.html"
     with connect([place.db]) as con:
-        found = write_report(con, tag, report, project.settings.benchmark.kind)
+        found = write_report(con, tag, report, project.kind)
     path.write_text(to_markdown(f"Results of {tag}", found.sections), encoding="utf-8")
     out.print(f"report: {report.relative_to(project.root)}", markup=False, soft_wrap=True)
     return found

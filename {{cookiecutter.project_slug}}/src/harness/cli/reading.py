@@ -9,12 +9,16 @@ import typer
 
 from harness.console import err, out
 from harness.errors import HarnessError
+from harness.project.kind import load_kind
 from harness.project.settings import Settings, load_settings
 from harness.record.layout import DEV, databases, place_for
+from harness.seal import HERE
 
 app = typer.Typer()
 Phase = Literal["dev", "experiment"]
 Json = Annotated[bool, typer.Option("--json", help="for programs, on standard output")]
+Database = Annotated[Path | None, typer.Argument(help="any that xetrack wrote; default: yours")]
+Table = Annotated[str, typer.Argument(help="default: all tables of predictions")]
 Tag = Annotated[str, typer.Argument(help="an experiment's tag; the newest one, if left out")]
 
 
@@ -53,29 +57,66 @@ def inspect(as_json: Json = False) -> None:
     database = _recorded(DEV)[0]
     if not as_json:
         show_samples(database)
-    raise typer.Exit(show(look(database), "the dev-run", as_json=as_json))
+    found = look(database, kind=load_kind(Path.cwd()))
+    raise typer.Exit(show(found, "the dev-run", as_json=as_json))
 
 
 @app.command()
-def validate(as_json: Json = False) -> None:
+def validate(
+    database: Database = None,
+    table: Table = "",
+    key: Annotated[str, typer.Option(help="columns that name a task: input_id,model")] = "",
+    as_json: Json = False,
+) -> None:
     """Can the recorded rows be trusted?"""
     from harness.findings import show
     from harness.read.validate import validate as check
     from harness.version.published import check_tags
 
-    found = check(_recorded("experiment")) + check_tags(*_here())
+    if database is not None:
+        names = [name for name in key.split(",") if name]
+        given = check([database], table or None, names, load_kind(HERE.parents[1]))
+        raise typer.Exit(show(given, f"{database} {table}".strip(), as_json=as_json))
+    found = check(_recorded("experiment"), kind=load_kind(Path.cwd())) + check_tags(*_here())
     raise typer.Exit(show(found, "the experiments", as_json=as_json))
 
 
 @app.command("cache-hits")
-def cache_hits(as_json: Json = False) -> None:
+def cache_hits(database: Database = None, table: Table = "", as_json: Json = False) -> None:
     """What was reused, from which run, and what that saved."""
     from harness.read.validate import examine
     from harness.tell.overview import cache_hits as count
     from harness.tell.overview import show_cache_hits
 
-    hits = examine(_recorded("experiment"), None, count)
+    found_in = _recorded("experiment") if database is None else [database]
+    hits = examine(found_in, table or None, count)
     print(json.dumps(hits, indent=2)) if as_json else show_cache_hits(hits)
+
+
+@app.command()
+def export(
+    database: Annotated[Path, typer.Argument(help="any that xetrack wrote")],
+    table: Table = "",
+    target: Annotated[Path | None, typer.Option("--out", help="default: standard output")] = None,
+) -> None:
+    """Figures of any database of xetrack as Markdown, with what validation found in it."""
+    from harness.read.validate import check, examine
+    from harness.tell.overview import overview_markdown
+    from harness.tell.query import check_target
+
+    if target is not None:
+        check_target(target, [database])
+    kind, title = load_kind(HERE.parents[1]), f"Results of {database.name}"
+    text = examine(
+        [database],
+        table or None,
+        lambda facts: overview_markdown(facts, title, check(facts, kind)),
+        with_scores=True,
+    )
+    if target is None:
+        print(text, end="")
+    else:
+        target.write_text(text, encoding="utf-8")
 
 
 @app.command()
@@ -91,7 +132,7 @@ def summary(tag: Tag = "", target: Annotated[Path | None, typer.Option("--out")]
     if target is not None:
         check_target(target, found_in)
     with connect(found_in) as con:
-        found = summarise_experiment(con, name, _here()[1].benchmark.kind)
+        found = summarise_experiment(con, name, load_kind(Path.cwd()))
     text = to_markdown(f"Results of {name}", found.sections)
     if target is None:
         print(text, end="")
@@ -108,14 +149,14 @@ def report(tag: Tag = "", target: Annotated[Path | None, typer.Option("--out")] 
     from harness.tell.query import check_target
     from harness.tell.report import write_report
 
-    root, settings = _here()
+    root = Path.cwd()
     name = newest(tag)
     path = target or root / "results" / "reports" / f"{name}.html"
     found_in = _recorded(DEV if name == DEV else "experiment")
     if target is not None:
         check_target(target, found_in)
     with connect(found_in) as con:
-        found = write_report(con, name, path, settings.benchmark.kind)
+        found = write_report(con, name, path, load_kind(root))
     out.print(f"wrote {path}", markup=False, soft_wrap=True)
     raise typer.Exit(found.exit_code)
 
@@ -157,7 +198,8 @@ def rescore(tag: Tag = "") -> None:
     project = Project.open()
     rows = score_again(project, name)
     rules = rules_of(place_for(project.root, project.settings, name), name)
-    for table in results_tables(f"{name}, scored again", rows, out.width, rules):
+    title = f"{name}, scored again"
+    for table in results_tables(title, rows, out.width, rules, project.kind.doubts):
         out.print(table)
     for line in after_rescore(*_here(), name):
         err.print(line, markup=False, soft_wrap=True)
@@ -206,9 +248,12 @@ def schema_check(context: typer.Context, as_json: Json = False) -> None:
     from harness.findings import show
     from harness.gates.gates import schema_of
     from harness.project.contract import Project
+    from harness.project.grid import resolve_grid
 
     if context.invoked_subcommand is None:
-        raise typer.Exit(show(schema_of(Project.open()), "the schema", as_json=as_json))
+        project = Project.open()
+        found = schema_of(project, resolve_grid(project))
+        raise typer.Exit(show(found, "the schema", as_json=as_json))
 
 
 @schema.command("rename")

@@ -14,7 +14,7 @@ import sqlite3
 import tempfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -49,14 +49,12 @@ def text_of_item(item: dict[str, Any]) -> str:
     return "\n".join(texts)
 
 
-def check_dataset(
-    items: Iterable[dict[str, Any]], text_of: Callable[[dict[str, Any]], str] = text_of_item
-) -> list[Finding]:
+def check_dataset(items: Iterable[dict[str, Any]]) -> list[Finding]:
     """What is wrong with the items, each a dict with an `id` as `dataset.load` yields it.
 
-    `text_of` gives the text in which near-duplicates and answers are looked for. Near-duplicates
-    are proposed by MinHash over character 4-grams (Broder 1997), banded for texts that share 40 %
-    of them, and confirmed by the words shared; below eight words only equality is looked for.
+    Near-duplicates are proposed by MinHash over character 4-grams (Broder 1997), banded for texts
+    that share 40 % of them, and confirmed by the words shared; below eight words only equality is
+    looked for.
     """
     with tempfile.TemporaryDirectory() as folder:
         con = sqlite3.connect(Path(folder) / "items.db", isolation_level=None)
@@ -66,7 +64,7 @@ def check_dataset(
                 "CREATE TABLE items (n INTEGER PRIMARY KEY, id TEXT, part TEXT, content BLOB, "
                 "text TEXT, answer TEXT)"
             )
-            bands = _read(con, items, text_of, Path(folder) / "bands")
+            bands = _read(con, items, Path(folder) / "bands")
             return [
                 *_same_content(con),
                 *_near_duplicates(con, bands),
@@ -79,13 +77,12 @@ def check_dataset(
 def _read(
     con: sqlite3.Connection,
     items: Iterable[dict[str, Any]],
-    text_of: Callable[[dict[str, Any]], str],
     file: Path,
 ) -> npt.NDArray[np.uint64]:
     """Fill the table `items`; returns (items with text, number and band hashes)."""
     with file.open("wb") as out:
         for n, item in enumerate(items):
-            words = _WORD.findall(text_of(item).lower())
+            words = _WORD.findall(text_of_item(item).lower())
             plain = " ".join(words)
             con.execute(
                 "INSERT INTO items VALUES (?, ?, ?, ?, ?, ?)",

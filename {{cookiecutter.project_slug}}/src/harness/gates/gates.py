@@ -17,12 +17,13 @@ from harness.errors import HarnessError, explained
 from harness.findings import Finding
 from harness.gates.tested import run_tests, tests_passed
 from harness.project.contract import Project
-from harness.project.grid import Grid, column_types, configurations
+from harness.project.grid import Grid, column_types
 from harness.project.inputs import advice, unkeyed
 from harness.project.keys import item_digest
 from harness.project.tasks import Census
 from harness.record.columns import ANSWERS, PREDICTIONS, filled
 from harness.record.layout import DEV, TAG, databases, place_for
+from harness.record.metrics_table import metrics_in
 from harness.record.runs import of_last_run
 from harness.version import dvc, git, results_state
 from harness.version.published import check_tags, published
@@ -240,18 +241,18 @@ def inspected(now: Situation) -> Blocked | None:
     database = place_for(now.root, now.project.settings, DEV).db
     if not database.exists():
         return None  # the gate dev-run says so already
-    return _errors(inspect(database), "make inspect")
+    return _errors(inspect(database, kind=now.project.kind), "make inspect")
 
 
 def schema(now: Situation) -> Blocked | None:
     """The columns are those that earlier experiments recorded."""
     try:
-        return _errors(schema_of(now.project), "")
+        return _errors(schema_of(now.project, now.grid), "")
     except HarnessError as error:  # a database that cannot be read; other gates have a word too
         return Blocked(error.message, error.fix)
 
 
-def schema_of(project: Project) -> list[Finding]:
+def schema_of(project: Project, grid: Grid) -> list[Finding]:
     """Findings of the schema check for a project as it is now."""
     from harness.gates.schema import (
         expected_columns,
@@ -265,7 +266,7 @@ def schema_of(project: Project) -> list[Finding]:
     if not results:
         return []
     values: dict[str, set[Any]] = {}
-    for configuration in configurations(project):
+    for configuration in grid.configurations:
         for name, value in configuration.columns.items():
             values.setdefault(name, set()).add(value)
     with explained(results[-1], "read"):
@@ -304,7 +305,7 @@ def _content(project: Project, params: Any) -> bytes:
 
 def plan(now: Situation) -> Blocked | None:
     """The plan asks for what the dev-run recorded, so that the report can judge it."""
-    from harness.project.hypotheses import load_plan, metrics_in, plan_findings
+    from harness.project.hypotheses import load_plan, plan_findings
 
     wanted = load_plan(now.root)
     place = place_for(now.root, now.project.settings, DEV)

@@ -10,20 +10,19 @@ from rich.table import Table
 from harness.console import out, shown
 from harness.errors import HarnessError
 from harness.findings import Finding, many
+from harness.project.kind import PLAIN, Kind, resolve
 from harness.read.checks import failures, missing_params, no_raw_output
 from harness.read.checks_scores import uncounted_scores, undeclared_scores
 from harness.read.facts import DEV, Facts, read_facts, rules_by_experiment
-from harness.read.views import columns, connect, identifier, literal, unreadable
+from harness.read.views import columns, connect, literal, unreadable
+from harness.record.columns import quoted
 
 _NUMERIC = ("BIGINT", "DOUBLE")
 # One value, or none, all the way through is the nature of these.
 _MAY_BE_CONSTANT = {
     *("track_id", "timestamp", "function_name", "error", "error_type", "cache", "attempts"),
     *("experiment_version", "task_key", "item_key", "code_key", "input_id", "repeat", "fold"),
-    *("fit_asset", "ground_truth", "split", "finish_reason", "refusal", "status", "cost"),
-    *("model_version", "model_reported", "price_as_of", "canned", "cost_estimate"),
-    *("bytes", "phase_start", "machine_cpu", "server_cpu", "server_mib"),
-    *("generator_cpu", "generator_mib"),
+    *("fit_asset", "ground_truth", "split", "cost", "cost_estimate", "model_version"),
 }
 _NO_NUMBERS = {
     *("input_id", "task_key", "item_key", "code_key", "track_id", "cache", "timestamp"),
@@ -36,13 +35,15 @@ _NOT_NEGATIVE = (
 )
 
 
-def inspect(database: Path, experiment: str = DEV, *, table: str | None = None) -> list[Finding]:
+def inspect(database: Path, experiment: str = DEV, *, kind: Kind = PLAIN) -> list[Finding]:
     """Findings about the recorded rows of one experiment (by default the dev phase).
+
+    `kind` says which columns may be constant, and brings checks of its own.
 
     Raises HarnessError where there is no database, no table or no row.
     """
     for careful in (False, True):
-        con = connect([database], table=table, careful=careful)
+        con = connect([database], careful=careful)
         try:
             if "experiment_version" in columns(con):
                 only = f"experiment_version = {literal(experiment)}"
@@ -54,10 +55,11 @@ def inspect(database: Path, experiment: str = DEV, *, table: str | None = None) 
                 *_numbers_as_text(facts),
                 *_out_of_range(facts),
                 *no_raw_output(facts),
-                *_constant(facts),
+                *_constant(facts, kind.constant),
                 *failures(facts),
                 *uncounted_scores(facts),
                 *undeclared_scores(facts, experiment),
+                *(finding for each in kind.dev_checks for finding in resolve(each)(facts)),
             ]
         except duckdb.TypeMismatchException:
             continue
@@ -86,9 +88,9 @@ def _absent(facts: Facts) -> list[Finding]:
     """Values that some successful rows have and others lack."""
     names = [
         name for name in columns(facts.con) if not name.startswith("params_")
-        and identifier(name) != facts.raw and name not in ("error", "error_type", "cache")
+        and quoted(name) != facts.raw and name not in ("error", "error_type", "cache")
     ]  # fmt: skip
-    counts = ", ".join(f"count({identifier(name)})" for name in names)
+    counts = ", ".join(f"count({quoted(name)})" for name in names)
     [(n, *filled)] = facts.ask(
         f"SELECT count(*), {counts} FROM predictions WHERE NOT {facts.failed}"
     )
@@ -108,7 +110,7 @@ def _numbers_as_text(facts: Facts) -> list[Finding]:
         texts += [n for n in ("prediction", "ground_truth") if have.get(n) == "VARCHAR"]
     found = []
     for name in texts:
-        column = identifier(name)
+        column = quoted(name)
         [(n,)] = facts.ask(
             f"SELECT CASE WHEN count(*) = count(TRY_CAST({column} AS DOUBLE)) THEN count(*) END "
             f"FROM predictions WHERE trim({column}) <> ''"
@@ -124,7 +126,7 @@ def _out_of_range(facts: Facts) -> list[Finding]:
     """Probabilities outside [0, 1]; durations, costs and counts below 0."""
     found = []
     for name, kind in columns(facts.con).items():
-        column = identifier(name)
+        column = quoted(name)
         if re.search(_PROBABILITY, name):
             # A list or dict of probabilities is JSON text.
             values = (
@@ -149,14 +151,14 @@ def _out_of_range(facts: Facts) -> list[Finding]:
     return found
 
 
-def _constant(facts: Facts) -> list[Finding]:
+def _constant(facts: Facts, may_be: frozenset[str]) -> list[Finding]:
     """A column that never changes tells nothing, or is not what it was meant to be."""
     names = [
         name
         for name in columns(facts.con)
-        if name not in _MAY_BE_CONSTANT and not name.startswith("params_")
+        if name not in _MAY_BE_CONSTANT | may_be and not name.startswith("params_")
     ]
-    sets = ", ".join(f"approx_count_distinct({identifier(n)}), min({identifier(n)})" for n in names)
+    sets = ", ".join(f"approx_count_distinct({quoted(n)}), min({quoted(n)})" for n in names)
     [(n, *values)] = facts.ask(f"SELECT count(*), {sets} FROM predictions")
     if n < _FEWEST:
         return []
@@ -172,7 +174,7 @@ def _constant(facts: Facts) -> list[Finding]:
             n,
         )
         for name, distinct, value in zip(names, values[::2], values[1::2], strict=True)
-        if distinct <= 1 and identifier(name) != facts.raw
+        if distinct <= 1 and quoted(name) != facts.raw
     ]
 
 

@@ -26,7 +26,7 @@ _PREFIX = "params_"
 _SIMILAR = 0.6
 
 Columns = Mapping[str, str]
-Values = Mapping[str, Collection[Any]]
+ColumnValues = Mapping[str, Collection[Any]]
 
 
 def recorded_columns(databases: Sequence[Path]) -> dict[str, dict[str, str]]:
@@ -73,8 +73,8 @@ def recorded_values(databases: Sequence[Path], most: int = 100) -> dict[str, set
 def schema_findings(
     recorded: Mapping[str, Columns],
     expected: Columns,
-    values: Values | None = None,
-    expected_values: Values | None = None,
+    values: ColumnValues | None = None,
+    expected_values: ColumnValues | None = None,
 ) -> list[Finding]:
     """Compare recorded columns (per table) with those that the code would record now.
 
@@ -118,8 +118,8 @@ def _renames(
     new: Sequence[str],
     known: Columns,
     expected: Columns,
-    values: Values,
-    expected_values: Values,
+    values: ColumnValues,
+    expected_values: ColumnValues,
 ) -> dict[str, str]:
     """The vanished params and what each became: the best matches first, each name once."""
     gone = [name for name in gone if name.startswith(_PREFIX)]

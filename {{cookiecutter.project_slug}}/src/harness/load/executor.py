@@ -23,7 +23,7 @@ from harness.load.sampler import Sampler
 from harness.load.schedule import Shape, arrivals, behind, bottleneck, sent_late
 from harness.load.target import Target, close_targets, load_options
 from harness.project.contract import Project
-from harness.run.attempt import Result, check
+from harness.run.attempt import Limiter, Result, check
 from harness.run.job import Job, Outcome
 
 _GIVE_UP_SECONDS = 10.0  # behind the schedule
@@ -63,12 +63,15 @@ def _too_much(params: Any, shape: Shape) -> list[str]:
 
 
 def execute_load(
-    project: Project, jobs: Iterator[Job], stopped: Callable[[], bool] = lambda: False
+    project: Project,
+    jobs: Iterator[Job],
+    limiter: Limiter | None = None,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> Iterator[Outcome]:
     """Load the target with one configuration after another; yield outcomes while it is loaded.
 
-    No configuration is begun once `stopped` says so, though its first job was taken to see where
-    the one before it ends.
+    The schedule paces the requests, so `limiter` does not. No configuration is begun once `stopped`
+    says so, though its first job was taken to see where the one before it ends.
 
     Raises what `check_load` does, HarnessError before anything is sent where the target does not
     answer, and after everything was sent (code 1) where this machine could not generate a rate.

@@ -23,13 +23,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError, PermanentError, TransientError
+from harness.load.settings import Throughput
 
 _FIX = "mend [throughput] in benchmark.toml"
 _STARTUP_SECONDS, _STOP_SECONDS = 60.0, 5.0
-_DEFAULTS: dict[str, Any] = {
-    "url": "", "method": "", "headers": {}, "body": "", "ca_file": "", "keep_bytes": 512,
-    "processes": 0,
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,25 +67,20 @@ def project_root() -> Path:
 
 
 def load_options(root: Path | None = None) -> dict[str, Any]:
-    """[throughput] of benchmark.toml with its defaults. Raises HarnessError for what cannot be."""
+    """[throughput] of benchmark.toml with its defaults, and the time limit.
+
+    Raises HarnessError for what cannot be.
+    """
     from harness.project.settings import load_settings
 
     settings = load_settings(root or project_root())
-    given = settings.extra.get("throughput", {})
-    problems = []
-    for name, value in given.items():
-        expected = type(_DEFAULTS.get(name, value))
-        if name not in _DEFAULTS:
-            problems.append(f"[throughput] {name}: no such setting")
-        elif not isinstance(value, (int, float) if expected is float else expected):
-            problems.append(f"[throughput] {name} is {value!r}, not {expected.__name__}")
-        elif expected in (int, float) and value < 0:
-            problems.append(f"[throughput] {name} is {value}; it may not be negative")
     if settings.run.cache:  # by no executor: what answered then says nothing about now
-        problems.append("[run] cache is true; a request is never answered from the cache")
-    if problems:
-        raise HarnessError("\n".join(problems), fix="mend benchmark.toml")
-    return {**_DEFAULTS, **given, "timeout": settings.run.timeout_seconds}
+        raise HarnessError(
+            "[run] cache is true; a request is never answered from the cache",
+            fix="mend benchmark.toml",
+        )
+    options = settings.options("throughput", Throughput)
+    return {**options.model_dump(), "timeout": settings.run.timeout_seconds}
 
 
 class Target:

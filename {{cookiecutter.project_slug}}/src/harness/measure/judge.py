@@ -14,13 +14,13 @@ from scipy.special import ndtri
 
 from harness.project.declarations import Rule
 from harness.project.hypotheses import Hypothesis, matches
-from harness.read.results import Experiment, Scores, Values, label
+from harness.read.results import Experiment, Numbers, Scores, label
 from harness.stats.intervals import Interval
 from harness.stats.paired import PairedTest, paired_verdict
 from harness.stats.significance import items_needed
 
 MIN_ITEMS = 10
-Outcome = Literal["supported", "refuted", "undecided"]
+Judgement = Literal["supported", "refuted", "undecided"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Judged:
     """
 
     hypothesis: Hypothesis
-    outcome: Outcome
+    outcome: Judgement
     difference: Interval
     test: str
     reason: str
@@ -59,12 +59,12 @@ def columns_of(experiment: Experiment, wanted: dict[str, object]) -> list[int]:
     return [index for index, each in found if matches(each.params, wanted)]
 
 
-def pooled(values: Values, chosen: list[int]) -> Values:
+def pooled(values: Numbers, chosen: list[int]) -> Numbers:
     """Per item the mean over the chosen configurations; NaN where one of them has no value."""
     return np.asarray(values[:, chosen].mean(axis=1))
 
 
-def fold_labels(scores: Scores) -> Values | None:
+def fold_labels(scores: Scores) -> Numbers | None:
     """The folds, where there are at least two."""
     folds = scores.folds
     return None if folds is None or len(np.unique(folds[~np.isnan(folds)])) < 2 else folds
@@ -166,7 +166,7 @@ def apart(
 
 def _outcome(hypothesis: Hypothesis, difference: Interval, test: str, items: int) -> Judged:
     smallest = hypothesis.smallest_difference
-    outcome: Outcome = "undecided"
+    outcome: Judgement = "undecided"
     if difference.low is None or difference.high is None or difference.estimate is None:
         reason = difference.note or "no item has a value under both"
         return Judged(hypothesis, outcome, difference, test, reason, items, False)

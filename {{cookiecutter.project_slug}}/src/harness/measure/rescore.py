@@ -44,9 +44,7 @@ def rescore(project: Project, experiment: str) -> list[dict[str, Any]]:
         begin_writing(place.db)
         earlier = _archive(place, experiment)
         try:
-            return measure(
-                project, place, experiment, track_id, {VERSION: version}, as_recorded=True
-            )
+            return measure(project, None, place, experiment, track_id, {VERSION: version})
         except BaseException:
             _put_back(place, experiment, earlier)
             raise

@@ -8,19 +8,19 @@ from typing import Any
 from harness.errors import HarnessError
 from harness.measure.score_values import ScoreValues
 from harness.project.declarations import settle
-from harness.project.hypotheses import LATENCIES, Plan
+from harness.project.hypotheses import Plan
 from harness.project.scores import Score
 from harness.project.values import REAL, TEXT
 from harness.record.columns import PREDICTIONS, SCORES, Schema, holds, quoted, score_names
 from harness.record.layout import Place
+from harness.record.metrics_table import COUNTS, ENDS, LATENCIES
 from harness.record.score_tables import record
 
 _BATCH = 2000
-_ENDS = ("_low", "_high", "_n")  # of the columns beside each metric in the table metrics
 # Columns of the table metrics that no score may be called by.
 _TAKEN = frozenset(
-    {"track_id", "timestamp", "experiment_version", "params_key", "score_version", "canned"}
-    | {"n", "executed", "cached", "failed", "latency_n", "cost", "rowid", "oid", "_rowid_"}
+    {"track_id", "timestamp", "experiment_version", "params_key", "score_version"}
+    | {*COUNTS, "latency_n", "cost", "rowid", "oid", "_rowid_"}
     | {f"{name}{end}" for name in LATENCIES for end in ("", "_low", "_high")}
 )
 
@@ -32,9 +32,11 @@ def score_rows(
     declared: Mapping[str, Score] | None = None,
     aggregates: Collection[str] = (),
     plan: Plan | None = None,
+    taken: Collection[str] = (),
 ) -> list[str]:
     """Compute and store the scores of every good row of an experiment; returns their names.
 
+    `taken` are names that no score may have: the kind's columns.
     A failed row has NULL scores, and so has one whose value cannot count (see `score_values`).
     How each score counts is recorded with them (see `declarations`). Raises HarnessError where
     score raises, returns no dict, or names a column that is not its own; the rows scored before
@@ -49,7 +51,8 @@ def score_rows(
         connection.execute(SCORES)
         schema = Schema.prepare(connection, place.predictions, {})
         own = set(score_names(connection, place.predictions))
-        foreign = {name.lower() for name in (set(schema.types) | set(PREDICTIONS)) - own}
+        columns_of_run = (set(schema.types) | set(PREDICTIONS) | set(taken)) - own
+        foreign = {name.lower() for name in columns_of_run}
         names: set[str] = set()
         allowed: set[tuple[str, ...]] = set()
         for batch in _batches(connection, place, experiment):
@@ -194,6 +197,6 @@ def unfit_names(names: tuple[str, ...]) -> str:
         or low in _TAKEN
         or low.startswith("params_")
         or small.count(low) > 1
-        or any(low.endswith(end) and low.removesuffix(end) in small for end in _ENDS)
+        or any(low.endswith(end) and low.removesuffix(end) in small for end in ENDS)
     ]
     return ", ".join(map(repr, odd))

@@ -11,7 +11,6 @@ import os
 import random
 import sys
 import time
-import traceback
 import typing
 from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass
@@ -19,9 +18,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, in_words
 from harness.project.fingerprint import Code, reachable_code
 from harness.project.inputs import all_loaded, begin, loaded_since, noted
+from harness.project.kind import Kind, load_kind
 from harness.project.modules import Modules, repository_top
 from harness.project.scores import Score, declared_in
 from harness.project.settings import Settings, load_settings
@@ -41,6 +41,7 @@ class Project:
     """
 
     root: Path
+    kind: Kind
     settings: Settings
     params_type: type
     grid: tuple[Any, ...]
@@ -66,7 +67,8 @@ class Project:
         Raises HarnessError where a file is missing, does not import, or breaks its contract.
         """
         root = (root or Path.cwd()).resolve()
-        settings = load_settings(root)
+        kind = load_kind(root)
+        settings = load_settings(root, kind)
         source = str(root / "src")
         if source not in sys.path:
             sys.path.insert(0, source)
@@ -105,6 +107,7 @@ class Project:
         scores, aggregates = declared_in(metrics)
         return cls(
             root=root,
+            kind=kind,
             settings=settings,
             params_type=params_type,
             grid=grid,
@@ -123,6 +126,11 @@ class Project:
             stamps=stamps,
             reads=frozenset(reads - {f"module {name}" for name in code.modules}),
         )
+
+    @property
+    def failures_are_results(self) -> bool:
+        """Whether a failure is what is measured: tried again alone, it would hide what it met."""
+        return self.kind.failures_are_results(self.settings.run.executor)
 
     @property
     def items_by_params(self) -> bool:
@@ -145,7 +153,7 @@ class Project:
             raise
         except Exception as error:
             raise HarnessError(
-                f"files in params.py gave no list of paths: {_where(error)}",
+                f"files in params.py gave no list of paths: {in_words(error)}",
                 fix=f"return [Path(...), ...] from files in src/{PACKAGE}/params.py",
             ) from error
         for path in paths:
@@ -180,7 +188,7 @@ class Project:
             names = [str(name) for name in named]
         except Exception as error:
             raise HarnessError(
-                f"modules in params.py gave no list of names: {_where(error)}",
+                f"modules in params.py gave no list of names: {in_words(error)}",
                 fix=f'return ["{PACKAGE}.…", ...] from modules in src/{PACKAGE}/params.py',
             ) from error
         finder = Modules(self.root)
@@ -210,7 +218,7 @@ class Project:
             raise
         except Exception as error:
             raise HarnessError(
-                f"dataset.py could not load the items: {_where(error)}",
+                f"dataset.py could not load the items: {in_words(error)}",
                 fix=f"mend src/{PACKAGE}/dataset.py; lost data: `git restore data` or `dvc pull`",
             ) from error
 
@@ -303,7 +311,7 @@ def _import(root: Path, name: str) -> ModuleType:
         if isinstance(error, ModuleNotFoundError):
             fix = _how_to_find(str(error.name or "").partition(".")[0], root)
         raise HarnessError(
-            f"src/{PACKAGE}/{name}.py does not import: {_where(error)}", fix=fix
+            f"src/{PACKAGE}/{name}.py does not import: {in_words(error)}", fix=fix
         ) from error
 
 
@@ -327,15 +335,6 @@ def _how_to_find(package: str, root: Path) -> str:
         f"if {package} is your own code, add `-e FOLDER` to requirements-benchmark.in; if it is a "
         "published package, add the name under which you know it; then make lock setup"
     )
-
-
-def _where(error: Exception) -> str:
-    """The error with the person's own line: the last frame inside their package."""
-    if isinstance(error, SyntaxError):
-        return f"{error.msg} ({Path(error.filename or '?').name}, line {error.lineno})"
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if f"/{PACKAGE}/" in f.filename]
-    place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {error}{place}"
 
 
 def _function(module: ModuleType, name: str) -> Callable[..., Any]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.project.hypotheses import Plan
-from harness.project.scores import GIVEN, LARGEST, WORST, Better, Kind, Score, worst_of
+from harness.project.scores import GIVEN, LARGEST, WORST, Better, Score, ScoreKind, worst_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Rule:
     """
 
     name: str
-    kind: Kind = "mean"
+    kind: ScoreKind = "mean"
     better: Better | None = None
     low: float | None = None
     high: float | None = None
@@ -123,7 +123,7 @@ def undeclared_words(rule: Rule) -> tuple[str, str]:
 
 def measured_rule(name: str) -> Rule:
     """The rule of latency or cost, which every experiment has."""
-    kind: Kind = "time" if name == "latency" else "mean"
+    kind: ScoreKind = "time" if name == "latency" else "mean"
     return Rule(name, kind, "lower", low=0.0, declared=True, failure_said=True, missing_said=True)
 
 

@@ -117,16 +117,6 @@ def _refuse_alike(configurations: list[Configuration]) -> None:
             )
 
 
-def configurations(project: Project) -> tuple[Configuration, ...]:
-    """The configurations of a grid that is resolved for this alone."""
-    return resolve_grid(project).configurations
-
-
-def grid_files(project: Project) -> dict[str, str]:
-    """Every file that a configuration reads: SHA-256 by place."""
-    return resolve_grid(project).files
-
-
 def _columns(params: Any, types: dict[str, str]) -> dict[str, Any]:
     """A configuration as columns; a number is text where others have text, as "sqrt" beside 0.5."""
     return {

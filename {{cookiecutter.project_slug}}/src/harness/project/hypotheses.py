@@ -27,18 +27,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from harness.errors import HarnessError
 from harness.project.contract import params_columns
-from harness.project.scores import Score
+from harness.project.scores import MEASURED, Score
 
 PLAN_NAME = "PLAN.toml"
-# Columns of `predictions` that can be judged like a score, without metrics.py naming them.
-MEASURED = frozenset({"latency", "cost"})
-LATENCIES = {
-    "latency_p50": 0.5,
-    "latency_p90": 0.9,
-    "latency_p95": 0.95,
-    "latency_p99": 0.99,
-    "latency_p999": 0.999,
-}
 
 _HINTS = {
     "id": 'write a short name of its own, such as id = "H1"',
@@ -166,25 +157,15 @@ def _place(loc: tuple[int | str, ...]) -> str:
     return ", ".join(words) + ": " if words else ""
 
 
-def metrics_in(columns: Collection[str]) -> list[str]:
-    """What metrics.py computed, among the columns of the table metrics: each has an interval."""
-    return [
-        name
-        for name in columns
-        # A param may be called like a bound: params_range, params_range_low.
-        if f"{name}_low" in columns and name not in LATENCIES and not name.startswith("params_")
-    ]
-
-
-def plain(value: Any) -> Any:
+def comparable(value: Any) -> Any:
     """A params value in the form in which it equals its stored self: tuples as lists, True as 1."""
     if isinstance(value, bool):
         return int(value)
     if isinstance(value, list | tuple):
-        return [plain(each) for each in value]
+        return [comparable(each) for each in value]
     if isinstance(value, str) and value[:1] == "[":
         try:
-            return plain(json.loads(value))
+            return comparable(json.loads(value))
         except ValueError:
             return value
     return value
@@ -198,7 +179,7 @@ def flat(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         if isinstance(value, Mapping):
             columns |= flat(value, f"{name}_")
         else:
-            columns[name] = plain(value)
+            columns[name] = comparable(value)
     return columns
 
 

@@ -87,6 +87,11 @@ def all_loaded() -> None:
     _loaded.update(sys.modules)
 
 
+def brought_by_harness(names: Iterable[str]) -> None:
+    """Say that the harness loaded these modules for itself: no prediction did."""
+    _loaded.update(names)
+
+
 def one_worker() -> None:
     """Say that this process runs one prediction at a time: what its other threads read is that
     prediction's."""

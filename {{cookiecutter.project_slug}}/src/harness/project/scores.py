@@ -19,15 +19,15 @@ from typing import Literal, get_args
 
 from harness.errors import HarnessError
 
-Kind = Literal["proportion", "mean", "rate", "time"]
+ScoreKind = Literal["proportion", "mean", "rate", "time"]
 Better = Literal["higher", "lower", "neither"]
 WORST, LEFT_OUT, GIVEN = "worst", "left out", "given"
 
 # Beyond it a square overflows, and with it every spread and interval.
 LARGEST = 1e150
 _LABEL = 40
-# Columns of `predictions` that are measured, not scored.
-_MEASURED = frozenset({"latency", "cost"})
+# Columns of `predictions` that are measured, and judged like a score without a declaration.
+MEASURED = frozenset({"latency", "cost"})
 _FILE = "src/benchmark/metrics.py"
 
 
@@ -50,7 +50,7 @@ class Score:
     Raises ValueError, in a sentence, for a declaration that contradicts itself.
     """
 
-    kind: Kind
+    kind: ScoreKind
     better: Better | None = None
     low: float | None = None
     high: float | None = None
@@ -59,7 +59,7 @@ class Score:
     label: str = ""
 
     def __post_init__(self) -> None:
-        _one_of("kind", self.kind, get_args(Kind))
+        _one_of("kind", self.kind, get_args(ScoreKind))
         if self.better is not None:
             _one_of("better", self.better, get_args(Better))
         for name in ("low", "high"):
@@ -161,7 +161,7 @@ def declared_in(
 def _contradictions(scores: Mapping[str, Score], aggregates: Collection[str]) -> Iterator[str]:
     for name, score in scores.items():
         where = f'SCORES["{name}"]'
-        if name in _MEASURED:
+        if name in MEASURED:
             yield f"{where}: the harness measures {name} itself; a score needs another name"
         if score.failure == GIVEN and name not in aggregates:
             yield f'{where}: failure = "given" is for AGGREGATES, and {name} is none of them'

@@ -3,28 +3,28 @@
 import re
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from harness.errors import HarnessError
+from harness.project.kind import EXECUTORS, Kind, Options, load_kind
+from harness.project.kind import FILE as KIND_FILE
 
 FILE = "benchmark.toml"
+_UNKNOWN = "Extra inputs are not permitted"  # as pydantic says it
+Section = TypeVar("Section", bound=Options)
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class Benchmark(_Section):
+class Benchmark(Options):
     """What the benchmark is called and where experiments may not run."""
 
     name: str = "benchmark"
-    kind: str = "minimal"
-    protected_branches: list[str] = ["main", "master"]
+    kind: str = ""
+    protected_branches: list[str] = Field(default_factory=lambda: ["main", "master"])
 
 
-class Store(_Section):
+class Store(Options):
     """How results are written and laid out on disk."""
 
     engine: Literal["sqlite", "duckdb"] = "sqlite"
@@ -34,10 +34,10 @@ class Store(_Section):
     dvc: bool = True
 
 
-class Run(_Section):
+class Run(Options):
     """How datapoints are computed. Times are in seconds; 0 switches a limit off."""
 
-    executor: Literal["serial", "threads", "processes", "load"] = "serial"
+    executor: str = "serial"
     workers: int = Field(default=4, ge=1, le=1024)
     repeats: int = Field(default=1, ge=1)
     dev_items: int = Field(default=20, ge=1)
@@ -57,42 +57,45 @@ class Run(_Section):
             )
         return value
 
-    @property
-    def failures_are_results(self) -> bool:
-        """Under load a failed request is what was measured; asked again alone, it would hide it."""
-        return self.executor == "load"
+    @field_validator("executor")
+    @classmethod
+    def _is_there(cls, value: str, about: ValidationInfo) -> str:
+        known = (about.context or {}).get("executors", EXECUTORS)
+        if value not in known:
+            raise ValueError(f"it is {' or '.join(map(repr, known))}, not {value!r}")
+        return value
 
 
-class Retry(_Section):
+class Retry(Options):
     """When a failed attempt is tried again; the wait doubles each time, with jitter."""
 
     attempts: int = Field(default=3, ge=1)
     wait_seconds: float = Field(default=0.5, ge=0, strict=False)
     max_wait_seconds: float = Field(default=30.0, ge=0, strict=False)
-    errors: list[str] = ["ConnectionError", "TimeoutError"]
+    errors: list[str] = Field(default_factory=lambda: ["ConnectionError", "TimeoutError"])
 
 
-class Key(_Section):
+class Key(Options):
     """What else a result depends on: files (globs), installed packages, environment variables.
 
     `harmless` are files and variables that predict reads and that cannot change a result.
     """
 
-    files: list[str] = []
-    packages: list[str] = []
-    variables: list[str] = []
-    harmless: list[str] = []
+    files: list[str] = Field(default_factory=list)
+    packages: list[str] = Field(default_factory=list)
+    variables: list[str] = Field(default_factory=list)
+    harmless: list[str] = Field(default_factory=list)
 
 
-class Limits(_Section):
+class Limits(Options):
     """Bounds on what an experiment may use. 0 means none."""
 
     requests_per_minute: float = Field(default=0.0, ge=0, strict=False)
     max_cost_usd: float = Field(default=0.0, ge=0, strict=False)
 
 
-class Settings(_Section):
-    """The whole of benchmark.toml; `extra` holds the sections that belong to a kind."""
+class Settings(Options):
+    """The whole of benchmark.toml; `extra` holds the sections of the kind, as they were written."""
 
     benchmark: Benchmark = Benchmark()
     store: Store = Store()
@@ -100,17 +103,19 @@ class Settings(_Section):
     retry: Retry = Retry()
     key: Key = Key()
     limits: Limits = Limits()
-    extra: dict[str, dict[str, Any]] = {}
+    extra: dict[str, dict[str, Any]] = Field(default_factory=dict)
+
+    def options(self, section: str, form: type[Section]) -> Section:
+        """A section of the kind with its defaults, as the Options that kind.py gives for it."""
+        return form.model_validate(self.extra.get(section, {}))
 
 
-_KIND_SECTIONS = ("llm", "throughput", "minimal", "sklearn")
-
-
-def load_settings(root: Path) -> Settings:
-    """Read `root/benchmark.toml`.
+def load_settings(root: Path, kind: Kind | None = None) -> Settings:
+    """Read `root/benchmark.toml`, for a kind or the one that kind.py there describes.
 
     Raises HarnessError naming every wrong key and its line.
     """
+    kind = load_kind(root) if kind is None else kind
     path = root / FILE
     try:
         text = path.read_text(encoding="utf-8")
@@ -128,21 +133,40 @@ def load_settings(root: Path) -> Settings:
         raise HarnessError(
             f"{FILE} is not valid TOML: {error}", fix=f"mend that place in {FILE}"
         ) from None
-    extra = {name: data.pop(name) for name in _KIND_SECTIONS if isinstance(data.get(name), dict)}
+    if taken := sorted(kind.settings.keys() & Settings.model_fields.keys()):
+        raise HarnessError(
+            f"{KIND_FILE}: [{taken[0]}] is a section of every benchmark",
+            fix="give the section of the kind another name",
+        )
+    problems = []
+    extra = {name: data.pop(name) for name in kind.settings if name in data}
+    for section, values in extra.items():
+        try:
+            kind.settings[section].model_validate(values)
+        except ValidationError as error:
+            for each in error.errors():
+                problems.append(_explain(text, (section, *each["loc"]), each["msg"]))
+    if data.pop("extra", None) is not None:  # a field of Settings, and no section
+        problems.append(_explain(text, ("extra",), _UNKNOWN))
+    context = {"executors": (*EXECUTORS, *kind.executors)}
     try:
-        return Settings.model_validate({**data, "extra": extra})
+        settings = Settings.model_validate(data, context=context)
     except ValidationError as error:
-        problems = [_explain(text, problem["loc"], problem["msg"]) for problem in error.errors()]
+        problems = [_explain(text, each["loc"], each["msg"]) for each in error.errors()] + problems
+    if problems:
         raise HarnessError(
             "\n".join(problems), fix=f"edit {FILE}; each key's comment says what it takes"
-        ) from None
+        )
+    return settings.model_copy(update={"extra": extra})
 
 
 def _explain(text: str, location: tuple[int | str, ...], message: str) -> str:
     names = [str(part) for part in location]
     message = message.removeprefix("Value error, ")
-    if message == "Extra inputs are not permitted":
+    if message == _UNKNOWN:
         message = "no such setting"
+        if len(names) == 1:
+            message += f" (the sections of a kind are declared in {KIND_FILE})"
     return f"{FILE}, line {_line_of(text, names)}: {'.'.join(names)}: {message}"
 
 

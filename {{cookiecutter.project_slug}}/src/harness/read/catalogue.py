@@ -15,10 +15,10 @@ from typing import Any
 
 from harness.errors import HarnessError, explained
 from harness.project.declarations import Rule, has_figures, in_order_of_rank
-from harness.project.hypotheses import metrics_in
 from harness.project.settings import Settings
 from harness.record.database_file import prepare_to_read
 from harness.record.layout import TAG, databases
+from harness.record.metrics_table import metrics_in
 from harness.record.runs import order
 from harness.record.score_tables import DECLARED, RULES, rule_of
 from harness.version import git

@@ -1,5 +1,7 @@
 """Whether reused results and their figures can be trusted; one question a check."""
 
+from typing import Any
+
 from harness.findings import Finding, Severity, many, unchecked, within
 from harness.read.facts import DEV, Facts
 from harness.read.views import columns
@@ -37,44 +39,58 @@ def stale_reuse(facts: Facts) -> list[Finding]:
         f"WHERE NOT {facts.reused} GROUP BY 1"
     )
     codes = {run: code for run, code, _ in executed}
-    if facts.code == '"code_key"' and "code_key" in columns(facts.con, "runs"):
+    if _fingerprinted(facts) and "code_key" in columns(facts.con, "runs"):
         codes = {**dict(facts.ask("SELECT track_id, code_key FROM runs")), **codes}
-    exact, join = "NULL", ""
     # A run has one code nearly always; where it has not, its rows are compared one by one.
-    if any(several for _, _, several in executed):
+    one_by_one = any(several for _, _, several in executed)
+    found = []
+    for experiment, run, claimed, of_row, n in _reused_by_origin(facts, one_by_one):
+        origin = of_row or codes.get(run)
+        if origin != claimed:
+            found.append(_stale(facts, experiment, run, claimed, origin, n))
+    return found
+
+
+def _fingerprinted(facts: Facts) -> bool:
+    """Whether the version of the code is a fingerprint of it, and not a commit."""
+    return facts.code == '"code_key"'
+
+
+def _reused_by_origin(facts: Facts, one_by_one: bool) -> list[tuple[Any, ...]]:
+    """Experiment, run of origin, code that is claimed, code of the row of origin, number of rows.
+
+    The code of the row of origin is None but where rows are compared `one_by_one`.
+    """
+    exact, join = "NULL", ""
+    if one_by_one:
         task = "task_key" if "task_key" in facts.have else facts.item or "NULL"
         exact = "o.code"
         join = (
             f"LEFT JOIN (SELECT track_id, {task} AS task, {facts.code} AS code FROM predictions "
             f"WHERE NOT {facts.reused}) AS o ON o.track_id = p.cache AND o.task = p.{task}"
         )
-    rows = [
-        (experiment, run, code, origin or codes.get(run), n)
-        for experiment, run, code, origin, n in facts.ask(
-            f"SELECT {facts.experiment} AS e, p.cache, p.{facts.code}, {exact}, count(*) "
-            f"FROM predictions AS p {join} WHERE {facts.reused} GROUP BY ALL ORDER BY ALL"
-        )
-        if (origin or codes.get(run)) != code
-    ]
-    found = []
-    for experiment, run, code, origin, n in rows:
-        where = f"{within(experiment)}{many(n, 'cached row')}"
-        if origin is None:
-            lost = f"{where} came from run {run}, which is not recorded here"
-            found.append(Finding("stale_reuse", "note", lost, n, experiment=experiment))
-            continue
-        found.append(
-            Finding(
-                "stale_reuse",
-                # Another commit may well hold the same code; another fingerprint never does.
-                "error" if facts.code == '"code_key"' else "warning",
-                f"{where} claim code {str(code)[:12]} but come from run {run} of {origin[:12]}",
-                n,
-                fix="run the experiment again under a new TAG; delete the cache before if in doubt",
-                experiment=experiment,
-            )
-        )
-    return found
+    return facts.ask(
+        f"SELECT {facts.experiment} AS e, p.cache, p.{facts.code}, {exact}, count(*) "
+        f"FROM predictions AS p {join} WHERE {facts.reused} GROUP BY ALL ORDER BY ALL"
+    )
+
+
+def _stale(
+    facts: Facts, experiment: str | None, run: str, claimed: str, origin: str | None, n: int
+) -> Finding:
+    where = f"{within(experiment)}{many(n, 'cached row')}"
+    if origin is None:
+        lost = f"{where} came from run {run}, which is not recorded here"
+        return Finding("stale_reuse", "note", lost, n, experiment=experiment)
+    return Finding(
+        "stale_reuse",
+        # Another commit may well hold the same code; another fingerprint never does.
+        "error" if _fingerprinted(facts) else "warning",
+        f"{where} claim code {str(claimed)[:12]} but come from run {run} of {origin[:12]}",
+        n,
+        fix="run the experiment again under a new TAG; delete the cache before if in doubt",
+        experiment=experiment,
+    )
 
 
 def mixed_code(facts: Facts) -> list[Finding]:
@@ -111,32 +127,6 @@ def cached_latency(facts: Facts) -> list[Finding]:
     if not needed <= set(metrics) or not {"experiment_version", "latency"} <= facts.have:
         return []
     shared = [name for name in facts.params if name.strip('"') in metrics]
-    same = "".join(f" AND m.{name} IS NOT DISTINCT FROM t.{name}" for name in shared)
-    group = ", ".join(("e", *shared))
-    # Only where some rows took time and others did not can a percentile be of the wrong ones.
-    [(mixed,)] = facts.ask(
-        "SELECT count(*) FROM (SELECT 1 FROM tally "
-        f"GROUP BY {group} HAVING bool_or(reused) AND bool_or(NOT reused))"
-    )
-    middles = (
-        f"SELECT {facts.experiment} AS e, {''.join(f'{name}, ' for name in shared)}"
-        f"median(latency) FILTER (NOT {facts.reused} AND NOT {facts.failed}) AS middle, "
-        "median(latency) AS middle_of_all FROM predictions GROUP BY ALL"
-    )
-    if not mixed:
-        middles = f"SELECT {group}, NULL AS middle, NULL AS middle_of_all FROM tally GROUP BY ALL"
-    rows = facts.ask(
-        f"""WITH t AS (
-            SELECT t.*, middle, middle_of_all
-            FROM (SELECT {group}, sum(timed)::BIGINT AS fresh FROM tally GROUP BY ALL) AS t
-            JOIN ({middles}) AS m ON m.e = t.e {same}
-        )
-        SELECT m.experiment_version, concat_ws(' ', {", ".join(f"m.{n}" for n in shared) or "''"}),
-            latency_n, coalesce(fresh, 0), latency_p50
-        FROM metrics AS m LEFT JOIN t ON m.experiment_version = t.e {same}
-        WHERE latency_n > coalesce(fresh, 0) OR (coalesce(fresh, 0) = 0 AND latency_p50 IS NOT NULL)
-            OR (latency_p50 = middle_of_all AND latency_p50 <> middle) ORDER BY ALL"""
-    )
     return [
         Finding(
             "cached_latency",
@@ -147,5 +137,43 @@ def cached_latency(facts: Facts) -> list[Finding]:
             fix="make rescore recomputes metrics from executed rows only",
             experiment=e,
         )
-        for e, configuration, stated, n, p50 in rows
+        for e, configuration, stated, n, p50 in _over_other_rows(facts, shared)
     ]
+
+
+def _over_other_rows(facts: Facts, shared: list[str]) -> list[tuple[Any, ...]]:
+    """Experiment, configuration, n and p50 as stated, and rows executed, where they disagree.
+
+    `shared` are the params that the table metrics has as well.
+    """
+    same = "".join(f" AND m.{name} IS NOT DISTINCT FROM t.{name}" for name in shared)
+    group = ", ".join(("e", *shared))
+    return facts.ask(
+        f"""WITH t AS (
+            SELECT t.*, middle, middle_of_all
+            FROM (SELECT {group}, sum(timed)::BIGINT AS fresh FROM tally GROUP BY ALL) AS t
+            JOIN ({_middles(facts, shared)}) AS m ON m.e = t.e {same}
+        )
+        SELECT m.experiment_version, concat_ws(' ', {", ".join(f"m.{n}" for n in shared) or "''"}),
+            latency_n, coalesce(fresh, 0), latency_p50
+        FROM metrics AS m LEFT JOIN t ON m.experiment_version = t.e {same}
+        WHERE latency_n > coalesce(fresh, 0) OR (coalesce(fresh, 0) = 0 AND latency_p50 IS NOT NULL)
+            OR (latency_p50 = middle_of_all AND latency_p50 <> middle) ORDER BY ALL"""
+    )
+
+
+def _middles(facts: Facts, shared: list[str]) -> str:
+    """SQL of the median latency of each configuration: of rows that took time, and of all."""
+    group = ", ".join(("e", *shared))
+    # Only where some rows took time and others did not can a percentile be of the wrong ones.
+    [(mixed,)] = facts.ask(
+        "SELECT count(*) FROM (SELECT 1 FROM tally "
+        f"GROUP BY {group} HAVING bool_or(reused) AND bool_or(NOT reused))"
+    )
+    if not mixed:
+        return f"SELECT {group}, NULL AS middle, NULL AS middle_of_all FROM tally GROUP BY ALL"
+    return (
+        f"SELECT {facts.experiment} AS e, {''.join(f'{name}, ' for name in shared)}"
+        f"median(latency) FILTER (NOT {facts.reused} AND NOT {facts.failed}) AS middle, "
+        "median(latency) AS middle_of_all FROM predictions GROUP BY ALL"
+    )

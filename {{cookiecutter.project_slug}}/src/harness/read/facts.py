@@ -12,7 +12,8 @@ import duckdb
 
 from harness.errors import HarnessError
 from harness.project.declarations import Rule
-from harness.read.views import columns, identifier, literal
+from harness.read.views import columns, literal
+from harness.record.columns import quoted
 from harness.record.score_tables import DECLARED, RULES, rule_of
 
 DEV = "dev"
@@ -115,10 +116,10 @@ def read_facts(
         )
     ours = {"task_key", "experiment_version", "code_key"} <= set(have)
     item = _first(have, key[:1] or _ITEM)
-    params = tuple(identifier(name) for name in have if name.startswith("params_"))
-    repeat = tuple(identifier(n) for n in ("repeat", "fold", "seed") if n in have)
+    params = tuple(quoted(name) for name in have if name.startswith("params_"))
+    repeat = tuple(quoted(n) for n in ("repeat", "fold", "seed") if n in have)
     if key:
-        task = tuple(identifier(name) for name in key)
+        task = tuple(quoted(name) for name in key)
         configuration = tuple(name for name in task[1:] if name not in repeat)
     else:
         configuration = (*params, *(() if ours else _settings(con, have, item)))
@@ -195,7 +196,7 @@ def _counted(
     values, others = [], []
     for name, declared in rules.items():
         for rule in declared:
-            if identifier(rule.name) == column and not rule.aggregate:
+            if quoted(rule.name) == column and not rule.aggregate:
                 value = f"CAST({rule.counted(column)} AS DOUBLE)"
                 values.append(f"WHEN {literal(name)} THEN {value}")
                 other = f"{value} NOT IN (0, 1)" if rule.binary else "true"
@@ -223,14 +224,14 @@ def _scores(
         name
         for name, kind in have.items()
         if kind in ("BIGINT", "DOUBLE", "BOOLEAN")
-        and identifier(name) not in names
+        and quoted(name) not in names
         and name not in _NO_SCORES
     ]
-    return tuple(identifier(name) for name in (summarised or others)[:_MOST_SCORES])
+    return tuple(quoted(name) for name in (summarised or others)[:_MOST_SCORES])
 
 
 def _first(have: dict[str, str], names: Sequence[str]) -> str:
-    return next((identifier(name) for name in names if name in have), "")
+    return next((quoted(name) for name in names if name in have), "")
 
 
 def _settings(con: duckdb.DuckDBPyConnection, have: dict[str, str], item: str) -> tuple[str, ...]:
@@ -238,14 +239,14 @@ def _settings(con: duckdb.DuckDBPyConnection, have: dict[str, str], item: str) -
     names = [
         name
         for name in have
-        if name not in _RESULTS and identifier(name) != item and not name.startswith("params_")
+        if name not in _RESULTS and quoted(name) != item and not name.startswith("params_")
         and name not in ("repeat", "fold", "seed")
     ]  # fmt: skip
     if "track_id" not in have or not names:
         return ()
     same = ", ".join(
-        f"min({identifier(n)}) IS NOT DISTINCT FROM max({identifier(n)}) "
-        f"AND count({identifier(n)}) IN (0, count(*)) AS c{i}"
+        f"min({quoted(n)}) IS NOT DISTINCT FROM max({quoted(n)}) "
+        f"AND count({quoted(n)}) IN (0, count(*)) AS c{i}"
         for i, n in enumerate(names)
     )
     # Where no item is named and each run has one row, nothing tells settings from results.
@@ -254,4 +255,4 @@ def _settings(con: duckdb.DuckDBPyConnection, have: dict[str, str], item: str) -
     row = con.execute(
         f"SELECT {every} FROM (SELECT count(*) AS n, {same} FROM predictions GROUP BY track_id)"
     ).fetchone()
-    return tuple(identifier(n) for n, kept in zip(names, row or (), strict=True) if kept)
+    return tuple(quoted(n) for n, kept in zip(names, row or (), strict=True) if kept)

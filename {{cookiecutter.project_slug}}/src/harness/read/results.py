@@ -16,19 +16,22 @@ from duckdb import DuckDBPyConnection
 from harness.console import brief, shown
 from harness.errors import HarnessError
 from harness.project.declarations import Rule, Uncounted, has_figures, legacy_rules, measured_rule
-from harness.project.hypotheses import MEASURED, Plan, metrics_in, recorded_plan
+from harness.project.hypotheses import Plan, recorded_plan
+from harness.project.scores import MEASURED
 from harness.project.values import plain as stored
-from harness.read.views import columns, identifier
+from harness.read.views import columns
+from harness.record.columns import quoted
 from harness.record.layout import DEV
+from harness.record.metrics_table import metrics_in
 from harness.record.score_tables import DECLARED, RULES_OF, UNCOUNTED, UNCOUNTED_OF, rule_of
 
-Values = npt.NDArray[np.float64]
+Numbers = npt.NDArray[np.float64]
 OUTPUTS = ("ground_truth", "prediction", "raw_response", "error")
-_JSON = ("packages", "settings", "gates", "grid", "grid_files", "code_parts")
+_JSON = ("packages", "settings", "gates", "grid", "grid_files", "code_parts", "harness_edited")
 
 
 @dataclass(frozen=True, slots=True)
-class Configuration:
+class RecordedConfiguration:
     """One set of params of an experiment, and its row of the table metrics."""
 
     params: dict[str, Any]
@@ -46,7 +49,7 @@ class Experiment:
 
     name: str
     runs: list[dict[str, Any]]
-    configurations: list[Configuration]
+    configurations: list[RecordedConfiguration]
     metrics: list[str]
     scores: list[str]
     columns: frozenset[str]
@@ -85,9 +88,9 @@ class Scores:
     """
 
     items: npt.NDArray[np.uint64]
-    counted: dict[str, Values]
-    left_out: dict[str, Values]
-    worst: dict[str, Values]
+    counted: dict[str, Numbers]
+    left_out: dict[str, Numbers]
+    worst: dict[str, Numbers]
     folds: npt.NDArray[np.float64] | None = None
 
 
@@ -121,7 +124,7 @@ def read_experiment(con: DuckDBPyConnection, name: str) -> Experiment:
     params = [each for each in have if each.startswith("params_")]
     summaries = _summaries(con, name, params)
     grid = [each for run in runs for each in run["grid"] or ()]
-    listed = ", ".join(identifier(each) for each in params) or "1"
+    listed = ", ".join(quoted(each) for each in params) or "1"
     combinations = rows_of(
         con,
         f"SELECT {listed} FROM predictions WHERE experiment_version = ? GROUP BY ALL ORDER BY ALL",
@@ -137,7 +140,7 @@ def read_experiment(con: DuckDBPyConnection, name: str) -> Experiment:
         name=name,
         runs=runs,
         configurations=[
-            Configuration(
+            RecordedConfiguration(
                 params=params,
                 label=label({key: params[key] for key in varying or params if key in params}),
                 summary=summaries.get(_key(recorded), {}),
@@ -203,7 +206,7 @@ def _rules(
 def _all_zero_or_one(con: DuckDBPyConnection, experiment: str, score: str) -> bool | None:
     """Whether every value is 0 or 1, as proportions were recognised once; None: there is none."""
     row = con.execute(
-        f"SELECT bool_and({identifier(score)} IN (0, 1)) FROM predictions "
+        f"SELECT bool_and({quoted(score)} IN (0, 1)) FROM predictions "
         "WHERE experiment_version = ? AND error IS NULL",
         [experiment],
     ).fetchone()
@@ -216,16 +219,16 @@ def _uncounted(con: DuckDBPyConnection, name: str) -> list[Uncounted]:
     return [Uncounted(*row) for row in con.execute(UNCOUNTED_OF, [name]).fetchall()]
 
 
-def canned_words(rows: Sequence[Mapping[str, Any]]) -> str:
-    """What is to be said of metrics rows whose answers no model gave; "" where a model gave all."""
-    count, canned = (sum(row.get(name) or 0 for row in rows) for name in ("n", "canned"))
-    if not canned:
-        return ""
-    which = "All" if canned == count else f"{canned:,} of"
-    return (
-        f"{which} {count:,} answers are canned: a rule gave them and no model was asked, so these "
-        "numbers show that the pipeline works, and nothing else."
-    )
+def doubt_words(rows: Sequence[Mapping[str, Any]], doubts: Mapping[str, str]) -> list[str]:
+    """What is to be said of metrics rows whose numbers mean little, in the words of the kind."""
+    total = sum(row.get("n") or 0 for row in rows)
+    said = []
+    for column, words in doubts.items():
+        count = sum(row.get(column) or 0 for row in rows)
+        if count:
+            which = "All" if count == total else f"{count:,} of"
+            said.append(f"{which} {total:,} {words}")
+    return said
 
 
 def label(params: Mapping[str, Any]) -> str:
@@ -237,7 +240,7 @@ def label(params: Mapping[str, Any]) -> str:
 def where(experiment: Experiment, index: int) -> tuple[str, list[Any]]:
     """The SQL condition that a row is of one configuration, and its values."""
     params = sorted({key for each in experiment.configurations for key in each.params})
-    tests = [f"{identifier('params_' + key)} IS NOT DISTINCT FROM ?" for key in params]
+    tests = [f"{quoted('params_' + key)} IS NOT DISTINCT FROM ?" for key in params]
     have = experiment.configurations[index].params
     return " AND ".join(tests) or "true", [have.get(key) for key in params]
 
@@ -265,7 +268,7 @@ def read_outputs(
     condition, values = where(experiment, index)
     parts = ["hash(input_id) AS item", "CAST(input_id AS VARCHAR) AS input_id"]
     for name in OUTPUTS:
-        text = f"CAST({identifier(name)} AS VARCHAR)" if name in experiment.columns else "NULL"
+        text = f"CAST({quoted(name)} AS VARCHAR)" if name in experiment.columns else "NULL"
         parts.append(f"left({text}, {limit}) AS {name}, length({text}) AS {name}_length")
     rows = rows_of(
         con,
@@ -300,7 +303,7 @@ def read_scores(
     ways: dict[str, list[str]] = {}
     for name in names:
         rule = (rules or {}).get(name) or experiment.rule(name)
-        column = identifier(name)
+        column = quoted(name)
         worst = rule.failure if rule.worst is None else rule.worst
         ways[name] = [
             f"{mean}(CAST({rule.sql(column, failed)} AS DOUBLE))"
@@ -318,7 +321,7 @@ def read_scores(
     items, row_of = np.unique(arrays[0].astype(np.uint64), return_inverse=True)
     column_of = arrays[1].astype(int)
 
-    def table(flat: Values) -> Values:
+    def table(flat: Numbers) -> Numbers:
         wide = np.full((len(items), len(experiment.configurations)), np.nan)
         wide[row_of, column_of] = flat
         return wide

@@ -7,7 +7,7 @@ from typing import TypeVar
 import duckdb
 
 from harness.findings import Finding
-from harness.load.checks import load_measured
+from harness.project.kind import PLAIN, Kind, resolve
 from harness.read import checks, checks_reuse, checks_scores
 from harness.read.facts import Facts, read_facts
 from harness.read.views import connect, unreadable
@@ -18,6 +18,7 @@ Answer = TypeVar("Answer")
 CHECKS: tuple[Callable[[Facts], list[Finding]], ...] = (
     checks.executed_twice,
     checks.row_count,
+    checks.modified_harness,
     checks.missing_params,
     checks.failures,
     checks.no_raw_output,
@@ -26,25 +27,27 @@ CHECKS: tuple[Callable[[Facts], list[Finding]], ...] = (
     checks_reuse.mixed_code,
     checks_reuse.cached_latency,
     checks_scores.uncounted_scores,
-    load_measured,
 )
 
 
-def check(facts: Facts) -> list[Finding]:
-    """Run every check; an empty list means that none found anything."""
-    return [finding for each in CHECKS for finding in each(facts)]
+def check(facts: Facts, kind: Kind = PLAIN) -> list[Finding]:
+    """Run every check, those of the kind too; an empty list means that none found anything."""
+    return [finding for each in (*CHECKS, *map(resolve, kind.checks)) for finding in each(facts)]
 
 
 def validate(
-    databases: Sequence[Path], table: str | None = None, key: Sequence[str] = ()
+    databases: Sequence[Path],
+    table: str | None = None,
+    key: Sequence[str] = (),
+    kind: Kind = PLAIN,
 ) -> list[Finding]:
     """Check recorded results.
 
     `table` restricts the checks to one table, which may be of any origin; `key` names the columns
-    that together identify a task where the harness did not record it. Never holds the table in
-    memory. Raises HarnessError where there is nothing to check.
+    that together identify a task where the harness did not record it; `kind` brings checks of its
+    own. Never holds the table in memory. Raises HarnessError where there is nothing to check.
     """
-    return examine(databases, table, check, key=key)
+    return examine(databases, table, lambda facts: check(facts, kind), key=key)
 
 
 def examine(

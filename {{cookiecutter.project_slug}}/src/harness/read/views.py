@@ -13,6 +13,7 @@ from pathlib import Path
 import duckdb
 
 from harness.errors import HarnessError, reason_of
+from harness.record.columns import quoted
 from harness.record.database_file import prepare_to_read
 
 VIEWS = {
@@ -24,11 +25,6 @@ VIEWS = {
 TYPED_BY_STORE = {"task_key", "code_key"}
 
 _ASKED_AT_ONCE = 400  # columns; SQLite gives no result of more than 2,000 columns
-
-
-def identifier(name: str) -> str:
-    """A table or column name as SQL may hold it, whatever characters it has."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def literal(text: str) -> str:
@@ -139,12 +135,12 @@ def _select(con: duckdb.DuckDBPyConnection, alias: str, table: str, careful: boo
         f"WHERE database_name = '{alias}' AND table_name = {literal(table)} ORDER BY column_index"
     ).fetchall()
     kinds = dict(declared)
-    read = {name: identifier(name) for name in kinds}
+    read = {name: quoted(name) for name in kinds}
     if table == VIEWS["runs"] and "experiment_version" in kinds:
         # As runs.order: whoever asks which run came first finds the column, also in old results.
         read["sequence"] = "coalesce(sequence, rowid)" if "sequence" in kinds else "rowid"
-    listed = ", ".join(f"{value} AS {identifier(name)}" for name, value in read.items())
-    typed = f"SELECT {listed} FROM {alias}.{identifier(table)}"
+    listed = ", ".join(f"{value} AS {quoted(name)}" for name, value in read.items())
+    typed = f"SELECT {listed} FROM {alias}.{quoted(table)}"
     if not careful and kinds.keys() >= TYPED_BY_STORE:
         return typed
     stored = _stored(con, alias, table, list(kinds))
@@ -157,14 +153,14 @@ def _select(con: duckdb.DuckDBPyConnection, alias: str, table: str, careful: boo
     # SQLite writes each value as text (17 digits keep a double exact) and DuckDB converts it back.
     inner, outer = [], []
     for name, value in read.items():
-        column = identifier(name)
+        column = quoted(name)
         inner.append(
             f"CASE typeof({value}) WHEN 'real' THEN printf('%!.17g', {value}) "
             f"WHEN 'blob' THEN hex({value}) ELSE CAST({value} AS TEXT) END AS {column}"
         )
         kind = _fitting(stored[name], kinds[name])
         outer.append(f"TRY_CAST({column} AS {kind}) AS {column}")
-    query = f"SELECT {', '.join(inner)} FROM {identifier(table)}"
+    query = f"SELECT {', '.join(inner)} FROM {quoted(table)}"
     return f"SELECT {', '.join(outer)} FROM sqlite_query('{alias}', {literal(query)})"
 
 
@@ -176,8 +172,8 @@ def _stored(
     step, found = len(classes), dict[str, set[str]]()
     for start in range(0, len(names), _ASKED_AT_ONCE):
         some = names[start : start + _ASKED_AT_ONCE]
-        asked = [f"max(typeof({identifier(n)}) = '{c}')" for n in some for c in classes]
-        query = f"SELECT {', '.join(asked)} FROM {identifier(table)}"
+        asked = [f"max(typeof({quoted(n)}) = '{c}')" for n in some for c in classes]
+        query = f"SELECT {', '.join(asked)} FROM {quoted(table)}"
         rows = con.execute(f"SELECT * FROM sqlite_query('{alias}', {literal(query)})").fetchone()
         seen = [str(value) == "1" for value in rows or ()]
         for i, name in enumerate(some):

@@ -1,7 +1,8 @@
-"""Where datapoints are computed: in this thread, in threads, or in processes.
+"""Where datapoints are computed: in this thread, in threads, in processes, or as a kind says.
 
 Each executor is a generator: it takes tasks as they come, keeps a bounded number in flight, and
-yields an Outcome as soon as one is there. None of them writes.
+yields an Outcome as soon as one is there. None of them writes. A kind may bring more (`Executor` of
+project.kind); where it runs predict, `compute` does that with a `Worker`.
 """
 
 import multiprocessing
@@ -23,6 +24,7 @@ from pebble import ProcessExpired, ProcessPool
 from harness.errors import HarnessError
 from harness.project.contract import Project
 from harness.project.inputs import one_worker
+from harness.project.kind import resolve
 from harness.project.values import Unkept, plain
 from harness.run.attempt import Limiter, Result, Worker, timed_out, words_of
 from harness.run.job import Job, Outcome
@@ -33,11 +35,9 @@ _POLL_SECONDS = 0.05
 
 def check(project: Project) -> None:
     """Raises HarnessError where the executor named in the settings cannot run this project."""
-    if project.settings.run.executor == "load":
-        # Here, because what it needs is installed with the kind that uses it.
-        from harness.load.executor import check_load
-
-        check_load(project)
+    own = project.kind.executors.get(project.settings.run.executor)
+    if own is not None and own.check:
+        resolve(own.check)(project)
 
 
 def execute(
@@ -52,10 +52,9 @@ def execute(
     was taken has not been begun when `stopped` says so, it may have no outcome.
     """
     name = project.settings.run.executor
-    if name == "load":
-        from harness.load.executor import execute_load
-
-        return execute_load(project, jobs, stopped)
+    if own := project.kind.executors.get(name):
+        outcomes: Iterator[Outcome] = resolve(own.execute)(project, jobs, limiter, stopped)
+        return outcomes
     if name == "serial":
         return _serial(Worker(project, limiter), jobs)
     if name == "threads":
@@ -63,15 +62,17 @@ def execute(
     return _processes(project, jobs)
 
 
-def _run(worker: Worker, job: Job) -> Result:
+def compute(worker: Worker, job: Job) -> Outcome:
+    """Run predict for one job in this thread."""
     configuration = job.task.configuration
-    return worker.run(job.task.item, configuration.params, configuration.digest, job.fitted)
+    result = worker.run(job.task.item, configuration.params, configuration.digest, job.fitted)
+    return Outcome(job, result)
 
 
 def _serial(worker: Worker, jobs: Iterator[Job]) -> Iterator[Outcome]:
     one_worker()
     for job in jobs:
-        yield Outcome(job, _run(worker, job))
+        yield compute(worker, job)
 
 
 class _Thread(threading.Thread):
@@ -86,12 +87,12 @@ class _Thread(threading.Thread):
         while (job := self.inbox.get()) is not None:
             self.job = job
             try:
-                result = _run(self.worker, job)
+                outcome = compute(self.worker, job)
             except BaseException as error:  # a thread that ended here would hang the whole run
-                result = _broken(error)
+                outcome = Outcome(job, _broken(error))
             if self.worker.abandoned:
                 return
-            self.outbox.put(Outcome(job, result))
+            self.outbox.put(outcome)
 
 
 def _threads(project: Project, jobs: Iterator[Job], limiter: Limiter | None) -> Iterator[Outcome]:

@@ -6,12 +6,9 @@ The same call resumes: tasks that have a good row are left alone, failed ones ar
 import contextlib
 import itertools
 import json
-import os
-import signal
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,6 +32,7 @@ from harness.record.store import Store
 from harness.run.budget import Budget
 from harness.run.executors import execute
 from harness.run.fitted import Fits
+from harness.run.interrupt import graceful
 from harness.run.job import Job, Outcome
 from harness.run.limits import shared_limiter
 from harness.run.progress import RunProgress
@@ -135,23 +133,48 @@ class _Run:
     held: dict[bytes, set[str]] = field(default_factory=dict)
 
     def go(self, provenance: dict[str, Any], limit: int | None) -> RunReport:
-        settings, call = self.project.settings, self.recorder.call
         experiment, track_id = self.rows.experiment, self.rows.track_id
         if experiment != DEV:
             self._refuse_other_code(experiment)
             self._refuse_other_data(experiment)
+        self._take_up(experiment)
+        row = self._begin(provenance)
+        self._make_ready(experiment)
+        report = RunReport(track_id, self.place, self.census.tasks, 0, self.recorder.counts)
+        begin = time.monotonic()
+        with (
+            graceful(self._ask_to_stop),
+            RunProgress(experiment, self.census.tasks, 0) as progress,
+        ):
+            report.done_before = self._loop(limit, progress)
+        self._refuse_written()
+        self._forget_if_changed(track_id)
+        report.seconds = time.monotonic() - begin
+        self._end(row, report)
+        if self.broken is not None:
+            raise self.broken
+        report.notes += self._notes()
+        return report
+
+    def _take_up(self, experiment: str) -> None:
+        """What earlier runs of the experiment have done; what failed in them is tried again."""
+        call = self.recorder.call
         self.done, failed = call(lambda store: store.recorded())
-        if settings.run.failures_are_results:
+        if self.project.failures_are_results:
             keys = np.array([bytes.fromhex(key) for key in failed], dtype="S32")
             self.done, failed = np.sort(np.concatenate([self.done, keys])), []
         if experiment != DEV:
             self.rows.own_runs |= call(lambda store: store.track_ids())
         self.recorder.replaces(failed)
+
+    def _begin(self, provenance: dict[str, Any]) -> dict[str, Any]:
+        """Record that the run has begun; returns its row, which has no end yet."""
+        call, track_id = self.recorder.call, self.rows.track_id
         row = {
             **provenance,
             "track_id": track_id,
             "timestamp": call(lambda store: store.stamp(track_id)),
-            "experiment_version": experiment,
+            "experiment_version": self.rows.experiment,
             "items": self.census.items,
             "planned": self.census.tasks,
             "started": now(),
@@ -159,40 +182,35 @@ class _Run:
             "ended_how": None,
         }
         call(lambda store: store.put_run(row))
+        return row
+
+    def _make_ready(self, experiment: str) -> None:
+        """What tasks are looked up in, fitted with and paid from."""
+        call, most = self.recorder.call, self.project.settings.limits.max_cost_usd
         self.known = self._knowledge(experiment)
         if self.project.fit is not None:
             folder = self.place.cache / "fitted"
             self.fits = Fits(self.project, self.grid.watch(), folder, call)
-        spent = call(lambda store: store.spent()) if settings.limits.max_cost_usd else 0.0
-        self.budget = Budget(settings.limits.max_cost_usd, spent)
+        self.budget = Budget(most, call(lambda store: store.spent()) if most else 0.0)
         for configuration in self.grid.configurations:
             self._note_reads(self.project.reads, {}, configuration)
-        report = RunReport(track_id, self.place, self.census.tasks, 0, self.recorder.counts)
-        begin = time.monotonic()
-        with (
-            _graceful(self._ask_to_stop),
-            RunProgress(experiment, self.census.tasks, 0) as progress,
-        ):
-            report.done_before = self._loop(limit, progress)
-        self._refuse_written()
-        self._forget_if_changed(track_id)
+
+    def _end(self, row: dict[str, Any], report: RunReport) -> None:
+        """Record how the run ended, and wait until everything is written."""
+        call, counts = self.recorder.call, self.recorder.counts
         report.ended_how, report.reason = self.stop or "finished", self.reason
-        report.seconds = time.monotonic() - begin
         report.unkeyed = self.unkeyed | self._unkeyed_before()
-        counts = self.recorder.counts
+        report.recorded = call(lambda store: store.count())
         row |= {
             "ended": now(),
             "ended_how": report.ended_how,
             "inputs": json.dumps(sorted(report.unkeyed)),
+            "executed": counts.executed,
+            "cached": counts.cached,
+            "failed": counts.failed,
         }
-        report.recorded = call(lambda store: store.count())
-        row |= {"executed": counts.executed, "cached": counts.cached, "failed": counts.failed}
         call(lambda store: store.put_run(row))
         self.recorder.close()
-        if self.broken is not None:
-            raise self.broken
-        report.notes += self._notes()
-        return report
 
     def _notes(self) -> Iterator[str]:
         if self.cache is None:
@@ -430,30 +448,3 @@ class _Run:
     def _ask_to_stop(self) -> None:
         self._stop("stopped", "stopped by hand")
         err.print("stopping after what is in flight; once more stops at once", markup=False)
-
-
-@contextlib.contextmanager
-def _graceful(ask: Callable[[], None]) -> Iterator[None]:
-    """The first Ctrl-C or SIGTERM lets what is in flight finish; the second one ends at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    asked, own = False, os.getpid()
-
-    def handle(signum: int, frame: object) -> None:
-        nonlocal asked
-        if os.getpid() != own:
-            # A process that predict forked has inherited this; multiprocessing ends its own so.
-            signal.signal(signum, signal.SIG_DFL)
-            os.kill(os.getpid(), signum)
-        if asked:
-            raise KeyboardInterrupt
-        asked = True
-        ask()
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -206,6 +206,23 @@ def percentile_needs(q: float, confidence: float = 0.95) -> int:
     return ceil(log(tail_of(confidence)) / log(max(q, 1 - q)))
 
 
+def interval_of_sums(
+    n: int, total: float | None, spread: float | None, *, binary: bool = False
+) -> Interval:
+    """The mean of n values, each of an item of its own, with its 95% interval from their sums.
+
+    `total` is their sum and `spread` their standard deviation (n - 1), as a database counts them.
+    Wilson where each value is 0 or 1 (`binary`), else Student's t; no bounds without spread.
+    """
+    mean = (total or 0.0) / n if n else None
+    if binary:
+        return wilson(round(total or 0), n)
+    if mean is None or not spread:
+        return Interval(mean, None, None, n, "none")
+    margin = float(stdtrit(n - 1, 0.975)) * spread / sqrt(n)
+    return Interval(mean, mean - margin, mean + margin, n, "t")
+
+
 def tail_of(confidence: float) -> float:
     """What is left out on each side; ValueError unless 0 < confidence < 1."""
     if not 0 < confidence < 1:

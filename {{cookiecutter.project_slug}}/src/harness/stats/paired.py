@@ -35,7 +35,7 @@ from harness.stats.significance import (
     wilcoxon_paired,
 )
 
-Outcome = Literal["better", "worse", "equivalent", "undecided"]
+Decision = Literal["better", "worse", "equivalent", "undecided"]
 PairedTest = Literal["auto", "mcnemar", "wilcoxon", "bootstrap"]
 POWER = 0.80
 
@@ -58,7 +58,7 @@ class Verdict:
     test: str
     effect: float | None
     effect_name: str
-    verdict: Outcome
+    verdict: Decision
     n: int
     items_needed: int | None
     note: str = ""
@@ -158,7 +158,7 @@ def _judge(
     smallest: float,
     higher_is_better: bool,
     confidence: float,
-) -> Outcome:
+) -> Decision:
     low, high = difference.low, difference.high
     if low is None or high is None or p is None:
         return "undecided"

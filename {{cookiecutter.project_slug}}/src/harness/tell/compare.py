@@ -19,11 +19,12 @@ from harness.measure.judge import (
     pooled,
 )
 from harness.project.declarations import Rule, said
-from harness.project.hypotheses import MEASURED, flat, reads_as
+from harness.project.hypotheses import flat, reads_as
+from harness.project.scores import MEASURED
 from harness.read.results import (
     Experiment,
+    Numbers,
     Scores,
-    Values,
     label,
     read_experiment,
     read_outputs,
@@ -316,7 +317,7 @@ def _cached(rule: Rule, a: Side, b: Side) -> str:
 
 
 def _flips(
-    con: DuckDBPyConnection, a: Side, b: Side, items: Any, change: Values
+    con: DuckDBPyConnection, a: Side, b: Side, items: Any, change: Numbers
 ) -> list[dict[str, str]]:
     """The items whose score differs most, with what both sides answered, if each is one answer."""
     size = np.nan_to_num(np.abs(change))
@@ -353,8 +354,10 @@ def _changed(first: Experiment, second: Experiment) -> list[tuple[str, str, str]
 
 def _facts(experiment: Experiment) -> dict[str, Any]:
     run = experiment.runs[-1]
-    names = ("commit_hash", "dirty", "data_version", "lock_hash", "python", "platform", "cpu")
+    names = ["commit_hash", "dirty", "data_version", "lock_hash", "python", "platform", "cpu"]
+    names.append("harness_version")
     facts = {name.removesuffix("_hash").replace("_", " "): run.get(name) for name in names}
+    facts["modified harness"] = ", ".join(run["harness_edited"]) or None
     made = {str(each.summary.get("score_version") or "") for each in experiment.configurations}
     facts["scored again by"] = ", ".join(sorted(made - {""})) or None
     facts |= {f"code {key}": value for key, value in run["code_parts"].items()}

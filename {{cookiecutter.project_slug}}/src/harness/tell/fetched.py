@@ -4,6 +4,7 @@ import tempfile
 from pathlib import Path
 
 from harness.errors import HarnessError
+from harness.project.kind import load_kind
 from harness.project.settings import Settings
 from harness.read.excerpt import past_database, results_of
 from harness.read.views import connect, literal
@@ -59,7 +60,7 @@ def _report(root: Path, settings: Settings, tag: str, name: str, target: Path) -
         tempfile.TemporaryDirectory(dir=target.parent.absolute(), prefix=".get-") as folder,
     ):
         made = Path(folder) / "report.html"
-        write_report(con, tag, made, settings.benchmark.kind)
+        write_report(con, tag, made, load_kind(root))
         made.rename(target)
 
 

@@ -4,13 +4,11 @@ from collections.abc import Iterator, Sequence
 from math import sqrt
 from typing import Any
 
-from scipy.special import stdtrit
-
 from harness.console import brief, out
 from harness.findings import Finding, within
 from harness.read.facts import Facts
-from harness.stats.intervals import wilson
-from harness.tell.section import inline, with_own_n
+from harness.stats.intervals import interval_of_sums
+from harness.tell.section import bounded, inline, with_own_n
 
 
 def cache_hits(facts: Facts) -> list[dict[str, Any]]:
@@ -52,7 +50,7 @@ def show_cache_hits(hits: Sequence[dict[str, Any]]) -> None:
             out.print(f"  computed by {', '.join(each['from_runs'])}", markup=False)
 
 
-def summary_markdown(facts: Facts, title: str, findings: Sequence[Finding]) -> str:
+def overview_markdown(facts: Facts, title: str, findings: Sequence[Finding]) -> str:
     """A table per experiment: each configuration with its counts, scores and latency.
 
     `facts` must have been read with their scores, which count as they were declared; a table that
@@ -139,17 +137,19 @@ def _cells(row: tuple[Any, ...], names: int, scores: int) -> list[str]:
 
 
 def _mean(n: float, total: float | None, squares: float | None, others: float) -> str:
+    """The mean of n values by their sums; `others` counts those that are neither 0 nor 1."""
     if not n or total is None or squares is None:
         return ""
-    mean = total / n
     if not others:
-        bounds = wilson(round(total), round(n))
-        return f"{mean:.3f} [{bounds.low:.3f}, {bounds.high:.3f}]"
-    error = sqrt(max(0.0, squares - n * mean**2) / (n - 1) / n) if n > 1 else 0.0
-    if error <= 1e-9 * abs(mean):
-        return f"{mean:.4g} [no interval]"
-    half = float(stdtrit(n - 1, 0.975)) * error
-    return f"{mean:.4g} [{mean - half:.4g}, {mean + half:.4g}]"
+        found = interval_of_sums(round(n), total, None, binary=True)
+        return bounded(total / n, found.low, found.high, ".3f")
+    mean = total / n
+    spread = sqrt(max(0.0, squares - n * mean**2) / (n - 1)) if n > 1 else 0.0
+    # What rounding leaves of a difference of squares is no spread.
+    found = interval_of_sums(
+        round(n), total, spread if spread > 1e-9 * abs(mean) * sqrt(n) else None
+    )
+    return bounded(mean, found.low, found.high, ".4g")
 
 
 def _row(cells: Sequence[str]) -> str:

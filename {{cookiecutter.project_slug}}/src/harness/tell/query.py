@@ -14,9 +14,11 @@ from rich.table import Table
 from harness.console import SafeConsole, err, out, shown, visible
 from harness.errors import HarnessError, is_of_the_file
 from harness.project.declarations import Rule, in_order_of_rank
-from harness.project.hypotheses import LATENCIES, MEASURED
+from harness.project.scores import MEASURED
 from harness.read.facts import rules_by_experiment
-from harness.read.views import columns, connect, first_line, identifier, literal, unreadable
+from harness.read.views import columns, connect, first_line, literal, unreadable
+from harness.record.columns import quoted
+from harness.record.metrics_table import metrics_in
 
 Format = Literal["table", "csv", "json", "parquet"]
 _COPY_OPTIONS = {
@@ -122,7 +124,7 @@ def _prepare(
     chosen = {"metric": metric, "better": metric and direction(con, metric)}
     known = {name: value for name, value in chosen.items() if value}
     for name, value in {**known, **variables}.items():
-        con.execute(f"SET VARIABLE {identifier(name)} = {literal(value)}")
+        con.execute(f"SET VARIABLE {quoted(name)} = {literal(value)}")
     for statement in settings:
         con.execute(statement)
 
@@ -134,7 +136,7 @@ def default_metric(con: duckdb.DuckDBPyConnection) -> str | None:
     for rule in in_order_of_rank(rules):
         return rule.name
     names = [rule.name for rule in rules] or [
-        name for name in recorded if f"{name}_low" in summarised and name not in LATENCIES
+        name for name in metrics_in(summarised) if name in recorded
     ]
     return names[0] if len(names) == 1 else None
 

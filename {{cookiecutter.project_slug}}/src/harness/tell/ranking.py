@@ -14,8 +14,8 @@ import numpy as np
 from harness.console import brief
 from harness.measure.judge import MIN_ITEMS, apart, fold_labels, left_out_of, paired_test
 from harness.project.declarations import Rule, in_order_of_rank
-from harness.project.hypotheses import MEASURED
-from harness.read.results import Configuration, Experiment, Scores
+from harness.project.scores import MEASURED
+from harness.read.results import Experiment, RecordedConfiguration, Scores
 from harness.stats.paired import Verdict, correct_family, paired_verdict
 from harness.tell.section import interval
 
@@ -162,7 +162,7 @@ def _versus(scores: Scores, rule: Rule, first: int, other: int) -> Verdict:
     return verdict if verdict.n >= MIN_ITEMS else replace(verdict, verdict="undecided")
 
 
-def _figure(rule: Rule, configuration: Configuration, value: float | None) -> str:
+def _figure(rule: Rule, configuration: RecordedConfiguration, value: float | None) -> str:
     """The first one's figure with its interval, where the table metrics has one."""
     bounds = (configuration.summary.get(f"{rule.name}{end}") for end in ("_low", "_high"))
     return interval(value, *bounds)

@@ -11,18 +11,20 @@ import numpy as np
 from duckdb import DuckDBPyConnection
 
 from harness.console import RAW, brief, shown
-from harness.read.results import Configuration, Experiment, Scores, read_outputs
+from harness.project.kind import PLAIN, Kind
+from harness.read.results import Experiment, RecordedConfiguration, Scores, read_outputs
 from harness.tell.charts import forest, tradeoff
 from harness.tell.page import render
 from harness.tell.ranking import Ranking
+from harness.tell.result_sections import PRICES, RESULTS
 from harness.tell.section import Section, Table, number, time_unit
-from harness.tell.summary import PRICES, RESULTS, Summary, summarise_experiment
+from harness.tell.summary import Summary, summarise_experiment
 
 WORST = 20  # items shown with their raw output
 FOREST = 24  # configurations in a chart of intervals
 
 
-def write_report(con: DuckDBPyConnection, name: str, path: Path, kind: str = "") -> Summary:
+def write_report(con: DuckDBPyConnection, name: str, path: Path, kind: Kind = PLAIN) -> Summary:
     """Write the report of an experiment to `path`; `kind` may add sections (see `section`).
 
     Raises HarnessError where there is no such experiment.
@@ -46,7 +48,7 @@ def _with_charts(section: Section, charts: list[tuple[str, str]]) -> Section:
     return replace(section, text=text, charts=[*section.charts, *(chart for _, chart in charts)])
 
 
-def _drawn(experiment: Experiment, ranking: Ranking) -> list[tuple[int, Configuration]]:
+def _drawn(experiment: Experiment, ranking: Ranking) -> list[tuple[int, RecordedConfiguration]]:
     """The configurations that a chart shows, with their ranks in Results; none without ranks."""
     if ranking.rule is None or ranking.rule.name not in experiment.metrics:
         return []

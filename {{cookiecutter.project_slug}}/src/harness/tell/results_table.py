@@ -1,6 +1,7 @@
 """The table of results that a person sees at the end of a run."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from rich.cells import cell_len
@@ -8,19 +9,23 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.console import brief
-from harness.measure.aggregate import COUNTS
 from harness.project.declarations import Rule, has_figures
-from harness.project.hypotheses import metrics_in
-from harness.read.results import canned_words
+from harness.read.results import doubt_words
+from harness.record.metrics_table import COUNTS, metrics_in
+from harness.tell.section import bounded
 
 
 def results_tables(
-    title: str, rows: list[dict[str, Any]], width: int, rules: Collection[Rule] = ()
+    title: str,
+    rows: list[dict[str, Any]],
+    width: int,
+    rules: Collection[Rule] = (),
+    doubts: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Table]:
     """The metrics rows for people: what varies, the counts, each metric with its interval.
 
     As many tables as a terminal of `width` letters needs, so that no number is cut short. A
-    metric's own n stands beside it where it is not that of the rows.
+    metric's own n stands beside it where it is not that of the rows; `doubts` are the kind's.
     """
     every = dict.fromkeys(name for row in rows for name in row)
     params = [name for name in every if name.startswith("params_") and name != "params_key"]
@@ -49,7 +54,8 @@ def results_tables(
         for cells in zip(*names.values(), *page.values(), strict=True):
             table.add_row(*map(Text, cells))
         if page is pages[-1]:
-            table.caption, table.caption_style = canned_words(rows) or None, "bold yellow"
+            table.caption = "\n".join(doubt_words(rows, doubts)) or None
+            table.caption_style = "bold yellow"
         yield table
 
 
@@ -93,9 +99,7 @@ def _latency(row: dict[str, Any]) -> str:
 def _shown(row: dict[str, Any], name: str, how: str = ".3f") -> str:
     if row.get(name) is None:
         return "-"
-    low, high = row[f"{name}_low"], row[f"{name}_high"]
-    bounds = "no interval" if low is None or high is None else f"{low:{how}}, {high:{how}}"
-    return f"{row[name]:{how}} [{bounds}]"
+    return bounded(row[name], row[f"{name}_low"], row[f"{name}_high"], how)
 
 
 def _money(value: float | None) -> str:

@@ -1,12 +1,12 @@
 """The parts of a summary or report, and how they become Markdown.
 
-A kind or a project adds parts of its own: a function
+A project or a kind adds parts of its own: a function
 
     def sections(con: DuckDBPyConnection, experiment: str) -> list[Section]
 
-in `src/benchmark/report.py`, or in `harness/<kind>.py` where `<kind>` is `[benchmark] kind`. `con`
-has the views `predictions`, `metrics` and `runs`, read-only; `experiment` is the tag, or `dev`. All
-text is shown as text, whatever it holds. A chart is what `charts.chart` returned, no other.
+in `src/benchmark/report.py`, or wherever `sections` of the kind names it (project.kind). `con` has
+the views `predictions`, `metrics` and `runs`, read-only; `experiment` is the tag, or `dev`. Text is
+shown as text, whatever it holds. A chart is what `charts.chart` returned, no other.
 """
 
 from collections.abc import Iterable, Sequence
@@ -59,7 +59,13 @@ def interval(estimate: Any, low: Any, high: Any, *, signed: bool = False) -> str
     form = f"{'+' if signed else ''},.{_decimals(estimate, low, high)}f"
     if any(isfinite(each) and abs(each) >= LARGE for each in (estimate, low, high)):
         form = f"{'+' if signed else ''}.4g"
-    return f"{estimate:{form}} [{low:{form}}, {high:{form}}]"
+    return bounded(estimate, low, high, form)
+
+
+def bounded(estimate: float, low: float | None, high: float | None, form: str) -> str:
+    """`0.900 [0.842, 0.938]`, all three in one form of numbers, such as `.3f`."""
+    bounds = "no interval" if low is None or high is None else f"{low:{form}}, {high:{form}}"
+    return f"{estimate:{form}} [{bounds}]"
 
 
 def with_own_n(text: str, own: int | None, rows: int | None) -> str:

@@ -4,15 +4,13 @@ Counted by DuckDB, so that the rows of a segment never come into memory.
 """
 
 from collections.abc import Iterator
-from math import sqrt
 from typing import Any
 
 from duckdb import DuckDBPyConnection
-from scipy.special import stdtrit
 
 from harness.read.results import Experiment, rows_of, which
-from harness.read.views import identifier
-from harness.stats.intervals import Interval, wilson
+from harness.record.columns import quoted
+from harness.stats.intervals import interval_of_sums
 from harness.tell.section import Section, Table, interval, with_own_n
 
 SEGMENTS = 30  # values of one segmentation, the commonest
@@ -59,7 +57,7 @@ def _segment_rows(
     mean = "avg" if experiment.repeated else ""
     means, parts = [], []
     for index, metric in enumerate(experiment.scores):
-        counted = experiment.rule(metric).counted(identifier(metric))
+        counted = experiment.rule(metric).counted(quoted(metric))
         means.append(f"{mean}(CAST({counted} AS DOUBLE)) AS m{index}")
         parts.append(
             f"count(m{index}) AS n{index}, sum(m{index}) AS s{index}, "
@@ -67,7 +65,7 @@ def _segment_rows(
         )
     # Who raises returns no column, and left out of its segment a failure would flatter it: what the
     # item's other rows agree on holds for the failed one too.
-    value = f"CAST({identifier(name)} AS VARCHAR)"
+    value = f"CAST({quoted(name)} AS VARCHAR)"
     mine = "FROM predictions WHERE experiment_version = ?"
     known = (
         f"SELECT input_id AS _item, min({value}) AS _known {mine} AND input_id IN "
@@ -92,18 +90,8 @@ def _cells(experiment: Experiment, row: dict[str, Any]) -> list[str]:
     for index, metric in enumerate(experiment.scores):
         rule = experiment.rule(metric)
         n, total, spread = (row[f"{key}{index}"] for key in "nsd")
-        found = _interval(rule.binary and row[f"p{index}"] is not False, n, total, spread)
+        binary = rule.binary and row[f"p{index}"] is not False
+        found = interval_of_sums(n, total, spread, binary=binary)
         low, high = rule.within(found.low), rule.within(found.high)
         cells.append(with_own_n(interval(found.estimate, low, high), n, row["n"]))
     return cells
-
-
-def _interval(binary: bool, n: int, total: float | None, spread: float | None) -> Interval:
-    """Wilson where each item is 0 or 1, else Student's t on the items' means."""
-    mean = (total or 0.0) / n if n else None
-    if binary:
-        return wilson(int(total or 0), n)
-    if mean is None or not spread:
-        return Interval(mean, None, None, n, "none")
-    margin = float(stdtrit(n - 1, 0.975)) * spread / sqrt(n)
-    return Interval(mean, mean - margin, mean + margin, n, "t")

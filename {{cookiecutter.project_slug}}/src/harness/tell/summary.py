@@ -1,36 +1,42 @@
 """What an experiment found, as sections: Markdown by `make summary`, HTML by `make report`."""
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 from duckdb import DuckDBPyConnection
 
-from harness.clock import local
-from harness.console import ABSENT
-from harness.measure.judge import MIN_ITEMS, Judged, Outcome, judge
+from harness.errors import HarnessError, in_words
+from harness.measure.judge import MIN_ITEMS, Judged, Judgement, judge
 from harness.project.declarations import Rule, uncounted_words
-from harness.project.hypotheses import LATENCIES
+from harness.project.kind import PLAIN, Kind, resolve
 from harness.read.results import (
     Experiment,
     Scores,
-    canned_words,
-    label,
+    doubt_words,
     planned_metrics,
     read_experiment,
     read_scores,
 )
-from harness.record.layout import UNFINISHED
-from harness.stats.intervals import mean_interval, percentile_needs
+from harness.record.layout import DEV, UNFINISHED
+from harness.seal import identity, modified_words
 from harness.tell.compare import turned
 from harness.tell.ranking import Ranking, rank
-from harness.tell.section import Section, Table, interval, number, time_unit, with_own_n
+from harness.tell.result_sections import (
+    counting_section,
+    errors_section,
+    hypotheses_section,
+    provenance_section,
+    results_section,
+    times_section,
+)
+from harness.tell.section import Section, number
 from harness.tell.segments import segment_sections
 
-RESULTS, PRICES = "Results", "Latency and cost"  # where the report puts its charts
+_OWN = "benchmark.report:sections"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +64,7 @@ class Summary:
         return int(bool(self.findings))
 
 
-def summarise_experiment(con: DuckDBPyConnection, name: str, kind: str = "") -> Summary:
+def summarise_experiment(con: DuckDBPyConnection, name: str, kind: Kind = PLAIN) -> Summary:
     """Read and judge an experiment; `kind` may add sections (see `section`).
 
     Raises HarnessError where there is none of that name.
@@ -67,21 +73,40 @@ def summarise_experiment(con: DuckDBPyConnection, name: str, kind: str = "") -> 
     scores = read_scores(con, experiment, planned_metrics(experiment))
     judged = judge(experiment, scores)
     findings = list(_findings(experiment, scores, judged))
-    ranking = rank(experiment, scores)
-    sections = [Section("At a glance", list(_at_a_glance(experiment, scores, judged, ranking)))]
-    if warnings := findings + list(_warnings(experiment, scores)):
-        sections.append(Section("Read this first", warnings, warning=True))
+    found = Summary(experiment, scores, judged, [], findings, rank(experiment, scores))
+    found.sections.extend(_opening(found, kind))
+    found.sections.extend(_figures(con, found, kind))
+    found.sections.extend(_closing(con, found))
+    return found
+
+
+def _opening(found: Summary, kind: Kind) -> Iterator[Section]:
+    """What came out, what to be wary of, and what was asked."""
+    experiment, scores, judged = found.experiment, found.scores, found.judged
+    yield Section("At a glance", list(_at_a_glance(experiment, scores, judged, found.ranking)))
+    if warnings := [*found.findings, *_warnings(experiment, scores, kind)]:
+        yield Section("Read this first", warnings, warning=True)
     if experiment.plan.questions:
-        sections.append(Section("Questions", experiment.plan.questions))
+        yield Section("Questions", experiment.plan.questions)
     if judged:
-        sections.append(_hypotheses(experiment, judged))
-    sections += [_results(experiment, scores, ranking), _latency(experiment, ranking.order)]
-    sections += list(segment_sections(con, experiment, ranking.order))
-    sections += _of_kind(con, name, kind)
-    if experiment.rules:
-        sections.append(_counting(experiment))
-    sections += [_errors(con, experiment), _provenance(experiment)]
-    return Summary(experiment, scores, judged, sections, findings, ranking)
+        yield hypotheses_section(experiment, judged)
+
+
+def _figures(con: DuckDBPyConnection, found: Summary, kind: Kind) -> Iterator[Section]:
+    """Each configuration in numbers, as a whole and by segments."""
+    experiment, order = found.experiment, found.ranking.order
+    yield results_section(experiment, found.scores, found.ranking)
+    yield times_section(experiment, order, kind.times)
+    yield from segment_sections(con, experiment, order)
+    yield from _added(con, experiment.name, kind)
+
+
+def _closing(con: DuckDBPyConnection, found: Summary) -> Iterator[Section]:
+    """How scores count, what failed, and what made all of it."""
+    if found.experiment.rules:
+        yield counting_section(found.experiment)
+    yield errors_section(con, found.experiment)
+    yield provenance_section(found.experiment)
 
 
 def _findings(experiment: Experiment, scores: Scores, judged: list[Judged]) -> Iterator[str]:
@@ -104,13 +129,13 @@ def _findings(experiment: Experiment, scores: Scores, judged: list[Judged]) -> I
             yield f"Hypothesis {verdict.hypothesis.id} cannot be judged: {verdict.reason}."
 
 
-def _warnings(experiment: Experiment, scores: Scores) -> Iterator[str]:
+def _warnings(experiment: Experiment, scores: Scores, kind: Kind) -> Iterator[str]:
     runs = experiment.runs
-    if words := canned_words([each.summary for each in experiment.configurations]):
-        yield words
+    yield from doubt_words([each.summary for each in experiment.configurations], kind.doubts)
     overridden = {gate for run in runs for gate, how in run["gates"].items() if how == "overridden"}
     if overridden:
         yield f"Gates overridden: {', '.join(sorted(overridden))}."
+    yield from _modified_harness(experiment)
     if any(run.get("dirty") for run in runs):
         yield "Some of it ran on code that was not committed."
     for what, key in (("code", "code_key"), ("data", "data_version"), ("plan", "plan")):
@@ -125,6 +150,17 @@ def _warnings(experiment: Experiment, scores: Scores) -> Iterator[str]:
     for metric in experiment.metrics:
         if metric in scores.counted:
             yield from _turned(experiment, scores, metric)
+
+
+def _modified_harness(experiment: Experiment) -> Iterator[str]:
+    """What ran, and what reads it now, where that is not what the harness's version names."""
+    # Rows of the dev phase are of its last run alone.
+    counted = experiment.runs[-1:] if experiment.name == DEV else experiment.runs
+    edited = {name for run in counted for name in run["harness_edited"]}
+    if edited:
+        yield f"Recorded by a {modified_words(sorted(edited))}."
+    if now := modified_words(identity().edited):
+        yield f"Read by a {now}."
 
 
 def _turned(experiment: Experiment, scores: Scores, metric: str) -> Iterator[str]:
@@ -152,7 +188,7 @@ def _at_a_glance(
 ) -> Iterator[str]:
     outcomes = [each.outcome for each in judged]
     if outcomes:
-        counts = [f"{outcomes.count(each)} {each}" for each in get_args(Outcome)]
+        counts = [f"{outcomes.count(each)} {each}" for each in get_args(Judgement)]
         yield f"Hypotheses: {', '.join(each for each in counts if each[0] != '0')}."
     if words := ranking.words(experiment):
         yield f"{words}."
@@ -188,200 +224,23 @@ def _failures_words(experiment: Experiment, rule: Rule | None) -> str:
     return f" They count as {number(rule.failure)} in {rule.called}."
 
 
-def _hypotheses(experiment: Experiment, judged: list[Judged]) -> Section:
-    rows = []
-    for each in judged:
-        said, gap = each.hypothesis, each.difference
-        amount = f"{number(said.smallest_difference)} or more " if said.smallest_difference else ""
-        test = f" ({each.test})" if each.test != "none" else ""
-        sides = f"{label(said.better)} than {label(said.than)}"
-        called = experiment.rule(said.metric).called
-        rows.append(
-            [
-                each.outcome, said.id,
-                f"{said.claim}\n({called} {amount}{said.direction}: {sides})",
-                interval(gap.estimate, gap.low, gap.high, signed=True),
-                f"{each.items:,}", f"{each.reason}{test}",
-            ]
-        )  # fmt: skip
-    level = 100 * (1 - 0.05 / len(judged))
-    text = "As planned before the run. The difference is the first configuration minus the second"
-    text += f", with its {level:.4g}% interval"
-    text += ", so that all of them hold together at 95%." if len(judged) > 1 else "."
-    heads = ("outcome", "id", "hypothesis", "difference", "items", "because")
-    return Section("Hypotheses", [text], [Table(heads, rows)])
-
-
-def _results(experiment: Experiment, scores: Scores, ranking: Ranking) -> Section:
-    metrics = _columns(experiment, ranking)
-    failed = any(each.summary.get("failed") for each in experiment.configurations)
-    apart = [
-        each
-        for each in metrics
-        if failed and each in scores.counted and experiment.rule(each).failure is not None
-    ]
-    heads = ["#", "configuration", "n", "failed"]
-    heads += [experiment.rule(metric).called for metric in metrics]
-    heads += [f"{experiment.rule(metric).called}, failures left out" for metric in apart]
-    rows = []
-    for index in ranking.order:
-        each = experiment.configurations[index]
-        row = [
-            ranking.place(index),
-            each.label,
-            f"{each.summary.get('n') or 0:,}",
-            f"{each.summary.get('failed') or 0:,}",
-        ]
-        row += [_metric(each.summary, experiment.rule(metric)) for metric in metrics]
-        for metric in apart:
-            rule, values = experiment.rule(metric), scores.left_out[metric][:, index]
-            found = mean_interval(values, binary=rule.binary)
-            low, high = rule.within(found.low), rule.within(found.high)
-            row.append(f"{interval(found.estimate, low, high)}, n {found.n:,}")
-        rows.append(row)
-    shared = experiment.shared_params
-    text = [f"The same in all: {label(shared)}."] if shared and len(rows) > 1 else []
-    if ranking.rule is not None and len(rows) > 1:
-        text.append(f"In the order of {ranking.rule.called}, {ranking.rule.better} is better.")
-        if ranking.alike:
-            text.append("(=1): paired on the same items, it cannot be told from the first.")
-    return Section(RESULTS, text, [Table(heads, rows)])
-
-
-def _columns(experiment: Experiment, ranking: Ranking) -> list[str]:
-    """The metrics, the one that the order is by first."""
-    first = ranking.rule.name if ranking.rule else None
-    return sorted(experiment.metrics, key=lambda metric: metric != first)
-
-
-def _metric(summary: dict[str, Any], rule: Rule) -> str:
-    own = summary.get(f"{rule.name}_n")
-    if rule.fresh and own == 0 and summary.get("cached"):
-        return "cached"
-    return with_own_n(_bounded(summary, rule.name), own, summary.get("n"))
-
-
-def _counting(experiment: Experiment) -> Section:
-    """How scores are counted, defaults among them."""
-    rows = []
-    for rule in experiment.rules.values():
-        rows.append(
-            [
-                rule.called if rule.called == rule.name else f"{rule.called} ({rule.name})",
-                f"{rule.kind}{', of rows together' if rule.aggregate else ''}",
-                _bounds_words(rule),
-                rule.better or "not declared",
-                "" if rule.aggregate else _counts_as(rule.missing, rule.missing_said),
-                _aggregate_failures(rule)
-                if rule.aggregate
-                else _counts_as(rule.failure, rule.failure_said),
-            ]
-        )  # fmt: skip
-    heads = ("score", "kind", "values", "better", "None counts as", "a failure counts as")
-    text = "As SCORES in metrics.py and the plan say; what neither says is a default."
-    return Section("How scores are counted", [text], [Table(heads, rows)])
-
-
-def _bounds_words(rule: Rule) -> str:
-    if rule.low is not None and rule.high is not None:
-        return f"{number(rule.low)} to {number(rule.high)}"
-    if rule.low is not None:
-        return f"from {number(rule.low)} on"
-    return "" if rule.high is None else f"up to {number(rule.high)}"
-
-
-def _counts_as(value: float | None, said: bool) -> str:
-    text = "left out" if value is None else number(value)
-    return text if said else f"{text} (default)"
-
-
-def _aggregate_failures(rule: Rule) -> str:
-    if rule.given:
-        return "given to it"
-    return "left out" if rule.failure_said else "left out (default)"
-
-
-def _bounded(summary: dict[str, Any], name: str, factor: float = 1.0) -> str:
-    found = (summary.get(name + end) for end in ("", "_low", "_high"))
-    return interval(*(None if each is None else factor * each for each in found))
-
-
-def _latency(experiment: Experiment, order: list[int]) -> Section:
-    names = ("latency_p50", "latency_p95", "latency_p99")
-    summaries = [experiment.configurations[index].summary for index in order]
-    unit, per_second = time_unit(each.get("latency_p50") for each in summaries)
-    priced = any(each.get("cost") is not None for each in summaries)
-    rows = []
-    for index, each in zip(order, summaries, strict=True):
-        count, cells = each.get("latency_n") or 0, []
-        for name in names:
-            needed = percentile_needs(LATENCIES[name])
-            if count >= needed:
-                cells.append(_bounded(each, name, per_second))
-            else:
-                cells.append("cached" if not count and each.get("cached") else f"needs {needed:,}")
-        cells += [number(each.get("cost"))] if priced else []
-        rows.append([experiment.configurations[index].label, f"{count:,}", *cells])
-    text = "Of rows executed in this experiment without error, where n is large enough; a row from "
-    text += "the cache took no time of its own."
-    heads = ["configuration", "n", *(f"{name[-3:]} ({unit})" for name in names)]
-    return Section(PRICES, [text], [Table(heads + ["cost (USD)"] * priced, rows)])
-
-
-def _errors(con: DuckDBPyConnection, experiment: Experiment) -> Section:
-    rows = con.execute(
-        "SELECT coalesce(error_type, 'unknown'), count(*), count(DISTINCT input_id), "
-        "min(left(error, 300)) FROM predictions WHERE experiment_version = ? AND error IS NOT NULL "
-        "GROUP BY 1 ORDER BY 2 DESC LIMIT 30",
-        [experiment.name],
-    ).fetchall()
-    if not rows:
-        return Section("Errors", ["None."])
-    cells = [[kind, f"{count:,}", f"{items:,}", text] for kind, count, items, text in rows]
-    return Section("Errors", (), [Table(("type", "datapoints", "items", "an example"), cells)])
-
-
-def _provenance(experiment: Experiment) -> Section:
-    names = (
-        "message", "started", "ended", "ended_how", "executed", "cached", "failed", "branch",
-        "commit_hash", "dirty", "code_key", "data_version", "lock_hash", "python", "platform",
-        "cpu",
-    )  # fmt: skip
-    # Facts down, runs across only where there is one; else a line per run.
-    rows = [[_fact(name, run.get(name)) for name in names] for run in experiment.runs]
-    heads = [name.replace("_", " ") for name in names]
-    if len(rows) == 1:
-        table = Table(
-            ("what", "of the run"), [list(each) for each in zip(heads, *rows, strict=True)]
-        )
-    else:
-        table = Table(heads, rows)
-    gates = experiment.runs[-1]["gates"] if experiment.runs else {}
-    text = ["Gates: " + (", ".join(f"{gate} {how}" for gate, how in gates.items()) or "none") + "."]
-    if files := experiment.runs[-1]["grid_files"] if experiment.runs else {}:
-        listed = ", ".join(f"{name} {sha[:12]}" for name, sha in sorted(files.items()))
-        text.append(f"Files of configurations: {listed}.")
-    return Section("Provenance", text, [table])
-
-
-def _fact(name: str, value: object) -> str:
-    if name in ("started", "ended") and value:
-        return local(str(value))
-    return f"{value:,}" if isinstance(value, int) else str(value or ABSENT)
-
-
-def _of_kind(con: DuckDBPyConnection, name: str, kind: str) -> list[Section]:
-    """Sections of the person's `benchmark.report` and of `harness.<kind>`, where there are such."""
+def _added(con: DuckDBPyConnection, name: str, kind: Kind) -> list[Section]:
+    """Sections of the person's `benchmark.report`, where there is one, and of the kind."""
     made: list[Section] = []
-    for module in filter(None, ("benchmark.report", kind and f"harness.{kind}")):
+    for reference in dict.fromkeys((_OWN, *kind.sections)):
         try:
-            # find_spec imports the package, and raises where there is none.
-            if not (find_spec(module.partition(".")[0]) and find_spec(module)):
-                continue
-            function = getattr(importlib.import_module(module), "sections", None)
+            function = resolve(reference) if reference in kind.sections else _own_function()
             made += function(con, name) if function else []
         except Exception as error:
             # A mistake in an extra section must not cost the person the report.
-            text = f"{module}.sections failed: {type(error).__name__}: {error}"
-            made.append(Section(f"Sections of {module}", [text], warning=True))
+            said = error.message if isinstance(error, HarnessError) else in_words(error)
+            text = f"{reference} failed: {said}"
+            made.append(Section(f"Sections of {reference}", [text], warning=True))
     return made
+
+
+def _own_function() -> Callable[..., list[Section]] | None:
+    # find_spec imports the package, and raises where there is none.
+    if not (find_spec("benchmark") and find_spec("benchmark.report")):
+        return None
+    return getattr(importlib.import_module("benchmark.report"), "sections", None)

@@ -7,6 +7,7 @@ from harness.clock import now
 from harness.console import visible
 from harness.project.declarations import Rule
 from harness.read.catalogue import Known, Row
+from harness.seal import identity, modified_words
 from harness.tell.listing import main_words
 from harness.tell.ranking import tag_figures, tag_params
 from harness.tell.section import inline
@@ -27,6 +28,8 @@ def tag_message(rows: Sequence[Row], data: str, message: str, found: Summary) ->
     said = visible(" ".join(message.split())) or "-"
     head = f"{headline(rows, found)} | data={data[:12]} | {said}"
     body = ["", *lines] if len(rows) > 1 else []
+    if modified := modified_words(identity().edited):
+        body += ["", modified]
     return "\n".join([head, *body]) + f"\n\n{_verdicts(found)}"
 
 

@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 from numpy.typing import NDArray
 
 from harness.load.schedule import bottleneck, sent_late
-from harness.read.results import Configuration, label, read_experiment, which
+from harness.read.results import RecordedConfiguration, label, read_experiment, which
 from harness.stats.intervals import percentiles
 from harness.tell.charts import MUTED, SERIES, chart
 from harness.tell.section import Section, Table, number
@@ -35,7 +35,7 @@ class Load:
     up. `also` says what varies beside the load.
     """
 
-    configuration: Configuration
+    configuration: RecordedConfiguration
     also: str
     due: Numbers
     latency: Numbers
@@ -130,7 +130,9 @@ def read_loads(con: DuckDBPyConnection, experiment: str) -> list[Load]:
     return sorted(loads, key=lambda load: load.rate or np.inf)
 
 
-def _load(configuration: Configuration, also: str, table: list[Numbers], used: list[str]) -> Load:
+def _load(
+    configuration: RecordedConfiguration, also: str, table: list[Numbers], used: list[str]
+) -> Load:
     _, phase, due, done, latency, lag, failed, run, *samples = table
     ends: list[float] = []
     due, good, seconds = due.copy(), failed == 0, 0.0

@@ -1,0 +1,194 @@
+"""The figures of one configuration: counts, scores, aggregates, percentiles of times, cost."""
+
+import sqlite3
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from harness.errors import HarnessError
+from harness.measure.configuration_rows import IN_ORDER, Chosen, ConfigurationRows, read_rows
+from harness.measure.score import unfit_names
+from harness.measure.score_values import as_number
+from harness.project.contract import Project
+from harness.project.declarations import Rule, Uncounted
+from harness.project.values import INTEGER, REAL
+from harness.read.results import label
+from harness.record.columns import RESERVED, quoted
+from harness.record.metrics_table import percentile_columns
+from harness.stats.intervals import (
+    Indices,
+    Interval,
+    mean_interval,
+    percentiles,
+    statistic_interval,
+)
+
+_OWN = frozenset({"track_id", "timestamp", "error", "error_type"} | RESERVED) - {"repeat"}
+Aggregate = Callable[[pd.DataFrame], float]
+FAILED = "failed"  # the column of an aggregate that is given failed rows
+
+
+@dataclass(slots=True)
+class Calculator:
+    """Makes the metrics rows of an experiment, a configuration at a time.
+
+    `types` are those of the columns of predictions; `scores` the rules of what each row has,
+    `aggregates` of what rows have together. `uncounted` collects what cannot count.
+    """
+
+    project: Project
+    connection: sqlite3.Connection
+    types: Mapping[str, str]
+    scores: Sequence[Rule]
+    aggregates: Sequence[Rule]
+    uncounted: list[Uncounted] = field(default_factory=list)
+
+    def figures(self, chosen: Chosen, selection: tuple[str, list[Any]]) -> dict[str, Any]:
+        """The figures of a configuration, whose rows are those of `selection` (SQL and values)."""
+        query, values = selection
+        times = [name for name in self.project.kind.times if self._is_number(name)]
+        measured = {name: quoted(name) for name in ("latency", "cost") if name in self.types}
+        measured |= {name: quoted(name) for name in times}
+        measured |= {rule.name: rule.counted(quoted(rule.name)) for rule in self.scores}
+        rows = read_rows(self.connection, query, values, measured)
+        executed = ~rows.failed & ~rows.cached
+        row: dict[str, Any] = {
+            **chosen.columns,
+            "params_key": chosen.key,
+            "n": len(rows.failed),
+            "executed": int(executed.sum()),
+            "cached": int((~rows.failed & rows.cached).sum()),
+            "failed": int(rows.failed.sum()),
+        }
+        for rule in self.scores:
+            row |= _columns(rule, _mean(rule, rows))
+        for rule in self.aggregates:
+            row |= self._aggregate(rule, chosen, selection, row.keys())
+        row |= _percentiles("latency", rows.latency, executed, rows.items)
+        for name in times:
+            row |= _percentiles(name, rows.values[name], executed, rows.items)
+        row |= self._doubts(query, values)
+        return row | {"cost": _paid(rows)}
+
+    def _is_number(self, name: str) -> bool:
+        return self.types.get(name) in (INTEGER, REAL)
+
+    def _aggregate(
+        self, rule: Rule, chosen: Chosen, selection: tuple[str, list[Any]], there: Collection[str]
+    ) -> dict[str, float | int | None]:
+        scores = [each.name for each in self.scores]
+        if rule.name in there or unfit_names((rule.name, *scores)):
+            raise HarnessError(
+                f"AGGREGATES in metrics.py names {rule.name}, which score returns already, or "
+                "which the table metrics has for something else",
+                fix="give one of them another name in src/benchmark/metrics.py",
+            )
+        frame = self._frame(rule, *selection)
+        interval, reason = _aggregate(frame, rule.name, self.project.aggregates[rule.name])
+        if reason:
+            params = {n.removeprefix("params_"): value for n, value in chosen.columns.items()}
+            self.uncounted.append(Uncounted(rule.name, reason, 1, label(params)))
+        return _columns(rule, interval)
+
+    def _frame(self, aggregate: Rule, where: str, values: list[Any]) -> pd.DataFrame:
+        """The rows as AGGREGATES see them: without the harness's own columns, which every resample
+        would copy. Scores are what they count as; failed rows are among them where they are
+        `given`.
+        """
+        counted = {rule.name: rule.counted(quoted(rule.name)) for rule in self.scores}
+        names = [n for n in self.types if n not in _OWN and not n.startswith("params_")]
+        if aggregate.given and FAILED in names:
+            raise HarnessError(
+                f"{aggregate.name} is given failed rows by a column {FAILED}, and predict returns "
+                "one of that name",
+                fix=f"let predict call it something else, and not {FAILED}",
+            )
+        wanted = [f"{counted.get(name, quoted(name))} AS {quoted(name)}" for name in names]
+        if aggregate.given:
+            wanted.append(f"error IS NOT NULL AS {FAILED}")
+        else:
+            where += " AND error IS NULL"
+        if aggregate.fresh:
+            where += " AND cache = ''"
+        query = f"SELECT {', '.join(wanted)} {where} {IN_ORDER}"
+        frame = pd.read_sql_query(query, self.connection, params=values).copy()
+        if aggregate.given:
+            frame[FAILED] = frame[FAILED].astype(bool)
+        return frame
+
+    def _doubts(self, query: str, values: list[Any]) -> dict[str, int]:
+        """How many rows each doubt of the kind is about."""
+        found = {}
+        for doubt in self.project.kind.doubts:
+            if doubt in self.types:
+                count = f"SELECT count(*) {query} AND {quoted(doubt)} = 1"
+                found[doubt] = self.connection.execute(count, values).fetchone()[0]
+        return found
+
+
+def _mean(rule: Rule, rows: ConfigurationRows) -> Interval:
+    counted = rows.values[rule.name]
+    keep = np.isfinite(counted)
+    clusters = rows.items[keep] if rows.items is not None else None
+    return mean_interval(counted[keep], clusters, binary=rule.binary)
+
+
+def _percentiles(
+    time: str,
+    seconds: npt.NDArray[np.float64],
+    executed: npt.NDArray[np.bool_],
+    items: npt.NDArray[np.uint64] | None,
+) -> dict[str, float | int | None]:
+    """Percentiles of a time: of rows that took it here, not of those from the cache."""
+    timed = executed & np.isfinite(seconds)
+    clusters = items[timed] if items is not None else None
+    wanted = percentile_columns(time)
+    found = percentiles(seconds[timed], list(wanted.values()), clusters)
+    row: dict[str, float | int | None] = {f"{time}_n": int(timed.sum())}
+    for name, share in wanted.items():
+        row |= _bounds(name, found[share])
+    return row
+
+
+def _paid(rows: ConfigurationRows) -> float | None:
+    paid = rows.cost[~rows.cached] if rows.cost.size else rows.cost
+    return float(np.nansum(paid)) if np.isfinite(paid).any() else None
+
+
+def _aggregate(frame: pd.DataFrame, name: str, aggregate: Aggregate) -> tuple[Interval, str]:
+    """The aggregate with its interval, and why its value cannot count; "" where it can.
+
+    One that is None or NaN is undefined on these rows, which it may be.
+    """
+    reasons: list[str] = []
+
+    def compute(chosen: Indices) -> float:
+        number, reason = as_number(aggregate(frame.iloc[chosen]))
+        reasons.append(reason)
+        return float("nan") if number is None else float(number)
+
+    try:
+        interval = statistic_interval(len(frame), compute, frame["input_id"].to_numpy())
+        of_all = reasons[0] if reasons else ""
+        return interval, "" if of_all == "nan" else of_all
+    except Exception as error:
+        raise HarnessError(
+            f"AGGREGATES[{name!r}] in metrics.py failed: {type(error).__name__}: {error}",
+            fix="correct src/benchmark/metrics.py and run `make rescore`; the results are kept",
+            code=1,
+        ) from error
+
+
+def _columns(rule: Rule, interval: Interval) -> dict[str, float | int | None]:
+    return {**_bounds(rule.name, interval, rule), f"{rule.name}_n": interval.n}
+
+
+def _bounds(name: str, interval: Interval, rule: Rule | None = None) -> dict[str, float | None]:
+    low, high = interval.low, interval.high
+    if rule is not None:
+        low, high = rule.within(low), rule.within(high)
+    return {name: interval.estimate, f"{name}_low": low, f"{name}_high": high}

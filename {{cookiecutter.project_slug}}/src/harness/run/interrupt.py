@@ -1,0 +1,34 @@
+"""Ctrl-C and SIGTERM during a run: first what is in flight ends, then everything at once."""
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+
+
+@contextlib.contextmanager
+def graceful(ask: Callable[[], None]) -> Iterator[None]:
+    """The first Ctrl-C or SIGTERM lets what is in flight finish; the second one ends at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    asked, own = False, os.getpid()
+
+    def handle(signum: int, frame: object) -> None:
+        nonlocal asked
+        if os.getpid() != own:
+            # A process that predict forked has inherited this; multiprocessing ends its own so.
+            signal.signal(signum, signal.SIG_DFL)
+            os.kill(os.getpid(), signum)
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+        ask()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
