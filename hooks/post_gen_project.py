@@ -115,6 +115,8 @@ def choose_files(root: Path) -> None:
         without_dvc.replace(root / "requirements.lock")
         shutil.rmtree(root / ".dvc")
         (root / ".dvcignore").unlink()
+        (root / "dvc.yaml").unlink()
+        shutil.rmtree(root / "results" / "incoming")
     else:
         without_dvc.unlink()
     (root / "licenses" / ANSWERS["license"]).replace(root / "LICENSE")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness.project_fixture import SOURCE, Bench
+from tests.harness.versioned import with_a_past
 from tests.harness.warm import WarmProcess
 
 
@@ -84,3 +85,9 @@ def _tagged_by_dvc(
 def tagged_by_dvc(_tagged_by_dvc: Bench, tmp_path: Path) -> Bench:
     """The same, its database kept by DVC."""
     return _tagged_by_dvc.copy(tmp_path / "bench")
+
+
+@pytest.fixture(scope="session")
+def past(tmp_path_factory: pytest.TempPathFactory, home: Path, warm: WarmProcess) -> Bench:
+    """A benchmark repository with three experiments on two branches; leave it as it is."""
+    return with_a_past(Bench(tmp_path_factory.mktemp("past") / "bench", home, warm=warm))

@@ -16,7 +16,8 @@ from harness.console import shown
 from harness.errors import HarnessError
 from harness.read import views
 from harness.tell.charts import chart, forest, pareto_front, tradeoff
-from harness.tell.report import render, write_report
+from harness.tell.page import render
+from harness.tell.report import write_report
 from harness.tell.section import Section, Table, to_markdown
 from harness.tell.summary import Summary
 from tests.harness.scored_results import Row, metrics_for, record, rows_for, run_for

@@ -291,6 +291,7 @@ def set_up(venv: Path, root: Path, lock: Path, usual: str, asked: str = "") -> N
         package_before = ""
         notes.append(copy_duckdb_extension(venv))
     if (root / "benchmark.toml").exists():
+        run("git", "config", "merge.ours.driver", "true", cwd=root)  # for results/latest
         if package_before != package:
             install_project(venv, root)
         notes.append(install_git_hooks(venv, root))

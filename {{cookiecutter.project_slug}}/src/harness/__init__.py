@@ -14,9 +14,9 @@ Its rooms, in the order of a datapoint's way; each one's `__init__` says what is
     load/      load on a server
     cli/       the commands
 
-experiment leads through all of it, trial does so for tests; errors, console, findings and clock are
-what every room says things with; seal says which harness this is. No room imports one that is above
-it (scripts/rooms.py of the template draws them).
+experiment leads through all of it, trial does so for tests, suggest names the next tag; errors,
+console, findings and clock are what every room says things with; seal says which harness this is.
+No room imports one that is above it (scripts/rooms.py of the template draws them).
 """
 
 from harness.errors import PermanentError, TransientError

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.clock import now
-from harness.console import err, out, shown, visible
+from harness.console import err, out, shown
 from harness.errors import HarnessError
 from harness.gates.gates import Situation, pass_gates
 from harness.project.contract import Project
@@ -21,7 +21,6 @@ from harness.record.store import begin_anew, update_run
 from harness.run.loop import RunReport, run
 from harness.run.prepared import prepare
 from harness.run.provenance import provenance
-from harness.seal import identity, modified_words
 from harness.version import dvc, git, results_state
 from harness.version.published import (
     Published,
@@ -197,22 +196,27 @@ def _finish(
     census: Census,
 ) -> None:
     """Commit and tag what was recorded: both, or neither."""
+    from harness.tell.latest import write_latest
+    from harness.tell.tag_message import tag_message, write_index
+
     root = project.root
     _refuse_taken(root, project.settings, tag)
     begin_finishing(root, tag)
     update_run(place, track_id, {"published": now()})
     found = _write_summary(project, place, tag)
+    words = tag_message(rows, census.digest, message, found)
     kept = [_write_metrics(root, tag, rows), f"results/{tag}.md"]
+    kept.append(write_index(root, tag, rows, found, census.digest, message))
+    kept += write_latest(root, tag, rows, [*found.experiment.rules.values()], census.digest)
     if project.settings.store.dvc:
         kept += dvc.add(root, place.db)
         dvc.push(root)  # data too: a tag without it could not be checked out
     else:
         kept.append(place.db.relative_to(root).as_posix())
-    words = tag_message(rows, census, message, found)
     before = git.head(root)
     try:
         git.commit(root, kept, f"experiment {tag}: {words.splitlines()[0]}")
-        git.annotate(root, tag, f"{words}\n\n{runs_line(list(runs_of(place.db)[tag]))}")
+        git.annotate(root, tag, f"{words}{runs_line(list(runs_of(place.db)[tag]))}")
     except BaseException:
         # Without its tag the commit would stand there for good, and the next try make another.
         with contextlib.suppress(HarnessError):
@@ -295,25 +299,3 @@ def _write_summary(project: Project, place: Place, tag: str) -> "Summary":
     path.write_text(to_markdown(f"Results of {tag}", found.sections), encoding="utf-8")
     out.print(f"report: {report.relative_to(project.root)}", markup=False, soft_wrap=True)
     return found
-
-
-def tag_message(rows: list[dict[str, Any]], census: Census, message: str, found: "Summary") -> str:
-    """`params | metrics | data=… | message`, then a line for each configuration.
-
-    The first line is of the configuration that is ahead of all others; where none is, it says how
-    many there are, and which of them cannot be told from the first.
-    """
-    from harness.tell.ranking import tag_figures, tag_params
-
-    headline = found.ranking.rule
-    rules = [found.experiment.rule(name) for name in found.experiment.metrics]
-    rules.sort(key=lambda rule: headline is None or rule.name != headline.name)
-    lines = [f"{tag_params(row)} | n={row['n']} {tag_figures(row, rules)}" for row in rows]
-    head = found.ranking.short_words()
-    if ahead := [row for row in rows if len(rows) == 1 or row["params_key"] == found.leader]:
-        head = f"{tag_params(ahead[0])} | {tag_figures(ahead[0], rules)}"
-    body = ["", *lines] if len(rows) > 1 else []
-    if modified := modified_words(identity().edited):
-        body += ["", modified]
-    tail = " | ".join([f"data={census.digest[:12]}", visible(" ".join(message.split())) or "-"])
-    return "\n".join([f"{head} | {tail}", *body])

@@ -11,7 +11,16 @@ from pathlib import Path
 import typer
 from typer.exceptions import TyperException
 
-from harness.cli import models, reading, running, sharing, upgrading, versions
+from harness.cli import (
+    explorer,
+    models,
+    reading,
+    remotes,
+    running,
+    sharing,
+    upgrading,
+    versions,
+)
 from harness.console import err, show_error
 from harness.errors import HarnessError, is_of_database, reason_of
 from harness.seal import HERE
@@ -23,8 +32,15 @@ app = typer.Typer(
     help="Run a benchmark: one row for each datapoint, and nothing good is computed again.",
 )
 PARTS = (
-    running.app, versions.app, sharing.app, models.app, reading.app, upgrading.app,
-)  # fmt: skip
+    running.app,
+    versions.app,
+    explorer.app,
+    remotes.app,
+    sharing.app,
+    models.app,
+    reading.app,
+    upgrading.app,
+)
 for part in PARTS:
     app.registered_commands += part.registered_commands
     app.registered_groups += part.registered_groups

@@ -70,12 +70,21 @@ def experiment(
     message: Annotated[str, typer.Option(help="what this experiment is about")] = "",
     allow: Annotated[list[str] | None, typer.Option(help="override a gate by name")] = None,
 ) -> None:
-    """Gates, every datapoint, metrics, commit, tag. The same command resumes."""
+    """Gates, every datapoint, metrics, commit, tag. The same command resumes.
+
+    The tag `next` stands for the one that `python -m harness next` names.
+    """
     from harness.experiment import experiment as run_experiment
     from harness.gates.gates import known_gates
 
     # In a locale of ASCII alone Python hands over each byte of an accent as half a character.
     message = os.fsencode(message).decode("utf-8", "replace")
+    if tag == "next":
+        from harness.suggest import suggest
+
+        found = suggest(Path.cwd())
+        tag = found.version
+        err.print(f"{tag}: {found.why}", soft_wrap=True)
     _leave(run_experiment(_project(), tag, message, known_gates(allow or [])))
 
 

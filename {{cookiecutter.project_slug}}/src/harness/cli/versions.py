@@ -1,9 +1,11 @@
 """The commands about experiments as versions: which there are, and what becomes of their names."""
 
+import json
 from pathlib import Path
 
 import typer
 
+from harness.cli.reading import Json
 from harness.console import err, out
 from harness.errors import HarnessError
 
@@ -39,26 +41,6 @@ def discard(tag: str) -> None:
     out.print(f"deleted {deleted} rows of {tag}")
 
 
-@app.command()
-def tags() -> None:
-    """The experiments so far."""
-    from harness.project.settings import load_settings
-    from harness.version import git
-    from harness.version.published import published
-
-    root = Path.cwd()
-    found = published(root, load_settings(root))
-    _tell_notes(found.notes)
-    if not found.known:
-        err.print("no experiment yet; make experiment TAG=e0.0.1")
-    for tag in found.known:
-        if tag in found.here:
-            words = git.subject(root, tag)
-        else:
-            words = f"its tag is not here ({found.where(tag)}); git fetch --tags"
-        out.print(f"{tag}  {words}", markup=False, soft_wrap=True)
-
-
 def _tell_notes(notes: list[str]) -> None:
     for note in notes:
         err.print(f"note: {note}", markup=False, soft_wrap=True)
@@ -73,3 +55,18 @@ def retag(tag: str, to: str) -> None:
     root = Path.cwd()
     count = rename(root, load_settings(root), tag, to)
     out.print(f"{count} rows of {tag} are {to} now; make experiment TAG={to} tags them")
+
+
+@app.command("next")
+def next_version(as_json: Json = False) -> None:
+    """The tag that the next experiment should take, by what changed since the newest, and why."""
+    from dataclasses import asdict
+
+    from harness.suggest import suggest
+
+    root = Path.cwd()
+    found = suggest(root)
+    if as_json:
+        print(json.dumps(asdict(found)))
+    else:
+        out.print(f"{found.version}  {found.level}: {found.why}", markup=False, soft_wrap=True)

@@ -24,7 +24,12 @@ from harness.record.columns import Schema, holds, quoted
 from harness.record.layout import DEV, Place
 from harness.record.metrics_table import COUNTS, LATENCIES, percentile_columns
 from harness.record.runs import of_first_run, of_last_run
-from harness.record.score_tables import add_uncounted, recorded_rules, recorded_uncounted
+from harness.record.score_tables import (
+    add_uncounted,
+    name_versions,
+    recorded_rules,
+    recorded_uncounted,
+)
 
 _COLUMNS: dict[str, str | None] = {
     **dict.fromkeys(("experiment_version", "params_key"), TEXT),
@@ -149,6 +154,8 @@ def _replace(
             tuple(row.values()),
         )
     add_uncounted(connection, experiment, together(uncounted))
+    if experiment != DEV:  # whose tables are dropped, and a view without its table blocks ALTER
+        name_versions(connection)
     connection.execute("COMMIT")
 
 

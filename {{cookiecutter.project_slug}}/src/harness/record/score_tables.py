@@ -41,6 +41,17 @@ def create_tables(connection: sqlite3.Connection) -> None:
         )
 
 
+def name_versions(connection: sqlite3.Connection) -> None:
+    """Have a view `experiments`: the table metrics, with the column `version`.
+
+    That is what the explorer of xetrack looks for: `--table experiments` makes it a client.
+    """
+    connection.execute(
+        "CREATE VIEW IF NOT EXISTS experiments AS "
+        "SELECT experiment_version AS version, * FROM metrics"
+    )
+
+
 def record(
     connection: sqlite3.Connection,
     experiment: str,

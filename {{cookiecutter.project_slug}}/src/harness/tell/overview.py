@@ -72,6 +72,27 @@ def overview_markdown(facts: Facts, title: str, findings: Sequence[Finding]) -> 
     return "\n".join(lines) + "\n"
 
 
+def configuration_lines(facts: Facts) -> list[str]:
+    """`model=small | n=50 accuracy=0.900 [0.786, 0.957]` of each configuration, on one line each.
+
+    `facts` must have been read with their scores.
+    """
+    names = [name.strip('"').removeprefix("params_") for name in facts.configuration]
+    scores = [name.strip('"') for name in facts.scores]
+    lines = []
+    for row in _figures(facts):
+        params, n = row[1 : 1 + len(names)], row[1 + len(names)]
+        sums = row[1 + len(names) + 4 :][: len(scores)]
+        said = [f"{name}={brief(value)}" for name, value in zip(names, params, strict=True)]
+        figures = [f"{name}={_mean(*each)}" for name, each in zip(scores, sums, strict=True)]
+        known = [each for each in figures if not each.endswith("=")]
+        experiment = [str(row[0])] if row[0] else []
+        lines.append(
+            " | ".join([*experiment, " ".join(said) or "all", " ".join([f"n={n}", *known])])
+        )
+    return lines
+
+
 def _figures(facts: Facts) -> list[tuple[Any, ...]]:
     """Per experiment and configuration: counts, four sums a score, and two percentiles."""
     group = ["e", *facts.configuration]

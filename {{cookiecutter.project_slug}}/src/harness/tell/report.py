@@ -4,21 +4,17 @@ What models answered is hostile: every text is escaped by the template, characte
 are written out, and the page forbids scripts and requests of any kind.
 """
 
-import re
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from duckdb import DuckDBPyConnection
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
-from harness.console import ABSENT, LONGEST, RAW, brief, shown
+from harness.console import RAW, brief, shown
 from harness.project.kind import PLAIN, Kind
 from harness.read.results import Experiment, RecordedConfiguration, Scores, read_outputs
 from harness.tell.charts import forest, tradeoff
+from harness.tell.page import render
 from harness.tell.ranking import Ranking
 from harness.tell.result_sections import PRICES, RESULTS
 from harness.tell.section import Section, Table, number, time_unit
@@ -26,7 +22,6 @@ from harness.tell.summary import Summary, summarise_experiment
 
 WORST = 20  # items shown with their raw output
 FOREST = 24  # configurations in a chart of intervals
-_FIGURE = re.compile(r"[-+]?[0-9,.]+(e[-+]?[0-9]+)?|" + ABSENT)
 
 
 def write_report(con: DuckDBPyConnection, name: str, path: Path, kind: Kind = PLAIN) -> Summary:
@@ -48,33 +43,9 @@ def write_report(con: DuckDBPyConnection, name: str, path: Path, kind: Kind = PL
     return summary
 
 
-def render(title: str, sections: Iterable[Section], about: str = "") -> str:
-    """The sections as a whole HTML page; `about` is the line above its title."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=_fit_to_show,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    template = environment.get_template("report.html")
-    return template.render(title=title, about=about, sections=list(sections), figures=_figures)
-
-
-def _figures(table: Table) -> list[bool]:
-    """Of each column, whether it holds nothing but numbers."""
-    columns = zip(*table.rows, strict=False)
-    return [all(map(_FIGURE.fullmatch, map(str, each))) for each in columns]
-
-
 def _with_charts(section: Section, charts: list[tuple[str, str]]) -> Section:
     text = [*section.text, *dict.fromkeys(said for said, _ in charts if said)]
     return replace(section, text=text, charts=[*section.charts, *(chart for _, chart in charts)])
-
-
-def _fit_to_show(value: Any) -> Any:
-    return value if isinstance(value, Markup) else shown(value, LONGEST)
 
 
 def _drawn(experiment: Experiment, ranking: Ranking) -> list[tuple[int, RecordedConfiguration]]:

@@ -126,6 +126,21 @@ def to_console(sections: Sequence[Section]) -> None:
             out.print(grid)
 
 
+def as_data(sections: Sequence[Section]) -> list[dict[str, Any]]:
+    """The sections as values for json.dumps; charts are left out."""
+    return [
+        {
+            "title": section.title,
+            "text": list(section.text),
+            "tables": [
+                {"columns": list(table.columns), "rows": [list(row) for row in table.rows]}
+                for table in section.tables
+            ],
+        }
+        for section in sections
+    ]
+
+
 def inline(text: str) -> str:
     """Text on one line that Markdown shows as it is: no markup, HTML, link or table border."""
     text = shown(" ".join(text.split()), LONGEST)

@@ -3,6 +3,7 @@
 import configparser
 import importlib.util
 import json
+import os
 import re
 import subprocess
 import sys
@@ -152,3 +153,64 @@ def push(root: Path) -> None:
     """Bring data and results to the remote, where there is one."""
     if has_remote(root):
         run(root, "push")
+
+
+# -- the remote of today, for files of any time
+
+
+def folder(root: Path) -> Path:
+    """The `.dvc` of this folder or one above. Raises HarnessError where there is none."""
+    for each in (root, *root.parents):
+        if (each / ".dvc").is_dir():
+            return each / ".dvc"
+    raise HarnessError("DVC is not set up here", fix="dvc init")
+
+
+def config(root: Path) -> dict[str, str]:
+    """Every setting of DVC here, those of this machine alone too; paths are absolute."""
+    lines = run(root, "config", "--list").splitlines()
+    return dict(line.split("=", 1) for line in lines if "=" in line)
+
+
+def parsed(text: str, place: Path) -> dict[str, str]:
+    """The same from a text of `.dvc/config` that lies in the folder `place`."""
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        parser.read_string(text)
+    except configparser.Error:
+        return {}
+    found = {}
+    for section in parser.sections():
+        name = section.strip("'").replace(' "', ".").rstrip('"')
+        for key, value in parser[section].items():
+            local = key == "url" and "://" not in value
+            found[f"{name}.{key}"] = os.path.normpath(place / value) if local else value
+    return found
+
+
+def default_remote(settings: dict[str, str]) -> str:
+    """The remote that `dvc push` takes: the default one, or the only one; '' without."""
+    names = {name.split(".")[1] for name in settings if name.startswith("remote.")}
+    chosen = settings.get("core.remote", "")
+    return chosen if chosen in names else names.pop() if len(names) == 1 else ""
+
+
+def remote_url(settings: dict[str, str]) -> str:
+    """Where the default remote is; '' without one."""
+    return settings.get(f"remote.{default_remote(settings)}.url", "")
+
+
+def borrow(settings: dict[str, str], place: Path, cache: Path) -> None:
+    """Make a folder in which DVC works with the same remote and cache, and nothing else.
+
+    What keeps its secrets is in it: it must be readable by its owner alone.
+    """
+    remote = default_remote(settings)
+    given = {
+        name: value for name, value in settings.items() if name.startswith(f"remote.{remote}.")
+    }
+    (place / ".dvc").mkdir()
+    lines = ["[core]", "analytics = false", "check_update = false", "no_scm = true"]
+    lines += [f'remote = "{remote}"', "[cache]", f'dir = "{cache}"', f"['remote \"{remote}\"']"]
+    lines += [f'{name.split(".", 2)[2]} = "{value}"' for name, value in given.items()]
+    (place / ".dvc" / "config").write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -8,7 +8,7 @@ import hashlib
 import os
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from harness.errors import HarnessError
 from harness.record.layout import TAG
 
 # What an experiment itself writes; it may be unfinished from a run that was killed.
-OWN = ("results",)
+OWN = ("results", "dvc.lock")
 BRANCHES = "refs/heads/"
 TAGS = "refs/tags/"
 LITERAL = "--literal-pathspecs"  # what is named is a file of this name, never a pattern
@@ -43,12 +43,13 @@ _FIXES = (
 )
 
 
-def git(root: Path, *arguments: str, given: str | None = None) -> str:
+def git(root: Path, *arguments: str, given: str | None = None, **environment: str) -> str:
     """The standard output of a git command, without the last line end; options may stand first.
 
-    `given` is its standard input. Raises HarnessError with git's own words where it fails.
+    `given` is its standard input, `environment` comes over this process's own. Raises HarnessError
+    with git's own words where it fails.
     """
-    done = _run(root, arguments, given)
+    done = _run(root, arguments, given, environment=environment)
     if done.returncode:
         raise failed(arguments, done.stderr or done.stdout)
     return done.stdout.rstrip("\n")
@@ -80,6 +81,7 @@ def _run(
     arguments: Sequence[str],
     given: str | None = None,
     seconds: float | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> "subprocess.CompletedProcess[str]":
     try:
         done = subprocess.run(
@@ -89,7 +91,8 @@ def _run(
             input=None if given is None else _utf8(given),
             capture_output=True,
             timeout=seconds,
-            env={**os.environ, "LANGUAGE": "C"},  # some answers are told apart by their words
+            # Some answers are told apart by their words.
+            env={**os.environ, "LANGUAGE": "C", **(environment or {})},
         )
     except FileNotFoundError:
         raise HarnessError("git is not installed", fix="install git", code=1) from None
@@ -410,6 +413,30 @@ def _push(root: Path, name: str, *arguments: str) -> dict[str, str]:
         raise failed(command, done.stderr or done.stdout)
     # With --atomic the others are refused for the sake of the one that matters.
     return {ref: why for ref, why in refused.items() if "atomic" not in why} or refused
+
+
+def push_refs(root: Path, name: str, refs: Sequence[str]) -> dict[str, str]:
+    """Push these (`from:to`) as far as each can be; what is refused, with its reason.
+
+    Raises HarnessError where the remote cannot be reached.
+    """
+    return _push(root, name, *refs)
+
+
+def reach(root: Path, url: str) -> None:
+    """See that a repository can be read and, as far as git can tell, written.
+
+    Raises HarnessError in git's words where it cannot.
+    """
+    for arguments in (
+        ("ls-remote", "-q", url),
+        ("push", "-q", "--dry-run", url, "HEAD:refs/heads/probe"),
+    ):
+        if arguments[0] == "push" and not head(root):
+            continue
+        done = _run(root, arguments, seconds=_REMOTE_SECONDS)
+        if done.returncode:
+            raise failed(arguments, done.stderr)
 
 
 def push_missing(root: Path, tag: str) -> str:

@@ -145,6 +145,11 @@ def _of_merge(root: Path) -> Problem | None:
     return None
 
 
+def problem_of(root: Path, record: Record) -> Problem | None:
+    """Why this database is not what is recorded; None where it is, or is rightly ahead of it."""
+    return _of_record(root, record)
+
+
 def _of_record(root: Path, record: Record) -> Problem | None:
     path = record.path.relative_to(root).as_posix()
     if not record.version:

@@ -17,6 +17,7 @@ from harness.record.database_file import begin_writing
 from harness.record.layout import Place, place_for
 from harness.record.lock import one_at_a_time
 from harness.version import git
+from harness.version.index import PLACE, drop_line
 from harness.version.published import Published, published, runs_of, strangers
 from harness.version.results_state import note_origins
 
@@ -122,6 +123,8 @@ def _forget(root: Path, tag: str, with_database: bool) -> None:
         names += [f"results/{tag}.db", f"results/{tag}.db.dvc"]
     for name in names:
         (root / name).unlink(missing_ok=True)
+    drop_line(root, tag)
+    names.append(PLACE)
     listed = git.git(root, "ls-files", "-z", "--", *names)
     if held := [name for name in listed.split("\0") if name]:
         git.commit(root, held, f"experiment {tag}: recorded under another tag")
