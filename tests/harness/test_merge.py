@@ -339,7 +339,7 @@ def test_the_script_merges_parquet_files(tmp_path: Path) -> None:
     assert (differs.returncode, "differs: e1, k2" in differs.stdout) == (1, True), differs.stderr
     done = script("a.parquet", "c.parquet", "--rebase", cwd=tmp_path)
     assert done.returncode == 0
-    rows = con.execute(f"SELECT task_key, x, y FROM '{tmp_path}/a.parquet' ORDER BY 1").fetchall()
-    assert rows == [("k0", 0, None), ("k1", 1, None), ("k2", 2, "n"), ("k3", 3, "n"),
+    read = con.execute(f"SELECT task_key, x, y FROM '{tmp_path}/a.parquet' ORDER BY 1").fetchall()
+    assert read == [("k0", 0, None), ("k1", 1, None), ("k2", 2, "n"), ("k3", 3, "n"),
                     ("k4", 4, "n")]  # fmt: skip
     assert "0 rows" in script("a.parquet", "c.parquet", cwd=tmp_path).stdout

@@ -11,9 +11,6 @@ The working tree is never touched. Exit code: 0, 1 for findings, 2 for wrong use
 """
 
 import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 COMMANDS = ("list", "show", "diff", "get", "checkout", "cleanup")
 

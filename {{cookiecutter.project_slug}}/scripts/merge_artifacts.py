@@ -10,8 +10,6 @@ import shutil
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
-
 
 def main() -> int:
     from harness.console import Arguments, show_error

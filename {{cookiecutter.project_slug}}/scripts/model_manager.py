@@ -5,9 +5,6 @@ Exit code: 0, 1 where the evidence is against it, 2 for wrong use.
 """
 
 import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 
 def main() -> None:

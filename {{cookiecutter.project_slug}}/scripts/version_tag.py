@@ -5,18 +5,15 @@
 commit that is checked out, and says in the tag what the table holds. Exit code: 0, 1 or 2.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
-
 
 def main() -> int:
-    from harness.console import err, show_error
+    from harness.console import Arguments, err, show_error
     from harness.errors import HarnessError
 
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Arguments(description=__doc__)
     parser.add_argument("version", nargs="?", help="the tag to make, such as e0.1.0")
     parser.add_argument("--list", action="store_true", help="the tags, each with its first line")
     parser.add_argument("--show", metavar="TAG", help="all that a tag says")
