@@ -72,6 +72,7 @@ def test_git_merges_databases_that_it_keeps_row_by_row(tagged: Bench) -> None:
     bench.experiment("e0.0.4")
 
 
+@pytest.mark.slow
 def test_git_merges_databases_that_dvc_keeps(tagged_by_dvc: Bench) -> None:
     bench = tagged_by_dvc
     ready_to_merge(bench)

@@ -134,6 +134,7 @@ def test_a_fitted_model_is_taken_from_the_experiments_assets(bench: Bench) -> No
     assert "first try" in bench.run("model", "info", "e0.2.0:model=fair").out
 
 
+@pytest.mark.slow
 def test_what_two_people_did_with_models_merges_as_it_is(bench: Bench) -> None:
     ready_to_merge(bench)
     ids = kept(bench, "bad", "fair")

@@ -77,6 +77,7 @@ def answers(bench: Bench) -> dict[str, Any]:
     return said
 
 
+@pytest.mark.slow
 def test_the_same_rows_and_answers_in_every_layout(bench: Bench) -> None:
     before, said = content(bench.root), answers(bench)
     first = bench.db.read_bytes()
