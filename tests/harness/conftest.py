@@ -10,6 +10,9 @@ from tests.harness.project_fixture import SOURCE, Bench
 from tests.harness.versioned import with_a_past
 from tests.harness.warm import WarmProcess
 
+# Scripts run as in a project, where the harness is installed.
+os.environ["PYTHONPATH"] = str(SOURCE)
+
 
 @pytest.fixture(scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
