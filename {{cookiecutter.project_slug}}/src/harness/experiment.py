@@ -3,7 +3,7 @@
 import contextlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness.clock import now
 from harness.console import err, out, shown, visible
@@ -15,6 +15,7 @@ from harness.project.grid import Grid
 from harness.project.inputs import advice
 from harness.project.settings import Settings
 from harness.project.tasks import Census
+from harness.project.values import Row
 from harness.record.layout import DEV, Place, place_for
 from harness.record.lock import one_at_a_time
 from harness.record.store import begin_anew, update_run
@@ -144,7 +145,7 @@ def tell(report: RunReport) -> None:
         err.print(f"note: {note}", markup=False, soft_wrap=True)
 
 
-def _measure(project: Project, grid: Grid, report: RunReport, name: str) -> list[dict[str, Any]]:
+def _measure(project: Project, grid: Grid, report: RunReport, name: str) -> list[Row]:
     # Here, because scipy takes a second to load and most commands do without.
     from harness.measure.aggregate import measure, rules_of, uncounted_of
     from harness.tell.results_table import results_tables
@@ -192,7 +193,7 @@ def _finish(
     tag: str,
     track_id: str,
     message: str,
-    rows: list[dict[str, Any]],
+    rows: list[Row],
     census: Census,
 ) -> None:
     """Commit and tag what was recorded: both, or neither."""
@@ -274,7 +275,7 @@ def _push(root: Path, settings: Settings, tag: str) -> int:
     )
 
 
-def _write_metrics(root: Path, tag: str, rows: list[dict[str, Any]]) -> str:
+def _write_metrics(root: Path, tag: str, rows: list[Row]) -> str:
     """The metrics beside the database, in a form that git shows in a diff."""
     path = root / "results" / f"{tag}.json"
     path.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -296,7 +297,7 @@ def _write_summary(project: Project, place: Place, tag: str) -> "Summary":
     return found
 
 
-def tag_message(rows: list[dict[str, Any]], census: Census, message: str, found: "Summary") -> str:
+def tag_message(rows: list[Row], census: Census, message: str, found: "Summary") -> str:
     """`params | metrics | data=… | message`, then a line for each configuration.
 
     The first line is of the configuration that is ahead of all others; where none is, it says how

@@ -2,17 +2,20 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from harness.console import err, out, styled
 from harness.errors import HarnessError
 
+if TYPE_CHECKING:
+    from harness.project.contract import Project
+
 app = typer.Typer()
 
 
-def _project() -> Any:
+def _project() -> "Project":
     from harness.project.contract import Project
 
     return Project.open()

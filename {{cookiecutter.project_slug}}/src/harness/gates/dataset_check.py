@@ -17,13 +17,17 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from harness.errors import HarnessError
 from harness.findings import Finding, many
+from harness.project.contract import Item
+
+if TYPE_CHECKING:
+    from datasketch import MinHash
 
 ANSWERS = ("ground_truth", "label", "answer", "target", "expected")
 # Names, not content: two items that differ in nothing else are the same.
@@ -39,7 +43,7 @@ _SHOWN = 5
 _WORD = re.compile(r"\w+")
 
 
-def text_of_item(item: dict[str, Any]) -> str:
+def text_of_item(item: Item) -> str:
     """All texts of an item but its names and answers, in one; '' for items of numbers or files."""
     texts = (
         value
@@ -49,7 +53,7 @@ def text_of_item(item: dict[str, Any]) -> str:
     return "\n".join(texts)
 
 
-def check_dataset(items: Iterable[dict[str, Any]]) -> list[Finding]:
+def check_dataset(items: Iterable[Item]) -> list[Finding]:
     """What is wrong with the items, each a dict with an `id` as `dataset.load` yields it.
 
     Near-duplicates are proposed by MinHash over character 4-grams (Broder 1997), banded for texts
@@ -76,7 +80,7 @@ def check_dataset(items: Iterable[dict[str, Any]]) -> list[Finding]:
 
 def _read(
     con: sqlite3.Connection,
-    items: Iterable[dict[str, Any]],
+    items: Iterable[Item],
     file: Path,
 ) -> npt.NDArray[np.uint64]:
     """Fill the table `items`; returns (items with text, number and band hashes)."""
@@ -96,18 +100,18 @@ def _read(
     return np.memmap(file, np.uint64, "r").reshape(-1, _BANDS + 1)
 
 
-def _part(item: dict[str, Any]) -> str | None:
+def _part(item: Item) -> str | None:
     """The part of the data an item belongs to: its split, or the fold it is tested in."""
     named = [f"{name} {item[name]}" for name in ("split", "fold") if item.get(name) is not None]
     return ", ".join(named) or None
 
 
-def _answer(item: dict[str, Any]) -> str:
+def _answer(item: Item) -> str:
     values = (item[name] for name in ANSWERS if isinstance(item.get(name), (str, int, float)))
     return " ".join(_WORD.findall(str(next(values, "")).lower()))
 
 
-def _content(item: dict[str, Any]) -> bytes:
+def _content(item: Item) -> bytes:
     digest = hashlib.sha256()
     for name in sorted(item.keys() - _NAMES - set(ANSWERS)):
         value = item[name]
@@ -130,7 +134,7 @@ def _shingles(text: str) -> set[bytes]:
 
 
 @cache
-def _empty_sketch() -> Any:
+def _empty_sketch() -> "MinHash":
     # Imported here, because a command that checks no data should not wait for it.
     from datasketch import MinHash
 

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from harness.console import brief, err
 from harness.errors import HarnessError, explained
@@ -21,6 +20,7 @@ from harness.project.grid import Grid, column_types
 from harness.project.inputs import advice, unkeyed
 from harness.project.keys import item_digest
 from harness.project.tasks import Census
+from harness.project.values import Params, Row, Value
 from harness.record.columns import ANSWERS, PREDICTIONS, filled
 from harness.record.layout import DEV, TAG, databases, place_for
 from harness.record.metrics_table import metrics_in
@@ -147,7 +147,7 @@ def dev_run(now: Situation) -> Blocked | None:
     """The code that is about to run on everything has run on a little without errors."""
     place = place_for(now.root, now.project.settings, DEV)
     good = failed = 0
-    tried: dict[str, Any] = {}
+    tried: Row = {}
     codes = sorted({each.code_key for each in now.grid.configurations})
     if place.db.exists():
         connection = sqlite3.connect(place.db, timeout=10)
@@ -179,7 +179,7 @@ def dev_run(now: Situation) -> Blocked | None:
     return None
 
 
-def _untried(grid: Grid, before: list[dict[str, Any]]) -> list[str]:
+def _untried(grid: Grid, before: list[Row]) -> list[str]:
     """Values of params that no configuration of the dev-run had: a model that was never asked."""
     known = {(name, repr(value)) for each in before for name, value in each.items()}
     now = [pair for each in grid.configurations for pair in _as_json(each.columns).items()]
@@ -189,7 +189,7 @@ def _untried(grid: Grid, before: list[dict[str, Any]]) -> list[str]:
     return list(fresh)[:5]
 
 
-def _as_json(columns: dict[str, Any]) -> dict[str, Any]:
+def _as_json(columns: Row) -> Row:
     return dict(json.loads(json.dumps(columns)))
 
 
@@ -265,7 +265,7 @@ def schema_of(project: Project, grid: Grid) -> list[Finding]:
     results = databases(root, settings, "experiment")
     if not results:
         return []
-    values: dict[str, set[Any]] = {}
+    values: dict[str, set[Value]] = {}
     for configuration in grid.configurations:
         for name, value in configuration.columns.items():
             values.setdefault(name, set()).add(value)
@@ -295,7 +295,7 @@ def items(now: Situation) -> Blocked | None:
     return None
 
 
-def _content(project: Project, params: Any) -> bytes:
+def _content(project: Project, params: Params) -> bytes:
     """What all items of one configuration hold, so that equal ones are checked once."""
     content = hashlib.sha256()
     for item in project.items(params):

@@ -2,7 +2,6 @@
 
 import re
 from pathlib import Path
-from typing import Any
 
 import duckdb
 from rich.table import Table
@@ -178,6 +177,6 @@ def _constant(facts: Facts, may_be: frozenset[str]) -> list[Finding]:
     ]
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 60 else text[:59] + "…"

@@ -12,10 +12,10 @@ import sqlite3
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 from harness.errors import HarnessError
 from harness.findings import Finding
+from harness.project.values import Value
 from harness.record.columns import PREDICTIONS, holds, quoted
 from harness.record.database_file import aside, begin_writing, set_strangers_aside
 
@@ -26,7 +26,7 @@ _PREFIX = "params_"
 _SIMILAR = 0.6
 
 Columns = Mapping[str, str]
-ColumnValues = Mapping[str, Collection[Any]]
+ColumnValues = Mapping[str, Collection[Value]]
 
 
 def recorded_columns(databases: Sequence[Path]) -> dict[str, dict[str, str]]:
@@ -55,9 +55,9 @@ def expected_columns(params: Columns, dev: Sequence[Path]) -> dict[str, str]:
     return {**results, **params}
 
 
-def recorded_values(databases: Sequence[Path], most: int = 100) -> dict[str, set[Any]]:
+def recorded_values(databases: Sequence[Path], most: int = 100) -> dict[str, set[Value]]:
     """Per params column: the values that occur, `most` at the most."""
-    found: dict[str, set[Any]] = {}
+    found: dict[str, set[Value]] = {}
     for path in databases:
         with closing(_open(path)) as con:
             for table in (name for name in _tables(con) if name == "metrics"):
@@ -210,7 +210,7 @@ def _rename_in(path: Path, old: str, new: str) -> None:
         con.execute("COMMIT")
 
 
-def _rename_keys(value: Any, old: str, new: str) -> Any:
+def _rename_keys(value: object, old: str, new: str) -> object:
     """Nested data with the key renamed, also where it stands without its prefix, as in a plan."""
     if isinstance(value, list):
         return [_rename_keys(each, old, new) for each in value]

@@ -3,9 +3,12 @@
 import asyncio
 import hashlib
 from time import monotonic
-from typing import Any, Protocol
+from typing import Protocol, TypeAlias
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+
+Finished: TypeAlias = tuple[int, float, float, float, float, float, int, int, str, str, bytes, str]
+"""What came of an exchange, see `Exchange.result`."""
 
 
 class Exchange:
@@ -22,11 +25,11 @@ class Exchange:
         self.status = self.bytes = 0
         self.error_type = self.error = ""
         self.body = bytearray()
-        self.hash: Any = None
+        self.hash: hashlib._Hash | None = None
         self.timer: asyncio.TimerHandle | None = None
         self.connection: Connection | None = None
 
-    def result(self) -> tuple[Any, ...]:
+    def result(self) -> Finished:
         """Times are 0 where it did not come to that; the hash is '' where the body is whole."""
         return (
             self.index, self.scheduled, self.lag, self.sent, self.first_byte, self.done,
@@ -53,7 +56,8 @@ class Connection(asyncio.Protocol):
         self.exchange: Exchange | None = None
         self.lost = False
 
-    def connection_made(self, transport: Any) -> None:
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
         self.transport = transport
         self.parser = HttpResponseParser(self)
         self.load.open += 1

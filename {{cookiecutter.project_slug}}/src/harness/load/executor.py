@@ -13,16 +13,18 @@ import time
 from collections.abc import Callable, Iterator
 from itertools import chain, cycle, groupby, islice, takewhile
 from multiprocessing.connection import wait
-from typing import Any
+from types import ModuleType
 
 from harness.console import err
 from harness.errors import HarnessError, InvalidResult, PermanentError
+from harness.load.connection import Finished
 from harness.load.generator import WARMUP
 from harness.load.process import BATCH, GeneratorProcess, Work
 from harness.load.sampler import Sampler
 from harness.load.schedule import Shape, arrivals, behind, bottleneck, sent_late
-from harness.load.target import Target, close_targets, load_options
+from harness.load.target import LoadOptions, Target, close_targets, load_options
 from harness.project.contract import Project
+from harness.project.values import Params, Row
 from harness.run.attempt import Limiter, Result, check
 from harness.run.job import Job, Outcome
 
@@ -49,7 +51,7 @@ def check_load(project: Project) -> None:
         raise HarnessError("\n".join(problems), fix="mend params.py or predict.py in src/benchmark")
 
 
-def _too_much(params: Any, shape: Shape) -> list[str]:
+def _too_much(params: Params, shape: Shape) -> list[str]:
     """Why no machine like this could generate the load: that need not be tried first."""
     found, most = [], _HOPELESS * _PER_PROCESS * (os.cpu_count() or 1)
     if shape.mode == "open" and shape.rate > most:
@@ -103,8 +105,8 @@ class _Phase:
     def __init__(
         self,
         project: Project,
-        module: Any,
-        options: dict[str, Any],
+        module: ModuleType,
+        options: LoadOptions,
         sampler: Sampler,
         group: Iterator[Job],
     ) -> None:
@@ -113,11 +115,12 @@ class _Phase:
         self.params = first.task.configuration.params
         self.module, self.options, self.sampler = module, options, sampler
         assert project.load is not None
-        self.target = project.load(self.params)
-        if not isinstance(self.target, Target):
+        target = project.load(self.params)
+        if not isinstance(target, Target):
             raise HarnessError(
                 "load(params) in predict.py must return what harness.load.open_target returns"
             )
+        self.target = target
         self.target.check()
         self.shape = shape = Shape.of(self.params)
         # A closed loop has no schedule: its requests are due at once.
@@ -215,7 +218,7 @@ class _Phase:
                 fix="mend src/benchmark/predict.py",
             ) from error
 
-    def _outcome(self, result: tuple[Any, ...]) -> Outcome:
+    def _outcome(self, result: Finished) -> Outcome:
         index, due, lag, sent, first_byte, done, status, size, error_type, error, body, sha = result
         job, sent_bytes = self.in_flight.pop(index)
         took = done - due
@@ -233,7 +236,7 @@ class _Phase:
             **self.sampler.latest,
         }  # fmt: skip
         response = self.target.response(status, size, body, sha, took)
-        row: dict[str, Any] = {"raw_response": response.text} if status else {}
+        row: Row = {"raw_response": response.text} if status else {}
         permanent = False
         if status >= 400 and not error_type:
             error_type, error = f"HTTP {status}", response.text or "no body"

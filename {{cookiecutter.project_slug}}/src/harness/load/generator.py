@@ -24,7 +24,7 @@ from collections import deque
 from time import monotonic
 from typing import Any
 
-from harness.load.connection import Connection, Exchange
+from harness.load.connection import Connection, Exchange, Finished
 
 WARMUP = -1  # the index of requests whose results are dropped
 _FLUSH_SECONDS, _FLUSH_RESULTS = 0.02, 200
@@ -34,7 +34,7 @@ _BURST = 64  # requests sent before answers are looked at again
 class PreciseSelector(selectors.DefaultSelector):
     """epoll counts whole milliseconds, so requests would leave up to 1 ms late; select does not."""
 
-    def select(self, timeout: float | None = None) -> Any:
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is not None and timeout > 0 and hasattr(select, "epoll"):
             select.select([self.fileno()], [], [], timeout)
             timeout = 0
@@ -60,7 +60,7 @@ class Load:
         self.waiting: deque[Exchange] = deque()
         self.free: list[Connection] = []
         self.opening: set[asyncio.Task[None]] = set()
-        self.results: list[tuple[Any, ...]] = []
+        self.results: list[Finished] = []
         self.open = self.under_way = 0
         self.ending, self.over = False, asyncio.Event()
         self.starved: float | None = None

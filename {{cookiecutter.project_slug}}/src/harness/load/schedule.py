@@ -4,9 +4,9 @@ import math
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from harness.errors import HarnessError
+from harness.project.values import Params
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Shape:
     seed: int = 0
 
     @classmethod
-    def of(cls, params: Any) -> "Shape":
+    def of(cls, params: Params) -> "Shape":
         """Read it from a configuration. Raises HarnessError naming every field that cannot be."""
         values = {
             name: getattr(params, name)

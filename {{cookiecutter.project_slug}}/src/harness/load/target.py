@@ -20,11 +20,13 @@ import urllib.parse
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from harness.errors import HarnessError, PermanentError, TransientError
 from harness.load.settings import Throughput
 
+LoadOptions: TypeAlias = dict[str, Any]
+"""[throughput] of benchmark.toml with its defaults, and `timeout` in seconds."""
 _FIX = "mend [throughput] in benchmark.toml"
 _STARTUP_SECONDS, _STOP_SECONDS = 60.0, 5.0
 
@@ -66,7 +68,7 @@ def project_root() -> Path:
     return Path(places[0]).resolve().parents[1] if places else Path.cwd()
 
 
-def load_options(root: Path | None = None) -> dict[str, Any]:
+def load_options(root: Path | None = None) -> LoadOptions:
     """[throughput] of benchmark.toml with its defaults, and the time limit.
 
     Raises HarnessError for what cannot be.
@@ -87,7 +89,7 @@ class Target:
     """A server to ask, and its process where the repository's own was started for the run."""
 
     def __init__(
-        self, url: str, options: dict[str, Any], server: "subprocess.Popen[bytes] | None" = None
+        self, url: str, options: LoadOptions, server: "subprocess.Popen[bytes] | None" = None
     ) -> None:
         self.options, self.server, self.secrets = options, server, set[str]()
         try:
@@ -247,7 +249,7 @@ def close_targets() -> None:
         _open.popitem()[1].close()
 
 
-def _start(app: str, options: dict[str, Any]) -> Target:
+def _start(app: str, options: LoadOptions) -> Target:
     with socket.socket() as listener, tempfile.TemporaryFile() as log:
         listener.bind(("127.0.0.1", 0))
         address = listener.getsockname()

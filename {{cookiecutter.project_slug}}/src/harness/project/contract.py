@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeAlias
 
 from harness.errors import HarnessError, in_words
 from harness.project.fingerprint import Code, reachable_code
@@ -25,10 +25,11 @@ from harness.project.kind import Kind, load_kind
 from harness.project.modules import Modules, repository_top
 from harness.project.scores import Score, declared_in
 from harness.project.settings import Settings, load_settings
+from harness.project.values import Params, Row
 from harness.project.watch import Stamp, stamp
 
 PACKAGE = "benchmark"
-Item = dict[str, Any]
+Item: TypeAlias = dict[str, Any]
 _COARSE_NS = 20_000_000  # a file's times move in steps of the system's clock
 
 
@@ -44,18 +45,18 @@ class Project:
     kind: Kind
     settings: Settings
     params_type: type
-    grid: tuple[Any, ...]
-    files: Callable[[Any], Iterable[Path]] | None
+    grid: tuple[Params, ...]
+    files: Callable[[Params], Iterable[Path]] | None
     load_items: Callable[..., Iterable[Item]]
-    predict: Callable[..., dict[str, Any]]
-    load: Callable[[Any], Any] | None
-    fit: Callable[[Any, Any], Any] | None
-    estimate: Callable[[Item, Any], float] | None
-    score: Callable[[dict[str, Any]], dict[str, Any]]
+    predict: Callable[..., Row]
+    load: Callable[[Params], object] | None
+    fit: Callable[[Params, object], object] | None
+    estimate: Callable[[Item, Params], float] | None
+    score: Callable[[Row], Row]
     scores: dict[str, Score]
-    aggregates: dict[str, Callable[[Any], float]]
+    aggregates: dict[str, Callable[..., float]]
     takes_resource: bool
-    modules: Callable[[Any], Iterable[str]] | None
+    modules: Callable[[Params], Iterable[str]] | None
     code: Code
     stamps: dict[str, Stamp]
     reads: frozenset[str]
@@ -137,7 +138,7 @@ class Project:
         """Whether dataset.load takes `params`, so that each configuration has items of its own."""
         return "params" in inspect.signature(self.load_items).parameters
 
-    def files_of(self, params: Any) -> list[Path]:
+    def files_of(self, params: Params) -> list[Path]:
         """The files that predict reads under a configuration, as `files` of params.py names them.
 
         Raises HarnessError where it gives no list of paths, or one that is no file in here.
@@ -173,7 +174,7 @@ class Project:
         )
         return dataclasses.replace(self, code=code)
 
-    def code_of(self, params: Any) -> Code:
+    def code_of(self, params: Params) -> Code:
         """The code that predict can reach under a configuration.
 
         That is `code`, and where params.py has `modules(params)`, the modules that it names.
@@ -199,7 +200,7 @@ class Project:
             )
         return self.code | reachable_code(self.root, *names, any_name=False) if names else self.code
 
-    def items(self, params: Any, limit: int | None = None) -> Iterator[Item]:
+    def items(self, params: Params, limit: int | None = None) -> Iterator[Item]:
         """The items of one configuration, at most `limit` of them.
 
         A limited run takes a seeded sample spread over the whole where the length is known
@@ -223,9 +224,9 @@ class Project:
             ) from error
 
 
-def params_columns(params: Any, prefix: str = "params") -> dict[str, Any]:
+def params_columns(params: Params, prefix: str = "params") -> Row:
     """A configuration as columns; nested dataclasses become `params_outer_inner`, as in xetrack."""
-    columns: dict[str, Any] = {}
+    columns: Row = {}
     for field in dataclasses.fields(params):
         value = getattr(params, field.name)
         name = f"{prefix}_{field.name}"
@@ -254,12 +255,12 @@ def params_types(params_type: type, prefix: str = "params") -> dict[str, type]:
     return types
 
 
-def _hints(params_type: type) -> dict[str, Any]:
+def _hints(params_type: type) -> dict[str, object]:
     """The annotations that mean something at run time, each by itself.
 
     One that is imported for type checkers alone is left out; the values in GRID say its type.
     """
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     for base in reversed(params_type.__mro__):
         for name, hint in vars(base).get("__annotations__", {}).items():
             alone = type(name, (), {"__annotations__": {name: hint}, "__module__": base.__module__})
@@ -345,7 +346,7 @@ def _function(module: ModuleType, name: str) -> Callable[..., Any]:
     return typing.cast(Callable[..., Any], function)
 
 
-def _grid(module: ModuleType) -> tuple[type, tuple[Any, ...]]:
+def _grid(module: ModuleType) -> tuple[type, tuple[Params, ...]]:
     file = f"src/{PACKAGE}/params.py"
     params_type, grid = getattr(module, "Params", None), getattr(module, "GRID", None)
     if not (isinstance(params_type, type) and dataclasses.is_dataclass(params_type)):
@@ -370,7 +371,7 @@ def _grid(module: ModuleType) -> tuple[type, tuple[Any, ...]]:
         for index, name in enumerate(names)
         if name.lower() in [other.lower() for other in names[:index]]
     ]
-    seen: set[Any] = set()
+    seen: set[object] = set()
     for index, params in enumerate(configurations):
         if not isinstance(params, params_type):
             problems.append(f"GRID[{index}] is a {type(params).__name__}, not a Params")
@@ -390,7 +391,7 @@ def _grid(module: ModuleType) -> tuple[type, tuple[Any, ...]]:
     return params_type, configurations
 
 
-def _unfit(value: Any, path: str = "") -> list[str]:
+def _unfit(value: object, path: str = "") -> list[str]:
     """Why a params value cannot be part of a key: it could change, or it is not equal to itself."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         if not value.__dataclass_params__.frozen:  # type: ignore[attr-defined]

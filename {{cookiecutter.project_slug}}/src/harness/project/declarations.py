@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from harness.project.hypotheses import Plan
 from harness.project.scores import GIVEN, LARGEST, WORST, Better, Score, ScoreKind, worst_of
@@ -210,7 +209,7 @@ def in_order_of_rank(rules: Iterable[Rule]) -> list[Rule]:
     return planned + [rule for rule in able if rule.planned is None and rule.declared]
 
 
-def has_figures(rule: Rule, rows: Iterable[Mapping[str, Any]]) -> bool:
+def has_figures(rule: Rule, rows: Iterable[Mapping[str, object]]) -> bool:
     """Whether rows of metrics have something to show of a score.
 
     That nothing counted is worth showing too, but where its declaration leaves None out on purpose.

@@ -4,14 +4,13 @@ from dataclasses import dataclass, field, replace
 from functools import reduce
 from operator import or_
 from pathlib import Path
-from typing import Any
 
 from harness.errors import HarnessError
 from harness.project.contract import Project, params_columns, params_types
 from harness.project.fingerprint import Code
 from harness.project.inputs import FILE, MODULE
 from harness.project.keys import Context, file_digest, params_digest, place_of, read_context
-from harness.project.values import INTEGER, REAL, TEXT, declared_type, plain
+from harness.project.values import INTEGER, REAL, TEXT, Params, Row, declared_type, plain
 from harness.project.watch import Stamp, Watch, stamp
 
 
@@ -23,9 +22,9 @@ class Configuration:
     environment.
     """
 
-    params: Any
+    params: Params
     digest: bytes
-    columns: dict[str, Any]
+    columns: Row
     context: Context
     files: dict[str, str] = field(default_factory=dict)
 
@@ -117,7 +116,7 @@ def _refuse_alike(configurations: list[Configuration]) -> None:
             )
 
 
-def _columns(params: Any, types: dict[str, str]) -> dict[str, Any]:
+def _columns(params: Params, types: dict[str, str]) -> Row:
     """A configuration as columns; a number is text where others have text, as "sqrt" beside 0.5."""
     return {
         name: str(value) if types[name] == TEXT and isinstance(value, (int, float)) else value

@@ -28,6 +28,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from harness.errors import HarnessError
 from harness.project.contract import params_columns
 from harness.project.scores import MEASURED, Score
+from harness.project.values import Params, Row
 
 PLAN_NAME = "PLAN.toml"
 
@@ -108,7 +109,7 @@ def load_plan(root: Path) -> Plan:
         raise HarnessError(f"{PLAN_NAME} is not valid TOML: {error}", fix=f"edit {path}") from error
 
 
-def parse_plan(values: Mapping[str, Any] | str | None) -> Plan:
+def parse_plan(values: Mapping[str, object] | str | None) -> Plan:
     """Plan from TOML values, or from the JSON text that `runs.plan` holds (None: an empty plan)."""
     try:
         if isinstance(values, str):
@@ -157,7 +158,7 @@ def _place(loc: tuple[int | str, ...]) -> str:
     return ", ".join(words) + ": " if words else ""
 
 
-def comparable(value: Any) -> Any:
+def comparable(value: object) -> object:
     """A params value in the form in which it equals its stored self: tuples as lists, True as 1."""
     if isinstance(value, bool):
         return int(value)
@@ -171,9 +172,9 @@ def comparable(value: Any) -> Any:
     return value
 
 
-def flat(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat(params: Mapping[str, object], prefix: str = "") -> Row:
     """Params as their columns are named: nested ones, and dots, become `outer_inner`."""
-    columns: dict[str, Any] = {}
+    columns: Row = {}
     for key, value in params.items():
         name = prefix + str(key).replace(".", "_")
         if isinstance(value, Mapping):
@@ -186,7 +187,7 @@ def flat(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 NONE = "None"
 
 
-def matches(params: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+def matches(params: Mapping[str, object], wanted: Mapping[str, object]) -> bool:
     """True where every wanted param is there with that value.
 
     TOML has no word for None: `depth = "None"` is one that is None, and `depth = "'None'"` is the
@@ -196,7 +197,7 @@ def matches(params: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     return all(key in have and _is(have[key], value) for key, value in flat(wanted).items())
 
 
-def _is(value: Any, wanted: Any) -> bool:
+def _is(value: object, wanted: object) -> bool:
     if isinstance(wanted, str):
         return value is None if wanted == NONE else bool(value == _unquoted(wanted))
     return bool(value == wanted)
@@ -206,7 +207,7 @@ def _unquoted(text: str) -> str:
     return NONE if text == f"'{NONE}'" else text
 
 
-def reads_as(text: str, value: Any) -> bool:
+def reads_as(text: str, value: object) -> bool:
     """Whether `text`, as a person types it, is a param's value: `None`, `True`, `8`, `tree`."""
     if value is None or text == NONE:
         return value is None and text == NONE
@@ -226,7 +227,7 @@ def _number_in(text: str) -> float | None:
         return None
 
 
-def _fields(params: Any) -> dict[str, Any]:
+def _fields(params: Params) -> Row:
     """A configuration as its columns are named, the classes of nested dataclasses among them."""
     return {name.removeprefix("params_"): value for name, value in params_columns(params).items()}
 
@@ -235,7 +236,7 @@ def plan_findings(
     plan: Plan,
     columns: Collection[str],
     metrics: Collection[str],
-    grid: Sequence[Any],
+    grid: Sequence[Params],
     scores: Mapping[str, Score] | None = None,
 ) -> list[str]:
     """What the plan names and the dev-run does not have; nothing, where the plan can be judged.

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import Any
 
 from harness.project.modules import HARNESS, is_installed
@@ -43,7 +43,7 @@ _loaded: set[str] = set()  # the modules that were looked at
 
 
 def unkeyed(
-    reads: Iterable[str], item: Any, known: Iterable[str], harmless: Iterable[str], root: Path
+    reads: Iterable[str], item: object, known: Iterable[str], harmless: Iterable[str], root: Path
 ) -> set[str]:
     """Which reads neither a key nor an item nor the settings know of.
 
@@ -123,7 +123,7 @@ def noted() -> Iterator[set[str]]:
             found.update(f"{MODULE} {name}" for name in _newly_loaded())
 
 
-def paths_in(value: Any, root: Path) -> set[str]:
+def paths_in(value: object, root: Path) -> set[str]:
     """The files that an item points to, named as `noted` names them."""
     if isinstance(value, Path):
         return {_file_name(os.path.normpath(root / value))}
@@ -225,7 +225,7 @@ def _follow_import_module() -> None:
     """A module that is loaded already is taken without a trace, so the call itself is noted."""
     load = importlib.import_module
 
-    def noting(name: str, package: str | None = None) -> Any:
+    def noting(name: str, package: str | None = None) -> ModuleType:
         module = load(name, package)
         if _listening() and _is_own(str(getattr(module, "__file__", None) or "<")):
             _note(f"{MODULE} {module.__name__}")

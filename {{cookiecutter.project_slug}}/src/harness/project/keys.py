@@ -12,7 +12,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -25,6 +25,7 @@ from harness.errors import HarnessError
 from harness.project.fingerprint import Code, reachable_code
 from harness.project.modules import repository_top
 from harness.project.settings import Settings
+from harness.project.values import Params
 
 # It stands for the harness, no file of which is in a key. Raise it when the harness changes what a
 # stored result means; every earlier result then misses.
@@ -138,7 +139,7 @@ def _glob(root: Path, pattern: str) -> list[Path]:
     return sorted(path for path in paths if path.is_file() and path.is_relative_to(top))
 
 
-def item_digest(item: dict[str, Any], root: Path) -> bytes:
+def item_digest(item: Mapping[str, object], root: Path) -> bytes:
     """SHA-256 of an item's content; a `Path` in it stands for that file's place and bytes.
 
     The place counts because predict sees it: a folder's name is often the label of what is in it.
@@ -147,7 +148,7 @@ def item_digest(item: dict[str, Any], root: Path) -> bytes:
     file is missing.
     """
 
-    def encode(value: Any) -> Any:
+    def encode(value: object) -> object:
         if isinstance(value, Path):
             return {"file": place_of(value, root), "sha256": file_digest(root / value)}
         words = f"a {type(value).__name__} cannot be written as JSON"
@@ -158,10 +159,10 @@ def item_digest(item: dict[str, Any], root: Path) -> bytes:
     return hashlib.sha256(_canonical(item, encode)).digest()
 
 
-def _canonical(value: Any, encode: Callable[[Any], Any]) -> bytes:
+def _canonical(value: object, encode: Callable[[object], object]) -> bytes:
     """JSON in one form only: sorted names, no NaN, numbers of any size."""
 
-    def otherwise(value: Any) -> Any:
+    def otherwise(value: object) -> object:
         # What orjson writes by itself and json does not.
         if isinstance(value, (Enum, UUID)):
             return value.value if isinstance(value, Enum) else str(value)
@@ -191,20 +192,20 @@ def place_of(path: Path, root: Path) -> str:
     return (place.relative_to(root) if place.is_relative_to(root) else place).as_posix()
 
 
-def params_digest(params: Any, files: dict[str, str] | None = None) -> bytes:
+def params_digest(params: Params, files: dict[str, str] | None = None) -> bytes:
     """SHA-256 of a configuration. A nested dataclass counts with its class.
 
     `files` are those that predict reads under it: SHA-256 by place.
     """
 
-    def encode(value: Any) -> Any:
+    def encode(value: Any) -> object:
         if isinstance(value, float):
             return float(value)  # numpy's, say from a linspace
         fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
         return {"class": type(value).__qualname__, "fields": fields}
 
     fields = {field.name: getattr(params, field.name) for field in dataclasses.fields(params)}
-    content: Any = {"params": fields, "files": files} if files else fields
+    content: object = {"params": fields, "files": files} if files else fields
     return hashlib.sha256(_canonical(content, encode)).digest()
 
 

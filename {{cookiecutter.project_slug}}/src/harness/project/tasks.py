@@ -5,7 +5,6 @@ from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from harness.errors import HarnessError
 from harness.project.contract import Item, Project
 from harness.project.grid import Configuration, Grid
 from harness.project.keys import item_digest, task_key
+from harness.project.values import Params
 
 _SHOWN = 5
 
@@ -67,7 +67,7 @@ class Seen:
     digests: "array[int]"
 
     def checked(
-        self, project: Project, params: Any, limit: int | None
+        self, project: Project, params: Params, limit: int | None
     ) -> Iterator[tuple[Item, bytes]]:
         """The items of another pass with their digests.
 
@@ -129,7 +129,7 @@ def take_census(project: Project, limit: int | None) -> Census:
     return Census(max(counts), total * project.settings.run.repeats, content.hexdigest(), passes)
 
 
-def _look_at(project: Project, params: Any, limit: int | None, content: Any) -> Seen:
+def _look_at(project: Project, params: Params, limit: int | None, content: "hashlib._Hash") -> Seen:
     # Eight bytes an id: a million ids take 8 MB, where a set of strings would take over 100.
     ids, digests = array("Q"), array("Q")
     problems: list[str] = []
@@ -156,7 +156,7 @@ def _look_at(project: Project, params: Any, limit: int | None, content: Any) -> 
     return seen
 
 
-def _digest_of(item: Any, root: Path) -> bytes:
+def _digest_of(item: object, root: Path) -> bytes:
     """The digest of an item. Raises ValueError that says why it can be none."""
     if not isinstance(item, dict):
         raise ValueError(f"it is a {type(item).__name__}, not a dict")
@@ -181,7 +181,7 @@ def _id_hash(name: str) -> int:
 
 
 def _duplicates(
-    project: Project, params: Any, limit: int | None, hashes: "array[int]"
+    project: Project, params: Params, limit: int | None, hashes: "array[int]"
 ) -> list[str]:
     """Ids that stand twice. Only where hashes collide are the ids themselves looked at again."""
     found = np.sort(np.frombuffer(hashes, dtype=np.uint64))

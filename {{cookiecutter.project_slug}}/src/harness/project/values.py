@@ -7,8 +7,15 @@ from datetime import date, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from pathlib import PurePath
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import UUID
+
+Value: TypeAlias = int | float | str | bytes | None
+"""What a column of SQLite can hold."""
+Row: TypeAlias = dict[str, Any]
+"""A row, or what predict returned: values by the names of their columns."""
+Params: TypeAlias = Any
+"""An object of the person's own dataclass Params: no type of ours can say which fields it has."""
 
 INTEGER, REAL, TEXT, BLOB = "INTEGER", "REAL", "TEXT", "BLOB"
 _DECLARED: dict[type, str] = {bool: INTEGER, int: INTEGER, float: REAL, str: TEXT, bytes: BLOB}
@@ -21,7 +28,7 @@ def declared_type(kind: type) -> str:
     return _DECLARED.get(kind, TEXT)
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> Value:
     """A value as SQLite keeps it: numpy scalars unwrapped, nested values as JSON text, NaN as NULL.
 
     Dates, decimals, paths and the like become their text, as they do inside nested values. A whole
@@ -29,7 +36,7 @@ def plain(value: Any) -> Any:
     is no data (a model, a client): those become assets. Raises ValueError for a value that contains
     itself.
     """
-    if value is None or type(value) in (str, bytes):
+    if value is None or type(value) is str or type(value) is bytes:
         return value
     if isinstance(value, bool):
         return int(value)
@@ -59,7 +66,7 @@ class Unkept:
     reason: str
 
 
-def _nested(value: Any, within: tuple[int, ...] = ()) -> Any:
+def _nested(value: object, within: tuple[int, ...] = ()) -> object:
     """Nested data as JSON can hold it: names are text, NaN and infinities are null."""
     if id(value) in within:
         raise ValueError("it contains itself")

@@ -10,12 +10,12 @@ import time
 from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import diskcache
 
 from harness.errors import HarnessError, is_damaged, reason_of
+from harness.project.values import Row
 
 
 class ResultCache:
@@ -41,7 +41,7 @@ class ResultCache:
             f"file:{quote(str(folder / 'cache.db'))}?mode=ro", uri=True, timeout=60
         )
 
-    def get_many(self, keys: list[str]) -> dict[str, tuple[dict[str, Any], str]]:
+    def get_many(self, keys: list[str]) -> dict[str, tuple[Row, str]]:
         """The result under each key that has one, with the track_id that computed it.
 
         An entry that cannot be read counts in `corrupt` and is as good as absent.
@@ -58,7 +58,7 @@ class ResultCache:
             if not isinstance(error, sqlite3.OperationalError) or is_damaged(error):
                 fix = f"move it away: mv {self._folder.name} {self._folder.name}-damaged"
             raise HarnessError(f"cannot read the cache {self._folder}: {reason}", fix=fix) from None
-        found: dict[str, tuple[dict[str, Any], str]] = {}
+        found: dict[str, tuple[Row, str]] = {}
         for key, mode, filename, value in rows:
             try:
                 entry = self._cache.disk.fetch(mode, filename, value, False)
@@ -71,7 +71,7 @@ class ResultCache:
             found[key] = (dict(result), origin)
         return found
 
-    def put(self, entries: Iterable[tuple[str, dict[str, Any], str]]) -> None:
+    def put(self, entries: Iterable[tuple[str, Row, str]]) -> None:
         """Store (key, result, track_id) entries in one transaction.
 
         A result that does not pickle counts in `unkept`: the next experiment computes it again.

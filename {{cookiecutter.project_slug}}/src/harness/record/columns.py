@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from harness.project.values import INTEGER, REAL, TEXT, declared_type
+from harness.project.values import INTEGER, REAL, TEXT, Row, declared_type
 
 _AS_IS = frozenset({type(None), bool, int, float, str, bytes})
 
@@ -93,13 +93,13 @@ class Schema:
     def __init__(self, table: str, types: dict[str, str]) -> None:
         self.table = table
         self.types = types
-        self._fitting: set[tuple[Any, ...]] = set()
+        self._fitting: set[tuple[object, ...]] = set()
 
-    def fits_as_is(self, row: dict[str, Any]) -> bool:
+    def fits_as_is(self, row: Row) -> bool:
         """Whether a row of these names and Python types has been seen to need no change at all."""
         return (*row, *map(type, row.values())) in self._fitting
 
-    def remember(self, row: dict[str, Any], kept: dict[str, Any]) -> None:
+    def remember(self, row: Row, kept: Row) -> None:
         """Note that values of these types fit, so that the next such row is not looked at.
 
         Not where a value became NULL: NaN is a float, and its column may still be TEXT.
@@ -161,7 +161,7 @@ class Schema:
         self._fitting.clear()
 
     def changes(
-        self, rows: Iterable[dict[str, Any]], holds: Callable[[str], bool]
+        self, rows: Iterable[Row], holds: Callable[[str], bool]
     ) -> tuple[dict[str, str], dict[str, str]]:
         """Which columns to add and which to retype, so that `rows` (of plain values) fit.
 
@@ -193,7 +193,7 @@ class Schema:
                 retyped[name] = str(wanted)
         return added, retyped
 
-    def misfit(self, row: dict[str, Any]) -> list[str]:
+    def misfit(self, row: Row) -> list[str]:
         """Columns whose value is of another type than the column; INTEGER values fit REAL."""
         wrong = []
         for name, value in row.items():

@@ -8,15 +8,15 @@ import sqlite3
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from harness.project.values import Row
 from harness.record.columns import RESERVED, quoted, score_names
 from harness.record.database_file import set_strangers_aside
 
-Known = dict[str, tuple[dict[str, Any], str]]
+Known = dict[str, tuple[Row, str]]
 # Columns of a row that are no part of what predict returned, but belong to its entry in the cache.
 _KEPT = frozenset({"function_time", "attempts", "latency", "fit_asset", "cost_estimate"})
 _OWN = (RESERVED | {"error", "error_type", "input_id"}) - _KEPT
@@ -71,7 +71,7 @@ def results(connection: sqlite3.Connection, keys: Sequence[str]) -> Known:
     return known
 
 
-def _result(row: dict[str, Any], scores: set[str]) -> dict[str, Any]:
+def _result(row: Row, scores: set[str]) -> Row:
     """What predict returned, as far as it was kept: a value that was None stands for none."""
     return {
         name: value

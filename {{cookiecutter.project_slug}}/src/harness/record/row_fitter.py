@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
-from harness.project.values import TEXT, Unkept, plain
+from harness.project.values import TEXT, Row, Unkept, Value, plain
 from harness.record.columns import PREDICTIONS, Schema, holds, score_names
 
 Wrong = dict[str, str]
@@ -24,7 +24,7 @@ class RowFitter:
         engine: str,
         connection: Any,
         apart: Callable[[], AbstractContextManager[sqlite3.Connection]],
-        keep_asset: Callable[[str, Any], str],
+        keep_asset: Callable[[str, object], str],
     ) -> None:
         self._schema, self._sqlite = schema, engine == "sqlite"
         self._connection, self._apart, self._keep_asset = connection, apart, keep_asset
@@ -32,17 +32,17 @@ class RowFitter:
         with apart() as plain_connection:
             self._scores = set(score_names(plain_connection, schema.table))
 
-    def fit(self, rows: list[dict[str, Any]]) -> list[tuple[dict[str, Any], Wrong]]:
+    def fit(self, rows: list[Row]) -> list[tuple[Row, Wrong]]:
         """Make values plain and columns fit; each row with what is wrong, by column.
 
         A value that cannot be kept, or is of another type than its column, is left NULL.
         """
         schema = self._schema
         odd = [index for index, row in enumerate(rows) if not schema.fits_as_is(row)]
-        ready: list[tuple[dict[str, Any], Wrong]] = [(row, {}) for row in rows]
+        ready: list[tuple[Row, Wrong]] = [(row, {}) for row in rows]
         if not odd:
             return ready
-        made: dict[int, dict[str, Any]] = {}
+        made: dict[int, Row] = {}
         for index in odd:
             wrong = ready[index][1]
             made[index] = {}
@@ -73,7 +73,7 @@ class RowFitter:
                 schema.remember(rows[index], row)
         return ready
 
-    def _plain(self, name: str, value: Any, wrong: Wrong) -> Any:
+    def _plain(self, name: str, value: object, wrong: Wrong) -> Value:
         if isinstance(value, Unkept):
             wrong[name] = f"{name}, which cannot be kept: {value.reason}"
             return None
@@ -109,7 +109,7 @@ class RowFitter:
         return holds(self._connection, self._schema.table, column)
 
 
-def spoil(row: dict[str, Any], wrong: Wrong) -> None:
+def spoil(row: Row, wrong: Wrong) -> None:
     """Make a failure of a row whose values cannot be kept as they are; the others stay."""
     row["error"] = "predict returned " + "; ".join(wrong.values())
     row["error_type"], row["cache"] = "InvalidResult", ""

@@ -12,14 +12,15 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 from xetrack import Tracker
 
 from harness.clock import microseconds_of, stamp
 from harness.errors import HarnessError, explained
-from harness.project.values import INTEGER, TEXT, readable
+from harness.project.values import INTEGER, TEXT, Row, Value, readable
 from harness.record.columns import PREDICTIONS, Schema, quoted
 from harness.record.database_file import begin_writing, set_strangers_aside
 from harness.record.layout import DEV, Place
@@ -27,6 +28,7 @@ from harness.record.row_fitter import RowFitter, Wrong, spoil
 from harness.record.runs import next_sequence
 from harness.record.score_tables import DECLARED, UNCOUNTED
 
+Answer = TypeVar("Answer")
 RUNS: dict[str, str | None] = {
     **dict.fromkeys(("experiment_version", "phase", "commit_hash", "branch", "dirty"), TEXT),
     **dict.fromkeys(("code_key", "code_parts", "environment", "data_version", "lock_hash"), TEXT),
@@ -105,7 +107,7 @@ class Store:
                 )
             self.connection.execute("PRAGMA synchronous=NORMAL")
 
-    def recorded(self) -> tuple[Any, list[str]]:
+    def recorded(self) -> tuple[npt.NDArray[np.bytes_], list[str]]:
         """Keys of this experiment's good rows (sorted numpy bytes), and of its failed ones."""
         table = quoted(self.place.predictions)
         where = "experiment_version = ? AND error_type IS"
@@ -160,7 +162,7 @@ class Store:
         )
         return int(self._one(query, [self.experiment]))
 
-    def apart(self, function: Callable[[sqlite3.Connection], Any]) -> Any:
+    def apart(self, function: Callable[[sqlite3.Connection], Answer]) -> Answer:
         """What `function` answers of the database through a plain connection of its own."""
         with _apart(self.place.db) as connection:
             connection.row_factory = sqlite3.Row
@@ -195,11 +197,11 @@ class Store:
         )
         return float(self._one(query, [self.experiment]) or 0.0)
 
-    def keep_asset(self, name: str, value: Any) -> str:
+    def keep_asset(self, name: str, value: object) -> str:
         """Store an object as an xetrack asset; returns its hash."""
         return _keep(self.tracker.assets, name, value)
 
-    def asset(self, name: str) -> tuple[str, Any] | None:
+    def asset(self, name: str) -> tuple[str, object] | None:
         """The (hash, object) kept under `name`, or None."""
         hash_value = self.tracker.assets.keys.get(name)
         if hash_value is None:
@@ -224,11 +226,11 @@ class Store:
         self._last_stamp[track_id] = max(time.time_ns() // 1000, last + 1)
         return stamp(self._last_stamp[track_id])
 
-    def fit(self, rows: list[dict[str, Any]]) -> list[tuple[dict[str, Any], Wrong]]:
+    def fit(self, rows: list[Row]) -> list[tuple[Row, Wrong]]:
         """Rows as they can be written; each with what is wrong, by column."""
         return self._fitter.fit(rows)
 
-    def insert(self, rows: list[dict[str, Any]], replace: list[str]) -> None:
+    def insert(self, rows: list[Row], replace: list[str]) -> None:
         """Write plain rows in one transaction, first deleting the failed rows in `replace`."""
         try:
             self._insert(rows, replace)
@@ -242,7 +244,7 @@ class Store:
             self._insert([row for row, _ in fitted], replace)
             rows[:] = [row for row, _ in fitted]
 
-    def _insert(self, rows: list[dict[str, Any]], replace: list[str]) -> None:
+    def _insert(self, rows: list[Row], replace: list[str]) -> None:
         table = quoted(self.place.predictions)
         columns = list({name: None for row in rows for name in row})
         with explained(self.place.db), self._transaction():
@@ -254,7 +256,9 @@ class Store:
             values = [tuple(map(row.get, columns)) for row in rows]
             self._insert_values(table, columns, values)
 
-    def _insert_values(self, table: str, columns: list[str], values: list[tuple[Any, ...]]) -> None:
+    def _insert_values(
+        self, table: str, columns: list[str], values: list[tuple[Value, ...]]
+    ) -> None:
         names = ", ".join(map(quoted, columns))
         marks = f"({', '.join('?' * len(columns))})"
         if self.engine == "sqlite":
@@ -277,7 +281,7 @@ class Store:
                 f"INSERT INTO {table} ({names}) VALUES {', '.join([marks] * len(part))}", flat
             )
 
-    def put_run(self, row: dict[str, Any]) -> None:
+    def put_run(self, row: Row) -> None:
         """Write this run's row, or the newer version of it."""
         table = quoted(self.place.runs)
         row = {**row, "sequence": self.sequence}
@@ -296,7 +300,7 @@ class Store:
                 self.connection.execute("ROLLBACK")
             raise
 
-    def _one(self, query: str, parameters: list[Any] | None = None) -> Any:
+    def _one(self, query: str, parameters: list[Value] | None = None) -> Any:
         return self.connection.execute(query, parameters or []).fetchone()[0]
 
     def close(self) -> None:
@@ -320,7 +324,7 @@ def _apart(db: Path) -> Iterator[sqlite3.Connection]:
         connection.close()
 
 
-def _keep(assets: Any, name: str, value: Any) -> str:
+def _keep(assets: Any, name: str, value: object) -> str:
     hash_value = str(assets.insert(name, value))
     for part in _parts(assets):
         part.commit(blocking=True)

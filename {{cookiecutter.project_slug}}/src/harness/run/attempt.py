@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from numbers import Real
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import cloudpickle
 import stamina
@@ -22,9 +22,11 @@ import stamina.instrumentation
 from harness.errors import InvalidResult, PermanentError, PredictionTimeout, TransientError
 from harness.project.contract import Item, Project
 from harness.project.inputs import noted
+from harness.project.values import Params, Row
 from harness.record.columns import RESERVED
 from harness.run.time_limit import time_limit, too_long
 
+_Arguments: TypeAlias = list[Any]  # the item, the params and, where predict takes it, a resource
 _COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}\Z")
 _NOT_KEPT = frozenset({"error", "error_type", "input_id", "latency"})
 
@@ -48,7 +50,7 @@ class Result:
     `reads` is what predict read, as inputs.noted names it.
     """
 
-    result: dict[str, Any] | None
+    result: Row | None
     error: str | None
     error_type: str | None
     attempts: int
@@ -61,7 +63,7 @@ class Result:
 class _ReturnedError(Exception):
     """predict returned {"error": ...} instead of raising."""
 
-    def __init__(self, returned: dict[str, Any]) -> None:
+    def __init__(self, returned: Row) -> None:
         super().__init__(str(returned["error"]) or repr(returned["error"]))
         self.returned = returned
         self.name = str(returned.get("error_type") or "ReturnedError")
@@ -87,10 +89,10 @@ class Worker:
         self._began: float | None = None  # when the call of predict that goes on now began
         self._latest = 0.0
         self._deciding = threading.Lock()
-        self._resources: dict[Any, Any] = {}
+        self._resources: dict[Path | None, object] = {}
         self._resources_of: bytes | None = None
 
-    def run(self, item: Item, params: Any, digest: bytes, fitted: Path | None) -> Result:
+    def run(self, item: Item, params: Params, digest: bytes, fitted: Path | None) -> Result:
         """Execute predict for one datapoint; never raises but for KeyboardInterrupt."""
         with noted() as reads:
             result = self._run(item, params, digest, fitted)
@@ -98,8 +100,8 @@ class Worker:
             result.reads = frozenset(reads)
         return result
 
-    def _run(self, item: Item, params: Any, digest: bytes, fitted: Path | None) -> Result:
-        arguments: list[Any] = [item, params]
+    def _run(self, item: Item, params: Params, digest: bytes, fitted: Path | None) -> Result:
+        arguments: _Arguments = [item, params]
         self.attempts = 0
         start = time.perf_counter()
         try:
@@ -136,7 +138,7 @@ class Worker:
                 self.limiter.failed()  # its place goes to the thread that takes over
             return timed_out(seconds, self.attempts, elapsed)
 
-    def _retried(self, arguments: list[Any]) -> dict[str, Any]:
+    def _retried(self, arguments: _Arguments) -> Row:
         retry = self._retry
         try:
             return self._attempt(arguments)
@@ -159,7 +161,7 @@ class Worker:
                 return self._attempt(arguments)
         raise AssertionError("unreachable: the last failed attempt raises")
 
-    def _attempt(self, arguments: list[Any]) -> dict[str, Any]:
+    def _attempt(self, arguments: _Arguments) -> Row:
         # An item of its own for each attempt, as other processes have it anyway: what predict
         # changes in it reaches no other attempt, repeat or configuration, and no row.
         given = [pickle.loads(pickle.dumps(arguments[0])), *arguments[1:]]
@@ -223,7 +225,7 @@ class Worker:
             permanent=isinstance(error, (PermanentError, InvalidResult)),
         )
 
-    def _resource(self, params: Any, digest: bytes, fitted: Path | None) -> Any:
+    def _resource(self, params: Params, digest: bytes, fitted: Path | None) -> object:
         """predict's third argument, kept while the configuration stays the same."""
         if self._resources_of != digest:
             self._resources.clear()
@@ -236,7 +238,7 @@ class Worker:
         return self._resources[fitted]
 
 
-def check(returned: Any, input_id: str) -> None:
+def check(returned: object, input_id: str) -> None:
     """Raise InvalidResult where what predict returned cannot become a row."""
     if not isinstance(returned, dict):
         raise InvalidResult(f"predict returned {type(returned).__name__}, expected a dict")
@@ -253,15 +255,17 @@ def check(returned: Any, input_id: str) -> None:
 
 
 @lru_cache(maxsize=256)  # predict returns the same names again and again
-def _check_names(names: tuple[Any, ...]) -> None:
+def _check_names(names: tuple[object, ...]) -> None:
+    small_names = set()
     for name in names:
         if not isinstance(name, str) or not _COLUMN.match(name):
             raise InvalidResult(f"predict returned the key {name!r}, which cannot name a column")
         small = name.lower()
+        small_names.add(small)
         taken = small in RESERVED or (small in _NOT_KEPT and small != name)
         if taken or small.startswith("params_"):
             raise InvalidResult(f"predict returned {name!r}, a name that the harness fills itself")
-    if len({name.lower() for name in names}) < len(names):
+    if len(small_names) < len(names):
         raise InvalidResult("predict returned two keys that differ only in case")
 
 

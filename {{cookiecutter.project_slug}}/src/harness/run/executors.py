@@ -16,16 +16,15 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import cloudpickle
 from pebble import ProcessExpired, ProcessPool
 
 from harness.errors import HarnessError
-from harness.project.contract import Project
+from harness.project.contract import Item, Project
 from harness.project.inputs import one_worker
 from harness.project.kind import resolve
-from harness.project.values import Unkept, plain
+from harness.project.values import Params, Unkept, plain
 from harness.run.attempt import Limiter, Result, Worker, timed_out, words_of
 from harness.run.job import Job, Outcome
 from harness.run.time_limit import ended_by_watchdog
@@ -78,7 +77,12 @@ def _serial(worker: Worker, jobs: Iterator[Job]) -> Iterator[Outcome]:
 class _Thread(threading.Thread):
     """A worker thread. A daemon: a predict that hangs must not keep the program alive."""
 
-    def __init__(self, worker: Worker, inbox: "queue.SimpleQueue[Job | None]", outbox: Any) -> None:
+    def __init__(
+        self,
+        worker: Worker,
+        inbox: "queue.SimpleQueue[Job | None]",
+        outbox: "queue.SimpleQueue[Outcome]",
+    ) -> None:
         super().__init__(daemon=True)
         self.worker, self.inbox, self.outbox = worker, inbox, outbox
         self.job: Job | None = None
@@ -147,7 +151,7 @@ def _start_worker(root: Path, workers: int) -> None:
     _worker = Worker(project, shared_limiter(project.settings, workers), hard_kill=True)
 
 
-def _run_in_process(item: Any, params: Any, digest: bytes, fitted: Path | None) -> bytes:
+def _run_in_process(item: Item, params: Params, digest: bytes, fitted: Path | None) -> bytes:
     assert _worker is not None
     return _packed(_worker.run(item, params, digest, fitted))
 
@@ -164,7 +168,7 @@ def _packed(result: Result) -> bytes:
         return bytes(cloudpickle.dumps(replace(result, result=values)))
 
 
-def _sendable(value: Any) -> Any:
+def _sendable(value: object) -> object:
     try:
         return plain(value)
     except Exception:
@@ -219,7 +223,9 @@ def _processes(project: Project, jobs: Iterator[Job]) -> Iterator[Outcome]:
         pool.join()
 
 
-def _hand_over(outbox: Any, job: Job, future: Any) -> None:
+def _hand_over(
+    outbox: "queue.SimpleQueue[tuple[Job, Future[bytes]]]", job: Job, future: "Future[bytes]"
+) -> None:
     outbox.put((job, future))
 
 

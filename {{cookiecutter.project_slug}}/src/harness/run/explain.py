@@ -6,13 +6,12 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 from harness.console import brief, shown
 from harness.project.contract import Project
 from harness.project.grid import Configuration, Grid
 from harness.project.tasks import Task, tasks
-from harness.project.values import plain
+from harness.project.values import Row, plain
 from harness.record.cache import ResultCache
 from harness.record.columns import quoted
 from harness.record.database_file import set_strangers_aside
@@ -106,7 +105,7 @@ def _is_prefix(wanted: str, key: str) -> bool:
     return len(wanted) >= 6 and key.startswith(wanted)
 
 
-def _why(task: Task, rows: list[dict[str, Any]]) -> list[str]:
+def _why(task: Task, rows: list[Row]) -> list[str]:
     same_key = [row for row in rows if row["task_key"] == task.key and row["error_type"] is None]
     if same_key:
         return [f"known: {_origin(same_key[-1])}"]
@@ -125,15 +124,15 @@ def _why(task: Task, rows: list[dict[str, Any]]) -> list[str]:
     return ["new: an item with this id never ran"]
 
 
-def _is_under(row: dict[str, Any], configuration: Configuration) -> bool:
+def _is_under(row: Row, configuration: Configuration) -> bool:
     return all(row.get(name) == plain(value) for name, value in configuration.columns.items())
 
 
-def _origin(row: dict[str, Any]) -> str:
+def _origin(row: Row) -> str:
     return f"{row['experiment_version']}, run {row['cache'] or row['track_id']}"
 
 
-def _differences(row: dict[str, Any], now: Configuration, item_key: str) -> list[str]:
+def _differences(row: Row, now: Configuration, item_key: str) -> list[str]:
     before = row["made_by"]
     reasons = [
         f"{name} changed" if name in before["files"] else f"{name} was not among the files then"
@@ -158,17 +157,17 @@ def _short(value: str | None) -> str:
     return "absent" if value is None else value[:16]
 
 
-def _rows(project: Project, ids: set[str], prefix: str) -> list[dict[str, Any]]:
+def _rows(project: Project, ids: set[str], prefix: str) -> list[Row]:
     """The key parts of rows with one of these ids or a key that begins so, oldest first, with what
     made their runs."""
-    found: list[dict[str, Any]] = []
+    found: list[Row] = []
     for phase in (DEV, "experiment"):
         for path in databases(project.root, project.settings, phase):
             found += _read(path, ids, prefix)
     return sorted(found, key=lambda row: str(row["timestamp"]))
 
 
-def _read(path: Path, ids: set[str], prefix: str) -> list[dict[str, Any]]:
+def _read(path: Path, ids: set[str], prefix: str) -> list[Row]:
     among = ", ".join("?" * len(ids))
     where = f"input_id IN ({among}) OR substr(task_key, 1, ?) = ?"
     set_strangers_aside(path)
@@ -185,7 +184,7 @@ def _read(path: Path, ids: set[str], prefix: str) -> list[dict[str, Any]]:
             }
             for row in (connection.execute("SELECT * FROM runs") if "runs" in names else [])
         }
-        rows: list[dict[str, Any]] = []
+        rows: list[Row] = []
         for table in (n for n in names if n == "predictions" or n.startswith("predictions_")):
             have = [r[1] for r in connection.execute(f"PRAGMA table_info({quoted(table)})")]
             wanted = [n for n in have if n in _PARTS or n.startswith("params_")]
@@ -196,7 +195,7 @@ def _read(path: Path, ids: set[str], prefix: str) -> list[dict[str, Any]]:
         return rows
 
 
-_UNKNOWN: dict[str, Any] = {"code": {}, "environment": {}, "files": {}}
+_UNKNOWN: Row = {"code": {}, "environment": {}, "files": {}}
 _PARTS = frozenset(
     {"track_id", "timestamp", "experiment_version", "task_key", "item_key", "input_id", "repeat"}
     | {"cache", "error_type"}

@@ -10,9 +10,9 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from harness.clock import now
 from harness.console import err
@@ -22,6 +22,7 @@ from harness.project.grid import Configuration, Grid, column_types, resolve_grid
 from harness.project.inputs import advice, unkeyed
 from harness.project.keys import differences
 from harness.project.tasks import Census, Task, tasks, touched
+from harness.project.values import Row
 from harness.record.cache import ResultCache
 from harness.record.known import Knowledge, Reading, reading_file
 from harness.record.layout import DEV, Place, databases, place_for
@@ -75,7 +76,7 @@ def run(
     experiment: str,
     grid: Grid,
     census: Census,
-    provenance: dict[str, Any],
+    provenance: Row,
     limit: int | None = None,
     place: Place | None = None,
 ) -> RunReport:
@@ -124,7 +125,7 @@ class _Run:
     reason: str = ""
     permanent: int = 0
     failures: int = 0
-    done: Any = None
+    done: npt.NDArray[np.bytes_] = field(default_factory=lambda: np.empty(0, "S32"))
     known: Knowledge | None = None
     fits: Fits | None = None
     budget: Budget | None = None
@@ -132,7 +133,7 @@ class _Run:
     unkeyed: set[str] = field(default_factory=set)
     held: dict[bytes, set[str]] = field(default_factory=dict)
 
-    def go(self, provenance: dict[str, Any], limit: int | None) -> RunReport:
+    def go(self, provenance: Row, limit: int | None) -> RunReport:
         experiment, track_id = self.rows.experiment, self.rows.track_id
         if experiment != DEV:
             self._refuse_other_code(experiment)
@@ -167,7 +168,7 @@ class _Run:
             self.rows.own_runs |= call(lambda store: store.track_ids())
         self.recorder.replaces(failed)
 
-    def _begin(self, provenance: dict[str, Any]) -> dict[str, Any]:
+    def _begin(self, provenance: Row) -> Row:
         """Record that the run has begun; returns its row, which has no end yet."""
         call, track_id = self.recorder.call, self.rows.track_id
         row = {
@@ -195,7 +196,7 @@ class _Run:
         for configuration in self.grid.configurations:
             self._note_reads(self.project.reads, {}, configuration)
 
-    def _end(self, row: dict[str, Any], report: RunReport) -> None:
+    def _end(self, row: Row, report: RunReport) -> None:
         """Record how the run ended, and wait until everything is written."""
         call, counts = self.recorder.call, self.recorder.counts
         report.ended_how, report.reason = self.stop or "finished", self.reason
@@ -383,7 +384,7 @@ class _Run:
 
     def _looked_up(
         self, stream: Iterator[Task], skipped: list[int]
-    ) -> Iterator[tuple[Task, tuple[dict[str, Any], str] | None]]:
+    ) -> Iterator[tuple[Task, tuple[Row, str] | None]]:
         """Tasks without a good row, each with what the cache knows of it."""
         while chunk := list(itertools.islice(stream, _LOOKED_UP_AT_ONCE)):
             missing = [task for task in chunk if not self._is_done(task.key)]

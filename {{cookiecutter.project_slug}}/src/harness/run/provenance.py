@@ -7,18 +7,18 @@ import platform
 import sys
 import tomllib
 from pathlib import Path
-from typing import Any
 
 from harness.project.contract import Project
 from harness.project.grid import Grid
 from harness.project.hypotheses import load_plan
 from harness.project.tasks import Census
+from harness.project.values import Row
 from harness.version import git
 
 
 def provenance(
     project: Project, grid: Grid, census: Census, phase: str, gates: dict[str, str]
-) -> dict[str, Any]:
+) -> Row:
     """The columns of `runs` that are known before anything is executed."""
     root = project.root
     repository = git.is_repository(root)
@@ -46,7 +46,7 @@ def provenance(
     }
 
 
-def _json(value: Any) -> str:
+def _json(value: object) -> str:
     return json.dumps(value, sort_keys=True, ensure_ascii=False)
 
 

@@ -9,12 +9,11 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from harness.errors import HarnessError
 from harness.project.contract import Project
 from harness.project.tasks import Task, tasks
-from harness.project.values import plain
+from harness.project.values import Row, Value, plain
 from harness.record.cache import ResultCache
 from harness.record.known import Knowledge, reading_file
 from harness.record.layout import databases, place_for
@@ -70,13 +69,13 @@ def spot_check(project: Project, count: int) -> Recheck:
     return found
 
 
-def _sample(project: Project, ready: Prepared, count: int) -> list[tuple[Task, dict[str, Any]]]:
+def _sample(project: Project, ready: Prepared, count: int) -> list[tuple[Task, Row]]:
     """Known tasks, each as likely as the other, whatever their number."""
     place = place_for(project.root, project.settings, "e0.0.0")
     cache = ResultCache(place.cache)
     recorded = databases(project.root, project.settings, "experiment")
     known = Knowledge(cache, [reading_file(path) for path in recorded])
-    chosen: list[tuple[Task, dict[str, Any]]] = []
+    chosen: list[tuple[Task, Row]] = []
     seen = 0
     chance = random.Random()
     try:
@@ -91,9 +90,7 @@ def _sample(project: Project, ready: Prepared, count: int) -> list[tuple[Task, d
     return chosen
 
 
-def _known(
-    project: Project, ready: Prepared, known: Knowledge
-) -> Iterator[tuple[Task, dict[str, Any]]]:
+def _known(project: Project, ready: Prepared, known: Knowledge) -> Iterator[tuple[Task, Row]]:
     chunk: list[Task] = []
     for task in tasks(project, ready.grid, ready.census, None):
         chunk.append(task)
@@ -103,7 +100,7 @@ def _known(
     yield from _those_of(chunk, known)
 
 
-def _those_of(chunk: list[Task], known: Knowledge) -> Iterator[tuple[Task, dict[str, Any]]]:
+def _those_of(chunk: list[Task], known: Knowledge) -> Iterator[tuple[Task, Row]]:
     found = known.get_many([task.key for task in chunk])
     for task in chunk:
         if task.key in found:
@@ -135,7 +132,7 @@ def _jobs(project: Project, ready: Prepared, sample: list[Task], folder: Path) -
         yield Job(task, fitted.path if fitted else None)
 
 
-def _compare(found: Recheck, outcome: Outcome, before: dict[str, Any]) -> None:
+def _compare(found: Recheck, outcome: Outcome, before: Row) -> None:
     task, result = outcome.job.task, outcome.result
     now = dict(result.result or {}) | ({"error": result.error} if result.error_type else {})
     names = [name for name in {**before, **now} if name not in _TIMES]
@@ -149,7 +146,7 @@ def _compare(found: Recheck, outcome: Outcome, before: dict[str, Any]) -> None:
         found.examples.setdefault(name, label)
 
 
-def _comparable(value: Any) -> Any:
+def _comparable(value: object) -> Value:
     try:
         return plain(value)
     except (TypeError, ValueError):
