@@ -1,4 +1,4 @@
-"""The person's four files, loaded and held to their contracts before anything runs."""
+"""The person's four files, loaded and checked against their contracts before anything runs."""
 
 import contextlib
 import dataclasses
@@ -74,8 +74,10 @@ class Project:
         if source not in sys.path:
             sys.path.insert(0, source)
         before = _stamps(root)
+        # From here on, what is read and which modules are loaded is noted.
         begin(root, repository_top(root))
-        loaded, begun = set(sys.modules), time.time_ns()
+        loaded = set(sys.modules)
+        begun = time.time_ns()
         with noted() as reads:
             params, predict = _import(root, "params"), _import(root, "predict")
         modules = getattr(params, "modules", None)
@@ -92,7 +94,8 @@ class Project:
             for p in inspect.signature(function).parameters.values()
             if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
         ]
-        load, fit = getattr(predict, "load", None), getattr(predict, "fit", None)
+        load = getattr(predict, "load", None)
+        fit = getattr(predict, "fit", None)
         if load and fit:
             raise HarnessError(
                 "predict.py defines both load and fit",
@@ -141,7 +144,8 @@ class Project:
     def files_of(self, params: Params) -> list[Path]:
         """The files that predict reads under a configuration, as `files` of params.py names them.
 
-        Raises HarnessError where it gives no list of paths, or one that is no file in here.
+        Raises HarnessError where it returns no list of paths, or a path that is not a file of this
+        repository.
         """
         if self.files is None:
             return []
@@ -168,7 +172,7 @@ class Project:
         return paths
 
     def again(self) -> "Project":
-        """The same with its code as it lies on the disk now."""
+        """The same project with its code as it is on the disk now."""
         code = reachable_code(
             self.root, also=sorted(self.code.modules), any_name=self.modules is None
         )
@@ -178,7 +182,7 @@ class Project:
         """The code that predict can reach under a configuration.
 
         That is `code`, and where params.py has `modules(params)`, the modules that it names.
-        Raises HarnessError where it names none, or one that there is not.
+        Raises HarnessError where it returns no list of names, or names a missing module.
         """
         if self.modules is None:
             return self.code
@@ -220,7 +224,7 @@ class Project:
         except Exception as error:
             raise HarnessError(
                 f"dataset.py could not load the items: {in_words(error)}",
-                fix=f"mend src/{PACKAGE}/dataset.py; lost data: `git restore data` or `dvc pull`",
+                fix=f"edit src/{PACKAGE}/dataset.py; lost data: `git restore data` or `dvc pull`",
             ) from error
 
 
@@ -290,7 +294,8 @@ def _forget_stale_bytecode(source: Path) -> None:
 
 
 def _refuse_written(before: dict[str, Stamp], now: dict[str, Stamp], begun: int) -> None:
-    """What was imported must be what was fingerprinted; a file found late is judged by its time."""
+    """Refuse files that changed between fingerprint and import; a file found late is judged by its
+    time."""
     for name, found in now.items():
         late = name not in before and found and found[-1] > begun
         if late or before.get(name, found) != found:

@@ -45,8 +45,8 @@ class Configuration:
 class Grid:
     """The configurations of a project, resolved once for a command.
 
-    `sources` are all files that their keys stand for, by place, and `stamps` when each was last
-    written, taken before it was read.
+    `sources`: all files whose content is in their keys, by place. `stamps`: when each file was last
+    written, noted before it was read.
     """
 
     configurations: tuple[Configuration, ...]
@@ -74,7 +74,7 @@ class Grid:
         return replace(self, configurations=tuple(changed))
 
     def watch(self) -> Watch:
-        """Sees whether one of the sources was written since the keys were made."""
+        """Finds out whether a source was written since the keys were made."""
         return Watch(self.sources, self.stamps)
 
 

@@ -5,7 +5,7 @@
 
     [[hypotheses]]
     id = "H1"
-    claim = "A threshold of 2.5 cm tells setosa from the rest better than 1 cm does."
+    claim = "A threshold of 2.5 cm separates setosa from the others better than 1 cm does."
     metric = "correct"                     # what score() or AGGREGATES returns, latency or cost
     better = { threshold = 2.5 }           # a configuration, or what several of them share;
                                            # depth = "None" is a param that is None
@@ -14,7 +14,8 @@
     smallest_difference = 0.05             # in units of the metric; less would not matter
 
 The plan is judged as it was committed before the run (`runs.plan` keeps it), so that no hypothesis
-can be fitted to the results. A difference counts from `smallest_difference` on: any claim can fail.
+can be fitted to the results. Only a difference of `smallest_difference` or more counts, so any
+claim can fail.
 """
 
 import json
@@ -67,7 +68,7 @@ class Hypothesis(BaseModel):
 
 
 class Plan(BaseModel):
-    """PLAN.toml as read; `Plan()` is the plan of a project that wrote none."""
+    """PLAN.toml as read; `Plan()` is the plan of a project without that file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -93,7 +94,7 @@ class Plan(BaseModel):
         return named.index(metric) if metric in named else None
 
     def lower_is_better(self, metric: str) -> bool:
-        """As a hypothesis says of the metric; latency and cost are better low, others high."""
+        """Whether less is better: as a hypothesis says, else True for latency and cost only."""
         said = {each.metric: each.direction for each in self.hypotheses}
         return said.get(metric, "lower" if metric in MEASURED else "higher") == "lower"
 
@@ -139,7 +140,7 @@ def parse_plan(values: Mapping[str, object] | str | None) -> Plan:
 def recorded_plan(text: str | None) -> tuple[Plan, str]:
     """The plan that `runs.plan` holds and what is wrong with it; an empty plan where it is broken.
 
-    The gate can be overridden, and a broken plan must not take the results with it.
+    The gate can be overridden, and then a broken plan must not hide the results.
     """
     try:
         return parse_plan(text), ""
@@ -239,7 +240,7 @@ def plan_findings(
     grid: Sequence[Params],
     scores: Mapping[str, Score] | None = None,
 ) -> list[str]:
-    """What the plan names and the dev-run does not have; nothing, where the plan can be judged.
+    """What the plan names and the dev-run does not have; empty where the plan can be judged.
 
     columns: of the table predictions. metrics: scores and aggregates that some row has a value for.
     grid: configurations, as params dataclasses or as dicts of their fields. scores: SCORES of
@@ -267,7 +268,7 @@ def plan_findings(
 
 
 def _contradictions(plan: Plan, scores: Mapping[str, Score]) -> list[str]:
-    """Metrics for which two places say two directions."""
+    """Metrics that have one direction in one place and another in a second."""
     findings = []
     for metric in dict.fromkeys(each.metric for each in plan.hypotheses):
         said = sorted({each.direction for each in plan.hypotheses if each.metric == metric})

@@ -1,8 +1,9 @@
 """What `predict` reads while it runs: files of the repository, environment variables, late modules.
 
-A key can hold only what somebody declared. So what is really read is noted, by Python's audit hooks
-and around `os.environ`, and whatever no key holds is named. Not seen is what code outside Python
-reads (another process, a database engine's own files), and variables that a library reads itself.
+A key can hold only what somebody declared. So Python's audit hooks and a wrapper of `os.environ`
+note what is really read, and the harness names everything that no key holds. It does not see what
+code outside Python reads (another process, a database engine's own files), or variables that a
+library reads itself.
 """
 
 import fnmatch
@@ -28,7 +29,7 @@ _OWN = str(Path(__file__).parent)
 
 
 class _Notes(threading.local):
-    """Of one thread: what was read since predict was entered; None outside of it."""
+    """What one thread has read since predict was called; None outside predict."""
 
     found: set[str] | None = None
 
@@ -39,13 +40,13 @@ _root: Path | None = None
 _top = ""
 _one_worker = False
 _known_threads: set[int] = set()
-_loaded: set[str] = set()  # the modules that were looked at
+_loaded: set[str] = set()  # the modules that were looked at already
 
 
 def unkeyed(
     reads: Iterable[str], item: object, known: Iterable[str], harmless: Iterable[str], root: Path
 ) -> set[str]:
-    """Which reads neither a key nor an item nor the settings know of.
+    """The reads that no key, no item and no setting declares.
 
     `known` are names as in `noted`; `harmless` those of `[key] harmless`, files as patterns.
     """
@@ -83,18 +84,18 @@ def begin(root: Path, top: Path) -> None:
 
 
 def all_loaded() -> None:
-    """Say that what is loaded by now is no late module."""
+    """Say that the modules loaded so far are no late modules."""
     _loaded.update(sys.modules)
 
 
 def brought_by_harness(names: Iterable[str]) -> None:
-    """Say that the harness loaded these modules for itself: no prediction did."""
+    """Say that the harness itself loaded these modules, not a prediction."""
     _loaded.update(names)
 
 
 def one_worker() -> None:
-    """Say that this process runs one prediction at a time: what its other threads read is that
-    prediction's."""
+    """Say that this process runs one prediction at a time: what its other threads read counts as
+    read by that prediction."""
     global _one_worker
     _one_worker = True
     for thread in threading.enumerate():
@@ -222,7 +223,7 @@ def _follow_variables() -> None:
 
 
 def _follow_import_module() -> None:
-    """A module that is loaded already is taken without a trace, so the call itself is noted."""
+    """A module that is already loaded leaves no trace, so the call itself is noted."""
     load = importlib.import_module
 
     def noting(name: str, package: str | None = None) -> ModuleType:

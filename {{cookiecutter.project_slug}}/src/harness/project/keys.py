@@ -1,6 +1,6 @@
 """The key of a datapoint: everything that could change its result, and nothing else.
 
-key = SHA-256 of: key version, code, environment, params, item, repeat. Each part is kept beside the
+key = SHA-256 of: key version, code, environment, params, item, repeat. Each part is kept with the
 row or the run, so that a miss can be explained.
 """
 
@@ -27,8 +27,8 @@ from harness.project.modules import repository_top
 from harness.project.settings import Settings
 from harness.project.values import Params
 
-# It stands for the harness, no file of which is in a key. Raise it when the harness changes what a
-# stored result means; every earlier result then misses.
+# It represents the harness: no file of the harness is in a key. Raise it when the harness changes
+# what a stored result means. Every earlier result is then computed again.
 KEY_VERSION = "2"
 # A date is not the text that orjson would write for it: predict sees the difference.
 _OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
@@ -58,7 +58,7 @@ class Context:
 
 
 def differences(before: Context | None, now: Context) -> set[str]:
-    """The files, packages and variables that differ; none where there is nothing to compare."""
+    """The files, packages and variables that differ; empty where there is nothing to compare."""
     if before is None:
         return set()
     pairs = (before.code.parts, now.code.parts), (before.environment, now.environment)
@@ -140,7 +140,7 @@ def _glob(root: Path, pattern: str) -> list[Path]:
 
 
 def item_digest(item: Mapping[str, object], root: Path) -> bytes:
-    """SHA-256 of an item's content; a `Path` in it stands for that file's place and bytes.
+    """SHA-256 of an item's content; a `Path` in it counts with that file's place and bytes.
 
     The place counts because predict sees it: a folder's name is often the label of what is in it.
 
@@ -232,6 +232,6 @@ def file_digest(path: Path) -> str:
         ) from None
 
 
-# Of every file, however many: each is asked for again for each configuration, and a memo that lets
-# go of the oldest would then read all of them each time. Half a kilobyte a file.
+# Without a limit: each configuration asks for each file again, and a memo that drops the oldest
+# files would read all of them each time. It takes half a kilobyte a file.
 _digests: dict[str, tuple[tuple[int, int, int], bytes]] = {}

@@ -49,10 +49,10 @@ class Run(Options):
 
     @field_validator("on_error", mode="before")
     @classmethod
-    def _says_nothing_of_scores(cls, value: object) -> object:
+    def _is_not_about_scores(cls, value: object) -> object:
         if value == "skip":
             raise ValueError(
-                'it is "continue" or "stop"; what a failure counts as is said of each score: '
+                'it is "continue" or "stop"; what a failure counts as is declared for each score: '
                 'Score(…, failure="left out") in SCORES of src/benchmark/metrics.py'
             )
         return value
@@ -131,7 +131,7 @@ def load_settings(root: Path, kind: Kind | None = None) -> Settings:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise HarnessError(
-            f"{FILE} is not valid TOML: {error}", fix=f"mend that place in {FILE}"
+            f"{FILE} is not valid TOML: {error}", fix=f"correct that place in {FILE}"
         ) from None
     if taken := sorted(kind.settings.keys() & Settings.model_fields.keys()):
         raise HarnessError(

@@ -33,8 +33,8 @@ def plain(value: object) -> Value:
 
     Dates, decimals, paths and the like become their text, as they do inside nested values. A whole
     number beyond 64 bits becomes text, which keeps every digit. Raises TypeError for a value that
-    is no data (a model, a client): those become assets. Raises ValueError for a value that contains
-    itself.
+    is not data (a model, a client): it becomes an asset. Raises ValueError for a value that
+    contains itself.
     """
     if value is None or type(value) is str or type(value) is bytes:
         return value
@@ -47,7 +47,7 @@ def plain(value: object) -> Value:
     if isinstance(value, (bytearray, memoryview)):
         return bytes(value)
     if isinstance(value, str):
-        return str.__str__(value)  # of an enum that is a str, its value, to which it is equal
+        return str.__str__(value)  # an enum that is a str is equal to its value
     if isinstance(value, _AS_TEXT):
         return str(value) if value == value else None  # pandas' NaT is a date
     if hasattr(value, "tolist"):
@@ -60,8 +60,8 @@ def plain(value: object) -> Value:
 
 
 @dataclass(frozen=True, slots=True)
-class Unkept:
-    """Stands for a value that could not be sent here to be kept, and says why."""
+class Unsendable:
+    """Takes the place of a value that could not be sent to the driver, and says why."""
 
     reason: str
 

@@ -18,7 +18,7 @@ from harness.project.inputs import is_harness_thread
 from harness.project.values import Row
 from harness.project.watch import Watch
 from harness.record.cache import ResultCache
-from harness.record.row_fitter import spoil
+from harness.record.row_fitter import mark_unfit
 from harness.record.store import Store
 
 Answer = TypeVar("Answer")
@@ -30,7 +30,7 @@ _MOST_WAITING = 1000
 class Counts:
     """What has been written so far.
 
-    `unfit` of the failed rows held values that no row can: only the recorder knows of these.
+    `unfit` of the failed rows had values that cannot be stored; only the recorder knows of these.
     """
 
     executed: int = 0
@@ -49,9 +49,9 @@ class Counts:
 class Recorder(threading.Thread):
     """Writes rows as they come. `open_store` is called in the thread that will use the store.
 
-    Rows are dicts by column; a row that may be cached stands with the result to keep. Before each
-    batch the files in `watch` are looked at: once one of them was written, no row is kept any more,
-    and `written` says which.
+    Rows are dicts by column; a row that may be cached comes with the result to keep. Before each
+    batch the recorder looks at the files in `watch`. Once one of them was written, it keeps no more
+    rows, and `written` names the file.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class Recorder(threading.Thread):
         self._failed_before = set(failed_keys)
 
     def close(self) -> None:
-        """Write what waits, bring the database to rest, and end. Raises what stopped the writer."""
+        """Write what is waiting, close the database, and end. Raises what stopped the writer."""
         self._closing = True
         self._wake.set()
         self.join()
@@ -157,7 +157,7 @@ class Recorder(threading.Thread):
             for (row, wrong), (_, result) in zip(fitted, batch, strict=True):
                 if wrong:
                     self.counts.unfit += row["error_type"] is None
-                    spoil(row, wrong)
+                    mark_unfit(row, wrong)
                 elif result is not None:
                     keep.append((row["task_key"], result, row["track_id"]))
                 row["timestamp"] = store.stamp(row["track_id"])

@@ -1,11 +1,11 @@
-"""Rows and columns of `predictions` made to fit each other, before anything is written."""
+"""Makes rows and columns of `predictions` fit each other, before anything is written."""
 
 import sqlite3
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
-from harness.project.values import TEXT, Row, Unkept, Value, plain
+from harness.project.values import TEXT, Row, Unsendable, Value, plain
 from harness.record.columns import PREDICTIONS, Schema, holds, score_names
 
 Wrong = dict[str, str]
@@ -15,7 +15,7 @@ class RowFitter:
     """Makes values plain and columns wide enough; says of each row what cannot be kept.
 
     `connection` reads the table, `apart` opens another one for a change of its columns.
-    `keep_asset` stores what is no data and returns what stands for it.
+    `keep_asset` stores what is not data and returns the text to write in its place.
     """
 
     def __init__(
@@ -26,8 +26,11 @@ class RowFitter:
         apart: Callable[[], AbstractContextManager[sqlite3.Connection]],
         keep_asset: Callable[[str, object], str],
     ) -> None:
-        self._schema, self._sqlite = schema, engine == "sqlite"
-        self._connection, self._apart, self._keep_asset = connection, apart, keep_asset
+        self._schema = schema
+        self._sqlite = engine == "sqlite"
+        self._connection = connection
+        self._apart = apart
+        self._keep_asset = keep_asset
         self._spelled = {name.lower(): name for name in schema.types}
         with apart() as plain_connection:
             self._scores = set(score_names(plain_connection, schema.table))
@@ -47,7 +50,7 @@ class RowFitter:
             wrong = ready[index][1]
             made[index] = {}
             for name, value in rows[index].items():
-                # SQLite takes no heed of case in names.
+                # SQLite ignores case in names.
                 spelled = self._spelled.setdefault(name.lower(), name)
                 if name != spelled:
                     wrong[name] = f"{name}, which is called {spelled} so far"
@@ -74,7 +77,7 @@ class RowFitter:
         return ready
 
     def _plain(self, name: str, value: object, wrong: Wrong) -> Value:
-        if isinstance(value, Unkept):
+        if isinstance(value, Unsendable):
             wrong[name] = f"{name}, which cannot be kept: {value.reason}"
             return None
         try:
@@ -94,7 +97,7 @@ class RowFitter:
             return None
 
     def _free(self, score: str) -> bool:
-        """Let predict have the name of a score that no row has a value of any more."""
+        """Let predict use the name of a score, where no row has a value of that score any more."""
         if self._holds(score):
             return False
         with self._apart() as connection:
@@ -109,7 +112,8 @@ class RowFitter:
         return holds(self._connection, self._schema.table, column)
 
 
-def spoil(row: Row, wrong: Wrong) -> None:
-    """Make a failure of a row whose values cannot be kept as they are; the others stay."""
+def mark_unfit(row: Row, wrong: Wrong) -> None:
+    """Turn a row with values that cannot be kept into a failure; its other values stay."""
     row["error"] = "predict returned " + "; ".join(wrong.values())
-    row["error_type"], row["cache"] = "InvalidResult", ""
+    row["error_type"] = "InvalidResult"
+    row["cache"] = ""

@@ -1,8 +1,9 @@
 """The results database: xetrack's Tracker in front of one SQLite file, one writer, typed columns.
 
-While a run writes with the sqlite engine the file is in WAL mode, so others can read. At rest it is
-in delete mode: xetrack's own Reader switches to it whenever it opens a file, which would change the
-bytes of a result that DVC has already recorded.
+While a run writes with the sqlite engine, the file is in WAL mode, so others can read. Afterwards
+it
+is in delete mode: xetrack's own Reader switches to that mode whenever it opens a file, which would
+change the bytes of a result that DVC has already recorded.
 """
 
 import contextlib
@@ -24,7 +25,7 @@ from harness.project.values import INTEGER, TEXT, Row, Value, readable
 from harness.record.columns import PREDICTIONS, Schema, quoted
 from harness.record.database_file import begin_writing, set_strangers_aside
 from harness.record.layout import DEV, Place
-from harness.record.row_fitter import RowFitter, Wrong, spoil
+from harness.record.row_fitter import RowFitter, Wrong, mark_unfit
 from harness.record.runs import next_sequence
 from harness.record.score_tables import DECLARED, UNCOUNTED
 
@@ -60,7 +61,7 @@ class Store:
         begin_writing(place.db, "" if experiment == DEV else experiment)
         with explained(place.db):
             with _apart(place.db) as connection:
-                # All in one: each change for itself would wait for the disk, some forty times.
+                # In one transaction: some forty single changes would each wait for the disk.
                 connection.execute("BEGIN IMMEDIATE")
                 index = quoted(f"once_{place.predictions}")
                 self.predictions = Schema.prepare(
@@ -68,8 +69,8 @@ class Store:
                 )
                 self.runs = Schema.prepare(connection, place.runs, RUNS)
                 self.sequence = next_sequence(connection, place.runs)
-                # xetrack makes this table whenever it reads a file without being told a table,
-                # which would change a result that is tagged already.
+                # xetrack makes this table whenever it reads a file and nobody names a table. That
+                # would change a result that is tagged already.
                 Schema.prepare(connection, "default", {})
                 connection.execute(
                     f"CREATE UNIQUE INDEX IF NOT EXISTS {index} "
@@ -81,7 +82,7 @@ class Store:
                 self.predictions,
                 engine,
                 self.connection,
-                # Not methods of this: in a cycle it would end in whichever thread collects it.
+                # Not methods of this object: in a reference cycle any thread might collect it.
                 partial(_apart, place.db),
                 partial(_keep, self.tracker.assets),
             )
@@ -146,7 +147,7 @@ class Store:
         return [(row[0] or "", json.loads(row[1] or "{}")) for row in rows]
 
     def inputs(self) -> set[str]:
-        """What no key held of what was read by the runs that computed this experiment's rows."""
+        """What the runs that computed this experiment's rows read and no key held."""
         runs, table = quoted(self.place.runs), quoted(self.place.predictions)
         rows = self.connection.execute(
             f"SELECT inputs FROM {runs} WHERE inputs IS NOT NULL AND track_id IN (SELECT "
@@ -163,7 +164,7 @@ class Store:
         return int(self._one(query, [self.experiment]))
 
     def apart(self, function: Callable[[sqlite3.Connection], Answer]) -> Answer:
-        """What `function` answers of the database through a plain connection of its own."""
+        """What `function` returns, called with a plain connection of its own to the database."""
         with _apart(self.place.db) as connection:
             connection.row_factory = sqlite3.Row
             return function(connection)
@@ -211,8 +212,8 @@ class Store:
     def stamp(self, track_id: str) -> str:
         """The time now; later than any in the rows of that run, with which it is their primary key.
 
-        Also where the clock has stepped back since: what an earlier run of the experiment left in
-        the cache gets rows that are that run's.
+        This also holds where the clock has stepped back: results that an earlier run of the
+        experiment left in the cache get rows under that run's track_id.
         """
         last = self._last_stamp.get(track_id)
         if last is None:
@@ -240,7 +241,7 @@ class Store:
             fitted = self.fit(rows)
             for row, wrong in fitted:
                 if wrong:
-                    spoil(row, wrong)
+                    mark_unfit(row, wrong)
             self._insert([row for row, _ in fitted], replace)
             rows[:] = [row for row, _ in fitted]
 
@@ -304,7 +305,7 @@ class Store:
         return self.connection.execute(query, parameters or []).fetchone()[0]
 
     def close(self) -> None:
-        """Bring the file to rest: one file, delete mode, nothing open."""
+        """Leave one plain file: delete mode, nothing open."""
         try:
             for part in _parts(self.tracker.assets):
                 part.close()
@@ -316,7 +317,7 @@ class Store:
 
 @contextlib.contextmanager
 def _apart(db: Path) -> Iterator[sqlite3.Connection]:
-    """A plain connection for schema changes, closed again before anything else goes on."""
+    """A plain connection for schema changes, closed before anything else happens."""
     connection = sqlite3.connect(db, isolation_level=None, timeout=10)
     try:
         yield connection
@@ -355,7 +356,7 @@ def clear_rows(place: Place, experiment: str) -> int:
 
 
 def _has_rows(place: Place, experiment: str) -> bool:
-    """Looked at first: to begin writing already changes the file."""
+    """Looked up first, because beginning to write already changes the file."""
     set_strangers_aside(place.db)
     with explained(place.db), contextlib.closing(sqlite3.connect(place.db, timeout=10)) as con:
         for table in (place.metrics, place.predictions):
