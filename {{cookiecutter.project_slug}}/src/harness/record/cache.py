@@ -24,7 +24,7 @@ class ResultCache:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.corrupt = 0
-        self.unkept = 0
+        self.not_cached = 0
         self.moved_to: Path | None = None
         try:
             self._cache = _open(folder)
@@ -44,7 +44,7 @@ class ResultCache:
     def get_many(self, keys: list[str]) -> dict[str, tuple[Row, str]]:
         """The result under each key that has one, with the track_id that computed it.
 
-        An entry that cannot be read counts in `corrupt` and is as good as absent.
+        An entry that cannot be read counts in `corrupt` and is treated as absent.
         """
         # One query for all; diskcache itself asks once a key, which a fast predict would feel.
         marks = ", ".join("?" * len(keys))
@@ -74,17 +74,17 @@ class ResultCache:
     def put(self, entries: Iterable[tuple[str, Row, str]]) -> None:
         """Store (key, result, track_id) entries in one transaction.
 
-        A result that does not pickle counts in `unkept`: the next experiment computes it again.
+        A result that does not pickle counts in `not_cached`: the next experiment computes it again.
         """
         with self._cache.transact():
             for key, result, track_id in entries:
                 try:
                     self._cache.set(key, {"result": result, "cache": track_id})
                 except (pickle.PicklingError, AttributeError, TypeError):
-                    self.unkept += 1
+                    self.not_cached += 1
 
     def saw(self, track_id: str) -> bool:
-        """Whether a run put its results in here: what is missing of them was deleted."""
+        """Whether a run put its results in here. If so, those that are missing were deleted."""
         query = "SELECT 1 FROM harness_runs WHERE track_id = ?"
         return self._reader.execute(query, (track_id,)).fetchone() is not None
 
@@ -117,7 +117,7 @@ def _open(folder: Path) -> diskcache.Cache:
         sqlite_cache_size=1024,
         sqlite_mmap_size=0,
     )
-    # In a table beside diskcache's own, so that it is lost together with the entries.
+    # In a table next to diskcache's own, so that it is deleted together with the entries.
     with closing(sqlite3.connect(folder / "cache.db", timeout=60)) as connection:
         connection.execute("CREATE TABLE IF NOT EXISTS harness_runs (track_id TEXT PRIMARY KEY)")
     return cache

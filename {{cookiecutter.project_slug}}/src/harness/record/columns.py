@@ -1,7 +1,7 @@
 """Column types: decided before a row is written, widened where numbers ask for it, never mixed.
 
-SQLite lets any value into any column and other readers then refuse the table, so the types that
-stand in the schema are kept true here.
+SQLite lets any value into any column, and other readers then refuse the table. So this module makes
+sure that each value has the type of its column.
 """
 
 import sqlite3
@@ -33,7 +33,7 @@ PREDICTIONS = {
 }
 """The columns of `predictions` and their types; None means that the first value decides."""
 ANSWERS = frozenset({"prediction", "ground_truth", "raw_response"})
-"""Those of them that predict fills, if anybody does."""
+"""Those of them that only predict can fill."""
 
 
 # The harness's own columns; what predict returns may not take their names.
@@ -61,7 +61,7 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-# Which columns are scores is not to be guessed from their values, so it is written down.
+# Which columns are scores is written down, because it cannot be guessed from their values.
 SCORES = (
     "CREATE TABLE IF NOT EXISTS scores (predictions TEXT, name TEXT, UNIQUE (predictions, name))"
 )
@@ -100,7 +100,7 @@ class Schema:
         return (*row, *map(type, row.values())) in self._fitting
 
     def remember(self, row: Row, kept: Row) -> None:
-        """Note that values of these types fit, so that the next such row is not looked at.
+        """Note that values of these types fit, so that the next such row needs no check.
 
         Not where a value became NULL: NaN is a float, and its column may still be TEXT.
         """
@@ -165,8 +165,8 @@ class Schema:
     ) -> tuple[dict[str, str], dict[str, str]]:
         """Which columns to add and which to retype, so that `rows` (of plain values) fit.
 
-        `holds(column)` tells whether a column has any value yet: one that has none may still become
-        anything.
+        `holds(column)` says whether a column has any value yet; one without a value may still get
+        any type.
         """
         seen: dict[str, list[str]] = {}
         for row in rows:

@@ -1,4 +1,4 @@
-"""Which database, tables and cache an experiment uses: three layouts, and the dev phase apart."""
+"""Which database, tables and cache an experiment uses: three layouts, and a separate dev phase."""
 
 import re
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from harness.project.settings import Settings
 
 DEV = "dev"
 TAG = re.compile(r"e(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)\Z")
-UNFINISHED = "unfinished"  # metrics.score_version, while scores are made anew
+UNFINISHED = "unfinished"  # metrics.score_version, while scores are computed again
 
 
 @dataclass(frozen=True, slots=True)

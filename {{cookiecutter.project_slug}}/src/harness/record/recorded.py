@@ -1,6 +1,7 @@
-"""Results that stand in the rows of earlier experiments, for where the cache does not have them.
+"""Results in the rows of earlier experiments, used where the cache does not have them.
 
-A clone that DVC brought back has the databases and no cache: what is recorded there is paid for.
+A clone that DVC restored has the databases and no cache. What is recorded there is paid for
+already.
 """
 
 import contextlib
@@ -24,7 +25,7 @@ _OWN = (RESERVED | {"error", "error_type", "input_id"}) - _KEPT
 
 @contextlib.contextmanager
 def reading(db: Path) -> Iterator[sqlite3.Connection]:
-    """A connection for looking at a database, closed again at once."""
+    """A connection for reading a database, closed at once afterwards."""
     set_strangers_aside(db)
     connection = sqlite3.connect(db, isolation_level=None, timeout=10)
     connection.row_factory = sqlite3.Row
@@ -35,7 +36,7 @@ def reading(db: Path) -> Iterator[sqlite3.Connection]:
 
 
 def prefixes(connection: sqlite3.Connection, but_not: str = "") -> npt.NDArray[np.uint64]:
-    """Eight bytes of the key of every row, but for those of the experiment `but_not`."""
+    """Eight bytes of the key of every row, except those of the experiment `but_not`."""
     found = array("Q")
     for table in _tables(connection):
         cursor = connection.execute(
@@ -72,7 +73,7 @@ def results(connection: sqlite3.Connection, keys: Sequence[str]) -> Known:
 
 
 def _result(row: Row, scores: set[str]) -> Row:
-    """What predict returned, as far as it was kept: a value that was None stands for none."""
+    """What predict returned, as far as it was kept; a value that is NULL is left out."""
     return {
         name: value
         for name, value in row.items()

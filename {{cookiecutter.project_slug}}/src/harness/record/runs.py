@@ -1,4 +1,4 @@
-"""The runs of an experiment in the order in which they began, whatever a clock said then.
+"""The runs of an experiment in the order in which they began, whatever the clock said.
 
 Each run gets the next number of its database, `runs.sequence`, when its row is first written. Rows
 of earlier versions have none: they come before all others, in the order in which they were written.
@@ -59,7 +59,7 @@ def _of_run(
     connection: sqlite3.Connection, table: str, wanted: str, known: dict[str, str], way: str
 ) -> str | None:
     if not {wanted, *known} <= _columns(connection, table):
-        return None  # SQLite would take the quoted name of a column that is not there for a text
+        return None  # SQLite would read the quoted name of a missing column as a text
     where = " AND ".join(f"{quoted(name)} = ?" for name in known)
     row = connection.execute(
         f"SELECT {quoted(wanted)} FROM {quoted(table)} WHERE {where} "

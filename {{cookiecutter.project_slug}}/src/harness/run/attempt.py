@@ -1,6 +1,6 @@
 """One datapoint in a worker: resource, attempts with backoff, and what came of it.
 
-Nothing here writes. A worker hands back a Result and the driver records it, so serial, threads and
+Nothing here writes. A worker returns a Result and the driver records it, so serial, threads and
 processes give the same rows.
 """
 
@@ -30,7 +30,7 @@ _Arguments: TypeAlias = list[Any]  # the item, the params and, where predict tak
 _COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}\Z")
 _NOT_KEPT = frozenset({"error", "error_type", "input_id", "latency"})
 
-# Retries are told in rows (`attempts`), not in log lines between the progress.
+# Rows say how many attempts were made; log lines would disturb the progress bar.
 stamina.instrumentation.set_on_retry_hooks([])
 
 
@@ -81,19 +81,19 @@ class Worker:
         self.project = project
         self.limiter = limiter
         self.hard_kill = hard_kill
-        self.attempts = 0  # made for the datapoint at hand
+        self.attempts = 0  # made for the current datapoint
         self.abandoned = False
         self._transient = set(project.settings.retry.errors) | {"TransientError"}
         self._seconds = project.settings.run.timeout_seconds
         self._retry = project.settings.retry
-        self._began: float | None = None  # when the call of predict that goes on now began
+        self._began: float | None = None  # when the current call of predict began
         self._latest = 0.0
         self._deciding = threading.Lock()
         self._resources: dict[Path | None, object] = {}
         self._resources_of: bytes | None = None
 
     def run(self, item: Item, params: Params, digest: bytes, fitted: Path | None) -> Result:
-        """Execute predict for one datapoint; never raises but for KeyboardInterrupt."""
+        """Execute predict for one datapoint; raises nothing except KeyboardInterrupt."""
         with noted() as reads:
             result = self._run(item, params, digest, fitted)
         if reads:
@@ -127,7 +127,7 @@ class Worker:
     def abandon(self, seconds: float) -> Result | None:
         """From another thread: give up on a call of predict that takes longer than `seconds`.
 
-        Returns the timeout; whatever the call still returns counts for nothing from then on.
+        Returns the timeout; what the call returns later is ignored.
         """
         with self._deciding:
             elapsed = 0.0 if self._began is None else time.perf_counter() - self._began
@@ -162,14 +162,14 @@ class Worker:
         raise AssertionError("unreachable: the last failed attempt raises")
 
     def _attempt(self, arguments: _Arguments) -> Row:
-        # An item of its own for each attempt, as other processes have it anyway: what predict
-        # changes in it reaches no other attempt, repeat or configuration, and no row.
+        # Each attempt gets a copy of the item, as in another process: what predict changes in it
+        # reaches no other attempt, repeat or configuration, and no row.
         given = [pickle.loads(pickle.dumps(arguments[0])), *arguments[1:]]
         if self.limiter is not None:
             self.limiter.acquire()
         self.attempts += 1
-        # The limit is on predict alone: waiting for one's turn, or for a model to load, is no delay
-        # of the prediction.
+        # The limit is for predict alone: waiting for a free place, or for a model to load, does not
+        # count.
         self._latest = self._began = time.perf_counter()
         try:
             if self._seconds:
@@ -187,7 +187,7 @@ class Worker:
         return dict(returned)
 
     def _settle(self, error: BaseException | None) -> None:
-        """End the clock of an attempt and tell the limiter, unless somebody gave up on it."""
+        """End the clock of an attempt and inform the limiter, unless the driver gave up on it."""
         with self._deciding:
             if self.abandoned:
                 return
@@ -270,7 +270,7 @@ def _check_names(names: tuple[object, ...]) -> None:
 
 
 def asked_to_wait(error: BaseException) -> float | None:
-    """The seconds in an error's `retry_after`, which may be anything; None where it names none."""
+    """The seconds in an error's `retry_after`, None where that is no number of seconds."""
     try:
         seconds = float(getattr(error, "retry_after", None))  # type: ignore[arg-type]
     except (TypeError, ValueError):
@@ -288,4 +288,4 @@ def words_of(error: BaseException) -> str:
     try:
         return str(error) or repr(error)
     except Exception:
-        return f"a {type(error).__name__} that has no words"
+        return f"a {type(error).__name__} that cannot be printed"

@@ -27,7 +27,7 @@ _AT_ONCE = 256
 def preview(project: Project) -> list[str]:
     """One line a configuration: new and cached datapoints, and what the new ones cost.
 
-    Where predict.py has no `estimate`, nothing is said of cost.
+    Without an `estimate` in predict.py the lines say nothing about cost.
     """
     ready = prepare(project, None)
     settings = project.settings
@@ -57,7 +57,7 @@ def preview(project: Project) -> list[str]:
 
 
 def _short_names(grid: Grid) -> dict[bytes, str]:
-    """Each configuration by the params that are not the same in all."""
+    """A short name for each configuration: the params in which they differ."""
     rows = [each.columns for each in grid.configurations]
     varying = [n for n in rows[0] if len({str(each.get(n)) for each in rows}) > 1]
     return {
@@ -71,7 +71,7 @@ def _named(configuration: Configuration, varying: list[str]) -> list[str]:
 
 
 def explain(project: Project, keys: list[str]) -> list[str]:
-    """For each task (key prefix or input id): its row, and what differs from now or from before."""
+    """For each task (key prefix or input id): its row, and what is different now."""
     ready = prepare(project, None)
     grid = ready.grid.configurations
     lines: list[str] = []

@@ -1,6 +1,6 @@
 """Models fitted once per params and fold, kept as xetrack assets and shared by all workers.
 
-The file beside the cache is how a model travels between processes; the asset is the record.
+Processes share a model through a file next to the cache; the asset is the record.
 """
 
 import hashlib
@@ -84,13 +84,13 @@ class Fits:
     def _taken(
         self, configuration: Configuration, fold: bytes, path: Path, fitted: "_Fit"
     ) -> Fitted:
-        """Give a model its place, now that it is known to be of the code that the key says."""
+        """Keep a model, where it was fitted with the code that its key says."""
         if name := self.watch.written():
             if fitted.part:
                 fitted.part.unlink(missing_ok=True)
             raise HarnessError(
                 f"{name} was written while models were fitted; what was fitted is not kept",
-                fix="see that it is as it should be, then run the same command again",
+                fix="check that file, then run the same command again",
                 code=1,
             )
         if fitted.part is None:
@@ -141,7 +141,8 @@ def _fold(item: Item) -> bytes:
 
 def _fit(project: Project, params: Params, fold: object, path: Path) -> _Fit:
     assert project.fit is not None
-    error, part = None, path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.part")
+    error = None
+    part = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.part")
     with noted() as reads:
         try:
             _write_part(part, project.fit(params, fold))

@@ -1,4 +1,4 @@
-"""What made a run: recorded in `runs`, so that a figure can be traced months later."""
+"""What made a run, recorded in `runs`, so that a number can be traced months later."""
 
 import hashlib
 import json

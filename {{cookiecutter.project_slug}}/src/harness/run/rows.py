@@ -1,4 +1,4 @@
-"""Rows of `predictions`: what a task, and what came of it, look like in the table."""
+"""Rows of `predictions`: how a task and its outcome look in the table."""
 
 from dataclasses import dataclass, field
 
@@ -19,7 +19,7 @@ class Rows:
         self.own_runs.add(self.track_id)
 
     def reused(self, task: Task, result: Row, origin: str) -> Row:
-        """From the cache. What this very experiment computed before a kill is its own."""
+        """A row from the cache; what this experiment computed before a kill counts as its own."""
         attempts, latency = result.pop("attempts", None), result.pop("latency", None)
         seconds, asset = result.pop("function_time", 0.0), result.pop("fit_asset", None)
         own = origin in self.own_runs

@@ -1,7 +1,7 @@
 """Run a few reused datapoints again and see whether they still come out as recorded.
 
-Keys hold what is declared and what was seen to be read. What stays outside of them (a server's
-model behind a name, an input that code outside Python reads) shows here.
+Keys hold what is declared and what the harness saw predict read. Other influences (a server's model
+behind a name, an input that code outside Python reads) show here.
 """
 
 import random
@@ -23,7 +23,7 @@ from harness.run.job import Job, Outcome
 from harness.run.limits import shared_limiter
 from harness.run.prepared import Prepared, prepare
 
-# Measured anew each time.
+# Measured again each time.
 _TIMES = frozenset({"function_time", "latency", "attempts", "cost_estimate", "fit_asset"})
 _AT_ONCE = 256
 
@@ -39,7 +39,7 @@ class Recheck:
 
     @property
     def failed(self) -> bool:
-        """Whether a prediction is another one now (any column, where none is called so)."""
+        """Whether a prediction differs now (without a column `prediction`: any column)."""
         decisive = (
             {"prediction", "error"} if "prediction" in self.agree | self.differ else self.differ
         )
@@ -70,7 +70,7 @@ def spot_check(project: Project, count: int) -> Recheck:
 
 
 def _sample(project: Project, ready: Prepared, count: int) -> list[tuple[Task, Row]]:
-    """Known tasks, each as likely as the other, whatever their number."""
+    """A random sample of known tasks, each with the same chance, however many there are."""
     place = place_for(project.root, project.settings, "e0.0.0")
     cache = ResultCache(place.cache)
     recorded = databases(project.root, project.settings, "experiment")
@@ -121,7 +121,7 @@ def _refuse_cost(project: Project, sample: list[Task]) -> None:
 
 
 def _jobs(project: Project, ready: Prepared, sample: list[Task], folder: Path) -> Iterator[Job]:
-    # Models are fitted anew as well, apart from those that are kept.
+    # Models are fitted again too, in a folder of their own.
     fits = None
     if project.fit is not None:
         fits = Fits(project, ready.grid.watch(), folder, lambda _: None)
