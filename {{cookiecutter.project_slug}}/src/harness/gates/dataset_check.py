@@ -1,10 +1,10 @@
-"""Before a run: is the data what the benchmark takes it for?
+"""Before a run: is the data what the benchmark expects?
 
 The same content under two ids counts twice; the same content in train and test, or the answer
-inside the input, measures memory. One item under two configurations is the design and no finding.
+inside the input, measures memory. One item under two configurations is the design, not a finding.
 
-Items are read once. What has to be kept lies in a temporary file, so that memory does not grow with
-the texts: 8 bytes an item and band are sorted at a time.
+Items are read once. A temporary file keeps what is needed later, so that memory does not grow with
+the texts: 8 bytes for each item and band are sorted at a time.
 """
 
 import hashlib
@@ -36,15 +36,15 @@ _SHINGLE, _BANDS, _ROWS = 4, 42, 3
 _SHORTEST = 8  # words; below that a changed word makes another text
 _ALIKE = 0.75  # share of the words, counted exactly, of pairs that MinHash proposes
 _LABELS = 50  # answers; more than that are no class labels but free text
-_LIFT = 3.0  # how much oftener a label stands in its own items than in the others
-_TELLING = 4  # characters, from which an answer is no coincidence
+_LIFT = 3.0  # how many times more often a label is in its own items than in the others
+_LONG_ENOUGH = 4  # characters, from which an answer is no coincidence
 _ANNOUNCED = r"(?:answer|label|target|class|solution|truth)"
 _SHOWN = 5
 _WORD = re.compile(r"\w+")
 
 
 def text_of_item(item: Item) -> str:
-    """All texts of an item but its names and answers, in one; '' for items of numbers or files."""
+    """All texts of an item except names and answers, as one; '' for items of numbers or files."""
     texts = (
         value
         for name, value in item.items()
@@ -163,7 +163,8 @@ def _same_content(con: sqlite3.Connection) -> Iterator[Finding]:
         "group_concat(id || coalesce(' (' || part || ')', ''), ' = ') "
         "FROM (SELECT * FROM items ORDER BY n) GROUP BY content HAVING count(*) > 1 ORDER BY min(n)"
     )
-    leaked, doubled = _Tally(), _Tally()
+    leaked = _Tally()
+    doubled = _Tally()
     for size, parts, names in groups:
         (leaked if parts > 1 else doubled).add(size - 1, _short(names))
     if leaked.count:
@@ -187,7 +188,8 @@ def _same_content(con: sqlite3.Connection) -> Iterator[Finding]:
 
 
 def _near_duplicates(con: sqlite3.Connection, bands: npt.NDArray[np.uint64]) -> Iterator[Finding]:
-    leaked, doubled = _Tally(), _Tally()
+    leaked = _Tally()
+    doubled = _Tally()
     seen: set[int] = set()
     for band in range(_BANDS):
         for one, other in _pairs(bands, band):
@@ -240,7 +242,7 @@ def _pairs(bands: npt.NDArray[np.uint64], band: int) -> Iterator[tuple[int, int]
 
 
 def _answers_inside(con: sqlite3.Connection) -> Iterator[Finding]:
-    """Answers that stand in their own item's text more than chance would put them there."""
+    """Answers that are in their own item's text more often than by chance."""
     having = "FROM items WHERE answer <> '' AND text <> ''"
     labels: dict[str, list[int]] = {}
     if con.execute(f"SELECT count(DISTINCT answer) {having}").fetchone()[0] <= _LABELS:
@@ -250,12 +252,12 @@ def _answers_inside(con: sqlite3.Connection) -> Iterator[Finding]:
         for answer, text in con.execute(f"SELECT answer, text {having}"):
             for label, counts in labels.items():
                 counts[0 if label == answer else 2] += 1
-                counts[1 if label == answer else 3] += _stands(label, text)
+                counts[1 if label == answer else 3] += _is_in(label, text)
     found = _Tally()
     for name, answer, text in con.execute(f"SELECT id, answer, text {having} ORDER BY n"):
         own, inside, others, elsewhere = labels.get(answer, [1, 1, 0, 0])
-        telling = others == 0 or inside / own >= _LIFT * (elsewhere + 0.5) / (others + 1)
-        if telling and _stands(answer, text):
+        suspicious = others == 0 or inside / own >= _LIFT * (elsewhere + 0.5) / (others + 1)
+        if suspicious and _is_in(answer, text):
             found.add(1, f"{name}: {answer!r} in {_short(text)!r}")
     if found.count:
         yield Finding(
@@ -268,9 +270,9 @@ def _answers_inside(con: sqlite3.Connection) -> Iterator[Finding]:
         )
 
 
-def _stands(answer: str, text: str) -> bool:
-    """Whether the words of an answer stand in a text; short ones only where announced as answer."""
-    if len(answer) >= _TELLING and not (answer.isdigit() and len(answer) <= _TELLING):
+def _is_in(answer: str, text: str) -> bool:
+    """Whether a text contains the words of an answer; short ones only where announced as answer."""
+    if len(answer) >= _LONG_ENOUGH and not (answer.isdigit() and len(answer) <= _LONG_ENOUGH):
         return f" {answer} " in f" {text} "
     if f" {answer} " not in f" {text} ":
         return False

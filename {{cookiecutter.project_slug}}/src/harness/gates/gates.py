@@ -1,4 +1,4 @@
-"""What must hold before an experiment: each gate says what is wrong and the command that mends it.
+"""What must hold before an experiment: each gate says what is wrong and the command that fixes it.
 
 A gate can be overridden by name; the override is recorded in `runs` and printed in every report.
 """
@@ -46,7 +46,7 @@ class Situation:
 
 @dataclass(frozen=True, slots=True)
 class Blocked:
-    """Why a gate is closed, and what opens it. What is `final` cannot be overridden."""
+    """Why a gate blocks, and the command that fixes it. A `final` one cannot be overridden."""
 
     message: str
     fix: str
@@ -95,8 +95,9 @@ def clean(now: Situation) -> Blocked | None:
 def tag(now: Situation) -> Blocked | None:
     """A tag is used once, by one person, and versions only grow.
 
-    That one is taken elsewhere, or older, is for the person to weigh. A name that is no tag becomes
-    part of a path, and what is published is not computed again: neither can be overridden.
+    The person may override that a tag is older, or taken elsewhere. Two things cannot be
+    overridden: a name that is not a tag, since it becomes part of a path, and a tag whose results
+    are published.
     """
     if now.tag is None:
         return None
@@ -109,7 +110,7 @@ def tag(now: Situation) -> Blocked | None:
     if not TAG.match(now.tag):
         return Blocked(f"{now.tag!r} is no experiment tag (e1.2.3)", fix, final=True)
     if now.tag in found.here:
-        # A kill after the tag and before its push leaves nothing else to be done.
+        # After a kill between tag and push, only the push is missing.
         if found.remote_tags.get(now.tag) or not (command := git.push_missing(now.root, now.tag)):
             return Blocked(f"{now.tag} is taken", fix, final=True)
         fix = f"{command}; the next one: {fix}"
@@ -134,7 +135,7 @@ def tag(now: Situation) -> Blocked | None:
 
 
 def results(now: Situation) -> Blocked | None:
-    """What is recorded so far lies here whole: the next experiment is added to all of it."""
+    """All results recorded so far are here: the next experiment is added to them."""
     if problem := results_state.problem(now.root, now.project.settings, now.tag):
         return Blocked(problem.message, problem.fix)
     try:
@@ -146,7 +147,8 @@ def results(now: Situation) -> Blocked | None:
 def dev_run(now: Situation) -> Blocked | None:
     """The code that is about to run on everything has run on a little without errors."""
     place = place_for(now.root, now.project.settings, DEV)
-    good = failed = 0
+    good = 0
+    failed = 0
     tried: Row = {}
     codes = sorted({each.code_key for each in now.grid.configurations})
     if place.db.exists():
@@ -180,7 +182,7 @@ def dev_run(now: Situation) -> Blocked | None:
 
 
 def _untried(grid: Grid, before: list[Row]) -> list[str]:
-    """Values of params that no configuration of the dev-run had: a model that was never asked."""
+    """Values of params that no configuration of the dev-run had, such as a model that never ran."""
     known = {(name, repr(value)) for each in before for name, value in each.items()}
     now = [pair for each in grid.configurations for pair in _as_json(each.columns).items()]
     fresh = dict.fromkeys(
@@ -220,7 +222,7 @@ def tested(now: Situation) -> Blocked | None:
 
 
 def data(now: Situation) -> Blocked | None:
-    """Data that DVC keeps is recorded as it is now, and new data is somebody's."""
+    """DVC has recorded its data as it is now, and DVC or git keeps every new file."""
     if not now.project.settings.store.dvc:
         return None
     if new := dvc.new_data(now.root):
@@ -230,7 +232,7 @@ def data(now: Situation) -> Blocked | None:
         return None
     return Blocked(
         f"data differs from what DVC records: {', '.join(changed)}",
-        "make data records it as it is here; dvc checkout (or dvc pull) brings what is recorded",
+        "make data records it as it is here; dvc checkout (or dvc pull) restores what is recorded",
     )
 
 
@@ -248,7 +250,7 @@ def schema(now: Situation) -> Blocked | None:
     """The columns are those that earlier experiments recorded."""
     try:
         return _errors(schema_of(now.project, now.grid), "")
-    except HarnessError as error:  # a database that cannot be read; other gates have a word too
+    except HarnessError as error:  # a database that cannot be read; the other gates still report
         return Blocked(error.message, error.fix)
 
 
@@ -279,7 +281,7 @@ def schema_of(project: Project, grid: Grid) -> list[Finding]:
 
 
 def items(now: Situation) -> Blocked | None:
-    """No datapoint stands twice, or in train and test, or gives its answer away."""
+    """No datapoint occurs twice, or in both train and test, or contains its own answer."""
     from harness.gates.dataset_check import check_dataset
 
     project = now.project
@@ -304,7 +306,7 @@ def _content(project: Project, params: Params) -> bytes:
 
 
 def plan(now: Situation) -> Blocked | None:
-    """The plan asks for what the dev-run recorded, so that the report can judge it."""
+    """The dev-run recorded all that the plan needs, so that the report can judge it."""
     from harness.project.hypotheses import load_plan, plan_findings
 
     wanted = load_plan(now.root)
@@ -324,7 +326,7 @@ def plan(now: Situation) -> Blocked | None:
 
 
 def _errors(findings: Iterable[Finding], look: str) -> Blocked | None:
-    """The errors among findings as one verdict; warnings do not shut a gate."""
+    """The errors among findings as one verdict; warnings do not block."""
     errors = [finding for finding in findings if finding.severity == "error"]
     if not errors:
         return None
@@ -332,7 +334,7 @@ def _errors(findings: Iterable[Finding], look: str) -> Blocked | None:
     return Blocked("; ".join(f.message for f in errors), fixes or look)
 
 
-# In the order in which a person mends them: data is handed to DVC before the rest is committed,
+# In the order in which a person fixes them: DVC gets the data before everything else is committed,
 # and the experiment starts last.
 GATES: dict[str, Gate] = {
     "branch": branch,
@@ -348,7 +350,7 @@ GATES: dict[str, Gate] = {
     "plan": plan,
     "tag": tag,
 }
-# Shut only after the run; named here so that they can be overridden in the same way.
+# These block only after the run; they are here so that they can be overridden in the same way.
 AFTER = ("failures", "validation")
 
 
@@ -358,7 +360,7 @@ def look(now: Situation) -> dict[str, Blocked | None]:
 
 
 def known_gates(names: Iterable[str]) -> set[str]:
-    """Check names given to override. Raises HarnessError for one that there is not."""
+    """Check the names of gates to override. Raises HarnessError for an unknown one."""
     wanted = {part.strip() for name in names for part in name.split(",") if part.strip()}
     unknown = sorted(wanted - set(GATES) - set(AFTER))
     if unknown:
@@ -372,10 +374,10 @@ def known_gates(names: Iterable[str]) -> set[str]:
 def pass_gates(now: Situation, allow: set[str]) -> dict[str, str]:
     """Every gate's name with passed or overridden.
 
-    Raises HarnessError naming all gates that are shut. Code 2 where the command itself was wrong.
+    Raises HarnessError naming all gates that block. Code 2 where the command itself was wrong.
     """
     verdicts = look(now)
-    # Tests take the longest, so they are run only where nothing else is in the way.
+    # Tests take the longest, so they run only where no other gate blocks.
     others = [
         name
         for name, blocked in verdicts.items()
@@ -384,17 +386,16 @@ def pass_gates(now: Situation, allow: set[str]) -> dict[str, str]:
     if verdicts["tests"] is not None and "tests" not in allow and not others:
         run_tests(now.root, [])
         verdicts["tests"] = tested(now)
-    shut = {
+    blocking = {
         name: blocked
         for name, blocked in verdicts.items()
         if blocked is not None and (blocked.final or name not in allow)
     }
-    if shut:
-        lines = [f"gate {name}: {blocked.message}" for name, blocked in shut.items()]
-        mends = list(dict.fromkeys(blocked.fix for blocked in shut.values()))
-        raise HarnessError(
-            "\n".join(lines), fix=" ; ".join(mends), code=2 if {"branch", "tag"} & set(shut) else 1
-        )
+    if blocking:
+        lines = [f"gate {name}: {blocked.message}" for name, blocked in blocking.items()]
+        fixes = list(dict.fromkeys(blocked.fix for blocked in blocking.values()))
+        wrong_use = not blocking.keys().isdisjoint({"branch", "tag"})
+        raise HarnessError("\n".join(lines), fix=" ; ".join(fixes), code=2 if wrong_use else 1)
     return {
         name: "passed" if blocked is None else "overridden" for name, blocked in verdicts.items()
     }
