@@ -30,13 +30,13 @@ from harness.run.job import Job, Outcome
 
 _GIVE_UP_SECONDS = 10.0  # behind the schedule
 _BUSY = 90.0  # percent of a core
-_AHEAD_SECONDS, _AHEAD_BYTES = 5.0, 64 * 2**20  # of load handed to the generators before it is due
+_AHEAD_SECONDS, _AHEAD_BYTES = 5.0, 64 * 2**20  # of load given to the generators before it is due
 _PER_PROCESS = 8000.0  # requests per second that one core can be trusted to send
 _HOPELESS = 5  # times that
 
 
 def check_load(project: Project) -> None:
-    """Raises HarnessError that names all there is to mend in benchmark.toml, params or predict."""
+    """Raises HarnessError that names all that is wrong in benchmark.toml, params or predict."""
     load_options(project.root)
     problems = []
     for params in project.grid:
@@ -48,7 +48,7 @@ def check_load(project: Project) -> None:
     if not (project.load and hasattr(module, "request") and hasattr(module, "answer")):
         problems.append("predict.py lacks load, request or answer, which the executor load calls")
     if problems:
-        raise HarnessError("\n".join(problems), fix="mend params.py or predict.py in src/benchmark")
+        raise HarnessError("\n".join(problems), fix="edit params.py or predict.py in src/benchmark")
 
 
 def _too_much(params: Params, shape: Shape) -> list[str]:
@@ -134,7 +134,7 @@ class _Phase:
         self.last = (0.0, 0.0)  # when the last request was due, and how late it left
 
     def run(self) -> Iterator[Outcome]:
-        """Start the generators, hand over what is due soon, and yield what comes back."""
+        """Start the generators, send them what is due soon, and yield what comes back."""
         generators: list[GeneratorProcess] = []
         try:
             for _ in range(self.processes):
@@ -183,7 +183,7 @@ class _Phase:
                 each.hand_over(self.start, piece[number :: self.processes])
 
     def _ready(self, elapsed: float) -> list[Work]:
-        """Requests to hand over now: those due soon, or a few seconds' worth for a closed loop."""
+        """Requests to send now: those due soon, or a few seconds' worth for a closed loop."""
         found: list[Work] = []
         some = 4 * self.shape.limit + _AHEAD_SECONDS * self.done / max(elapsed, 1.0)
         while not self.ended and self.bytes < _AHEAD_BYTES:
@@ -215,7 +215,7 @@ class _Phase:
             raise HarnessError(
                 f"request in predict.py failed on input_id {job.task.input_id!r}: "
                 f"{type(error).__name__}: {error}",
-                fix="mend src/benchmark/predict.py",
+                fix="edit src/benchmark/predict.py",
             ) from error
 
     def _outcome(self, result: Finished) -> Outcome:
@@ -259,7 +259,7 @@ class _Phase:
         return Outcome(job, Result(values, said, error_type or None, 1, took, took, permanent))
 
     def _since(self, done: float) -> float:
-        """Seconds from the last good answer to this one; 0 where another process was told first."""
+        """Seconds from the last good answer to this one; 0 after a later one."""
         before, self.good = self.good or self.start, max(self.good, done)
         return max(0.0, done - before)
 

@@ -1,4 +1,4 @@
-"""The load generator: a process that sends requests when they are due and tells what came of each.
+"""The load generator: a process that sends requests when they are due and reports each outcome.
 
 The executor exchanges pickled frames with it over a socket on its standard input. When that closes,
 its owner is gone, however that came, and it ends.
@@ -44,7 +44,7 @@ class PreciseSelector(selectors.DefaultSelector):
 class Load:
     """Requests that are not yet due, wait for a connection, or are under way.
 
-    Options: closed_loop; limit of connections; keep, the bytes of a body handed back; start, until
+    Options: closed_loop; limit of connections; keep, the bytes of a body to return; start, until
     when a closed loop sends `warmup`; timeout in seconds from when a request was due (0: none).
     """
 
@@ -232,7 +232,7 @@ async def _main() -> None:
     taking.cancel()
     load.flush()
     writer.write(framed(None))
-    with contextlib.suppress(OSError):  # nobody wants to hear it any more
+    with contextlib.suppress(OSError):  # the owner no longer listens
         writer.close()
         await writer.wait_closed()
 

@@ -39,7 +39,7 @@ class Shape:
         if problems:
             raise HarnessError(
                 "\n".join(f"{params}: {problem}" for problem in problems),
-                fix="mend GRID in src/benchmark/params.py",
+                fix="edit GRID in src/benchmark/params.py",
             )
         return shape
 

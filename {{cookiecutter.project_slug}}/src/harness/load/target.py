@@ -27,7 +27,7 @@ from harness.load.settings import Throughput
 
 LoadOptions: TypeAlias = dict[str, Any]
 """[throughput] of benchmark.toml with its defaults, and `timeout` in seconds."""
-_FIX = "mend [throughput] in benchmark.toml"
+_FIX = "edit [throughput] in benchmark.toml"
 _STARTUP_SECONDS, _STOP_SECONDS = 60.0, 5.0
 
 
@@ -76,10 +76,10 @@ def load_options(root: Path | None = None) -> LoadOptions:
     from harness.project.settings import load_settings
 
     settings = load_settings(root or project_root())
-    if settings.run.cache:  # by no executor: what answered then says nothing about now
+    if settings.run.cache:  # an earlier answer says nothing about the server now
         raise HarnessError(
             "[run] cache is true; a request is never answered from the cache",
-            fix="mend benchmark.toml",
+            fix="edit benchmark.toml",
         )
     options = settings.options("throughput", Throughput)
     return {**options.model_dump(), "timeout": settings.run.timeout_seconds}
@@ -217,7 +217,7 @@ class Target:
         """Stop the server, where this started one."""
         if self.server is None or self.server.stdin is None:
             return
-        self.server.stdin.close()  # tells it that its owner is gone
+        self.server.stdin.close()  # so that it knows that its owner is gone
         try:
             self.server.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
@@ -270,7 +270,7 @@ def _start(app: str, options: LoadOptions) -> Target:
         said = [line for line in log.read().decode("utf-8", "replace").split("\n") if line.strip()]
         raise HarnessError(
             f"the server {app} did not start: {said[-1] if said else 'it said nothing'}",
-            fix=f"mend src/{app.partition(':')[0].replace('.', '/')}.py",
+            fix=f"edit src/{app.partition(':')[0].replace('.', '/')}.py",
         )
 
 
