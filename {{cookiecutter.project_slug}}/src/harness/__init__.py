@@ -1,8 +1,9 @@
-"""The harness: runs `predict` for every datapoint, keeps one row of each, and repeats no good one.
+"""The harness runs `predict` for every datapoint, keeps one row of each, and computes no good one
+again.
 
 Its rooms, in the order of a datapoint's way; each one's `__init__` says what is in it:
 
-    project/   what the person wrote and declared, and the keys that are made of it
+    project/   what the person wrote and declared, and the keys made from it
     gates/     what must hold before an experiment
     run/       what is executed, where, within which limits
     record/    the one writer: databases, columns, cache
@@ -14,8 +15,8 @@ Its rooms, in the order of a datapoint's way; each one's `__init__` says what is
     load/      load on a server
     cli/       the commands
 
-experiment leads through all of it, trial does so for tests; errors, console, findings and clock are
-what every room says things with. No room imports one that is above it (scripts/rooms.py of the
+experiment leads through all of it; trial does so for tests. All rooms use errors, console, findings
+and clock. No room imports one that is above it (scripts/rooms.py of the
 template draws them).
 """
 

@@ -48,11 +48,11 @@ def _dev_run(project: Project, place: Place, limit: int) -> int:
     begin_anew(place)
     made_by = provenance(project, ready.grid, ready.census, "dev", {})
     report = run(project, DEV, ready.grid, ready.census, made_by, limit)
-    tell(report)
+    show_run(report)
     _measure(project, ready.grid, report, DEV)
     if report.ended_how != "finished":
         raise HarnessError(
-            f"the dev-run stopped: {report.reason}", fix="mend the cause, then make dev-run", code=1
+            f"the dev-run stopped: {report.reason}", fix="fix the cause, then make dev-run", code=1
         )
     return 1 if report.counts.failed else 0
 
@@ -60,7 +60,7 @@ def _dev_run(project: Project, place: Place, limit: int) -> int:
 def experiment(project: Project, tag: str, message: str, allow: set[str]) -> int:
     """Run, resume or finish the experiment `tag`; returns the exit code.
 
-    Raises HarnessError where a gate is shut, the run stopped, or the code changed meanwhile.
+    Raises HarnessError where a gate blocks, the run stopped, or the code changed meanwhile.
     """
     # One at a time in a repository, whatever the layout: experiments share its commits and tags.
     with one_at_a_time(project.root / "results", f"the experiment {tag}"):
@@ -70,7 +70,8 @@ def experiment(project: Project, tag: str, message: str, allow: set[str]) -> int
 def _experiment(project: Project, tag: str, message: str, allow: set[str]) -> int:
     from harness.read.validate import validate
 
-    root, settings = project.root, project.settings
+    root = project.root
+    settings = project.settings
     ready = prepare(project, None)
     verdicts = pass_gates(Situation(project, ready.grid, ready.census, tag), allow)
     place = place_for(root, settings, tag)
@@ -80,12 +81,12 @@ def _experiment(project: Project, tag: str, message: str, allow: set[str]) -> in
     made_by = provenance(project, ready.grid, ready.census, "experiment", verdicts)
     made_by |= {"message": message}
     report = run(project, tag, ready.grid, ready.census, made_by)
-    tell(report)
+    show_run(report)
     again = f"make experiment TAG={tag}"
     if report.ended_how != "finished":
         raise HarnessError(
             f"{tag} is not finished: {report.reason}",
-            fix=f"mend the cause, then `{again}` goes on where it stopped",
+            fix=f"fix the cause, then `{again}` goes on where it stopped",
             code=1,
         )
     if not report.complete:
@@ -130,7 +131,7 @@ def _experiment(project: Project, tag: str, message: str, allow: set[str]) -> in
     return _push(root, settings, tag)
 
 
-def tell(report: RunReport) -> None:
+def show_run(report: RunReport) -> None:
     """Print how a run went, on standard error."""
     counts = report.counts
     err.print(
@@ -214,7 +215,7 @@ def _finish(
         git.commit(root, kept, f"experiment {tag}: {words.splitlines()[0]}")
         git.annotate(root, tag, f"{words}\n\n{runs_line(list(runs_of(place.db)[tag]))}")
     except BaseException:
-        # Without its tag the commit would stand there for good, and the next try make another.
+        # Otherwise the commit would stay without its tag, and the next try would make another one.
         with contextlib.suppress(HarnessError):
             git.take_back(root, before, kept)
         raise
@@ -243,7 +244,8 @@ def _retag(found: Published, tag: str) -> str:
 def _push(root: Path, settings: Settings, tag: str) -> int:
     """Push branch and tag, where there is a remote; returns the exit code.
 
-    Out of reach is for later; what the remote refuses is for the person to settle now.
+    A remote that cannot be reached is left for later. What the remote refuses, the person must
+    settle now.
     """
     later = git.push_command(root, tag)
     try:
@@ -276,14 +278,14 @@ def _push(root: Path, settings: Settings, tag: str) -> int:
 
 
 def _write_metrics(root: Path, tag: str, rows: list[Row]) -> str:
-    """The metrics beside the database, in a form that git shows in a diff."""
+    """Write the metrics next to the database, in a form that git shows in a diff."""
     path = root / "results" / f"{tag}.json"
     path.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return path.relative_to(root).as_posix()
 
 
 def _write_summary(project: Project, place: Place, tag: str) -> "Summary":
-    """The summary, which git keeps, and the report, which `make report` makes anew at any time."""
+    """The summary, which git keeps, and the report, which `make report` can make again."""
     from harness.read.views import connect
     from harness.tell.report import write_report
     from harness.tell.section import to_markdown
@@ -300,8 +302,8 @@ def _write_summary(project: Project, place: Place, tag: str) -> "Summary":
 def tag_message(rows: list[Row], census: Census, message: str, found: "Summary") -> str:
     """`params | metrics | data=… | message`, then a line for each configuration.
 
-    The first line is of the configuration that is ahead of all others; where none is, it says how
-    many there are, and which of them cannot be told from the first.
+    The first line shows the configuration that is better than all others. Where there is none, it
+    says how many configurations there are, and how many cannot be distinguished from the first.
     """
     from harness.tell.ranking import tag_figures, tag_params
 

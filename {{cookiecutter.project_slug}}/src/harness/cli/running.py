@@ -45,7 +45,7 @@ def branch_check() -> None:
 def dev_run(
     items: Annotated[int | None, typer.Option(help="items of each configuration", min=1)] = None,
 ) -> None:
-    """Run a few items of each configuration, apart from every experiment."""
+    """Run a few items of each configuration, separate from every experiment."""
     from harness.experiment import dev_run as run_dev
 
     _check_branch()
@@ -77,28 +77,28 @@ def experiment(
     from harness.experiment import experiment as run_experiment
     from harness.gates.gates import known_gates
 
-    # In a locale of ASCII alone Python hands over each byte of an accent as half a character.
+    # In an ASCII locale Python passes each byte of an accented letter as half a character.
     message = os.fsencode(message).decode("utf-8", "replace")
     _leave(run_experiment(_project(), tag, message, known_gates(allow or [])))
 
 
 @app.command()
 def ready() -> None:
-    """What still stands between you and an experiment."""
+    """What still blocks an experiment."""
     from harness.gates.gates import Situation, look
     from harness.run.prepared import prepare
 
     project = _project()
     prepared = prepare(project, None)
-    shut = 0
+    blocking = 0
     for name, blocked in look(Situation(project, prepared.grid, prepared.census)).items():
         if blocked is None:
             out.print(styled(("ok  ", "green"), f" {name}"))
             continue
-        shut += 1
+        blocking += 1
         said = f" {name}: {blocked.message}  ->  {blocked.fix}"
         out.print(styled(("no  ", "red"), said), soft_wrap=True)
-    _leave(1 if shut else 0)
+    _leave(1 if blocking else 0)
 
 
 @app.command("dry-run")
@@ -149,7 +149,7 @@ def explain(
 
 @app.command("test")
 def run_the_tests(arguments: Annotated[list[str] | None, typer.Argument()] = None) -> None:
-    """Run the tests; passing opens the gate `tests`."""
+    """Run the tests; where they pass, the gate `tests` passes."""
     from harness.gates.tested import run_tests
 
     _leave(run_tests(Path.cwd(), arguments or []))
@@ -157,7 +157,7 @@ def run_the_tests(arguments: Annotated[list[str] | None, typer.Argument()] = Non
 
 @app.command()
 def data() -> None:
-    """Hand new and changed files in data/ to DVC (or git)."""
+    """Add new and changed files in data/ to DVC (or git)."""
     from harness.project.settings import load_settings
     from harness.version import dvc
 
