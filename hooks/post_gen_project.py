@@ -77,7 +77,7 @@ def inside_repository() -> bool:
 
 
 def identity() -> list[str]:
-    """Options that name an author for the first commit where git has none; a configured one is kept."""
+    """Options that name an author for the first commit, where git knows none."""
     options = []
     for key, value in (("name", "bench-template"), ("email", "bench-template@localhost")):
         try:

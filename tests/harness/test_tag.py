@@ -186,7 +186,7 @@ def test_reading_results_does_not_change_them(make_bench: Callable[..., Bench]) 
     assert bench.git("status", "--porcelain") == ""
 
 
-def test_data_that_dvc_has_not_recorded_blocks_the_experiment(
+def test_data_that_dvc_has_not_recorded_blocks(
     make_bench: Callable[..., Bench],
 ) -> None:
     bench = make_bench(dvc=True)

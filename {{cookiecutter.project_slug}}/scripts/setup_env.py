@@ -208,7 +208,7 @@ def copy_duckdb_extension(venv: Path) -> str:
 
 
 def relock(venv: Path, root: Path) -> None:
-    """Write requirements.lock again: for every platform, with hashes, without addresses or paths."""
+    """Write requirements.lock: for every platform, with hashes, without addresses or paths."""
     uv = uv_on_path() or uv_in(venv)
     options = "--quiet --universal --generate-hashes --no-annotate --no-header"
     options += " --python-version 3.11"
