@@ -1,5 +1,4 @@
-"""The harness runs `predict` for every datapoint, keeps one row of each, and computes no good one
-again.
+"""The harness: runs `predict` for every datapoint, keeps one row of each, repeats no good one.
 
 Its rooms, in the order of a datapoint's way; each one's `__init__` says what is in it:
 
@@ -16,11 +15,12 @@ Its rooms, in the order of a datapoint's way; each one's `__init__` says what is
     cli/       the commands
 
 experiment leads through all of it; trial does so for tests. All rooms use errors, console, findings
-and clock. No room imports one that is above it (scripts/rooms.py of the
-template draws them).
+and clock; seal says which harness this is. No room imports one that is above it (scripts/rooms.py
+of the template draws them).
 """
 
 from harness.errors import PermanentError, TransientError
 from harness.project.scores import Score
 
+__version__ = "0.2.0"
 __all__ = ["PermanentError", "Score", "TransientError"]

@@ -1,12 +1,11 @@
 """The one place through which text reaches a person's terminal.
 
 What a server, a param, an error or a tag contains is shown as text only: rich reads no markup in it
-(`[/x]` in a prompt), no escape sequence acts (one can write the clipboard), nothing hides or
-reorders what is read. Both consoles do this for every string and table printed on them, so callers
-need not. Data for programs goes to standard output as it is, and not through these consoles.
+(`[/x]` in a prompt), no escape sequence acts (one can write the clipboard), nothing hides or reorders
+what is read. Both consoles do this for every string and table printed on them, so callers need not.
+Data for programs goes to standard output as it is, and not through these consoles.
 """
 
-import argparse
 import hashlib
 import io
 import sys
@@ -100,13 +99,6 @@ class SafeConsole(Console):
 def _in_place(character: str) -> str:
     """As `_visible`, but one character wide, because widths have been counted already."""
     return character if len(_visible(character)) == 1 else "\ufffd"
-
-
-class Arguments(argparse.ArgumentParser):
-    """Prints what is wrong with a command through the same cleaning."""
-
-    def _print_message(self, message: str, file: Any = None) -> None:
-        super()._print_message(visible(message), file)
 
 
 def _never_fail(stream: IO[str]) -> None:

@@ -27,7 +27,7 @@ from harness.record.score_tables import DECLARED, RULES_OF, UNCOUNTED, UNCOUNTED
 
 Numbers = npt.NDArray[np.float64]
 OUTPUTS = ("ground_truth", "prediction", "raw_response", "error")
-_JSON = ("packages", "settings", "gates", "grid", "grid_files", "code_parts")
+_JSON = ("packages", "settings", "gates", "grid", "grid_files", "code_parts", "harness_edited")
 
 
 @dataclass(frozen=True, slots=True)
