@@ -22,7 +22,7 @@ from harness.errors import HarnessError
 ABSENT = "–"
 CELL = 120  # characters of a value in a table
 RAW = 1500  # characters of a model's output in a report
-LONGEST = 4 * RAW  # of any text in a summary or report, whoever made its section
+LONGEST = 4 * RAW  # of any text in a summary or report, from any section
 NAME = 60  # characters of a param where it names a configuration
 
 # Controls, formats such as bidirectional marks, halves of pairs, private and unknown characters,
@@ -82,7 +82,7 @@ class SafeConsole(Console):
         super().__init__(markup=False, emoji=False, highlight=False, **options)
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """A string becomes text here, whoever prints it."""
+        """Every string becomes plain text here."""
         return super().render_str(visible(text), **{**options, "markup": False, "emoji": False})
 
     def render(

@@ -63,7 +63,7 @@ def experiment(project: Project, tag: str, message: str, allow: set[str]) -> int
 
     Raises HarnessError where a gate blocks, the run stopped, or the code changed meanwhile.
     """
-    # One at a time in a repository, whatever the layout: experiments share its commits and tags.
+    # One at a time in a repository, in every layout: experiments share its commits and tags.
     with one_at_a_time(project.root / "results", f"the experiment {tag}"):
         return _experiment(project, tag, message, allow)
 

@@ -1,4 +1,4 @@
-"""For the tests of a benchmark: a few real items through the real harness, in a folder apart."""
+"""For the tests of a benchmark: a few real items through the real harness, in a separate folder."""
 
 import dataclasses
 import sqlite3

@@ -106,7 +106,8 @@ def export(
 
     if target is not None:
         check_target(target, [database])
-    kind, title = load_kind(HERE.parents[1]), f"Results of {database.name}"
+    kind = load_kind(HERE.parents[1])
+    title = f"Results of {database.name}"
     text = examine(
         [database],
         table or None,

@@ -119,7 +119,8 @@ def spot_check(
 
     found = check(_project(), number)
     for name in found.agree | found.differ:
-        agree, differ = found.agree.get(name, 0), found.differ.get(name, 0)
+        agree = found.agree.get(name, 0)
+        differ = found.differ.get(name, 0)
         line = f"{name}: {agree} of {agree + differ} as recorded"
         if differ:
             line += f"; {found.examples[name]}"

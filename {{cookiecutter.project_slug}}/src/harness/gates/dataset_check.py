@@ -153,7 +153,8 @@ def _band_hashes(text: str) -> npt.NDArray[np.uint64]:
 
 
 def _words_shared(one: str, other: str) -> float:
-    left, right = Counter(one.split()), Counter(other.split())
+    left = Counter(one.split())
+    right = Counter(other.split())
     return (left & right).total() / max(left.total(), right.total())
 
 

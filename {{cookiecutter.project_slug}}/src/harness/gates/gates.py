@@ -66,7 +66,8 @@ def branch_problem(root: Path, protected: list[str]) -> Blocked | None:
     if not git.is_repository(root):
         begin = "git init && git add -A && git commit -m start && git switch -c feat/my-experiment"
         return Blocked("this folder is no git repository", begin)
-    ref, fix = git.branch_ref(root), "git switch -c feat/my-experiment"
+    ref = git.branch_ref(root)
+    fix = "git switch -c feat/my-experiment"
     if not ref:
         return Blocked(f"no branch is checked out (HEAD is at {git.names_of_head(root)})", fix)
     if not ref.startswith(git.BRANCHES):
@@ -263,7 +264,8 @@ def schema_of(project: Project, grid: Grid) -> list[Finding]:
         schema_findings,
     )
 
-    root, settings = project.root, project.settings
+    root = project.root
+    settings = project.settings
     results = databases(root, settings, "experiment")
     if not results:
         return []
@@ -314,13 +316,15 @@ def plan(now: Situation) -> Blocked | None:
     if not place.db.exists():
         return None  # the gate dev-run says so already
     with closing(sqlite3.connect(place.db, timeout=10)) as connection:
-        have, measured = filled(connection, place.predictions), filled(connection, place.metrics)
+        have = filled(connection, place.predictions)
+        measured = filled(connection, place.metrics)
         # An interval may be empty: of a constant there is none.
         every = [row[1] for row in connection.execute(f"PRAGMA table_info({place.metrics})")]
     metrics = [name for name in metrics_in(every) if name in measured]
     # What the harness fills itself may be empty in a dev-run: latency where all was cached, say.
     own = {*PREDICTIONS, *column_types(now.project)} - ANSWERS
-    grid, scores = now.project.grid, now.project.scores
+    grid = now.project.grid
+    scores = now.project.scores
     problems = plan_findings(wanted, own.union(have), metrics, grid, scores)
     return Blocked("; ".join(problems), "edit PLAN.toml and commit it") if problems else None
 

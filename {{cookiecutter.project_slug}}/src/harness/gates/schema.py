@@ -130,7 +130,8 @@ def _renames(
         for fresh in new:
             if _family(known[old]) != _family(expected[fresh]):
                 continue
-            one, other = old.removeprefix(_PREFIX), fresh.removeprefix(_PREFIX)
+            one = old.removeprefix(_PREFIX)
+            other = fresh.removeprefix(_PREFIX)
             alike = difflib.SequenceMatcher(None, one, other).ratio()
             shared = set(values.get(old, ())) & set(expected_values.get(fresh, ())) - {None}
             alone = len(gone) == len(new) == 1
@@ -190,7 +191,8 @@ def _rename_in(path: Path, old: str, new: str) -> None:
     with closing(_open(path)) as con:
         con.execute("BEGIN EXCLUSIVE")
         for table in _tables(con):
-            columns, name = _columns(con, table), quoted(table)
+            columns = _columns(con, table)
+            name = quoted(table)
             if old in columns and new not in columns:
                 con.execute(f"ALTER TABLE {name} RENAME COLUMN {quoted(old)} TO {quoted(new)}")
             elif old in columns:

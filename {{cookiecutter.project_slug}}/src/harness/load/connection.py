@@ -8,7 +8,7 @@ from typing import Protocol, TypeAlias
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 Finished: TypeAlias = tuple[int, float, float, float, float, float, int, int, str, str, bytes, str]
-"""What came of an exchange, see `Exchange.result`."""
+"""The outcome of an exchange, see `Exchange.result`."""
 
 
 class Exchange:
@@ -20,7 +20,10 @@ class Exchange:
     )  # fmt: skip
 
     def __init__(self, index: int, scheduled: float, lag: float, payload: bytes) -> None:
-        self.index, self.scheduled, self.lag, self.payload = index, scheduled, lag, payload
+        self.index = index
+        self.scheduled = scheduled
+        self.lag = lag
+        self.payload = payload
         self.sent = self.first_byte = self.done = 0.0
         self.status = self.bytes = 0
         self.error_type = self.error = ""
@@ -64,14 +67,17 @@ class Connection(asyncio.Protocol):
 
     def send(self, exchange: Exchange) -> None:
         """Write a request. `load.finished` is called once when it has ended, however it did."""
-        self.exchange, exchange.connection = exchange, self
-        self.complete, self.framed, self.reusable = False, False, True
+        self.exchange = exchange
+        exchange.connection = self
+        self.complete = False
+        self.framed = False
+        self.reusable = True
         exchange.sent = monotonic()
         self.transport.write(exchange.payload)
 
     def data_received(self, data: bytes) -> None:
         exchange = self.exchange
-        if exchange is None:  # nobody asked: this connection is out of step
+        if exchange is None:  # an answer that was not asked for
             self.transport.abort()
             return
         if not exchange.first_byte:
@@ -93,7 +99,8 @@ class Connection(asyncio.Protocol):
         if self.exchange is not None and not self.complete:
             self.exchange.status = self.parser.get_status_code()
             if self.exchange.payload.startswith(b"HEAD "):  # announces a body and sends none
-                self.complete, self.reusable = True, False
+                self.complete = True
+                self.reusable = False
 
     def on_body(self, body: bytes) -> None:
         exchange, keep = self.exchange, self.load.keep

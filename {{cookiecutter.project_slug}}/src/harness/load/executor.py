@@ -53,7 +53,8 @@ def check_load(project: Project) -> None:
 
 def _too_much(params: Params, shape: Shape) -> list[str]:
     """Why no machine like this could generate the load: that need not be tried first."""
-    found, most = [], _HOPELESS * _PER_PROCESS * (os.cpu_count() or 1)
+    found = []
+    most = _HOPELESS * _PER_PROCESS * (os.cpu_count() or 1)
     if shape.mode == "open" and shape.rate > most:
         found.append(f"{params}: rate is {shape.rate:g}; this machine sends {most:,.0f} at most")
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -79,7 +80,8 @@ def execute_load(
     answer, and after everything was sent (code 1) where this machine could not generate a rate.
     """
     check_load(project)
-    options, module = load_options(project.root), sys.modules[project.predict.__module__]
+    options = load_options(project.root)
+    module = sys.modules[project.predict.__module__]
     not_generated: list[str] = []
     with Sampler() as sampler:
         try:
@@ -111,9 +113,12 @@ class _Phase:
         group: Iterator[Job],
     ) -> None:
         first = next(group)
-        self.jobs, self.ended = chain([first], group), False
+        self.jobs = chain([first], group)
+        self.ended = False
         self.params = first.task.configuration.params
-        self.module, self.options, self.sampler = module, options, sampler
+        self.module = module
+        self.options = options
+        self.sampler = sampler
         assert project.load is not None
         target = project.load(self.params)
         if not isinstance(target, Target):
@@ -163,8 +168,11 @@ class _Phase:
 
     def _begin(self, generators: list[GeneratorProcess], payloads: list[bytes]) -> None:
         """Set the clock and begin with the warm-up, which in an open loop has a schedule too."""
-        shape, target, lead = self.shape, self.target, self.shape.warmup_seconds + 0.05
-        self.start, self.wall = time.monotonic() + lead, time.time() + lead
+        shape = self.shape
+        target = self.target
+        lead = self.shape.warmup_seconds + 0.05
+        self.start = time.monotonic() + lead
+        self.wall = time.time() + lead
         closed = shape.mode == "closed"
         for number, each in enumerate(generators):
             options = {

@@ -49,20 +49,25 @@ class Load:
     """
 
     def __init__(self, options: dict[str, Any], writer: asyncio.StreamWriter) -> None:
-        self.closed_loop, self.limit = options["closed_loop"], options["limit"]
-        self.start, self.timeout, self.keep = options["start"], options["timeout"], options["keep"]
+        self.closed_loop = options["closed_loop"]
+        self.limit = options["limit"]
+        self.start = options["start"]
+        self.timeout = options["timeout"]
+        self.keep = options["keep"]
         self.warmup: deque[bytes] = deque(options["warmup"])
         self.host, self.port = options["address"]
         self.name = options["host"] if options["tls"] else None
         self.tls = _tls(options) if options["tls"] else None
-        self.loop, self.writer = asyncio.get_running_loop(), writer
+        self.loop = asyncio.get_running_loop()
+        self.writer = writer
         self.work: deque[tuple[int, float, bytes]] = deque()
         self.waiting: deque[Exchange] = deque()
         self.free: list[Connection] = []
         self.opening: set[asyncio.Task[None]] = set()
         self.results: list[Finished] = []
         self.open = self.under_way = 0
-        self.ending, self.over = False, asyncio.Event()
+        self.ending = False
+        self.over = asyncio.Event()
         self.starved: float | None = None
         self.alarm: asyncio.TimerHandle | None = None
         self.flushing: asyncio.TimerHandle | None = None
@@ -97,7 +102,8 @@ class Load:
             self.dispatch(Exchange(WARMUP, now, 0.0, self.warmup[0]))
         elif self.work:
             index, _, payload = self.work.popleft()
-            lag, self.starved = (now - self.starved if self.starved else 0.0), None
+            lag = now - self.starved if self.starved else 0.0
+            self.starved = None
             self.dispatch(Exchange(index, now, lag, payload))
         else:
             self.starved = self.starved or now
@@ -166,9 +172,10 @@ class Load:
             self.finished(exchange, *reason)
 
     def finished(self, exchange: Exchange, error_type: str = "", error: str = "") -> None:
-        """Keep the result and give the connection to whoever waits."""
+        """Keep the result and give the connection to the next that waits."""
         exchange.done = monotonic()
-        exchange.error_type, exchange.error = error_type, error
+        exchange.error_type = error_type
+        exchange.error = error
         if exchange.timer is not None:
             exchange.timer.cancel()
         self.under_way -= 1
@@ -178,7 +185,8 @@ class Load:
                 self.flush()
             elif self.flushing is None:
                 self.flushing = self.loop.call_later(_FLUSH_SECONDS, self.flush)
-        connection, exchange.connection = exchange.connection, None
+        connection = exchange.connection
+        exchange.connection = None
         if connection is not None and not connection.lost:
             if waiting := self.next_waiting():
                 connection.send(waiting)

@@ -82,7 +82,8 @@ def arrivals(rate: float, arrival: str, seed: int, start: float = 0.0) -> Iterat
         while True:
             yield start + count / rate
             count += 1
-    rng, due = random.Random(seed), start
+    rng = random.Random(seed)
+    due = start
     while True:
         due += rng.expovariate(1.0) / rate
         yield due

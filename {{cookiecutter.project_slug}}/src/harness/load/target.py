@@ -1,7 +1,7 @@
 """What is measured: the url of [throughput] in benchmark.toml, or the repository's own server.
 
 Requests are built and answers bounded here, for the load generator and for a single call alike.
-`${NAME}` in headers or body is taken from the environment, and masked in whatever is kept.
+`${NAME}` in headers or body is taken from the environment, and masked in everything that is kept.
 """
 
 import contextlib
@@ -91,7 +91,9 @@ class Target:
     def __init__(
         self, url: str, options: LoadOptions, server: "subprocess.Popen[bytes] | None" = None
     ) -> None:
-        self.options, self.server, self.secrets = options, server, set[str]()
+        self.options = options
+        self.server = server
+        self.secrets = set[str]()
         try:
             parts = urllib.parse.urlsplit(url)
             self.port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -103,8 +105,11 @@ class Target:
                 fix='write keys as headers = { Authorization = "Bearer ${NAME}" }',
             )
         self.address = (parts.hostname, self.port)
-        self.host, self.authority, self.tls = parts.hostname, parts.netloc, parts.scheme == "https"
-        self.path, self.query = parts.path, f"?{parts.query}" if parts.query else ""
+        self.host = parts.hostname
+        self.authority = parts.netloc
+        self.tls = parts.scheme == "https"
+        self.path = parts.path
+        self.query = f"?{parts.query}" if parts.query else ""
         self.headers = {k: self._expanded(str(v)) for k, v in options["headers"].items()}
         self.body = self._expanded(options["body"])
 
@@ -192,7 +197,7 @@ class Target:
         return http.client.HTTPSConnection(self.host, self.port, timeout=timeout, context=context)
 
     def check(self) -> None:
-        """Connect once. Raises HarnessError: no such host, nobody listens, TLS fails."""
+        """Connect once. Raises HarnessError: no such host, no server there, TLS fails."""
         where = f"{self.host}:{self.port}"
         try:
             connection = self._connection(10.0)

@@ -79,13 +79,15 @@ class Project:
         loaded = set(sys.modules)
         begun = time.time_ns()
         with noted() as reads:
-            params, predict = _import(root, "params"), _import(root, "predict")
+            params = _import(root, "params")
+            predict = _import(root, "predict")
         modules = getattr(params, "modules", None)
         own = loaded_since(loaded)
         code = reachable_code(root, also=sorted(own), any_name=modules is None)
         stamps = {name: stamp(path) for name, path in code.files.items()}
         _refuse_written(before, stamps, begun)
-        dataset, metrics = _import(root, "dataset"), _import(root, "metrics")
+        dataset = _import(root, "dataset")
+        metrics = _import(root, "metrics")
         all_loaded()
         params_type, grid = _grid(params)
         function = _function(predict, "predict")
@@ -247,7 +249,8 @@ def params_types(params_type: type, prefix: str = "params") -> dict[str, type]:
     hints = _hints(params_type)
     types: dict[str, type] = {}
     for field in dataclasses.fields(params_type):
-        hint, name = hints.get(field.name), f"{prefix}_{field.name}"
+        hint = hints.get(field.name)
+        name = f"{prefix}_{field.name}"
         plain = [a for a in typing.get_args(hint) if a is not type(None)]
         if type(None) in typing.get_args(hint) and len(plain) == 1:
             hint = plain[0]
@@ -353,7 +356,8 @@ def _function(module: ModuleType, name: str) -> Callable[..., Any]:
 
 def _grid(module: ModuleType) -> tuple[type, tuple[Params, ...]]:
     file = f"src/{PACKAGE}/params.py"
-    params_type, grid = getattr(module, "Params", None), getattr(module, "GRID", None)
+    params_type = getattr(module, "Params", None)
+    grid = getattr(module, "GRID", None)
     if not (isinstance(params_type, type) and dataclasses.is_dataclass(params_type)):
         raise HarnessError(f"{file} defines no dataclass Params", fix=f"define it in {file}")
     if not params_type.__dataclass_params__.frozen:  # type: ignore[attr-defined]

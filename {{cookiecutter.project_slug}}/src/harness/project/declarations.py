@@ -197,7 +197,8 @@ def legacy_rules(
             )
         )
     for name in aggregates:
-        better, planned = plan.direction(name), plan.place_of(name)
+        better = plan.direction(name)
+        planned = plan.place_of(name)
         rules.append(Rule(name, better=better, aggregate=True, planned=planned))
     return rules
 

@@ -79,7 +79,8 @@ class _Crawl:
     """One walk along the imports."""
 
     def __init__(self, root: Path, any_name: bool) -> None:
-        self._root, self._any_name = root, any_name
+        self._root = root
+        self._any_name = any_name
         self._modules = Modules(root)
         self._trees: dict[str, tuple[Path, ast.Module | None]] = {}
         self._packages: set[str] = set()
@@ -118,7 +119,8 @@ class _Crawl:
             if self._any_name:
                 yield from self._modules.every(by)
             return
-        module, names = imported.module, imported.names
+        module = imported.module
+        names = imported.names
         if module == _PARAMS and (_GRID in names or "*" in names or not names):
             self._grid_is_read = True
         for name in names:
@@ -131,7 +133,8 @@ class _Crawl:
         yield from _with_parents(module)
 
     def _code(self) -> Code:
-        parts, files = {}, {}
+        parts = {}
+        files = {}
         for name, (path, tree) in self._trees.items():
             if name == _PARAMS and tree and not self._grid_is_read:
                 tree = _without_grid(tree)

@@ -79,7 +79,8 @@ def begin(root: Path, top: Path) -> None:
         sys.addaudithook(_audit)
         _follow_variables()
         _follow_import_module()
-    _root, _top = root, str(top) + os.sep
+    _root = root
+    _top = str(top) + os.sep
     all_loaded()
 
 

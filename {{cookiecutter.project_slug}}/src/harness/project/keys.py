@@ -187,7 +187,7 @@ def _canonical(value: object, encode: Callable[[object], object]) -> bytes:
 
 
 def place_of(path: Path, root: Path) -> str:
-    """A file's name from `root` where it lies below it, so that a repository may move."""
+    """A file's name from `root` where it is below it, so that a repository may move."""
     place = Path(os.path.normpath(root / path))
     return (place.relative_to(root) if place.is_relative_to(root) else place).as_posix()
 

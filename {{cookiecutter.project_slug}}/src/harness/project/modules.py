@@ -1,7 +1,7 @@
 """Where the source of a module is, and whether it is installed or the person's own.
 
 Code from site-packages and the standard library is known by its version. All other code is the
-person's: the repository's own, a library beside the benchmark (installed with `-e ..`, named in a
+person's: the repository's own, a library next to the benchmark (installed with `-e ..`, named in a
 `.pth`, or put on `sys.path`), whatever folder it is in.
 """
 

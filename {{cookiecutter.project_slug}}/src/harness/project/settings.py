@@ -172,7 +172,8 @@ def _explain(text: str, location: tuple[int | str, ...], message: str) -> str:
 
 def _line_of(text: str, names: list[str]) -> int:
     """The line of `[section]` or of `key =` inside it; 1 where it is written in another form."""
-    section, here = "", 1
+    section = ""
+    here = 1
     for number, line in enumerate(text.splitlines(), start=1):
         header = re.match(r"\s*\[+\s*([^\]]+?)\s*\]", line)
         if header:

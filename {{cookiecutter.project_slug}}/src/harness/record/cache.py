@@ -62,7 +62,8 @@ class ResultCache:
         for key, mode, filename, value in rows:
             try:
                 entry = self._cache.disk.fetch(mode, filename, value, False)
-                result, origin = entry["result"], entry["cache"]
+                result = entry["result"]
+                origin = entry["cache"]
                 if not isinstance(result, dict) or not isinstance(origin, str):
                     raise TypeError(f"{key} is no entry of ours")
             except Exception:  # whatever a damaged pickle or a missing file may raise

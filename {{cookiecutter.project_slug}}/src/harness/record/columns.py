@@ -96,7 +96,7 @@ class Schema:
         self._fitting: set[tuple[object, ...]] = set()
 
     def fits_as_is(self, row: Row) -> bool:
-        """Whether a row of these names and Python types has been seen to need no change at all."""
+        """Whether an earlier row of these names and Python types needed no change at all."""
         return (*row, *map(type, row.values())) in self._fitting
 
     def remember(self, row: Row, kept: Row) -> None:
@@ -146,7 +146,9 @@ class Schema:
 
     def retype(self, connection: sqlite3.Connection, name: str, kind: str) -> None:
         """Give a column another type and convert what it holds (used for INTEGER to REAL)."""
-        table, column, fresh = quoted(self.table), quoted(name), quoted(f"{name}__retyped")
+        table = quoted(self.table)
+        column = quoted(name)
+        fresh = quoted(f"{name}__retyped")
         connection.execute("BEGIN IMMEDIATE")
         connection.execute(f"ALTER TABLE {table} ADD COLUMN {fresh} {kind}")
         connection.execute(f"UPDATE {table} SET {fresh} = CAST({column} AS {kind})")
@@ -199,7 +201,8 @@ class Schema:
         for name, value in row.items():
             if value is None:
                 continue
-            kind, current = declared_type(type(value)), self.types[name]
+            kind = declared_type(type(value))
+            current = self.types[name]
             if kind != current and not (kind == INTEGER and current == REAL):
                 wrong.append(name)
         return wrong

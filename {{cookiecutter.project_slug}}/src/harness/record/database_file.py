@@ -97,7 +97,7 @@ def prepare_to_read(db: Path) -> None:
 
 
 def _may_have_a_log(db: Path, logs: list[Path]) -> bool:
-    """Where nothing is noted: a `-wal` beside a file that is not in WAL mode is not its own."""
+    """Without a note: a `-wal` next to a file that is not in WAL mode belongs to another file."""
     wal = any(log.name.endswith("-wal") for log in logs)
     return not wal or _header(db)[18:20] == b"\x02\x02"
 
@@ -116,7 +116,7 @@ def _set_aside(db: Path, log: Path, note: Note) -> None:
         ) from None
     again = "the same command" if not note.experiment else f"make experiment TAG={note.experiment}"
     err.print(
-        f"note: a killed run left {log.name} beside another version of {db.name} than the one that "
+        f"note: a killed run left {log.name} next to another version of {db.name} than the one that "
         f"is here now. It was not replayed; it is {target}. To go on with that run, go back to its "
         f"branch (git switch, dvc checkout) and run {again}: what it computed is in the cache.",
         markup=False,
@@ -125,7 +125,7 @@ def _set_aside(db: Path, log: Path, note: Note) -> None:
 
 
 def aside(path: Path) -> Path:
-    """A free name in the folder beside `path` that neither git nor DVC takes up."""
+    """A free name in the folder `aside` next to `path`, which neither git nor DVC records."""
     folder = path.parent / ASIDE
     folder.mkdir(parents=True, exist_ok=True)
     ignore = folder / ".gitignore"

@@ -32,7 +32,8 @@ def place_for(root: Path, settings: Settings, experiment: str) -> Place:
         return Place(root / ".dev/benchmark.db", "predictions", root / ".dev/cache")
     if not TAG.match(experiment):
         raise HarnessError(f"{experiment!r} is no experiment tag (e1.2.3)", fix="make tags")
-    layout, cache = settings.store.layout, root / ".cache"
+    layout = settings.store.layout
+    cache = root / ".cache"
     if layout == "database-per-experiment":
         return Place(root / f"results/{experiment}.db", "predictions", cache)
     table = "predictions"

@@ -14,7 +14,7 @@ Wrong = dict[str, str]
 class RowFitter:
     """Makes values plain and columns wide enough; says of each row what cannot be kept.
 
-    `connection` reads the table, `apart` opens another one for a change of its columns.
+    `connection` reads the table, `apart` opens a separate one for a change of its columns.
     `keep_asset` stores what is not data and returns the text to write in its place.
     """
 
@@ -68,7 +68,8 @@ class RowFitter:
             wrong = ready[index][1]
             for name in schema.misfit(row):
                 kind = type(rows[index][name]).__name__
-                shown, row[name] = str(row[name])[:80], None
+                shown = str(row[name])[:80]
+                row[name] = None
                 wrong[name] = f"{name} = {shown!r} ({kind}), but it is {schema.types[name]} so far"
             ready[index] = (row, wrong)
             if not wrong and (self._sqlite or int not in map(type, row.values())):

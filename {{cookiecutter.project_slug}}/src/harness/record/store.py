@@ -58,7 +58,9 @@ class Store:
         experiment: str,
         params: dict[str, str],
     ) -> None:
-        self.place, self.engine, self.experiment = place, engine, experiment
+        self.place = place
+        self.engine = engine
+        self.experiment = experiment
         self._last_stamp: dict[str, int] = {}
         begin_writing(place.db, "" if experiment == DEV else experiment)
         with explained(place.db):
@@ -139,7 +141,8 @@ class Store:
 
     def begun_with(self) -> list[tuple[str, dict[str, str]]]:
         """The data version and the files of configurations of each run that has good rows here."""
-        runs, table = quoted(self.place.runs), quoted(self.place.predictions)
+        runs = quoted(self.place.runs)
+        table = quoted(self.place.predictions)
         rows = self.connection.execute(
             f"SELECT DISTINCT data_version, grid_files FROM {runs} WHERE experiment_version = ? "
             "AND track_id IN "
@@ -150,7 +153,8 @@ class Store:
 
     def inputs(self) -> set[str]:
         """What the runs that computed this experiment's rows read and no key held."""
-        runs, table = quoted(self.place.runs), quoted(self.place.predictions)
+        runs = quoted(self.place.runs)
+        table = quoted(self.place.predictions)
         rows = self.connection.execute(
             f"SELECT inputs FROM {runs} WHERE inputs IS NOT NULL AND track_id IN (SELECT "
             f"coalesce(nullif(cache, ''), track_id) FROM {table} WHERE experiment_version = ?)",

@@ -1,4 +1,4 @@
-"""One datapoint in a worker: resource, attempts with backoff, and what came of it.
+"""One datapoint in a worker: resource, attempts with backoff, and the outcome.
 
 Nothing here writes. A worker returns a Result and the driver records it, so serial, threads and
 processes give the same rows.
@@ -45,7 +45,7 @@ class Limiter(Protocol):
 
 @dataclass(slots=True)
 class Result:
-    """What came of one datapoint. Times in seconds; `latency` is the last attempt's alone.
+    """The outcome of one datapoint. Times in seconds; `latency` is the last attempt's alone.
 
     `reads` is what predict read, as inputs.noted names it.
     """
@@ -211,7 +211,8 @@ class Worker:
 
     def _failure(self, error: BaseException, start: float) -> Result:
         end = time.perf_counter()
-        kept, name = None, type(error).__name__
+        kept = None
+        name = type(error).__name__
         if isinstance(error, _ReturnedError):
             name = error.name
             kept = {k: v for k, v in error.returned.items() if k not in _NOT_KEPT}

@@ -117,7 +117,8 @@ def _threads(project: Project, jobs: Iterator[Job], limiter: Limiter | None) -> 
                 return outbox.get(timeout=_POLL_SECONDS if limit else None)
             except queue.Empty:
                 for index, thread in enumerate(threads):
-                    job, result = thread.job, thread.worker.abandon(limit)
+                    job = thread.job
+                    result = thread.worker.abandon(limit)
                     if job is not None and result is not None:
                         threads[index] = _Thread(Worker(project, limiter), inbox, outbox)
                         threads[index].start()
@@ -160,7 +161,7 @@ def _run_in_process(item: Item, params: Params, digest: bytes, fitted: Path | No
 
 
 def _packed(result: Result) -> bytes:
-    """A result as it travels to the driver, whatever predict put into it.
+    """A result as it is sent to the driver, with any value that predict put into it.
 
     A value that only cloudpickle can send, such as a lambda, is sent by cloudpickle.
     """

@@ -141,10 +141,12 @@ def _differences(row: Row, now: Configuration, item_key: str) -> list[str]:
     ]
     if row["item_key"] != item_key:
         reasons.append("the item's content changed (or a file that it points to)")
-    code, environment = now.context.code.parts, now.context.environment
+    code = now.context.code.parts
+    environment = now.context.environment
     reasons += [f"code changed: {name}" for name in _changed(before["code"], code)]
     for name in _changed(before["environment"], environment):
-        old, new = before["environment"].get(name), environment.get(name)
+        old = before["environment"].get(name)
+        new = environment.get(name)
         reasons.append(f"{name} changed: {_short(old)} -> {_short(new)}")
     return reasons or ["nothing differs now"]
 

@@ -114,7 +114,7 @@ class Fits:
 
 @dataclass(frozen=True, slots=True)
 class _Fit:
-    """What came of one fit: the file that it was written to for now, or why there is none."""
+    """The outcome of one fit: the temporary file of the model, or why there is none."""
 
     part: Path | None
     error: str = ""

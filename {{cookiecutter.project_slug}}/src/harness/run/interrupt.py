@@ -13,7 +13,8 @@ def graceful(ask: Callable[[], None]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    asked, own = False, os.getpid()
+    asked = False
+    own = os.getpid()
 
     def handle(signum: int, frame: object) -> None:
         nonlocal asked

@@ -22,7 +22,7 @@ class Job:
 
 @dataclass(slots=True)
 class Outcome:
-    """A job and what came of it."""
+    """A job and its outcome."""
 
     job: Job
     result: Result

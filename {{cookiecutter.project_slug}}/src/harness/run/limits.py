@@ -1,7 +1,7 @@
 """How fast a server is asked: calls a minute, calls at once, and fewer when it says "slow down".
 
-Each attempt takes a place with `acquire` and gives it back by saying, from the same thread, what
-came of it: `succeeded`, `throttled` (the server asked for patience) or `failed` (anything else).
+Each attempt takes a place with `acquire` and gives it back by calling, from the same thread, one
+of `succeeded`, `throttled` (the server asked for patience) or `failed` (anything else).
 The share of the limits in use is halved by a refusal and grows back by a little with each success:
 additive increase, multiplicative decrease (D. Chiu and R. Jain, "Analysis of the increase and
 decrease algorithms for congestion avoidance in computer networks", Computer Networks and ISDN
@@ -106,7 +106,8 @@ def shared_limiter(settings: Settings, processes: int = 1) -> Limiter | None:
     Threads always get one, so that a server which refuses calls is asked more slowly; processes
     only with requests_per_minute, and each with its part. Raises HarnessError where that is none.
     """
-    rate, threads = settings.limits.requests_per_minute, settings.run.executor == "threads"
+    rate = settings.limits.requests_per_minute
+    threads = settings.run.executor == "threads"
     if processes > 1 and rate:
         if rate < processes:
             raise HarnessError(

@@ -134,7 +134,8 @@ class _Run:
     held: dict[bytes, set[str]] = field(default_factory=dict)
 
     def go(self, provenance: Row, limit: int | None) -> RunReport:
-        experiment, track_id = self.rows.experiment, self.rows.track_id
+        experiment = self.rows.experiment
+        track_id = self.rows.track_id
         if experiment != DEV:
             self._refuse_other_code(experiment)
             self._refuse_other_data(experiment)
@@ -163,14 +164,16 @@ class _Run:
         self.done, failed = call(lambda store: store.recorded())
         if self.project.failures_are_results:
             keys = np.array([bytes.fromhex(key) for key in failed], dtype="S32")
-            self.done, failed = np.sort(np.concatenate([self.done, keys])), []
+            self.done = np.sort(np.concatenate([self.done, keys]))
+            failed = []
         if experiment != DEV:
             self.rows.own_runs |= call(lambda store: store.track_ids())
         self.recorder.replaces(failed)
 
     def _begin(self, provenance: Row) -> Row:
         """Record that the run has begun; returns its row, which has no end yet."""
-        call, track_id = self.recorder.call, self.rows.track_id
+        call = self.recorder.call
+        track_id = self.rows.track_id
         row = {
             **provenance,
             "track_id": track_id,
@@ -187,7 +190,8 @@ class _Run:
 
     def _make_ready(self, experiment: str) -> None:
         """Set up what the tasks need: known results, fitted models and the budget."""
-        call, most = self.recorder.call, self.project.settings.limits.max_cost_usd
+        call = self.recorder.call
+        most = self.project.settings.limits.max_cost_usd
         self.known = self._knowledge(experiment)
         if self.project.fit is not None:
             folder = self.place.cache / "fitted"
@@ -198,8 +202,10 @@ class _Run:
 
     def _end(self, row: Row, report: RunReport) -> None:
         """Record how the run ended, and wait until everything is written."""
-        call, counts = self.recorder.call, self.recorder.counts
-        report.ended_how, report.reason = self.stop or "finished", self.reason
+        call = self.recorder.call
+        counts = self.recorder.counts
+        report.ended_how = self.stop or "finished"
+        report.reason = self.reason
         report.unkeyed = self.unkeyed | self._unkeyed_before()
         report.recorded = call(lambda store: store.count())
         row |= {
@@ -228,9 +234,11 @@ class _Run:
         """The cache, and for an experiment the databases of all experiments."""
         if self.cache is None or experiment == DEV:
             return Knowledge(self.cache)
-        call, root, settings = self.recorder.call, self.project.root, self.project.settings
+        call = self.recorder.call
+        root = self.project.root
+        settings = self.project.settings
         readings = []
-        if self.place == place_for(root, settings, experiment):  # a trial stays apart
+        if self.place == place_for(root, settings, experiment):  # a trial does not see them
             others = databases(root, settings, "experiment")
             readings = [reading_file(path) for path in others if path != self.place.db]
         # The writer's own file is read in its thread, between two batches.
@@ -314,7 +322,8 @@ class _Run:
         if configuration.digest not in self.held:
             self.held[configuration.digest] = configuration.holds()
         harmless = self.project.settings.key.harmless
-        held, root = self.held[configuration.digest], self.project.root
+        held = self.held[configuration.digest]
+        root = self.project.root
         for name in sorted(unkeyed(reads, item, held, harmless, root) - self.unkeyed):
             self.unkeyed.add(name)
             err.print(
@@ -432,8 +441,10 @@ class _Run:
 
     def _check_limits(self) -> None:
         """Stop where too much has failed; a row that cannot be stored failed permanently."""
-        run, unfit = self.project.settings.run, self.recorder.counts.unfit
-        failed, permanent = self.failures + unfit, self.permanent + unfit
+        run = self.project.settings.run
+        unfit = self.recorder.counts.unfit
+        failed = self.failures + unfit
+        permanent = self.permanent + unfit
         if failed and run.on_error == "stop":
             self._stop("failed-limit", 'a datapoint failed and [run] on_error is "stop"')
         elif permanent >= run.max_permanent_errors:
@@ -446,7 +457,8 @@ class _Run:
 
     def _stop(self, how: str, reason: str) -> None:
         if not self.stop:
-            self.stop, self.reason = how, reason
+            self.stop = how
+            self.reason = reason
 
     def _ask_to_stop(self) -> None:
         self._stop("stopped", "stopped by hand")

@@ -23,7 +23,8 @@ def provenance(
     """The columns of `runs` that are known before anything is executed."""
     root = project.root
     repository = git.is_repository(root)
-    plan, lock = root / "PLAN.toml", root / "requirements.lock"
+    plan = root / "PLAN.toml"
+    lock = root / "requirements.lock"
     harness = identity()
     return {
         "phase": phase,

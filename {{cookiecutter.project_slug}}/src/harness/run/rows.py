@@ -20,8 +20,10 @@ class Rows:
 
     def reused(self, task: Task, result: Row, origin: str) -> Row:
         """A row from the cache; what this experiment computed before a kill counts as its own."""
-        attempts, latency = result.pop("attempts", None), result.pop("latency", None)
-        seconds, asset = result.pop("function_time", 0.0), result.pop("fit_asset", None)
+        attempts = result.pop("attempts", None)
+        latency = result.pop("latency", None)
+        seconds = result.pop("function_time", 0.0)
+        asset = result.pop("fit_asset", None)
         own = origin in self.own_runs
         row = self._row(
             task, seconds if own else 0.0, None, None, attempts, latency if own else None, asset
@@ -36,7 +38,9 @@ class Rows:
 
     def executed(self, outcome: Outcome) -> tuple[Row, Row | None]:
         """The row, and the result to keep in the cache (None where it failed)."""
-        task, result, estimate = outcome.job.task, outcome.result, outcome.job.estimate
+        task = outcome.job.task
+        result = outcome.result
+        estimate = outcome.job.estimate
         returned = dict(result.result or {})
         if estimate is not None:  # a resumed run counts it where the true cost is not known
             returned["cost_estimate"] = estimate

@@ -133,11 +133,13 @@ def _jobs(project: Project, ready: Prepared, sample: list[Task], folder: Path) -
 
 
 def _compare(found: Recheck, outcome: Outcome, before: Row) -> None:
-    task, result = outcome.job.task, outcome.result
+    task = outcome.job.task
+    result = outcome.result
     now = dict(result.result or {}) | ({"error": result.error} if result.error_type else {})
     names = [name for name in {**before, **now} if name not in _TIMES]
     for name in names:
-        old, new = _comparable(before.get(name)), _comparable(now.get(name))
+        old = _comparable(before.get(name))
+        new = _comparable(now.get(name))
         if old == new:
             found.agree[name] = found.agree.get(name, 0) + 1
             continue
