@@ -1,6 +1,6 @@
 """The executor `load`: a phase of load for each configuration, an outcome for each request.
 
-Beside `load(params) -> Target` and `predict(item, params, target)`, predict.py defines
+Besides `load(params) -> Target` and `predict(item, params, target)`, predict.py defines
 `request(item, params) -> Request` and `answer(item, params, response) -> dict`, which sees every
 answer below HTTP 400 and may raise where it is wrong.
 """

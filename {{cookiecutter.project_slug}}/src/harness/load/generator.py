@@ -1,12 +1,12 @@
 """The load generator: a process that sends requests when they are due and reports each outcome.
 
 The executor exchanges pickled frames with it over a socket on its standard input. When that closes,
-its owner is gone, however that came, and it ends.
+its owner has ended in some way, and it ends too.
 
     in:   the options, then lists of (index, due, payload), then None
     out:  [] when it is up, then lists of tuples as `Exchange.result` gives them, then None
 
-All times are seconds of the machine's monotonic clock, which is one for all processes.
+All times are seconds of the machine's monotonic clock, which all processes share.
 """
 
 import asyncio
@@ -157,7 +157,7 @@ class Load:
         self.connect()
 
     def next_waiting(self) -> Exchange | None:
-        """The request that has waited longest for a connection and was not given up."""
+        """The request that has waited longest for a connection, except those that timed out."""
         while self.waiting:
             exchange = self.waiting.popleft()
             if not exchange.done:

@@ -1,6 +1,6 @@
 """What is measured: the url of [throughput] in benchmark.toml, or the repository's own server.
 
-Requests are built and answers bounded here, for the load generator and for a single call alike.
+Builds requests and limits answers, for the load generator and for single calls.
 `${NAME}` in headers or body is taken from the environment, and masked in everything that is kept.
 """
 
@@ -33,7 +33,7 @@ _STARTUP_SECONDS, _STOP_SECONDS = 60.0, 5.0
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to send. What is left out comes from [throughput]; `path` is added to the url's own."""
+    """What to send. Fields that are left out come from [throughput]; `path` is added to the url's own."""
 
     body: str | bytes | None = None
     method: str = ""
@@ -127,7 +127,7 @@ class Target:
         return re.sub(r"\$\{(\w+)\}", value, text)
 
     def parts(self, request: Request) -> tuple[str, str, dict[str, str], bytes]:
-        """Method, path, headers and body as they go out."""
+        """Method, path, headers and body as they are sent."""
         body = self.body if request.body is None else request.body
         encoded = body.encode() if isinstance(body, str) else body
         method = request.method or self.options["method"] or ("POST" if encoded else "GET")
@@ -138,7 +138,7 @@ class Target:
         sized = encoded or method in ("POST", "PUT", "PATCH")
         length = {"Content-Length": str(len(encoded))} if sized else {}
         for more in (self.headers, request.headers, length):
-            for name in more:  # the case of a name does not count, and the later one does
+            for name in more:  # names ignore case, and the later value counts
                 headers = {k: v for k, v in headers.items() if k.lower() != name.lower()}
             headers |= more
         line = f"{method} {path}{self.query}"
