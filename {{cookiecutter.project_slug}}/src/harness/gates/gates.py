@@ -184,11 +184,14 @@ def dev_run(now: Situation) -> Blocked | None:
 
 def _untried(grid: Grid, before: list[Row]) -> list[str]:
     """Values of params that no configuration of the dev-run had, such as a model that never ran."""
-    known = {(name, repr(value)) for each in before for name, value in each.items()}
-    now = [pair for each in grid.configurations for pair in _as_json(each.columns).items()]
-    fresh = dict.fromkeys(
-        f"{name} = {brief(value)}" for name, value in now if (name, repr(value)) not in known
-    )
+    known: set[tuple[str, str]] = set()
+    for columns in before:
+        known.update((name, repr(value)) for name, value in columns.items())
+    fresh: dict[str, None] = {}
+    for configuration in grid.configurations:
+        for name, value in _as_json(configuration.columns).items():
+            if (name, repr(value)) not in known:
+                fresh[f"{name} = {brief(value)}"] = None
     return list(fresh)[:5]
 
 
@@ -365,7 +368,8 @@ def look(now: Situation) -> dict[str, Blocked | None]:
 
 def known_gates(names: Iterable[str]) -> set[str]:
     """Check the names of gates to override. Raises HarnessError for an unknown one."""
-    wanted = {part.strip() for name in names for part in name.split(",") if part.strip()}
+    parts = ",".join(names).split(",")
+    wanted = {part.strip() for part in parts if part.strip()}
     unknown = sorted(wanted - set(GATES) - set(AFTER))
     if unknown:
         raise HarnessError(

@@ -35,7 +35,11 @@ def load_measured(facts: Facts) -> list[Finding]:
     )
     keys = [name[1:-1].removeprefix("params_") for name in facts.params]
     sets = [dict(zip(keys, row[6:], strict=False)) for row in rows]
-    varying = [key for key in keys if len({str(each[key]) for each in sets}) > 1]
+    varying = []
+    for key in keys:
+        values = {str(each[key]) for each in sets}
+        if len(values) > 1:
+            varying.append(key)
     phases: Counter[tuple[str | None, str]] = Counter()
     found = []
     for each, (experiment, n, late, due, lag, all_failed, *_) in zip(sets, rows, strict=True):

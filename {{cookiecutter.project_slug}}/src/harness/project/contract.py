@@ -375,11 +375,12 @@ def _grid(module: ModuleType) -> tuple[type, tuple[Params, ...]]:
             fix=f"list at least one Params(...) in GRID in {file}",
         )
     names = [field.name for field in dataclasses.fields(params_type)]
-    problems = [
-        f"Params has fields that differ only in case: {name}"
-        for index, name in enumerate(names)
-        if name.lower() in [other.lower() for other in names[:index]]
-    ]
+    problems = []
+    small_names: set[str] = set()
+    for name in names:
+        if name.lower() in small_names:
+            problems.append(f"Params has fields that differ only in case: {name}")
+        small_names.add(name.lower())
     seen: set[object] = set()
     for index, params in enumerate(configurations):
         if not isinstance(params, params_type):
@@ -405,15 +406,16 @@ def _unfit(value: object, path: str = "") -> list[str]:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         if not value.__dataclass_params__.frozen:  # type: ignore[attr-defined]
             return [f"{path} holds a dataclass that is not frozen"]
-        return [
-            problem
-            for field in dataclasses.fields(value)
-            for problem in _unfit(
-                getattr(value, field.name), f"{path}.{field.name}" if path else field.name
-            )
-        ]
+        problems = []
+        for field in dataclasses.fields(value):
+            place = f"{path}.{field.name}" if path else field.name
+            problems += _unfit(getattr(value, field.name), place)
+        return problems
     if isinstance(value, tuple):
-        return [p for index, part in enumerate(value) for p in _unfit(part, f"{path}[{index}]")]
+        problems = []
+        for index, part in enumerate(value):
+            problems += _unfit(part, f"{path}[{index}]")
+        return problems
     if isinstance(value, float) and not math.isfinite(value):
         return [f"{path} is {value}"]
     if isinstance(value, str) and any("\ud800" <= c <= "\udfff" for c in value):

@@ -61,12 +61,18 @@ class Grid:
     @property
     def environment(self) -> dict[str, str]:
         """What any of them depends on besides code and files of its own."""
-        return {n: v for each in self.configurations for n, v in each.context.environment.items()}
+        found: dict[str, str] = {}
+        for each in self.configurations:
+            found |= each.context.environment
+        return found
 
     @property
     def files(self) -> dict[str, str]:
         """The files of configurations: SHA-256 by place."""
-        return {name: sha for each in self.configurations for name, sha in each.files.items()}
+        found: dict[str, str] = {}
+        for each in self.configurations:
+            found |= each.files
+        return found
 
     def with_items(self, digest: str) -> "Grid":
         """The same where results also depend on all items together: a model was fitted on them."""
@@ -134,5 +140,8 @@ def column_types(project: Project) -> dict[str, str]:
             names[name] = None
             if value is not None:
                 kinds.setdefault(name, set()).add(declared_type(type(plain(value))))
-    by_width = (TEXT, REAL, INTEGER)
-    return {n: next((k for k in by_width if k in kinds.get(n, ())), TEXT) for n in names}
+    return {name: _widest(kinds.get(name, set())) for name in names}
+
+
+def _widest(kinds: set[str]) -> str:
+    return next((kind for kind in (TEXT, REAL, INTEGER) if kind in kinds), TEXT)

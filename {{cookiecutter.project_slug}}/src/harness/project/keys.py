@@ -61,13 +61,13 @@ def differences(before: Context | None, now: Context) -> set[str]:
     """The files, packages and variables that differ; empty where there is nothing to compare."""
     if before is None:
         return set()
-    pairs = (before.code.parts, now.code.parts), (before.environment, now.environment)
-    return {
-        name
-        for old, new in pairs
-        for name in old.keys() | new.keys()
-        if old.get(name) != new.get(name) and name != "items"
-    }
+    changed = set()
+    for old, new in (
+        (before.code.parts, now.code.parts),
+        (before.environment, now.environment),
+    ):
+        changed |= {name for name in old.keys() | new.keys() if old.get(name) != new.get(name)}
+    return changed - {"items"}
 
 
 def read_context(root: Path, settings: Settings, code: Code | None = None) -> Context:

@@ -274,16 +274,15 @@ class Store:
             try:
                 self.connection.executemany(insert, values)
             except UnicodeEncodeError:
-                clean = [
-                    tuple(readable(v) if isinstance(v, str) else v for v in row) for row in values
-                ]
-                # What went in before the bad row is taken back; what was deleted first stays so.
+                # The rows inserted before the bad one are taken back, the deleted ones are not.
                 self.connection.execute("ROLLBACK TO inserted")
-                self.connection.executemany(insert, clean)
+                self.connection.executemany(insert, map(_readable_row, values))
             return
         for start in range(0, len(values), _DUCKDB_ROWS):
             part = values[start : start + _DUCKDB_ROWS]
-            flat = [readable(v) if isinstance(v, str) else v for row in part for v in row]
+            flat: list[Value] = []
+            for row in part:
+                flat += _readable_row(row)
             self.connection.execute(
                 f"INSERT INTO {table} ({names}) VALUES {', '.join([marks] * len(part))}", flat
             )
@@ -329,6 +328,10 @@ def _apart(db: Path) -> Iterator[sqlite3.Connection]:
         yield connection
     finally:
         connection.close()
+
+
+def _readable_row(row: tuple[Value, ...]) -> tuple[Value, ...]:
+    return tuple(readable(value) if isinstance(value, str) else value for value in row)
 
 
 def _keep(assets: Any, name: str, value: object) -> str:

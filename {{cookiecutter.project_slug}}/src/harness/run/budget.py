@@ -80,10 +80,13 @@ class Forecast:
     @property
     def total(self) -> Share:
         """All configurations together."""
-        parts = list(self.shares.values())
-        return Share(
-            *(sum(getattr(part, name) for part in parts) for name in Share.__dataclass_fields__)
-        )
+        total = Share()
+        for part in self.shares.values():
+            total.new += part.new
+            total.cached += part.cached
+            total.cost += part.cost
+            total.unpriced += part.unpriced
+        return total
 
     def lines(self) -> list[str]:
         """For people: one line a configuration, then the sum."""

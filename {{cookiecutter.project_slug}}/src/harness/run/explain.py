@@ -59,7 +59,11 @@ def preview(project: Project) -> list[str]:
 def _short_names(grid: Grid) -> dict[bytes, str]:
     """A short name for each configuration: the params in which they differ."""
     rows = [each.columns for each in grid.configurations]
-    varying = [n for n in rows[0] if len({str(each.get(n)) for each in rows}) > 1]
+    varying = []
+    for name in rows[0]:
+        values = {str(each.get(name)) for each in rows}
+        if len(values) > 1:
+            varying.append(name)
     return {
         each.digest: " ".join(_named(each, varying)) or "the only one"
         for each in grid.configurations

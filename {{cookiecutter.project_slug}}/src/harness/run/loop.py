@@ -297,11 +297,9 @@ class _Run:
         """
         now = resolve_grid(self.project.again())
         before = {each.digest: each.context for each in self.grid.configurations}
-        changed = {
-            name
-            for each in now.configurations
-            for name in differences(before.get(each.digest), each.context)
-        }
+        changed: set[str] = set()
+        for each in now.configurations:
+            changed |= differences(before.get(each.digest), each.context)
         if not changed or self.broken is not None:
             return
         keys = self.recorder.call(lambda store: store.forget_run(track_id))
