@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from harness.project.keys import KEY_VERSION
-from tests.harness.project_fixture import Bench
+from tests.harness.project_fixture import PROJECT, Bench
 
 KEYS = """
 import json
@@ -108,6 +108,8 @@ def throughput(bench: Bench) -> None:
         "def predict(item, params, target):\n"
         "    return answer(item, params, target.send(request(item, params)))\n",
     )
+    kind = PROJECT / "kinds/throughput/src/benchmark/kind.py"
+    bench.file("src/benchmark/kind.py", kind.read_text("utf-8"))
     bench.settings(
         run={"executor": "load", "cache": False}, throughput={"url": "http://127.0.0.1:9"},
         benchmark={"kind": "throughput"},
