@@ -12,7 +12,7 @@ help: ## list the commands
 $(VENV)/.ready: requirements-dev.lock
 	@python3 "$(SHELL_DIR)/scripts/setup_env.py" --venv "$(VENV)" --python 3.11 --lock requirements-dev.lock
 
-# Below the checkout lies this repository, which the demo must not take for its own: hence the ceiling.
+# Below the checkout lies this repository, which the demo must not take for its own, so it sets a ceiling.
 demo: $(VENV)/.ready ## generate the sklearn kind into .demo/, run dev-run and experiment there
 	@rm -rf .demo
 	@GIT_CEILING_DIRECTORIES="$(CURDIR)/.demo" $(PY) -m cookiecutter --no-input --output-dir .demo . \
@@ -37,7 +37,7 @@ lint: $(VENV)/.ready ## ruff and mypy over harness, kinds, hooks and tests
 bench: $(VENV)/.ready ## how fast, how much memory, against what
 	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(PY) "$$file" || exit 1; done
 
-locks: $(VENV)/.ready ## requirements-dev.lock and the lock of every kind anew
+locks: $(VENV)/.ready ## resolve requirements-dev.lock and the lock of every kind
 	@$(PY) scripts/locks.py
 
 .PHONY: help demo test test-slow lint bench locks

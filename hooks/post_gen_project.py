@@ -96,20 +96,20 @@ def record_origin(root: Path) -> str:
 
 
 def lay_kind_over(root: Path) -> None:
-    """Files of the kind replace or join the project's; the other kinds go."""
+    """Files of the kind replace or join the project's; the other kinds are deleted."""
     shutil.copytree(root / "kinds" / ANSWERS["kind"], root, dirs_exist_ok=True)
     shutil.rmtree(root / "kinds")
 
 
 def sweep(root: Path) -> None:
-    """A template used from a folder where its makers work brings their tools' caches along."""
+    """Delete the caches of tools, which a template copied from a working folder contains."""
     for pattern in ("__pycache__", ".*_cache"):
         for folder in list(root.rglob(pattern)):
             shutil.rmtree(folder)
 
 
 def choose_files(root: Path) -> None:
-    """The lock that fits the answer about DVC, the licence asked for."""
+    """Keep the lock that fits the answer about DVC, and the licence asked for."""
     without_dvc = root / "requirements-without-dvc.lock"
     if ANSWERS["use_dvc"] == "no":
         without_dvc.replace(root / "requirements.lock")
@@ -131,18 +131,18 @@ def inside_repository() -> bool:
 
 
 def identity() -> list[str]:
-    """Options that lend the first commit a name where git has none; a configured one is kept."""
+    """Options that name an author for the first commit, where git knows none."""
     options = []
-    for key, lent in (("name", "bench-template"), ("email", "bench-template@localhost")):
+    for key, value in (("name", "bench-template"), ("email", "bench-template@localhost")):
         try:
             git("config", f"user.{key}")
         except GitFailed:
-            options += ["-c", f"user.{key}={lent}"]
+            options += ["-c", f"user.{key}={value}"]
     return options
 
 
 def start_history() -> str:
-    """First commit on main, then a feature branch. Returns what to tell the person."""
+    """First commit on main, then a feature branch. Returns what to say to the person."""
     if ANSWERS.get("_commit"):
         return f"Made by cruft, so nothing was committed. First, in the folder: {BEGIN}"
     if inside_repository():
@@ -153,7 +153,7 @@ def start_history() -> str:
     git("init", "--quiet")
     git("symbolic-ref", "HEAD", "refs/heads/main")
     git("add", "--all")
-    # No signing and no hooks of the machine: either may ask a question that nobody hears.
+    # No signing and no hooks of the machine: either may ask a question that nobody sees.
     git(
         *identity(), "-c", "commit.gpgSign=false", "commit", "--quiet", "--no-verify",
         "--message", f"Start {ANSWERS['project_slug']} from bench-template",

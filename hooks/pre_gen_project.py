@@ -1,4 +1,4 @@
-"""Before anything is written: every answer that would not work, explained at once."""
+"""Before anything is written: explain every answer that would not work, all at once."""
 
 import json
 import re
@@ -10,7 +10,7 @@ ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
 
 LONGEST = {"project_name": 100, "description": 300, "author": 100}
 WORDS = {"project_name": "the name", "description": "the description", "author": "the author"}
-# Windows cannot make a folder with these names; the rest would hide the folder `src/` brings.
+# Windows cannot make a folder with these names; the others would hide a folder in `src/`.
 TAKEN = {"con", "prn", "aux", "nul", "benchmark", "harness", "test"}
 TAKEN |= {f"{port}{number}" for port in ("com", "lpt") for number in range(1, 10)}
 
@@ -51,7 +51,7 @@ def main() -> int:
         problems += text_problems(key, ANSWERS[key])
     if problems:
         lines = "\n".join(f"  - {problem}" for problem in problems)
-        text = f"Nothing was generated. To mend, and then run the same command again:\n{lines}\n"
+        text = f"Nothing was generated. Correct this, then run the same command again:\n{lines}\n"
         sys.stderr.buffer.write(text.encode("utf-8", "backslashreplace"))
     return 1 if problems else 0
 

@@ -1,4 +1,4 @@
-"""Every requirements.lock of the template anew: `make locks`.
+"""Write every requirements.lock of the template again: `make locks`.
 
 First one environment that holds all kinds and the makers' tools, then each kind with and without
 DVC, held to the same versions: so that what the tests run in is what a person installs.

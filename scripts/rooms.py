@@ -1,6 +1,6 @@
-"""Which rooms of the harness import which: as a list, and what runs the wrong way.
+"""Which rooms of the harness import which: as a list, and which import runs the wrong way.
 
-`python scripts/rooms.py` prints the arrows; it ends with 1 where one runs up or round.
+`python scripts/rooms.py` prints the arrows; it ends with 1 where one runs up or in a circle.
 """
 
 import ast

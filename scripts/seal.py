@@ -1,4 +1,4 @@
-"""SEAL anew, after the harness was edited: `python scripts/seal.py`; `--check` only looks.
+"""Write SEAL again after the harness was edited: `python scripts/seal.py`; `--check` only looks.
 
 Parallel branches each write it; after a merge, run this again.
 """

@@ -1,4 +1,4 @@
-"""Bad input: one clear sentence with the mending command, exit code not 0, nothing lost."""
+"""Bad input: one clear sentence with the command that fixes it, exit code not 0, nothing lost."""
 
 import json
 import os
@@ -29,7 +29,7 @@ LONG = 'time.sleep(0.002)\nreturn {"prediction": 1, "ground_truth": 1, "raw_resp
 
 
 def refused(done: Done, *words: str, code: int = 2) -> None:
-    """The command was refused in one breath: what is wrong, where, and what mends it."""
+    """The command was refused in one breath: what is wrong, where, and what fixes it."""
     assert done.code == code, done.out + done.err
     assert "Traceback" not in done.said
     assert "error:" in done.err
@@ -480,7 +480,7 @@ def test_an_entry_of_the_cache_that_is_damaged(bench: Bench, damage: str, big: b
     assert {row["prediction"] for row in rows} == {"x" * size}
     bench.forget()
     assert "could not be read" not in bench.experiment("e0.0.3").said
-    assert not bench.executed(), "the entries were not mended"
+    assert not bench.executed(), "the entries were not repaired"
 
 
 @pytest.mark.parametrize(

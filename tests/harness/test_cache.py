@@ -58,7 +58,7 @@ def test_a_result_that_does_not_pickle_is_counted_and_the_others_kept(tmp_path: 
     cache = ResultCache(tmp_path / "cache")
     cache.put([("a", {"x": 1}, "r"), ("b", {"x": lambda: 1}, "r"), ("c", {"x": 3}, "r")])
     assert set(cache.get_many(["a", "b", "c"])) == {"a", "c"}
-    assert cache.unkept == 1
+    assert cache.not_cached == 1
     cache.close()
 
 

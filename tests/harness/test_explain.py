@@ -125,22 +125,22 @@ def test_an_experiment_is_not_resumed_with_another_file(bench: Bench) -> None:
     assert len(bench.rows()) == 4
 
 
-def test_gates_are_shut_by_a_file_that_was_edited_or_is_not_kept(bench: Bench) -> None:
+def test_gates_are_blocked_by_a_file_that_was_edited_or_is_not_kept(bench: Bench) -> None:
     bench.params("[Params('low')]" + FILES)
     bench.file("prompts/low.txt", "Say it.")
     bench.commit()
     bench.dev_run()
     bench.file("prompts/low.txt", "Sing it.")
     bench.commit()
-    shut = bench.run("experiment", "e0.0.1", "--allow", "tests", expect=1)
-    assert "prompts/low.txt has not been dev-run as it is now" in shut.said
+    blocked = bench.run("experiment", "e0.0.1", "--allow", "tests", expect=1)
+    assert "prompts/low.txt has not been dev-run as it is now" in blocked.said
     bench.dev_run()
     bench.run("experiment", "e0.0.1", "--allow", "tests")
     bench.file(".gitignore", (bench.root / ".gitignore").read_text() + "\nprompts/\n")
     bench.git("rm", "-rq", "--cached", "prompts")
     bench.commit()
-    shut = bench.run("experiment", "e0.0.2", "--allow", OPENED, expect=None)
-    assert "git does not keep prompts/low.txt" in shut.said
+    blocked = bench.run("experiment", "e0.0.2", "--allow", OPENED, expect=None)
+    assert "git does not keep prompts/low.txt" in blocked.said
 
 
 def test_each_reason_is_named(bench: Bench) -> None:

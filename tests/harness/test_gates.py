@@ -11,7 +11,7 @@ from tests.harness.project_fixture import OPENED, Bench
 GOOD = 'return {"prediction": 1, "ground_truth": 1}'
 
 
-def shut(bench: Bench, gate: str, *words: str, allow: str = OPENED, code: int = 1) -> None:
+def blocks(bench: Bench, gate: str, *words: str, allow: str = OPENED, code: int = 1) -> None:
     """The experiment is refused by this gate alone; nothing runs and nothing is tagged."""
     executed = bench.executed()
     done = bench.run("experiment", "e0.0.1", "--allow", allow, expect=code)
@@ -45,18 +45,18 @@ def test_with_everything_done_all_gates_are_open(bench: Bench) -> None:
 def test_several_gates_are_named_at_once(bench: Bench) -> None:
     bench.file("new.txt", "x")
     done = bench.run("experiment", "e0.0.1", expect=1)
-    for gate, mend in (
+    for gate, fix in (
         ("clean", "git commit"),
         ("dev-run", "make dev-run"),
         ("tests", "make test"),
     ):
         assert f"gate {gate}:" in done.said
-        assert mend in done.said
+        assert fix in done.said
     ready = bench.run("ready", expect=1)
     assert ready.out.count("no  ") == 3
 
 
-def test_what_mends_is_named_in_the_order_in_which_it_is_done(
+def test_fixes_are_named_in_the_order_in_which_it_is_done(
     make_bench: Callable[..., Bench],
 ) -> None:
     bench = make_bench(dvc=True)
@@ -93,7 +93,7 @@ def test_a_run_in_a_folder_of_a_larger_repository_resumes(bench: Bench) -> None:
 @pytest.mark.parametrize("name", ["main", "master"])
 def test_a_protected_branch(bench: Bench, name: str) -> None:
     bench.git("branch", "-m", name)
-    shut(bench, "branch", name, "git switch -c", code=2)
+    blocks(bench, "branch", name, "git switch -c", code=2)
     refused = bench.run("dev-run", expect=2)
     assert f"{name} is a protected branch" in refused.said
     assert "git switch -c" in refused.said
@@ -106,14 +106,14 @@ def test_a_protected_branch(bench: Bench, name: str) -> None:
 def test_which_branches_are_protected_is_a_setting(bench: Bench) -> None:
     bench.settings(benchmark={"protected_branches": ["release", "feat/try"]})
     bench.commit()
-    shut(bench, "branch", "feat/try", code=2)
+    blocks(bench, "branch", "feat/try", code=2)
     bench.git("switch", "-q", "-c", "main")
     bench.dev_run()
 
 
 def test_no_branch_at_all(bench: Bench) -> None:
     bench.git("checkout", "-q", "--detach")
-    shut(bench, "branch", "no branch", "git switch -c", code=2)
+    blocks(bench, "branch", "no branch", "git switch -c", code=2)
 
 
 def test_no_repository(make_bench: Callable[..., Bench]) -> None:
@@ -140,7 +140,7 @@ def test_uncommitted_changes(bench: Bench, change: str) -> None:
         name = "benchmark.toml"
         if change == "staged":
             bench.git("add", "-A")
-    shut(bench, "clean", name.split("\n")[0], "git commit")
+    blocks(bench, "clean", name.split("\n")[0], "git commit")
     bench.run("experiment", "e0.0.1", "--allow", f"{OPENED},clean")
     assert gates_of(bench)["clean"] == "overridden"
     [run] = bench.sql("SELECT dirty FROM runs")
@@ -149,7 +149,7 @@ def test_uncommitted_changes(bench: Bench, change: str) -> None:
 
 def test_nothing_committed(bench: Bench) -> None:
     bench.git("update-ref", "-d", "HEAD")
-    shut(bench, "clean", "nothing is committed")
+    blocks(bench, "clean", "nothing is committed")
 
 
 @pytest.mark.parametrize("tag", ["0.0.1", "e1.2", "e01.0.0", "e0.0.1-rc", "E0.0.1", "e0.0.1\n", ""])
@@ -176,7 +176,7 @@ def test_a_tag_that_is_taken_or_older(bench: Bench) -> None:
 
 
 def test_code_that_was_not_dev_run(bench: Bench) -> None:
-    shut(bench, "dev-run", "has not been dev-run", "make dev-run", allow="tests")
+    blocks(bench, "dev-run", "has not been dev-run", "make dev-run", allow="tests")
     bench.dev_run(items=2)
     bench.run("experiment", "e0.0.1", "--allow", "tests")
     assert gates_of(bench)["tests"] == "overridden"
@@ -187,8 +187,8 @@ def test_code_that_was_edited_after_its_dev_run(bench: Bench) -> None:
     bench.dev_run()
     bench.predict(GOOD)
     bench.commit()
-    shut(bench, "dev-run", "has not been dev-run", allow="tests")
-    bench.file("src/benchmark/predict.py", "# a comment opens nothing and shuts nothing\n" + GOOD)
+    blocks(bench, "dev-run", "has not been dev-run", allow="tests")
+    bench.file("src/benchmark/predict.py", "# a comment opens nothing and blocks nothing\n" + GOOD)
     bench.predict(GOOD)
     bench.dev_run()
     bench.run("experiment", "e0.0.1", "--allow", "tests")
@@ -198,7 +198,7 @@ def test_a_dev_run_with_failures(bench: Bench) -> None:
     bench.predict(f'if item["id"] == "i1":\n    raise ValueError("no")\n{GOOD}')
     bench.commit()
     bench.dev_run(expect=1)
-    shut(bench, "dev-run", "2 failures", "make dev-run", allow="tests")
+    blocks(bench, "dev-run", "2 failures", "make dev-run", allow="tests")
 
 
 TEST = "from benchmark.predict import predict\n\n\ndef test_it():\n    assert {}\n"
@@ -207,9 +207,9 @@ TEST = "from benchmark.predict import predict\n\n\ndef test_it():\n    assert {}
 def test_tests_that_do_not_pass(bench: Bench) -> None:
     bench.file("tests/test_it.py", TEST.format("1 == 2"))
     bench.commit()
-    shut(bench, "tests", "make test", allow="dev-run")
+    blocks(bench, "tests", "make test", allow="dev-run")
     bench.run("test", expect=1)
-    shut(bench, "tests", "make test", allow="dev-run")
+    blocks(bench, "tests", "make test", allow="dev-run")
     bench.run("ready", expect=1)
 
 
@@ -233,7 +233,7 @@ def test_a_part_of_the_tests_does_not_open_the_gate(bench: Bench) -> None:
     bench.commit()
     bench.run("test", "tests/test_it.py")
     assert "the tests have not passed" in bench.run("ready", expect=1).said
-    shut(bench, "tests", allow="dev-run")
+    blocks(bench, "tests", allow="dev-run")
 
 
 def test_a_gate_that_there_is_not(bench: Bench) -> None:

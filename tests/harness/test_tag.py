@@ -187,7 +187,9 @@ def test_reading_results_does_not_change_them(make_bench: Callable[..., Bench]) 
     assert bench.git("status", "--porcelain") == ""
 
 
-def test_data_that_dvc_has_not_recorded_shuts_a_gate(make_bench: Callable[..., Bench]) -> None:
+def test_data_that_dvc_has_not_recorded_blocks(
+    make_bench: Callable[..., Bench],
+) -> None:
     bench = make_bench(dvc=True)
     bench.file("data/big.bin", "one")
     bench.run("data")

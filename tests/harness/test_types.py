@@ -249,8 +249,8 @@ def test_a_number_beyond_64_bits_never_hides_in_a_column_of_numbers(
     assert len(kinds) == 1
     found = bench.duckdb(bench.dev_db, "SELECT value FROM b.predictions")
     assert len(found) == 5
-    spoilt = [row["error"] for row in bench.rows("dev") if row["error"]]
-    assert all("(str)" not in error for error in spoilt), "predict returned an int"
+    failed = [row["error"] for row in bench.rows("dev") if row["error"]]
+    assert all("(str)" not in error for error in failed), "predict returned an int"
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def test_the_first_day_ends_with_a_tag_and_a_clean_tree(
     assert sum(row["n"] for row in metrics) == planned
 
 
-def test_what_a_new_person_does_wrong_is_answered_with_the_command_that_mends_it(
+def test_what_a_new_person_does_wrong_is_answered_with_the_command_that_fixes_it(
     bake: Bake,
 ) -> None:
     project = bake()

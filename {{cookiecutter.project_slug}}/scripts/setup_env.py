@@ -1,7 +1,7 @@
 """What `make setup` does: environment from the lock, git hooks, git's merge driver, DuckDB.
 
 Run by whatever Python the machine has, so: standard library only, and nothing newer than 3.7.
-Safe to repeat; where nothing changed it does nothing but look.
+Safe to repeat; where nothing changed, it only checks.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ SUPPORTED = ("3.12", "3.11")  # xetrack 0.7 needs numpy below 2, which has no bu
 
 
 class SetupError(Exception):
-    """What is wrong, and the command that mends it; printed, exit code 2."""
+    """What is wrong, and the command that fixes it; printed, exit code 2."""
 
 
 def run(*command: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """The finished command; one that is missing or hangs is one that failed."""
+    """The finished command; one that is missing counts as failed."""
     words = [str(word) for word in command]
     try:
         return subprocess.run(
@@ -44,7 +44,7 @@ def run(*command: str | Path, cwd: Path | None = None) -> subprocess.CompletedPr
 
 
 def version_of(python: str) -> str:
-    """`3.11` by running it, since a shim may stand on the path and fail; "" where it does."""
+    """`3.11` by running it, since a shim may be on the path and fail; "" where it does."""
     done = run(python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])")
     return done.stdout.strip() if done.returncode == 0 else ""
 
@@ -110,7 +110,7 @@ def own_folders(lock: Path) -> list[str]:
 
 
 def install_own(uv: str, venv: Path, root: Path, folders: list[str]) -> None:
-    """One's own packages, as they lie there: an edit of them needs no installation."""
+    """The person's own packages, linked: an edit of them needs no installation."""
     for folder in folders:
         if problem := install_editable(uv, venv, root, folder):
             raise SetupError(
@@ -142,7 +142,7 @@ def install_project(venv: Path, root: Path) -> None:
 
 
 def install(venv: Path, python: str, lock: Path) -> None:
-    """What the lock lists, and one's own packages."""
+    """What the lock lists, and the person's own packages."""
     folders = own_folders(lock)
     with tempfile.TemporaryDirectory() as place:
         hashed = lock
@@ -252,7 +252,7 @@ def copy_duckdb_extension(venv: Path) -> str:
 
 
 def relock(venv: Path, root: Path) -> None:
-    """requirements.lock anew: for every platform, with hashes, without addresses or paths."""
+    """Write requirements.lock: for every platform, with hashes, without addresses or paths."""
     uv = uv_on_path() or uv_in(venv)
     if not uv:
         raise SetupError("there is no uv here yet\nfix: make setup, then make lock")
@@ -272,8 +272,11 @@ def set_up(venv: Path, root: Path, lock: Path, usual: str, asked: str = "") -> N
 
     Its Python is the version `asked` for; where none is, the one it has, or the `usual` one.
     """
-    started, ready, notes = time.monotonic(), venv / ".ready", []
-    state, place = hashlib.sha256(lock.read_bytes()).hexdigest(), str(venv.resolve())
+    started = time.monotonic()
+    ready = venv / ".ready"
+    notes = []
+    state = hashlib.sha256(lock.read_bytes()).hexdigest()
+    place = str(venv.resolve())
     before, package_before, made_in = recorded_state(ready)
     package = package_state(root)
     if made_in not in ("", place):
@@ -311,7 +314,7 @@ def main() -> int:
     parser.add_argument("--python", default="", help="the Python wanted, such as 3.12")
     parser.add_argument("--usual", default=SUPPORTED[0], help="the Python where none is wanted")
     parser.add_argument("--lock", default="requirements.lock", help="what to install")
-    parser.add_argument("--relock", action="store_true", help="only write requirements.lock anew")
+    parser.add_argument("--relock", action="store_true", help="only write requirements.lock again")
     options = parser.parse_args()
     root = Path.cwd().resolve()
     try:

@@ -1,5 +1,5 @@
 -- How much work did the cache save: rows reused, and the seconds that computing them had taken?
--- A reused row took no time of its own; what it saved stands in the row of the run that computed it.
+-- A reused row took no time of its own; what it saved is in the row of the run that computed it.
 -- `saved_rows` counts those whose row is here.
 WITH executed AS (
     SELECT track_id, task_key, max(function_time) AS took

@@ -149,7 +149,7 @@ def test_silence_is_a_timeout(kind: Any, tmp_path: Path) -> None:
         ("429:insufficient_quota", "the quota is used up"),
     ],
 )
-def test_what_no_repetition_mends_is_permanent(
+def test_what_trying_again_cannot_fix_is_permanent(
     kind: Any, tmp_path: Path, fault: str, message: str
 ) -> None:
     with pytest.raises(PermanentError, match=message):

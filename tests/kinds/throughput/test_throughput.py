@@ -167,7 +167,7 @@ def test_a_server_that_does_not_start_is_said_with_its_last_words(project: LoadP
     code, said = project.harness("dev-run")
     assert code == 2
     assert "the server benchmark.server:app did not start: RuntimeError: no model here" in said
-    assert "mend src/benchmark/server.py" in said
+    assert "edit src/benchmark/server.py" in said
 
 
 @pytest.mark.slow

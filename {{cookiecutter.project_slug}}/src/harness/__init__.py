@@ -1,8 +1,8 @@
-"""The harness: runs `predict` for every datapoint, keeps one row of each, and repeats no good one.
+"""The harness: runs `predict` for every datapoint, keeps one row of each, repeats no good one.
 
 Its rooms, in the order of a datapoint's way; each one's `__init__` says what is in it:
 
-    project/   what the person wrote and declared, and the keys that are made of it
+    project/   what the person wrote and declared, and the keys made from it
     gates/     what must hold before an experiment
     run/       what is executed, where, within which limits
     record/    the one writer: databases, columns, cache
@@ -14,9 +14,9 @@ Its rooms, in the order of a datapoint's way; each one's `__init__` says what is
     load/      load on a server
     cli/       the commands
 
-experiment leads through all of it, trial does so for tests, suggest names the next tag; errors,
-console, findings and clock are what every room says things with; seal says which harness this is.
-No room imports one that is above it (scripts/rooms.py of the template draws them).
+experiment leads through all of it, trial does so for tests, suggest names the next tag. All rooms
+use errors, console, findings and clock; seal says which harness this is. No room imports one that
+is above it (scripts/rooms.py of the template draws them).
 """
 
 from harness.errors import PermanentError, TransientError

@@ -1,7 +1,7 @@
-"""Times: recorded in UTC with their zone, shown in the zone of whoever looks.
+"""Times: recorded in UTC with their zone, shown in the reader's zone.
 
-Text, because xetrack's column is text; of one width, so that it sorts as the times do. Which of two
-runs came first is not asked of a clock, which can be wrong or step back: runs.py knows.
+They are text, because xetrack's column is text, and of one width, so that text sorts as times do.
+Which of two runs came first is in runs.py: a clock can be wrong or step back.
 """
 
 import time
@@ -34,13 +34,13 @@ def microseconds_of(text: str | None) -> int:
 
 
 def local(text: str) -> str:
-    """A recorded time as it was here, to the second, with its zone; without one, as it stands."""
+    """A recorded time in this machine's zone, to the second; without a zone it is not changed."""
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
         return text
     if at.tzinfo is None:
-        return text  # recorded before zones were: nobody knows where
+        return text  # recorded before zones were: its zone is unknown
     return at.astimezone().isoformat(sep=" ", timespec="seconds")
 
 

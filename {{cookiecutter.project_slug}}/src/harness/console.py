@@ -1,9 +1,9 @@
-"""The one door for text on its way to a person's terminal.
+"""The one place through which text reaches a person's terminal.
 
-What a server, a param, an error or a tag says is text and nothing else: no markup of rich's (`[/x]`
-in a prompt), no escape sequence (one can write the clipboard), nothing that hides or reorders what
-is read. Both consoles see to that for every string and table that is printed on them, so a caller
-need not think of it. Data for programs goes to standard output as it is, and nowhere else.
+What a server, a param, an error or a tag contains is shown as text only: rich reads no markup in it
+(`[/x]` in a prompt), no escape sequence acts (one can write the clipboard), nothing hides or reorders
+what is read. Both consoles do this for every string and table printed on them, so callers need not.
+Data for programs goes to standard output as it is, and not through these consoles.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from harness.errors import HarnessError
 ABSENT = "–"
 CELL = 120  # characters of a value in a table
 RAW = 1500  # characters of a model's output in a report
-LONGEST = 4 * RAW  # of any text in a summary or report, whoever made its section
+LONGEST = 4 * RAW  # of any text in a summary or report, from any section
 NAME = 60  # characters of a param where it names a configuration
 
 # Controls, formats such as bidirectional marks, halves of pairs, private and unknown characters,
@@ -32,7 +32,7 @@ _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
 def visible(text: str) -> str:
-    """Text with what is not seen, or reorders what is, written out as `⟨U+202E⟩`.
+    """Text in which each invisible or reordering character is written out, such as `⟨U+202E⟩`.
 
     Line ends and tabs stay.
     """
@@ -61,7 +61,7 @@ def shown(value: object, limit: int = CELL, length: int | None = None) -> str:
 
 
 def brief(value: object, limit: int = NAME) -> str:
-    """A value on one line, as part of a name; four hex digits tell apart what is cut."""
+    """A value on one line, as part of a name; if it is cut, four hex digits keep names apart."""
     text = str(value)
     cut = visible(text[:limit]).replace("\n", "⏎").replace("\t", " ")
     if len(text) <= limit:
@@ -77,19 +77,19 @@ def styled(*parts: str | tuple[str, str]) -> Text:
 
 
 class SafeConsole(Console):
-    """A console on which every string is text, wherever it stands: alone, in a cell, as a title."""
+    """A console on which every string is plain text: alone, in a cell, or as a title."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(markup=False, emoji=False, highlight=False, **options)
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """A string becomes text here, whoever prints it."""
+        """Every string becomes plain text here."""
         return super().render_str(visible(text), **{**options, "markup": False, "emoji": False})
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
     ) -> Iterable[Segment]:
-        """The last step before the terminal; only rich's own controls move anything in it."""
+        """The last step before the terminal; only rich's own controls may move the cursor."""
         for segment in super().render(renderable, options):
             if segment.control or segment.text.isprintable():
                 yield segment
@@ -98,7 +98,7 @@ class SafeConsole(Console):
 
 
 def _in_place(character: str) -> str:
-    """As `_visible`, in one place, because widths have been counted."""
+    """As `_visible`, but one character wide, because widths have been counted already."""
     return character if len(_visible(character)) == 1 else "\ufffd"
 
 

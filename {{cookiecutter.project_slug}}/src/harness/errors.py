@@ -1,4 +1,4 @@
-"""What can go wrong, said so that the person knows what, where, and which command fixes it."""
+"""What can go wrong, explained: what is wrong, where, and which command fixes it."""
 
 import contextlib
 import errno
@@ -57,7 +57,7 @@ def is_of_database(error: BaseException) -> bool:
 
 @contextlib.contextmanager
 def explained(path: Path, doing: str = "write") -> Iterator[None]:
-    """Turn what SQLite, DuckDB and the system say into what the person can do."""
+    """Turn errors of SQLite, DuckDB and the system into errors that say what the person can do."""
     try:
         yield
     except HarnessError:
@@ -75,19 +75,19 @@ def is_storage_error(error: Exception) -> bool:
 
 
 def is_of_the_file(error: Exception) -> bool:
-    """Whether a query failed for the sake of the file, and not for its own."""
+    """Whether a query failed because of the file, and not because of the query itself."""
     return bool(_kind_of(error))
 
 
 def is_damaged(error: Exception) -> bool:
-    """Whether a file is no database, or not a whole one."""
+    """Whether a file is not a database, or is damaged."""
     return _kind_of(error) == "damaged"
 
 
 def reason_of(error: Exception, name: str = "the file") -> tuple[str, str]:
     """Why a database or a file cannot be used, and what to do about it.
 
-    Told from the error's code: what stands in its words may be a table called `full`.
+    Judged by the error's code, since its message may quote a table called `full`.
     """
     kind = _kind_of(error)
     if not kind:

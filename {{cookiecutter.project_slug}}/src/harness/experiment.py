@@ -3,7 +3,7 @@
 import contextlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness.clock import now
 from harness.console import err, out, shown
@@ -15,6 +15,7 @@ from harness.project.grid import Grid
 from harness.project.inputs import advice
 from harness.project.settings import Settings
 from harness.project.tasks import Census
+from harness.project.values import Row
 from harness.record.layout import DEV, Place, place_for
 from harness.record.lock import one_at_a_time
 from harness.record.store import begin_anew, update_run
@@ -47,11 +48,11 @@ def _dev_run(project: Project, place: Place, limit: int) -> int:
     begin_anew(place)
     made_by = provenance(project, ready.grid, ready.census, "dev", {})
     report = run(project, DEV, ready.grid, ready.census, made_by, limit)
-    tell(report)
+    show_run(report)
     _measure(project, ready.grid, report, DEV)
     if report.ended_how != "finished":
         raise HarnessError(
-            f"the dev-run stopped: {report.reason}", fix="mend the cause, then make dev-run", code=1
+            f"the dev-run stopped: {report.reason}", fix="fix the cause, then make dev-run", code=1
         )
     return 1 if report.counts.failed else 0
 
@@ -59,9 +60,9 @@ def _dev_run(project: Project, place: Place, limit: int) -> int:
 def experiment(project: Project, tag: str, message: str, allow: set[str]) -> int:
     """Run, resume or finish the experiment `tag`; returns the exit code.
 
-    Raises HarnessError where a gate is shut, the run stopped, or the code changed meanwhile.
+    Raises HarnessError where a gate blocks, the run stopped, or the code changed meanwhile.
     """
-    # One at a time in a repository, whatever the layout: experiments share its commits and tags.
+    # One at a time in a repository, in every layout: experiments share its commits and tags.
     with one_at_a_time(project.root / "results", f"the experiment {tag}"):
         return _experiment(project, tag, message, allow)
 
@@ -69,7 +70,8 @@ def experiment(project: Project, tag: str, message: str, allow: set[str]) -> int
 def _experiment(project: Project, tag: str, message: str, allow: set[str]) -> int:
     from harness.read.validate import validate
 
-    root, settings = project.root, project.settings
+    root = project.root
+    settings = project.settings
     ready = prepare(project, None)
     verdicts = pass_gates(Situation(project, ready.grid, ready.census, tag), allow)
     place = place_for(root, settings, tag)
@@ -79,12 +81,12 @@ def _experiment(project: Project, tag: str, message: str, allow: set[str]) -> in
     made_by = provenance(project, ready.grid, ready.census, "experiment", verdicts)
     made_by |= {"message": message}
     report = run(project, tag, ready.grid, ready.census, made_by)
-    tell(report)
+    show_run(report)
     again = f"make experiment TAG={tag}"
     if report.ended_how != "finished":
         raise HarnessError(
             f"{tag} is not finished: {report.reason}",
-            fix=f"mend the cause, then `{again}` goes on where it stopped",
+            fix=f"fix the cause, then `{again}` goes on where it stopped",
             code=1,
         )
     if not report.complete:
@@ -129,7 +131,7 @@ def _experiment(project: Project, tag: str, message: str, allow: set[str]) -> in
     return _push(root, settings, tag)
 
 
-def tell(report: RunReport) -> None:
+def show_run(report: RunReport) -> None:
     """Print how a run went, on standard error."""
     counts = report.counts
     err.print(
@@ -144,7 +146,7 @@ def tell(report: RunReport) -> None:
         err.print(f"note: {note}", markup=False, soft_wrap=True)
 
 
-def _measure(project: Project, grid: Grid, report: RunReport, name: str) -> list[dict[str, Any]]:
+def _measure(project: Project, grid: Grid, report: RunReport, name: str) -> list[Row]:
     # Here, because scipy takes a second to load and most commands do without.
     from harness.measure.aggregate import measure, rules_of, uncounted_of
     from harness.tell.results_table import results_tables
@@ -192,7 +194,7 @@ def _finish(
     tag: str,
     track_id: str,
     message: str,
-    rows: list[dict[str, Any]],
+    rows: list[Row],
     census: Census,
 ) -> None:
     """Commit and tag what was recorded: both, or neither."""
@@ -218,7 +220,7 @@ def _finish(
         git.commit(root, kept, f"experiment {tag}: {words.splitlines()[0]}")
         git.annotate(root, tag, f"{words}{runs_line(list(runs_of(place.db)[tag]))}")
     except BaseException:
-        # Without its tag the commit would stand there for good, and the next try make another.
+        # Otherwise the commit would stay without its tag, and the next try would make another one.
         with contextlib.suppress(HarnessError):
             git.take_back(root, before, kept)
         raise
@@ -247,7 +249,8 @@ def _retag(found: Published, tag: str) -> str:
 def _push(root: Path, settings: Settings, tag: str) -> int:
     """Push branch and tag, where there is a remote; returns the exit code.
 
-    Out of reach is for later; what the remote refuses is for the person to settle now.
+    A remote that cannot be reached is left for later. What the remote refuses, the person must
+    settle now.
     """
     later = git.push_command(root, tag)
     try:
@@ -279,15 +282,15 @@ def _push(root: Path, settings: Settings, tag: str) -> int:
     )
 
 
-def _write_metrics(root: Path, tag: str, rows: list[dict[str, Any]]) -> str:
-    """The metrics beside the database, in a form that git shows in a diff."""
+def _write_metrics(root: Path, tag: str, rows: list[Row]) -> str:
+    """Write the metrics next to the database, in a form that git shows in a diff."""
     path = root / "results" / f"{tag}.json"
     path.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return path.relative_to(root).as_posix()
 
 
 def _write_summary(project: Project, place: Place, tag: str) -> "Summary":
-    """The summary, which git keeps, and the report, which `make report` makes anew at any time."""
+    """The summary, which git keeps, and the report, which `make report` can make again."""
     from harness.read.views import connect
     from harness.tell.report import write_report
     from harness.tell.section import to_markdown

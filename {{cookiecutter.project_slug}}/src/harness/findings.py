@@ -1,4 +1,4 @@
-"""What a check found, and how it is told: as text, as JSON, and as the exit code."""
+"""What a check found, and how it is shown: as text, as JSON, and as the exit code."""
 
 import json
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ def exit_code(findings: Sequence[Finding]) -> int:
 
 
 def show(findings: Sequence[Finding], subject: str, *, as_json: bool = False) -> int:
-    """Print the findings about `subject` on standard output, the gravest first; the exit code."""
+    """Print the findings about `subject` on standard output, the worst first; the exit code."""
     ordered = sorted(findings, key=lambda finding: tuple(_STYLES).index(finding.severity))
     if as_json:
         listed = [asdict(finding) for finding in ordered]
@@ -60,7 +60,7 @@ def unchecked(check: str, why: str, experiment: str | None = None) -> Finding:
 
 
 def _flat(text: str) -> str:
-    """On one line, so that no recorded text can look like a finding of its own."""
+    """Text on one line, so that no recorded text can look like another finding."""
     return shown(" ".join(text.split()), RAW)
 
 

@@ -1,6 +1,6 @@
 """Which harness this is: its version, a digest over its files, and which of them were edited.
 
-SEAL stands beside this file. The template's makers write it (scripts/seal.py there), one line a
+SEAL is next to this file. The template's makers write it (scripts/seal.py there), one line a
 file. What it cannot say is who edited something; only that a result was not made by what the
 version names.
 """

@@ -1,12 +1,12 @@
-"""For the tests of a benchmark: a few real items through the real harness, in a folder apart."""
+"""For the tests of a benchmark: a few real items through the real harness, in a separate folder."""
 
 import dataclasses
 import sqlite3
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from harness.project.contract import Project
+from harness.project.contract import Item, Project
+from harness.project.values import Row
 from harness.record.layout import Place
 from harness.run.loop import run
 from harness.run.prepared import prepare
@@ -24,7 +24,7 @@ class Trial:
     calls: list[str] = field(default_factory=list)
     breaks: Exception | None = None
 
-    def __call__(self, experiment: str = "e0.0.1", items: int = 3) -> list[dict[str, Any]]:
+    def __call__(self, experiment: str = "e0.0.1", items: int = 3) -> list[Row]:
         """The rows of `experiment` after running it."""
         project = Project.open(self.root)
         settings = project.settings.model_copy(
@@ -34,7 +34,7 @@ class Trial:
             }
         )
 
-        def counting(item: dict[str, Any], *arguments: Any) -> dict[str, Any]:
+        def counting(item: Item, *arguments: object) -> Row:
             self.calls.append(str(item["id"]))
             if self.breaks is not None:
                 raise self.breaks

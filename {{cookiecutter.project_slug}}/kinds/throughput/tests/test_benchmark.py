@@ -1,4 +1,4 @@
-"""Tests of the four files: keep them as you change those; an experiment wants them passed."""
+"""Tests of the four files: change them with those files; an experiment needs them to pass."""
 
 import json
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
-"""`python -m harness COMMAND`: every command of the Makefile, where make is not at hand.
+"""`python -m harness COMMAND`: every command of the Makefile, for machines without make.
 
-Each module has the commands of one part of the way; what they need is imported when one is called,
-since most commands need little of it.
+Each module has the commands of one part of the way. A command imports what it needs when it is
+called, since most commands need little.
 """
 
 import sys
@@ -28,8 +28,8 @@ from harness.seal import HERE
 app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # a wrong option is told in one sentence, not in a box
-    help="Run a benchmark: one row for each datapoint, and nothing good is computed again.",
+    rich_markup_mode=None,  # a wrong option gets one sentence, not a box
+    help="Run a benchmark: one row for each datapoint, and no good result is computed again.",
 )
 PARTS = (
     running.app,
@@ -47,7 +47,7 @@ for part in PARTS:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run a command; what goes wrong becomes a sentence, its fix and an exit code.
+    """Run a command; an error becomes a sentence, its fix and an exit code.
 
     `arguments` are what was typed where None is given.
     """
@@ -86,7 +86,7 @@ def _refuse_anothers(here: Path) -> None:
 
 
 def _say_usage(error: TyperException) -> None:
-    """What is wrong with a command line, and where its usage stands."""
+    """Say what is wrong with a command line, and which command shows its usage."""
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "python -m harness"
     show_error(HarnessError(error.format_message(), fix=f"{command} --help"))

@@ -1,4 +1,4 @@
-"""The commands that look at what is recorded: before an experiment, after one, across several."""
+"""The commands that read what is recorded: before an experiment, after one, across several."""
 
 import contextlib
 import json
@@ -41,7 +41,7 @@ def newest(tag: str) -> str:
 
     if tag:
         return tag
-    # Whatever else is published, what can be read is what is here: no remote is asked.
+    # Only what is here can be read, so no remote is asked.
     if not (found := published(*_here(), ask_remote=False)).newest:
         raise HarnessError("there is no experiment yet", fix="make experiment TAG=e0.0.1")
     return found.newest
@@ -106,7 +106,8 @@ def export(
 
     if target is not None:
         check_target(target, [database])
-    kind, title = load_kind(HERE.parents[1]), f"Results of {database.name}"
+    kind = load_kind(HERE.parents[1])
+    title = f"Results of {database.name}"
     text = examine(
         [database],
         table or None,

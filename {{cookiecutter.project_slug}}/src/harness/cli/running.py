@@ -2,17 +2,20 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from harness.console import err, out, styled
 from harness.errors import HarnessError
 
+if TYPE_CHECKING:
+    from harness.project.contract import Project
+
 app = typer.Typer()
 
 
-def _project() -> Any:
+def _project() -> "Project":
     from harness.project.contract import Project
 
     return Project.open()
@@ -42,7 +45,7 @@ def branch_check() -> None:
 def dev_run(
     items: Annotated[int | None, typer.Option(help="items of each configuration", min=1)] = None,
 ) -> None:
-    """Run a few items of each configuration, apart from every experiment."""
+    """Run a few items of each configuration, separate from every experiment."""
     from harness.experiment import dev_run as run_dev
 
     _check_branch()
@@ -77,7 +80,7 @@ def experiment(
     from harness.experiment import experiment as run_experiment
     from harness.gates.gates import known_gates
 
-    # In a locale of ASCII alone Python hands over each byte of an accent as half a character.
+    # In an ASCII locale Python passes each byte of an accented letter as half a character.
     message = os.fsencode(message).decode("utf-8", "replace")
     if tag == "next":
         from harness.suggest import suggest
@@ -90,21 +93,21 @@ def experiment(
 
 @app.command()
 def ready() -> None:
-    """What still stands between you and an experiment."""
+    """What still blocks an experiment."""
     from harness.gates.gates import Situation, look
     from harness.run.prepared import prepare
 
     project = _project()
     prepared = prepare(project, None)
-    shut = 0
+    blocking = 0
     for name, blocked in look(Situation(project, prepared.grid, prepared.census)).items():
         if blocked is None:
             out.print(styled(("ok  ", "green"), f" {name}"))
             continue
-        shut += 1
+        blocking += 1
         said = f" {name}: {blocked.message}  ->  {blocked.fix}"
         out.print(styled(("no  ", "red"), said), soft_wrap=True)
-    _leave(1 if shut else 0)
+    _leave(1 if blocking else 0)
 
 
 @app.command("dry-run")
@@ -125,7 +128,8 @@ def spot_check(
 
     found = check(_project(), number)
     for name in found.agree | found.differ:
-        agree, differ = found.agree.get(name, 0), found.differ.get(name, 0)
+        agree = found.agree.get(name, 0)
+        differ = found.differ.get(name, 0)
         line = f"{name}: {agree} of {agree + differ} as recorded"
         if differ:
             line += f"; {found.examples[name]}"
@@ -155,7 +159,7 @@ def explain(
 
 @app.command("test")
 def run_the_tests(arguments: Annotated[list[str] | None, typer.Argument()] = None) -> None:
-    """Run the tests; passing opens the gate `tests`."""
+    """Run the tests; where they pass, the gate `tests` passes."""
     from harness.gates.tested import run_tests
 
     _leave(run_tests(Path.cwd(), arguments or []))
@@ -163,7 +167,7 @@ def run_the_tests(arguments: Annotated[list[str] | None, typer.Argument()] = Non
 
 @app.command()
 def data() -> None:
-    """Hand new and changed files in data/ to DVC (or git)."""
+    """Add new and changed files in data/ to DVC (or git)."""
     from harness.project.settings import load_settings
     from harness.version import dvc
 

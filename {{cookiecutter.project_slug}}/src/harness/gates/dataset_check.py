@@ -1,10 +1,10 @@
-"""Before a run: is the data what the benchmark takes it for?
+"""Before a run: is the data what the benchmark expects?
 
 The same content under two ids counts twice; the same content in train and test, or the answer
-inside the input, measures memory. One item under two configurations is the design and no finding.
+inside the input, measures memory. One item under two configurations is the design, not a finding.
 
-Items are read once. What has to be kept lies in a temporary file, so that memory does not grow with
-the texts: 8 bytes an item and band are sorted at a time.
+Items are read once. A temporary file keeps what is needed later, so that memory does not grow with
+the texts: 8 bytes for each item and band are sorted at a time.
 """
 
 import hashlib
@@ -17,13 +17,17 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from harness.errors import HarnessError
 from harness.findings import Finding, many
+from harness.project.contract import Item
+
+if TYPE_CHECKING:
+    from datasketch import MinHash
 
 ANSWERS = ("ground_truth", "label", "answer", "target", "expected")
 # Names, not content: two items that differ in nothing else are the same.
@@ -32,15 +36,15 @@ _SHINGLE, _BANDS, _ROWS = 4, 42, 3
 _SHORTEST = 8  # words; below that a changed word makes another text
 _ALIKE = 0.75  # share of the words, counted exactly, of pairs that MinHash proposes
 _LABELS = 50  # answers; more than that are no class labels but free text
-_LIFT = 3.0  # how much oftener a label stands in its own items than in the others
-_TELLING = 4  # characters, from which an answer is no coincidence
+_LIFT = 3.0  # how many times more often a label is in its own items than in the others
+_LONG_ENOUGH = 4  # characters, from which an answer is no coincidence
 _ANNOUNCED = r"(?:answer|label|target|class|solution|truth)"
 _SHOWN = 5
 _WORD = re.compile(r"\w+")
 
 
-def text_of_item(item: dict[str, Any]) -> str:
-    """All texts of an item but its names and answers, in one; '' for items of numbers or files."""
+def text_of_item(item: Item) -> str:
+    """All texts of an item except names and answers, as one; '' for items of numbers or files."""
     texts = (
         value
         for name, value in item.items()
@@ -49,7 +53,7 @@ def text_of_item(item: dict[str, Any]) -> str:
     return "\n".join(texts)
 
 
-def check_dataset(items: Iterable[dict[str, Any]]) -> list[Finding]:
+def check_dataset(items: Iterable[Item]) -> list[Finding]:
     """What is wrong with the items, each a dict with an `id` as `dataset.load` yields it.
 
     Near-duplicates are proposed by MinHash over character 4-grams (Broder 1997), banded for texts
@@ -76,7 +80,7 @@ def check_dataset(items: Iterable[dict[str, Any]]) -> list[Finding]:
 
 def _read(
     con: sqlite3.Connection,
-    items: Iterable[dict[str, Any]],
+    items: Iterable[Item],
     file: Path,
 ) -> npt.NDArray[np.uint64]:
     """Fill the table `items`; returns (items with text, number and band hashes)."""
@@ -96,18 +100,18 @@ def _read(
     return np.memmap(file, np.uint64, "r").reshape(-1, _BANDS + 1)
 
 
-def _part(item: dict[str, Any]) -> str | None:
+def _part(item: Item) -> str | None:
     """The part of the data an item belongs to: its split, or the fold it is tested in."""
     named = [f"{name} {item[name]}" for name in ("split", "fold") if item.get(name) is not None]
     return ", ".join(named) or None
 
 
-def _answer(item: dict[str, Any]) -> str:
+def _answer(item: Item) -> str:
     values = (item[name] for name in ANSWERS if isinstance(item.get(name), (str, int, float)))
     return " ".join(_WORD.findall(str(next(values, "")).lower()))
 
 
-def _content(item: dict[str, Any]) -> bytes:
+def _content(item: Item) -> bytes:
     digest = hashlib.sha256()
     for name in sorted(item.keys() - _NAMES - set(ANSWERS)):
         value = item[name]
@@ -130,7 +134,7 @@ def _shingles(text: str) -> set[bytes]:
 
 
 @cache
-def _empty_sketch() -> Any:
+def _empty_sketch() -> "MinHash":
     # Imported here, because a command that checks no data should not wait for it.
     from datasketch import MinHash
 
@@ -149,7 +153,8 @@ def _band_hashes(text: str) -> npt.NDArray[np.uint64]:
 
 
 def _words_shared(one: str, other: str) -> float:
-    left, right = Counter(one.split()), Counter(other.split())
+    left = Counter(one.split())
+    right = Counter(other.split())
     return (left & right).total() / max(left.total(), right.total())
 
 
@@ -159,7 +164,8 @@ def _same_content(con: sqlite3.Connection) -> Iterator[Finding]:
         "group_concat(id || coalesce(' (' || part || ')', ''), ' = ') "
         "FROM (SELECT * FROM items ORDER BY n) GROUP BY content HAVING count(*) > 1 ORDER BY min(n)"
     )
-    leaked, doubled = _Tally(), _Tally()
+    leaked = _Tally()
+    doubled = _Tally()
     for size, parts, names in groups:
         (leaked if parts > 1 else doubled).add(size - 1, _short(names))
     if leaked.count:
@@ -183,7 +189,8 @@ def _same_content(con: sqlite3.Connection) -> Iterator[Finding]:
 
 
 def _near_duplicates(con: sqlite3.Connection, bands: npt.NDArray[np.uint64]) -> Iterator[Finding]:
-    leaked, doubled = _Tally(), _Tally()
+    leaked = _Tally()
+    doubled = _Tally()
     seen: set[int] = set()
     for band in range(_BANDS):
         for one, other in _pairs(bands, band):
@@ -236,7 +243,7 @@ def _pairs(bands: npt.NDArray[np.uint64], band: int) -> Iterator[tuple[int, int]
 
 
 def _answers_inside(con: sqlite3.Connection) -> Iterator[Finding]:
-    """Answers that stand in their own item's text more than chance would put them there."""
+    """Answers that are in their own item's text more often than by chance."""
     having = "FROM items WHERE answer <> '' AND text <> ''"
     labels: dict[str, list[int]] = {}
     if con.execute(f"SELECT count(DISTINCT answer) {having}").fetchone()[0] <= _LABELS:
@@ -246,12 +253,12 @@ def _answers_inside(con: sqlite3.Connection) -> Iterator[Finding]:
         for answer, text in con.execute(f"SELECT answer, text {having}"):
             for label, counts in labels.items():
                 counts[0 if label == answer else 2] += 1
-                counts[1 if label == answer else 3] += _stands(label, text)
+                counts[1 if label == answer else 3] += _is_in(label, text)
     found = _Tally()
     for name, answer, text in con.execute(f"SELECT id, answer, text {having} ORDER BY n"):
         own, inside, others, elsewhere = labels.get(answer, [1, 1, 0, 0])
-        telling = others == 0 or inside / own >= _LIFT * (elsewhere + 0.5) / (others + 1)
-        if telling and _stands(answer, text):
+        suspicious = others == 0 or inside / own >= _LIFT * (elsewhere + 0.5) / (others + 1)
+        if suspicious and _is_in(answer, text):
             found.add(1, f"{name}: {answer!r} in {_short(text)!r}")
     if found.count:
         yield Finding(
@@ -264,9 +271,9 @@ def _answers_inside(con: sqlite3.Connection) -> Iterator[Finding]:
         )
 
 
-def _stands(answer: str, text: str) -> bool:
-    """Whether the words of an answer stand in a text; short ones only where announced as answer."""
-    if len(answer) >= _TELLING and not (answer.isdigit() and len(answer) <= _TELLING):
+def _is_in(answer: str, text: str) -> bool:
+    """Whether a text contains the words of an answer; short ones only where announced as answer."""
+    if len(answer) >= _LONG_ENOUGH and not (answer.isdigit() and len(answer) <= _LONG_ENOUGH):
         return f" {answer} " in f" {text} "
     if f" {answer} " not in f" {text} ":
         return False

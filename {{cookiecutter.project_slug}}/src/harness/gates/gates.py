@@ -1,4 +1,4 @@
-"""What must hold before an experiment: each gate says what is wrong and the command that mends it.
+"""What must hold before an experiment: each gate says what is wrong and the command that fixes it.
 
 A gate can be overridden by name; the override is recorded in `runs` and printed in every report.
 """
@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from harness.console import brief, err
 from harness.errors import HarnessError, explained
@@ -21,6 +20,7 @@ from harness.project.grid import Grid, column_types
 from harness.project.inputs import advice, unkeyed
 from harness.project.keys import item_digest
 from harness.project.tasks import Census
+from harness.project.values import Params, Row, Value
 from harness.record.columns import ANSWERS, PREDICTIONS, filled
 from harness.record.layout import DEV, TAG, databases, place_for
 from harness.record.metrics_table import metrics_in
@@ -46,7 +46,7 @@ class Situation:
 
 @dataclass(frozen=True, slots=True)
 class Blocked:
-    """Why a gate is closed, and what opens it. What is `final` cannot be overridden."""
+    """Why a gate blocks, and the command that fixes it. A `final` one cannot be overridden."""
 
     message: str
     fix: str
@@ -66,7 +66,8 @@ def branch_problem(root: Path, protected: list[str]) -> Blocked | None:
     if not git.is_repository(root):
         begin = "git init && git add -A && git commit -m start && git switch -c feat/my-experiment"
         return Blocked("this folder is no git repository", begin)
-    ref, fix = git.branch_ref(root), "git switch -c feat/my-experiment"
+    ref = git.branch_ref(root)
+    fix = "git switch -c feat/my-experiment"
     if not ref:
         return Blocked(f"no branch is checked out (HEAD is at {git.names_of_head(root)})", fix)
     if not ref.startswith(git.BRANCHES):
@@ -95,8 +96,9 @@ def clean(now: Situation) -> Blocked | None:
 def tag(now: Situation) -> Blocked | None:
     """A tag is used once, by one person, and versions only grow.
 
-    That one is taken elsewhere, or older, is for the person to weigh. A name that is no tag becomes
-    part of a path, and what is published is not computed again: neither can be overridden.
+    The person may override that a tag is older, or taken elsewhere. Two things cannot be
+    overridden: a name that is not a tag, since it becomes part of a path, and a tag whose results
+    are published.
     """
     if now.tag is None:
         return None
@@ -112,7 +114,7 @@ def tag(now: Situation) -> Blocked | None:
     if not TAG.match(now.tag):
         return Blocked(f"{now.tag!r} is no experiment tag (e1.2.3)", fix, final=True)
     if now.tag in found.here:
-        # A kill after the tag and before its push leaves nothing else to be done.
+        # After a kill between tag and push, only the push is missing.
         if found.remote_tags.get(now.tag) or not (command := git.push_missing(now.root, now.tag)):
             return Blocked(f"{now.tag} is taken", fix, final=True)
         fix = f"{command}; the next one: {fix}"
@@ -137,7 +139,7 @@ def tag(now: Situation) -> Blocked | None:
 
 
 def results(now: Situation) -> Blocked | None:
-    """What is recorded so far lies here whole: the next experiment is added to all of it."""
+    """All results recorded so far are here: the next experiment is added to them."""
     if problem := results_state.problem(now.root, now.project.settings, now.tag):
         return Blocked(problem.message, problem.fix)
     try:
@@ -149,8 +151,9 @@ def results(now: Situation) -> Blocked | None:
 def dev_run(now: Situation) -> Blocked | None:
     """The code that is about to run on everything has run on a little without errors."""
     place = place_for(now.root, now.project.settings, DEV)
-    good = failed = 0
-    tried: dict[str, Any] = {}
+    good = 0
+    failed = 0
+    tried: Row = {}
     codes = sorted({each.code_key for each in now.grid.configurations})
     if place.db.exists():
         connection = sqlite3.connect(place.db, timeout=10)
@@ -182,17 +185,20 @@ def dev_run(now: Situation) -> Blocked | None:
     return None
 
 
-def _untried(grid: Grid, before: list[dict[str, Any]]) -> list[str]:
-    """Values of params that no configuration of the dev-run had: a model that was never asked."""
-    known = {(name, repr(value)) for each in before for name, value in each.items()}
-    now = [pair for each in grid.configurations for pair in _as_json(each.columns).items()]
-    fresh = dict.fromkeys(
-        f"{name} = {brief(value)}" for name, value in now if (name, repr(value)) not in known
-    )
+def _untried(grid: Grid, before: list[Row]) -> list[str]:
+    """Values of params that no configuration of the dev-run had, such as a model that never ran."""
+    known: set[tuple[str, str]] = set()
+    for columns in before:
+        known.update((name, repr(value)) for name, value in columns.items())
+    fresh: dict[str, None] = {}
+    for configuration in grid.configurations:
+        for name, value in _as_json(configuration.columns).items():
+            if (name, repr(value)) not in known:
+                fresh[f"{name} = {brief(value)}"] = None
     return list(fresh)[:5]
 
 
-def _as_json(columns: dict[str, Any]) -> dict[str, Any]:
+def _as_json(columns: Row) -> Row:
     return dict(json.loads(json.dumps(columns)))
 
 
@@ -223,7 +229,7 @@ def tested(now: Situation) -> Blocked | None:
 
 
 def data(now: Situation) -> Blocked | None:
-    """Data that DVC keeps is recorded as it is now, and new data is somebody's."""
+    """DVC has recorded its data as it is now, and DVC or git keeps every new file."""
     if not now.project.settings.store.dvc:
         return None
     if new := dvc.new_data(now.root):
@@ -233,7 +239,7 @@ def data(now: Situation) -> Blocked | None:
         return None
     return Blocked(
         f"data differs from what DVC records: {', '.join(changed)}",
-        "make data records it as it is here; dvc checkout (or dvc pull) brings what is recorded",
+        "make data records it as it is here; dvc checkout (or dvc pull) restores what is recorded",
     )
 
 
@@ -251,7 +257,7 @@ def schema(now: Situation) -> Blocked | None:
     """The columns are those that earlier experiments recorded."""
     try:
         return _errors(schema_of(now.project, now.grid), "")
-    except HarnessError as error:  # a database that cannot be read; other gates have a word too
+    except HarnessError as error:  # a database that cannot be read; the other gates still report
         return Blocked(error.message, error.fix)
 
 
@@ -264,11 +270,12 @@ def schema_of(project: Project, grid: Grid) -> list[Finding]:
         schema_findings,
     )
 
-    root, settings = project.root, project.settings
+    root = project.root
+    settings = project.settings
     results = databases(root, settings, "experiment")
     if not results:
         return []
-    values: dict[str, set[Any]] = {}
+    values: dict[str, set[Value]] = {}
     for configuration in grid.configurations:
         for name, value in configuration.columns.items():
             values.setdefault(name, set()).add(value)
@@ -282,7 +289,7 @@ def schema_of(project: Project, grid: Grid) -> list[Finding]:
 
 
 def items(now: Situation) -> Blocked | None:
-    """No datapoint stands twice, or in train and test, or gives its answer away."""
+    """No datapoint occurs twice, or in both train and test, or contains its own answer."""
     from harness.gates.dataset_check import check_dataset
 
     project = now.project
@@ -298,7 +305,7 @@ def items(now: Situation) -> Blocked | None:
     return None
 
 
-def _content(project: Project, params: Any) -> bytes:
+def _content(project: Project, params: Params) -> bytes:
     """What all items of one configuration hold, so that equal ones are checked once."""
     content = hashlib.sha256()
     for item in project.items(params):
@@ -307,7 +314,7 @@ def _content(project: Project, params: Any) -> bytes:
 
 
 def plan(now: Situation) -> Blocked | None:
-    """The plan asks for what the dev-run recorded, so that the report can judge it."""
+    """The dev-run recorded all that the plan needs, so that the report can judge it."""
     from harness.project.hypotheses import load_plan, plan_findings
 
     wanted = load_plan(now.root)
@@ -315,19 +322,21 @@ def plan(now: Situation) -> Blocked | None:
     if not place.db.exists():
         return None  # the gate dev-run says so already
     with closing(sqlite3.connect(place.db, timeout=10)) as connection:
-        have, measured = filled(connection, place.predictions), filled(connection, place.metrics)
+        have = filled(connection, place.predictions)
+        measured = filled(connection, place.metrics)
         # An interval may be empty: of a constant there is none.
         every = [row[1] for row in connection.execute(f"PRAGMA table_info({place.metrics})")]
     metrics = [name for name in metrics_in(every) if name in measured]
     # What the harness fills itself may be empty in a dev-run: latency where all was cached, say.
     own = {*PREDICTIONS, *column_types(now.project)} - ANSWERS
-    grid, scores = now.project.grid, now.project.scores
+    grid = now.project.grid
+    scores = now.project.scores
     problems = plan_findings(wanted, own.union(have), metrics, grid, scores)
     return Blocked("; ".join(problems), "edit PLAN.toml and commit it") if problems else None
 
 
 def _errors(findings: Iterable[Finding], look: str) -> Blocked | None:
-    """The errors among findings as one verdict; warnings do not shut a gate."""
+    """The errors among findings as one verdict; warnings do not block."""
     errors = [finding for finding in findings if finding.severity == "error"]
     if not errors:
         return None
@@ -335,7 +344,7 @@ def _errors(findings: Iterable[Finding], look: str) -> Blocked | None:
     return Blocked("; ".join(f.message for f in errors), fixes or look)
 
 
-# In the order in which a person mends them: data is handed to DVC before the rest is committed,
+# In the order in which a person fixes them: DVC gets the data before everything else is committed,
 # and the experiment starts last.
 GATES: dict[str, Gate] = {
     "branch": branch,
@@ -351,7 +360,7 @@ GATES: dict[str, Gate] = {
     "plan": plan,
     "tag": tag,
 }
-# Shut only after the run; named here so that they can be overridden in the same way.
+# These block only after the run; they are here so that they can be overridden in the same way.
 AFTER = ("failures", "validation")
 
 
@@ -361,8 +370,9 @@ def look(now: Situation) -> dict[str, Blocked | None]:
 
 
 def known_gates(names: Iterable[str]) -> set[str]:
-    """Check names given to override. Raises HarnessError for one that there is not."""
-    wanted = {part.strip() for name in names for part in name.split(",") if part.strip()}
+    """Check the names of gates to override. Raises HarnessError for an unknown one."""
+    parts = ",".join(names).split(",")
+    wanted = {part.strip() for part in parts if part.strip()}
     unknown = sorted(wanted - set(GATES) - set(AFTER))
     if unknown:
         raise HarnessError(
@@ -375,10 +385,10 @@ def known_gates(names: Iterable[str]) -> set[str]:
 def pass_gates(now: Situation, allow: set[str]) -> dict[str, str]:
     """Every gate's name with passed or overridden.
 
-    Raises HarnessError naming all gates that are shut. Code 2 where the command itself was wrong.
+    Raises HarnessError naming all gates that block. Code 2 where the command itself was wrong.
     """
     verdicts = look(now)
-    # Tests take the longest, so they are run only where nothing else is in the way.
+    # Tests take the longest, so they run only where no other gate blocks.
     others = [
         name
         for name, blocked in verdicts.items()
@@ -387,17 +397,16 @@ def pass_gates(now: Situation, allow: set[str]) -> dict[str, str]:
     if verdicts["tests"] is not None and "tests" not in allow and not others:
         run_tests(now.root, [])
         verdicts["tests"] = tested(now)
-    shut = {
+    blocking = {
         name: blocked
         for name, blocked in verdicts.items()
         if blocked is not None and (blocked.final or name not in allow)
     }
-    if shut:
-        lines = [f"gate {name}: {blocked.message}" for name, blocked in shut.items()]
-        mends = list(dict.fromkeys(blocked.fix for blocked in shut.values()))
-        raise HarnessError(
-            "\n".join(lines), fix=" ; ".join(mends), code=2 if {"branch", "tag"} & set(shut) else 1
-        )
+    if blocking:
+        lines = [f"gate {name}: {blocked.message}" for name, blocked in blocking.items()]
+        fixes = list(dict.fromkeys(blocked.fix for blocked in blocking.values()))
+        wrong_use = not blocking.keys().isdisjoint({"branch", "tag"})
+        raise HarnessError("\n".join(lines), fix=" ; ".join(fixes), code=2 if wrong_use else 1)
     return {
         name: "passed" if blocked is None else "overridden" for name, blocked in verdicts.items()
     }

@@ -2,7 +2,6 @@
 
 import re
 from pathlib import Path
-from typing import Any
 
 import duckdb
 from rich.table import Table
@@ -18,7 +17,7 @@ from harness.read.views import columns, connect, literal, unreadable
 from harness.record.columns import quoted
 
 _NUMERIC = ("BIGINT", "DOUBLE")
-# One value, or none, all the way through is the nature of these.
+# These may have one value, or none, in every row.
 _MAY_BE_CONSTANT = {
     *("track_id", "timestamp", "function_name", "error", "error_type", "cache", "attempts"),
     *("experiment_version", "task_key", "item_key", "code_key", "input_id", "repeat", "fold"),
@@ -152,7 +151,7 @@ def _out_of_range(facts: Facts) -> list[Finding]:
 
 
 def _constant(facts: Facts, may_be: frozenset[str]) -> list[Finding]:
-    """A column that never changes tells nothing, or is not what it was meant to be."""
+    """A column that never changes carries no information, or is not what it was meant to be."""
     names = [
         name
         for name in columns(facts.con)
@@ -178,6 +177,6 @@ def _constant(facts: Facts, may_be: frozenset[str]) -> list[Finding]:
     ]
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 60 else text[:59] + "…"

@@ -1,7 +1,8 @@
-"""Do the columns that the code records now agree with what experiments recorded?
+"""Do the columns that the code records now agree with the columns of earlier experiments?
 
-xetrack gives a renamed parameter a new column and leaves the old one behind, so that no query
-finds both. Here such a rename is recognised, and made in what is recorded where a person asks.
+xetrack gives a renamed parameter a new column and leaves the old one behind, so that no query finds
+both. This module recognises such a rename and, where a person asks, renames the recorded columns
+too.
 """
 
 import difflib
@@ -12,10 +13,10 @@ import sqlite3
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 from harness.errors import HarnessError
 from harness.findings import Finding
+from harness.project.values import Value
 from harness.record.columns import PREDICTIONS, holds, quoted
 from harness.record.database_file import aside, begin_writing, set_strangers_aside
 
@@ -26,7 +27,7 @@ _PREFIX = "params_"
 _SIMILAR = 0.6
 
 Columns = Mapping[str, str]
-ColumnValues = Mapping[str, Collection[Any]]
+ColumnValues = Mapping[str, Collection[Value]]
 
 
 def recorded_columns(databases: Sequence[Path]) -> dict[str, dict[str, str]]:
@@ -55,9 +56,9 @@ def expected_columns(params: Columns, dev: Sequence[Path]) -> dict[str, str]:
     return {**results, **params}
 
 
-def recorded_values(databases: Sequence[Path], most: int = 100) -> dict[str, set[Any]]:
+def recorded_values(databases: Sequence[Path], most: int = 100) -> dict[str, set[Value]]:
     """Per params column: the values that occur, `most` at the most."""
-    found: dict[str, set[Any]] = {}
+    found: dict[str, set[Value]] = {}
     for path in databases:
         with closing(_open(path)) as con:
             for table in (name for name in _tables(con) if name == "metrics"):
@@ -102,10 +103,10 @@ def schema_findings(
         plain = [name.removeprefix(_PREFIX) for name in (old, fresh)]
         fix = f"python -m harness schema rename {plain[0]} {plain[1]}"
         found.append(Finding("renamed_param", "error", message, fix=fix))
-    # Results come and go with kinds and metrics; where no dev-run told of them, they are unknown.
-    told = any(not name.startswith(_PREFIX) for name in expected)
+    # Results come and go with kinds and metrics; without a dev-run they are unknown.
+    results_known = any(not name.startswith(_PREFIX) for name in expected)
     for name in gone:
-        if name not in renamed and (told or name.startswith(_PREFIX)):
+        if name not in renamed and (results_known or name.startswith(_PREFIX)):
             message = f"{name} is recorded, but the code has it no longer"
             found.append(
                 Finding("vanished_column", "warning", message, fix=f"put {name} back, if meant")
@@ -129,7 +130,8 @@ def _renames(
         for fresh in new:
             if _family(known[old]) != _family(expected[fresh]):
                 continue
-            one, other = old.removeprefix(_PREFIX), fresh.removeprefix(_PREFIX)
+            one = old.removeprefix(_PREFIX)
+            other = fresh.removeprefix(_PREFIX)
             alike = difflib.SequenceMatcher(None, one, other).ratio()
             shared = set(values.get(old, ())) & set(expected_values.get(fresh, ())) - {None}
             alone = len(gone) == len(new) == 1
@@ -143,7 +145,7 @@ def _renames(
 
 
 def rename_column(databases: Sequence[Path], old: str, new: str) -> list[Path]:
-    """Rename a column in every table of every database; returns the backups that are kept aside.
+    """Rename a column in every table of every database; returns the backups.
 
     `old` and `new` may leave out `params_`. All databases change or none does. Where some rows
     have the old column and some the new, they become one. Raises HarnessError where no table has
@@ -168,7 +170,7 @@ def rename_column(databases: Sequence[Path], old: str, new: str) -> list[Path]:
     try:
         for path in databases:
             backups[path] = aside(path.with_name(f"{path.name}.before-rename"))
-            _at_rest(path)
+            _leave_wal(path)
             shutil.copy2(path, backups[path])
         for path in databases:
             begin_writing(path)
@@ -189,7 +191,8 @@ def _rename_in(path: Path, old: str, new: str) -> None:
     with closing(_open(path)) as con:
         con.execute("BEGIN EXCLUSIVE")
         for table in _tables(con):
-            columns, name = _columns(con, table), quoted(table)
+            columns = _columns(con, table)
+            name = quoted(table)
             if old in columns and new not in columns:
                 con.execute(f"ALTER TABLE {name} RENAME COLUMN {quoted(old)} TO {quoted(new)}")
             elif old in columns:
@@ -200,18 +203,20 @@ def _rename_in(path: Path, old: str, new: str) -> None:
                     f"UPDATE {name} SET {quoted(new)} = coalesce({quoted(new)}, {quoted(old)})"
                 )
                 con.execute(f"ALTER TABLE {name} DROP COLUMN {quoted(old)}")
-            for told in {"grid", "plan"} & columns.keys() if table == "runs" else ():
-                rows = con.execute(f"SELECT rowid, {told} FROM runs WHERE {told} <> ''").fetchall()
+            for field in {"grid", "plan"} & columns.keys() if table == "runs" else ():
+                rows = con.execute(
+                    f"SELECT rowid, {field} FROM runs WHERE {field} <> ''"
+                ).fetchall()
                 for row, text in rows:
                     changed = json.dumps(
                         _rename_keys(json.loads(text), old, new), ensure_ascii=False
                     )
-                    con.execute(f"UPDATE runs SET {told} = ? WHERE rowid = ?", [changed, row])
+                    con.execute(f"UPDATE runs SET {field} = ? WHERE rowid = ?", [changed, row])
         con.execute("COMMIT")
 
 
-def _rename_keys(value: Any, old: str, new: str) -> Any:
-    """Nested data with the key renamed, also where it stands without its prefix, as in a plan."""
+def _rename_keys(value: object, old: str, new: str) -> object:
+    """Nested data with the key renamed, also where it has no prefix, as in a plan."""
     if isinstance(value, list):
         return [_rename_keys(each, old, new) for each in value]
     if not isinstance(value, dict):
@@ -220,7 +225,7 @@ def _rename_keys(value: Any, old: str, new: str) -> Any:
     return {names.get(key, key): _rename_keys(each, old, new) for key, each in value.items()}
 
 
-def _at_rest(path: Path) -> None:
+def _leave_wal(path: Path) -> None:
     """Out of write-ahead mode, so that the file alone is the database; fails while a run writes."""
     with closing(_open(path)) as con:
         con.execute("PRAGMA journal_mode = delete").fetchone()

@@ -13,7 +13,7 @@ _STAMP = Path(".dev/tests.json")
 
 
 def run_tests(root: Path, arguments: list[str]) -> int:
-    """Run pytest on `tests/`; returns its exit code. A full passing run opens the gate `tests`."""
+    """Run pytest on `tests/`; returns its exit code. After a full passing run the gate passes."""
     stamp = root / _STAMP
     before = _digest(root)
     done = subprocess.run(
@@ -36,9 +36,9 @@ def tests_passed(root: Path) -> bool:
 
 
 def _digest(root: Path) -> str:
-    """SHA-256 of all that tests may depend on: what git knows or would add, but no words.
+    """SHA-256 of all that tests may depend on: what git knows or would add, except Markdown.
 
-    Prompts and data too. Without git it is the code alone.
+    That includes prompts and data. Without git it is the code alone.
     """
     listed = ""
     if git.is_repository(root):

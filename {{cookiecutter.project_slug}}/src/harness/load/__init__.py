@@ -1,8 +1,8 @@
 """Load tests: requests sent when they are due, each a datapoint of its own.
 
-target (what is asked) > schedule (when) > connection, generator (a process that sends), process
-(its owner's side) > executor (phase by phase, one a configuration) beside one sampler. predict.py
-says what a request is.
+In order: target (what is asked), schedule (when), connection and generator (a process that sends),
+process (the side of its owner), executor (a phase for each configuration) with one sampler.
+predict.py says what a request is.
 """
 
 from harness.load.schedule import sent_late

@@ -1,4 +1,4 @@
-"""Whether the latencies of a load test are the server's or the generator's, asked of its rows."""
+"""Whether the latencies of a load test come from the server or from the generator, by its rows."""
 
 from collections import Counter
 from functools import partial
@@ -14,14 +14,15 @@ _DOWN = "see error_type in its rows; if the server was down, try again under a n
 
 
 def load_measured(facts: Facts) -> list[Finding]:
-    """A request that left late waited for the generator, and the server is blamed for it.
+    """Find loads whose rows do not measure the server.
 
-    Nor has a load been measured that nobody answered, though failures are results under load; and
-    one that was resumed met a server that had rested.
+    A request that left late waited for the generator, and its latency blames the server. A load
+    without any answer measures nothing, though failures are results. A load that was resumed met a
+    server that had a pause.
     """
     if not {"send_lag", "scheduled", "phase_start", "latency"} <= facts.have:
         return []
-    # A closed loop has no schedule to fall behind of.
+    # A closed loop has no schedule, so it cannot be late.
     open_loop = "params_mode IS DISTINCT FROM 'closed'" if "params_mode" in facts.have else "true"
     names = ", ".join(facts.params) or "true"
     rows = facts.ask(
@@ -34,7 +35,11 @@ def load_measured(facts: Facts) -> list[Finding]:
     )
     keys = [name[1:-1].removeprefix("params_") for name in facts.params]
     sets = [dict(zip(keys, row[6:], strict=False)) for row in rows]
-    varying = [key for key in keys if len({str(each[key]) for each in sets}) > 1]
+    varying = []
+    for key in keys:
+        values = {str(each[key]) for each in sets}
+        if len(values) > 1:
+            varying.append(key)
     phases: Counter[tuple[str | None, str]] = Counter()
     found = []
     for each, (experiment, n, late, due, lag, all_failed, *_) in zip(sets, rows, strict=True):

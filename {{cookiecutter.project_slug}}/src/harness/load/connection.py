@@ -3,9 +3,12 @@
 import asyncio
 import hashlib
 from time import monotonic
-from typing import Any, Protocol
+from typing import Protocol, TypeAlias
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+
+Finished: TypeAlias = tuple[int, float, float, float, float, float, int, int, str, str, bytes, str]
+"""The outcome of an exchange, see `Exchange.result`."""
 
 
 class Exchange:
@@ -17,16 +20,19 @@ class Exchange:
     )  # fmt: skip
 
     def __init__(self, index: int, scheduled: float, lag: float, payload: bytes) -> None:
-        self.index, self.scheduled, self.lag, self.payload = index, scheduled, lag, payload
+        self.index = index
+        self.scheduled = scheduled
+        self.lag = lag
+        self.payload = payload
         self.sent = self.first_byte = self.done = 0.0
         self.status = self.bytes = 0
         self.error_type = self.error = ""
         self.body = bytearray()
-        self.hash: Any = None
+        self.hash: hashlib._Hash | None = None
         self.timer: asyncio.TimerHandle | None = None
         self.connection: Connection | None = None
 
-    def result(self) -> tuple[Any, ...]:
+    def result(self) -> Finished:
         """Times are 0 where it did not come to that; the hash is '' where the body is whole."""
         return (
             self.index, self.scheduled, self.lag, self.sent, self.first_byte, self.done,
@@ -53,21 +59,25 @@ class Connection(asyncio.Protocol):
         self.exchange: Exchange | None = None
         self.lost = False
 
-    def connection_made(self, transport: Any) -> None:
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
         self.transport = transport
         self.parser = HttpResponseParser(self)
         self.load.open += 1
 
     def send(self, exchange: Exchange) -> None:
         """Write a request. `load.finished` is called once when it has ended, however it did."""
-        self.exchange, exchange.connection = exchange, self
-        self.complete, self.framed, self.reusable = False, False, True
+        self.exchange = exchange
+        exchange.connection = self
+        self.complete = False
+        self.framed = False
+        self.reusable = True
         exchange.sent = monotonic()
         self.transport.write(exchange.payload)
 
     def data_received(self, data: bytes) -> None:
         exchange = self.exchange
-        if exchange is None:  # nobody asked: this connection is out of step
+        if exchange is None:  # an answer that was not asked for
             self.transport.abort()
             return
         if not exchange.first_byte:
@@ -89,7 +99,8 @@ class Connection(asyncio.Protocol):
         if self.exchange is not None and not self.complete:
             self.exchange.status = self.parser.get_status_code()
             if self.exchange.payload.startswith(b"HEAD "):  # announces a body and sends none
-                self.complete, self.reusable = True, False
+                self.complete = True
+                self.reusable = False
 
     def on_body(self, body: bytes) -> None:
         exchange, keep = self.exchange, self.load.keep

@@ -1,6 +1,6 @@
 """The executor `load`: a phase of load for each configuration, an outcome for each request.
 
-Beside `load(params) -> Target` and `predict(item, params, target)`, predict.py defines
+Besides `load(params) -> Target` and `predict(item, params, target)`, predict.py defines
 `request(item, params) -> Request` and `answer(item, params, response) -> dict`, which sees every
 answer below HTTP 400 and may raise where it is wrong.
 """
@@ -13,28 +13,30 @@ import time
 from collections.abc import Callable, Iterator
 from itertools import chain, cycle, groupby, islice, takewhile
 from multiprocessing.connection import wait
-from typing import Any
+from types import ModuleType
 
 from harness.console import err
 from harness.errors import HarnessError, InvalidResult, PermanentError
+from harness.load.connection import Finished
 from harness.load.generator import WARMUP
 from harness.load.process import BATCH, GeneratorProcess, Work
 from harness.load.sampler import Sampler
 from harness.load.schedule import Shape, arrivals, behind, bottleneck, sent_late
-from harness.load.target import Target, close_targets, load_options
+from harness.load.target import LoadOptions, Target, close_targets, load_options
 from harness.project.contract import Project
+from harness.project.values import Params, Row
 from harness.run.attempt import Limiter, Result, check
 from harness.run.job import Job, Outcome
 
 _GIVE_UP_SECONDS = 10.0  # behind the schedule
 _BUSY = 90.0  # percent of a core
-_AHEAD_SECONDS, _AHEAD_BYTES = 5.0, 64 * 2**20  # of load handed to the generators before it is due
+_AHEAD_SECONDS, _AHEAD_BYTES = 5.0, 64 * 2**20  # of load given to the generators before it is due
 _PER_PROCESS = 8000.0  # requests per second that one core can be trusted to send
 _HOPELESS = 5  # times that
 
 
 def check_load(project: Project) -> None:
-    """Raises HarnessError that names all there is to mend in benchmark.toml, params or predict."""
+    """Raises HarnessError that names all that is wrong in benchmark.toml, params or predict."""
     load_options(project.root)
     problems = []
     for params in project.grid:
@@ -46,12 +48,13 @@ def check_load(project: Project) -> None:
     if not (project.load and hasattr(module, "request") and hasattr(module, "answer")):
         problems.append("predict.py lacks load, request or answer, which the executor load calls")
     if problems:
-        raise HarnessError("\n".join(problems), fix="mend params.py or predict.py in src/benchmark")
+        raise HarnessError("\n".join(problems), fix="edit params.py or predict.py in src/benchmark")
 
 
-def _too_much(params: Any, shape: Shape) -> list[str]:
+def _too_much(params: Params, shape: Shape) -> list[str]:
     """Why no machine like this could generate the load: that need not be tried first."""
-    found, most = [], _HOPELESS * _PER_PROCESS * (os.cpu_count() or 1)
+    found = []
+    most = _HOPELESS * _PER_PROCESS * (os.cpu_count() or 1)
     if shape.mode == "open" and shape.rate > most:
         found.append(f"{params}: rate is {shape.rate:g}; this machine sends {most:,.0f} at most")
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -77,7 +80,8 @@ def execute_load(
     answer, and after everything was sent (code 1) where this machine could not generate a rate.
     """
     check_load(project)
-    options, module = load_options(project.root), sys.modules[project.predict.__module__]
+    options = load_options(project.root)
+    module = sys.modules[project.predict.__module__]
     not_generated: list[str] = []
     with Sampler() as sampler:
         try:
@@ -103,21 +107,25 @@ class _Phase:
     def __init__(
         self,
         project: Project,
-        module: Any,
-        options: dict[str, Any],
+        module: ModuleType,
+        options: LoadOptions,
         sampler: Sampler,
         group: Iterator[Job],
     ) -> None:
         first = next(group)
-        self.jobs, self.ended = chain([first], group), False
+        self.jobs = chain([first], group)
+        self.ended = False
         self.params = first.task.configuration.params
-        self.module, self.options, self.sampler = module, options, sampler
+        self.module = module
+        self.options = options
+        self.sampler = sampler
         assert project.load is not None
-        self.target = project.load(self.params)
-        if not isinstance(self.target, Target):
+        target = project.load(self.params)
+        if not isinstance(target, Target):
             raise HarnessError(
                 "load(params) in predict.py must return what harness.load.open_target returns"
             )
+        self.target = target
         self.target.check()
         self.shape = shape = Shape.of(self.params)
         # A closed loop has no schedule: its requests are due at once.
@@ -131,7 +139,7 @@ class _Phase:
         self.last = (0.0, 0.0)  # when the last request was due, and how late it left
 
     def run(self) -> Iterator[Outcome]:
-        """Start the generators, hand over what is due soon, and yield what comes back."""
+        """Start the generators, send them what is due soon, and yield what comes back."""
         generators: list[GeneratorProcess] = []
         try:
             for _ in range(self.processes):
@@ -160,8 +168,11 @@ class _Phase:
 
     def _begin(self, generators: list[GeneratorProcess], payloads: list[bytes]) -> None:
         """Set the clock and begin with the warm-up, which in an open loop has a schedule too."""
-        shape, target, lead = self.shape, self.target, self.shape.warmup_seconds + 0.05
-        self.start, self.wall = time.monotonic() + lead, time.time() + lead
+        shape = self.shape
+        target = self.target
+        lead = self.shape.warmup_seconds + 0.05
+        self.start = time.monotonic() + lead
+        self.wall = time.time() + lead
         closed = shape.mode == "closed"
         for number, each in enumerate(generators):
             options = {
@@ -180,7 +191,7 @@ class _Phase:
                 each.hand_over(self.start, piece[number :: self.processes])
 
     def _ready(self, elapsed: float) -> list[Work]:
-        """Requests to hand over now: those due soon, or a few seconds' worth for a closed loop."""
+        """Requests to send now: those due soon, or a few seconds' worth for a closed loop."""
         found: list[Work] = []
         some = 4 * self.shape.limit + _AHEAD_SECONDS * self.done / max(elapsed, 1.0)
         while not self.ended and self.bytes < _AHEAD_BYTES:
@@ -212,10 +223,10 @@ class _Phase:
             raise HarnessError(
                 f"request in predict.py failed on input_id {job.task.input_id!r}: "
                 f"{type(error).__name__}: {error}",
-                fix="mend src/benchmark/predict.py",
+                fix="edit src/benchmark/predict.py",
             ) from error
 
-    def _outcome(self, result: tuple[Any, ...]) -> Outcome:
+    def _outcome(self, result: Finished) -> Outcome:
         index, due, lag, sent, first_byte, done, status, size, error_type, error, body, sha = result
         job, sent_bytes = self.in_flight.pop(index)
         took = done - due
@@ -233,7 +244,7 @@ class _Phase:
             **self.sampler.latest,
         }  # fmt: skip
         response = self.target.response(status, size, body, sha, took)
-        row: dict[str, Any] = {"raw_response": response.text} if status else {}
+        row: Row = {"raw_response": response.text} if status else {}
         permanent = False
         if status >= 400 and not error_type:
             error_type, error = f"HTTP {status}", response.text or "no body"
@@ -256,7 +267,7 @@ class _Phase:
         return Outcome(job, Result(values, said, error_type or None, 1, took, took, permanent))
 
     def _since(self, done: float) -> float:
-        """Seconds from the last good answer to this one; 0 where another process was told first."""
+        """Seconds from the last good answer to this one; 0 after a later one."""
         before, self.good = self.good or self.start, max(self.good, done)
         return max(0.0, done - before)
 

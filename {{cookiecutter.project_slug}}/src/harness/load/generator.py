@@ -1,12 +1,12 @@
-"""The load generator: a process that sends requests when they are due and tells what came of each.
+"""The load generator: a process that sends requests when they are due and reports each outcome.
 
 The executor exchanges pickled frames with it over a socket on its standard input. When that closes,
-its owner is gone, however that came, and it ends.
+its owner has ended in some way, and it ends too.
 
     in:   the options, then lists of (index, due, payload), then None
     out:  [] when it is up, then lists of tuples as `Exchange.result` gives them, then None
 
-All times are seconds of the machine's monotonic clock, which is one for all processes.
+All times are seconds of the machine's monotonic clock, which all processes share.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from collections import deque
 from time import monotonic
 from typing import Any
 
-from harness.load.connection import Connection, Exchange
+from harness.load.connection import Connection, Exchange, Finished
 
 WARMUP = -1  # the index of requests whose results are dropped
 _FLUSH_SECONDS, _FLUSH_RESULTS = 0.02, 200
@@ -34,7 +34,7 @@ _BURST = 64  # requests sent before answers are looked at again
 class PreciseSelector(selectors.DefaultSelector):
     """epoll counts whole milliseconds, so requests would leave up to 1 ms late; select does not."""
 
-    def select(self, timeout: float | None = None) -> Any:
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is not None and timeout > 0 and hasattr(select, "epoll"):
             select.select([self.fileno()], [], [], timeout)
             timeout = 0
@@ -44,25 +44,30 @@ class PreciseSelector(selectors.DefaultSelector):
 class Load:
     """Requests that are not yet due, wait for a connection, or are under way.
 
-    Options: closed_loop; limit of connections; keep, the bytes of a body handed back; start, until
+    Options: closed_loop; limit of connections; keep, the bytes of a body to return; start, until
     when a closed loop sends `warmup`; timeout in seconds from when a request was due (0: none).
     """
 
     def __init__(self, options: dict[str, Any], writer: asyncio.StreamWriter) -> None:
-        self.closed_loop, self.limit = options["closed_loop"], options["limit"]
-        self.start, self.timeout, self.keep = options["start"], options["timeout"], options["keep"]
+        self.closed_loop = options["closed_loop"]
+        self.limit = options["limit"]
+        self.start = options["start"]
+        self.timeout = options["timeout"]
+        self.keep = options["keep"]
         self.warmup: deque[bytes] = deque(options["warmup"])
         self.host, self.port = options["address"]
         self.name = options["host"] if options["tls"] else None
         self.tls = _tls(options) if options["tls"] else None
-        self.loop, self.writer = asyncio.get_running_loop(), writer
+        self.loop = asyncio.get_running_loop()
+        self.writer = writer
         self.work: deque[tuple[int, float, bytes]] = deque()
         self.waiting: deque[Exchange] = deque()
         self.free: list[Connection] = []
         self.opening: set[asyncio.Task[None]] = set()
-        self.results: list[tuple[Any, ...]] = []
+        self.results: list[Finished] = []
         self.open = self.under_way = 0
-        self.ending, self.over = False, asyncio.Event()
+        self.ending = False
+        self.over = asyncio.Event()
         self.starved: float | None = None
         self.alarm: asyncio.TimerHandle | None = None
         self.flushing: asyncio.TimerHandle | None = None
@@ -97,7 +102,8 @@ class Load:
             self.dispatch(Exchange(WARMUP, now, 0.0, self.warmup[0]))
         elif self.work:
             index, _, payload = self.work.popleft()
-            lag, self.starved = (now - self.starved if self.starved else 0.0), None
+            lag = now - self.starved if self.starved else 0.0
+            self.starved = None
             self.dispatch(Exchange(index, now, lag, payload))
         else:
             self.starved = self.starved or now
@@ -151,7 +157,7 @@ class Load:
         self.connect()
 
     def next_waiting(self) -> Exchange | None:
-        """The request that has waited longest for a connection and was not given up."""
+        """The request that has waited longest for a connection, except those that timed out."""
         while self.waiting:
             exchange = self.waiting.popleft()
             if not exchange.done:
@@ -166,9 +172,10 @@ class Load:
             self.finished(exchange, *reason)
 
     def finished(self, exchange: Exchange, error_type: str = "", error: str = "") -> None:
-        """Keep the result and give the connection to whoever waits."""
+        """Keep the result and give the connection to the next that waits."""
         exchange.done = monotonic()
-        exchange.error_type, exchange.error = error_type, error
+        exchange.error_type = error_type
+        exchange.error = error
         if exchange.timer is not None:
             exchange.timer.cancel()
         self.under_way -= 1
@@ -178,7 +185,8 @@ class Load:
                 self.flush()
             elif self.flushing is None:
                 self.flushing = self.loop.call_later(_FLUSH_SECONDS, self.flush)
-        connection, exchange.connection = exchange.connection, None
+        connection = exchange.connection
+        exchange.connection = None
         if connection is not None and not connection.lost:
             if waiting := self.next_waiting():
                 connection.send(waiting)
@@ -232,7 +240,7 @@ async def _main() -> None:
     taking.cancel()
     load.flush()
     writer.write(framed(None))
-    with contextlib.suppress(OSError):  # nobody wants to hear it any more
+    with contextlib.suppress(OSError):  # the owner no longer listens
         writer.close()
         await writer.wait_closed()
 

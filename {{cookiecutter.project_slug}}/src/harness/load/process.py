@@ -4,9 +4,9 @@ import socket
 import subprocess
 import sys
 from multiprocessing.connection import Connection
-from typing import Any
 
 from harness.errors import HarnessError
+from harness.load.connection import Finished
 from harness.load.target import environment
 
 BATCH = 64
@@ -40,10 +40,10 @@ class GeneratorProcess:
             self.ending = True
             self.send(None)
 
-    def receive(self) -> list[tuple[Any, ...]]:
+    def receive(self) -> list[Finished]:
         """The next results, waited for; none when it is up and when it is done."""
         try:
-            found: list[tuple[Any, ...]] | None = self.pipe.recv()
+            found: list[Finished] | None = self.pipe.recv()
         except (EOFError, OSError):
             raise self._died() from None
         self.over = found is None

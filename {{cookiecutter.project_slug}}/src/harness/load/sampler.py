@@ -43,7 +43,7 @@ class Sampler:
         self._thread.join()
 
     def _run(self) -> None:
-        psutil.cpu_percent()  # the first look of a thread only begins its count
+        psutil.cpu_percent()  # the first call of a thread only starts its measurement
         while not self._stop.wait(_INTERVAL_SECONDS):
             self.latest["machine_cpu"] = psutil.cpu_percent()
             for role, pids in list(self._roots.items()):

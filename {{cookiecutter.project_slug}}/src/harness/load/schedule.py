@@ -4,9 +4,9 @@ import math
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from harness.errors import HarnessError
+from harness.project.values import Params
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Shape:
     seed: int = 0
 
     @classmethod
-    def of(cls, params: Any) -> "Shape":
+    def of(cls, params: Params) -> "Shape":
         """Read it from a configuration. Raises HarnessError naming every field that cannot be."""
         values = {
             name: getattr(params, name)
@@ -39,7 +39,7 @@ class Shape:
         if problems:
             raise HarnessError(
                 "\n".join(f"{params}: {problem}" for problem in problems),
-                fix="mend GRID in src/benchmark/params.py",
+                fix="edit GRID in src/benchmark/params.py",
             )
         return shape
 
@@ -82,7 +82,8 @@ def arrivals(rate: float, arrival: str, seed: int, start: float = 0.0) -> Iterat
         while True:
             yield start + count / rate
             count += 1
-    rng, due = random.Random(seed), start
+    rng = random.Random(seed)
+    due = start
     while True:
         due += rng.expovariate(1.0) / rate
         yield due

@@ -1,6 +1,6 @@
 """Runs an ASGI app on a socket that it is given: `python -m harness.load.serve module:app FD`.
 
-It ends when its standard input does, which is when whoever started it is gone, also after kill -9.
+It ends when its standard input closes: when the process that started it ends, even by kill -9.
 """
 
 import os
@@ -22,7 +22,7 @@ def _end_with_owner(server: uvicorn.Server) -> None:
 
 if __name__ == "__main__":
     app, descriptor = sys.argv[1:3]
-    # The same loop and parser whatever else is installed: they change what is measured.
+    # Always the same loop and parser, because they change what is measured.
     config = uvicorn.Config(
         app, loop="asyncio", http="httptools", log_level="warning", access_log=False
     )

@@ -1,7 +1,7 @@
 """What is measured: the url of [throughput] in benchmark.toml, or the repository's own server.
 
-Requests are built and answers bounded here, for the load generator and for a single call alike.
-`${NAME}` in headers or body is taken from the environment, and masked in whatever is kept.
+Builds requests and limits answers, for the load generator and for single calls.
+`${NAME}` in headers or body is taken from the environment, and masked in everything that is kept.
 """
 
 import contextlib
@@ -20,18 +20,20 @@ import urllib.parse
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from harness.errors import HarnessError, PermanentError, TransientError
 from harness.load.settings import Throughput
 
-_FIX = "mend [throughput] in benchmark.toml"
+LoadOptions: TypeAlias = dict[str, Any]
+"""[throughput] of benchmark.toml with its defaults, and `timeout` in seconds."""
+_FIX = "edit [throughput] in benchmark.toml"
 _STARTUP_SECONDS, _STOP_SECONDS = 60.0, 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to send. What is left out comes from [throughput]; `path` is added to the url's own."""
+    """What to send. Fields that are left out come from [throughput]; `path` is added to the url's own."""
 
     body: str | bytes | None = None
     method: str = ""
@@ -66,7 +68,7 @@ def project_root() -> Path:
     return Path(places[0]).resolve().parents[1] if places else Path.cwd()
 
 
-def load_options(root: Path | None = None) -> dict[str, Any]:
+def load_options(root: Path | None = None) -> LoadOptions:
     """[throughput] of benchmark.toml with its defaults, and the time limit.
 
     Raises HarnessError for what cannot be.
@@ -74,10 +76,10 @@ def load_options(root: Path | None = None) -> dict[str, Any]:
     from harness.project.settings import load_settings
 
     settings = load_settings(root or project_root())
-    if settings.run.cache:  # by no executor: what answered then says nothing about now
+    if settings.run.cache:  # an earlier answer says nothing about the server now
         raise HarnessError(
             "[run] cache is true; a request is never answered from the cache",
-            fix="mend benchmark.toml",
+            fix="edit benchmark.toml",
         )
     options = settings.options("throughput", Throughput)
     return {**options.model_dump(), "timeout": settings.run.timeout_seconds}
@@ -87,9 +89,11 @@ class Target:
     """A server to ask, and its process where the repository's own was started for the run."""
 
     def __init__(
-        self, url: str, options: dict[str, Any], server: "subprocess.Popen[bytes] | None" = None
+        self, url: str, options: LoadOptions, server: "subprocess.Popen[bytes] | None" = None
     ) -> None:
-        self.options, self.server, self.secrets = options, server, set[str]()
+        self.options = options
+        self.server = server
+        self.secrets = set[str]()
         try:
             parts = urllib.parse.urlsplit(url)
             self.port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -101,8 +105,11 @@ class Target:
                 fix='write keys as headers = { Authorization = "Bearer ${NAME}" }',
             )
         self.address = (parts.hostname, self.port)
-        self.host, self.authority, self.tls = parts.hostname, parts.netloc, parts.scheme == "https"
-        self.path, self.query = parts.path, f"?{parts.query}" if parts.query else ""
+        self.host = parts.hostname
+        self.authority = parts.netloc
+        self.tls = parts.scheme == "https"
+        self.path = parts.path
+        self.query = f"?{parts.query}" if parts.query else ""
         self.headers = {k: self._expanded(str(v)) for k, v in options["headers"].items()}
         self.body = self._expanded(options["body"])
 
@@ -120,7 +127,7 @@ class Target:
         return re.sub(r"\$\{(\w+)\}", value, text)
 
     def parts(self, request: Request) -> tuple[str, str, dict[str, str], bytes]:
-        """Method, path, headers and body as they go out."""
+        """Method, path, headers and body as they are sent."""
         body = self.body if request.body is None else request.body
         encoded = body.encode() if isinstance(body, str) else body
         method = request.method or self.options["method"] or ("POST" if encoded else "GET")
@@ -131,7 +138,7 @@ class Target:
         sized = encoded or method in ("POST", "PUT", "PATCH")
         length = {"Content-Length": str(len(encoded))} if sized else {}
         for more in (self.headers, request.headers, length):
-            for name in more:  # the case of a name does not count, and the later one does
+            for name in more:  # names ignore case, and the later value counts
                 headers = {k: v for k, v in headers.items() if k.lower() != name.lower()}
             headers |= more
         line = f"{method} {path}{self.query}"
@@ -190,7 +197,7 @@ class Target:
         return http.client.HTTPSConnection(self.host, self.port, timeout=timeout, context=context)
 
     def check(self) -> None:
-        """Connect once. Raises HarnessError: no such host, nobody listens, TLS fails."""
+        """Connect once. Raises HarnessError: no such host, no server there, TLS fails."""
         where = f"{self.host}:{self.port}"
         try:
             connection = self._connection(10.0)
@@ -215,7 +222,7 @@ class Target:
         """Stop the server, where this started one."""
         if self.server is None or self.server.stdin is None:
             return
-        self.server.stdin.close()  # tells it that its owner is gone
+        self.server.stdin.close()  # so that it knows that its owner is gone
         try:
             self.server.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
@@ -247,7 +254,7 @@ def close_targets() -> None:
         _open.popitem()[1].close()
 
 
-def _start(app: str, options: dict[str, Any]) -> Target:
+def _start(app: str, options: LoadOptions) -> Target:
     with socket.socket() as listener, tempfile.TemporaryFile() as log:
         listener.bind(("127.0.0.1", 0))
         address = listener.getsockname()
@@ -268,7 +275,7 @@ def _start(app: str, options: dict[str, Any]) -> Target:
         said = [line for line in log.read().decode("utf-8", "replace").split("\n") if line.strip()]
         raise HarnessError(
             f"the server {app} did not start: {said[-1] if said else 'it said nothing'}",
-            fix=f"mend src/{app.partition(':')[0].replace('.', '/')}.py",
+            fix=f"edit src/{app.partition(':')[0].replace('.', '/')}.py",
         )
 
 

@@ -1,4 +1,4 @@
-"""The person's side: their files, what they declare, and what a key is made of.
+"""The person's side: their files, what they declare, and what goes into a key.
 
 settings, contract (the four files), scores and declarations (how each one counts), hypotheses
 (PLAN.toml), modules and fingerprint (own code), inputs and watch (what is read, what is written),

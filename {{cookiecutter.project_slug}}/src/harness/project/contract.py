@@ -1,4 +1,4 @@
-"""The person's four files, loaded and held to their contracts before anything runs."""
+"""The person's four files, loaded and checked against their contracts before anything runs."""
 
 import contextlib
 import dataclasses
@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeAlias
 
 from harness.errors import HarnessError, in_words
 from harness.project.fingerprint import Code, reachable_code
@@ -25,10 +25,11 @@ from harness.project.kind import Kind, load_kind
 from harness.project.modules import Modules, repository_top
 from harness.project.scores import Score, declared_in
 from harness.project.settings import Settings, load_settings
+from harness.project.values import Params, Row
 from harness.project.watch import Stamp, stamp
 
 PACKAGE = "benchmark"
-Item = dict[str, Any]
+Item: TypeAlias = dict[str, Any]
 _COARSE_NS = 20_000_000  # a file's times move in steps of the system's clock
 
 
@@ -44,18 +45,18 @@ class Project:
     kind: Kind
     settings: Settings
     params_type: type
-    grid: tuple[Any, ...]
-    files: Callable[[Any], Iterable[Path]] | None
+    grid: tuple[Params, ...]
+    files: Callable[[Params], Iterable[Path]] | None
     load_items: Callable[..., Iterable[Item]]
-    predict: Callable[..., dict[str, Any]]
-    load: Callable[[Any], Any] | None
-    fit: Callable[[Any, Any], Any] | None
-    estimate: Callable[[Item, Any], float] | None
-    score: Callable[[dict[str, Any]], dict[str, Any]]
+    predict: Callable[..., Row]
+    load: Callable[[Params], object] | None
+    fit: Callable[[Params, object], object] | None
+    estimate: Callable[[Item, Params], float] | None
+    score: Callable[[Row], Row]
     scores: dict[str, Score]
-    aggregates: dict[str, Callable[[Any], float]]
+    aggregates: dict[str, Callable[..., float]]
     takes_resource: bool
-    modules: Callable[[Any], Iterable[str]] | None
+    modules: Callable[[Params], Iterable[str]] | None
     code: Code
     stamps: dict[str, Stamp]
     reads: frozenset[str]
@@ -73,16 +74,20 @@ class Project:
         if source not in sys.path:
             sys.path.insert(0, source)
         before = _stamps(root)
+        # From here on, what is read and which modules are loaded is noted.
         begin(root, repository_top(root))
-        loaded, begun = set(sys.modules), time.time_ns()
+        loaded = set(sys.modules)
+        begun = time.time_ns()
         with noted() as reads:
-            params, predict = _import(root, "params"), _import(root, "predict")
+            params = _import(root, "params")
+            predict = _import(root, "predict")
         modules = getattr(params, "modules", None)
         own = loaded_since(loaded)
         code = reachable_code(root, also=sorted(own), any_name=modules is None)
         stamps = {name: stamp(path) for name, path in code.files.items()}
         _refuse_written(before, stamps, begun)
-        dataset, metrics = _import(root, "dataset"), _import(root, "metrics")
+        dataset = _import(root, "dataset")
+        metrics = _import(root, "metrics")
         all_loaded()
         params_type, grid = _grid(params)
         function = _function(predict, "predict")
@@ -91,7 +96,8 @@ class Project:
             for p in inspect.signature(function).parameters.values()
             if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
         ]
-        load, fit = getattr(predict, "load", None), getattr(predict, "fit", None)
+        load = getattr(predict, "load", None)
+        fit = getattr(predict, "fit", None)
         if load and fit:
             raise HarnessError(
                 "predict.py defines both load and fit",
@@ -137,10 +143,11 @@ class Project:
         """Whether dataset.load takes `params`, so that each configuration has items of its own."""
         return "params" in inspect.signature(self.load_items).parameters
 
-    def files_of(self, params: Any) -> list[Path]:
+    def files_of(self, params: Params) -> list[Path]:
         """The files that predict reads under a configuration, as `files` of params.py names them.
 
-        Raises HarnessError where it gives no list of paths, or one that is no file in here.
+        Raises HarnessError where it returns no list of paths, or a path that is not a file of this
+        repository.
         """
         if self.files is None:
             return []
@@ -167,17 +174,17 @@ class Project:
         return paths
 
     def again(self) -> "Project":
-        """The same with its code as it lies on the disk now."""
+        """The same project with its code as it is on the disk now."""
         code = reachable_code(
             self.root, also=sorted(self.code.modules), any_name=self.modules is None
         )
         return dataclasses.replace(self, code=code)
 
-    def code_of(self, params: Any) -> Code:
+    def code_of(self, params: Params) -> Code:
         """The code that predict can reach under a configuration.
 
         That is `code`, and where params.py has `modules(params)`, the modules that it names.
-        Raises HarnessError where it names none, or one that there is not.
+        Raises HarnessError where it returns no list of names, or names a missing module.
         """
         if self.modules is None:
             return self.code
@@ -199,7 +206,7 @@ class Project:
             )
         return self.code | reachable_code(self.root, *names, any_name=False) if names else self.code
 
-    def items(self, params: Any, limit: int | None = None) -> Iterator[Item]:
+    def items(self, params: Params, limit: int | None = None) -> Iterator[Item]:
         """The items of one configuration, at most `limit` of them.
 
         A limited run takes a seeded sample spread over the whole where the length is known
@@ -219,13 +226,13 @@ class Project:
         except Exception as error:
             raise HarnessError(
                 f"dataset.py could not load the items: {in_words(error)}",
-                fix=f"mend src/{PACKAGE}/dataset.py; lost data: `git restore data` or `dvc pull`",
+                fix=f"edit src/{PACKAGE}/dataset.py; lost data: `git restore data` or `dvc pull`",
             ) from error
 
 
-def params_columns(params: Any, prefix: str = "params") -> dict[str, Any]:
+def params_columns(params: Params, prefix: str = "params") -> Row:
     """A configuration as columns; nested dataclasses become `params_outer_inner`, as in xetrack."""
-    columns: dict[str, Any] = {}
+    columns: Row = {}
     for field in dataclasses.fields(params):
         value = getattr(params, field.name)
         name = f"{prefix}_{field.name}"
@@ -242,7 +249,8 @@ def params_types(params_type: type, prefix: str = "params") -> dict[str, type]:
     hints = _hints(params_type)
     types: dict[str, type] = {}
     for field in dataclasses.fields(params_type):
-        hint, name = hints.get(field.name), f"{prefix}_{field.name}"
+        hint = hints.get(field.name)
+        name = f"{prefix}_{field.name}"
         plain = [a for a in typing.get_args(hint) if a is not type(None)]
         if type(None) in typing.get_args(hint) and len(plain) == 1:
             hint = plain[0]
@@ -254,12 +262,12 @@ def params_types(params_type: type, prefix: str = "params") -> dict[str, type]:
     return types
 
 
-def _hints(params_type: type) -> dict[str, Any]:
+def _hints(params_type: type) -> dict[str, object]:
     """The annotations that mean something at run time, each by itself.
 
     One that is imported for type checkers alone is left out; the values in GRID say its type.
     """
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     for base in reversed(params_type.__mro__):
         for name, hint in vars(base).get("__annotations__", {}).items():
             alone = type(name, (), {"__annotations__": {name: hint}, "__module__": base.__module__})
@@ -289,7 +297,8 @@ def _forget_stale_bytecode(source: Path) -> None:
 
 
 def _refuse_written(before: dict[str, Stamp], now: dict[str, Stamp], begun: int) -> None:
-    """What was imported must be what was fingerprinted; a file found late is judged by its time."""
+    """Refuse files that changed between fingerprint and import; a file found late is judged by its
+    time."""
     for name, found in now.items():
         late = name not in before and found and found[-1] > begun
         if late or before.get(name, found) != found:
@@ -345,9 +354,10 @@ def _function(module: ModuleType, name: str) -> Callable[..., Any]:
     return typing.cast(Callable[..., Any], function)
 
 
-def _grid(module: ModuleType) -> tuple[type, tuple[Any, ...]]:
+def _grid(module: ModuleType) -> tuple[type, tuple[Params, ...]]:
     file = f"src/{PACKAGE}/params.py"
-    params_type, grid = getattr(module, "Params", None), getattr(module, "GRID", None)
+    params_type = getattr(module, "Params", None)
+    grid = getattr(module, "GRID", None)
     if not (isinstance(params_type, type) and dataclasses.is_dataclass(params_type)):
         raise HarnessError(f"{file} defines no dataclass Params", fix=f"define it in {file}")
     if not params_type.__dataclass_params__.frozen:  # type: ignore[attr-defined]
@@ -365,12 +375,13 @@ def _grid(module: ModuleType) -> tuple[type, tuple[Any, ...]]:
             fix=f"list at least one Params(...) in GRID in {file}",
         )
     names = [field.name for field in dataclasses.fields(params_type)]
-    problems = [
-        f"Params has fields that differ only in case: {name}"
-        for index, name in enumerate(names)
-        if name.lower() in [other.lower() for other in names[:index]]
-    ]
-    seen: set[Any] = set()
+    problems = []
+    small_names: set[str] = set()
+    for name in names:
+        if name.lower() in small_names:
+            problems.append(f"Params has fields that differ only in case: {name}")
+        small_names.add(name.lower())
+    seen: set[object] = set()
     for index, params in enumerate(configurations):
         if not isinstance(params, params_type):
             problems.append(f"GRID[{index}] is a {type(params).__name__}, not a Params")
@@ -390,20 +401,21 @@ def _grid(module: ModuleType) -> tuple[type, tuple[Any, ...]]:
     return params_type, configurations
 
 
-def _unfit(value: Any, path: str = "") -> list[str]:
+def _unfit(value: object, path: str = "") -> list[str]:
     """Why a params value cannot be part of a key: it could change, or it is not equal to itself."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         if not value.__dataclass_params__.frozen:  # type: ignore[attr-defined]
             return [f"{path} holds a dataclass that is not frozen"]
-        return [
-            problem
-            for field in dataclasses.fields(value)
-            for problem in _unfit(
-                getattr(value, field.name), f"{path}.{field.name}" if path else field.name
-            )
-        ]
+        problems = []
+        for field in dataclasses.fields(value):
+            place = f"{path}.{field.name}" if path else field.name
+            problems += _unfit(getattr(value, field.name), place)
+        return problems
     if isinstance(value, tuple):
-        return [p for index, part in enumerate(value) for p in _unfit(part, f"{path}[{index}]")]
+        problems = []
+        for index, part in enumerate(value):
+            problems += _unfit(part, f"{path}[{index}]")
+        return problems
     if isinstance(value, float) and not math.isfinite(value):
         return [f"{path} is {value}"]
     if isinstance(value, str) and any("\ud800" <= c <= "\udfff" for c in value):

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from harness.project.hypotheses import Plan
 from harness.project.scores import GIVEN, LARGEST, WORST, Better, Score, ScoreKind, worst_of
@@ -35,7 +34,7 @@ class Rule:
 
     @property
     def called(self) -> str:
-        """What people read in place of its name."""
+        """What people read instead of its name."""
         return self.label or self.name
 
     @property
@@ -113,7 +112,7 @@ def without_direction(rules: Iterable[Rule]) -> list[Rule]:
 
 
 def undeclared_words(rule: Rule) -> tuple[str, str]:
-    """What is wrong with a score that does not say which way is better, and what says it."""
+    """What is wrong with a score that does not say which way is better, and what to write."""
     line = f'"{rule.name}": Score("{rule.kind}", better="higher"),  # or "lower", or "neither"'
     fix = f"add to SCORES in src/benchmark/metrics.py: {line}"
     if rule.declared:
@@ -134,10 +133,10 @@ def settle(
     boolean: Collection[str],
     aggregates: Collection[str],
 ) -> list[Rule]:
-    """The rules of an experiment, in the order of SCORES, and then what that does not name.
+    """The rules of an experiment: those of SCORES in their order, then the scores it does not name.
 
-    `scores` are the names that score() returned; of those not declared, `boolean` had no other
-    value than True and False, which says that they are proportions.
+    `scores` are the names that score() returned. `boolean` are those that had no other value than
+    True and False: where they are not declared, they count as proportions.
     """
     names = dict.fromkeys([*declared, *sorted(scores), *aggregates])
     rules = []
@@ -178,8 +177,8 @@ def legacy_rules(
     """How experiments counted before scores were declared; `scores`: whether all were 0 or 1.
 
     A failed datapoint of such a score counted as wrong, or not at all where [run] on_error was
-    "skip"; None was left out. What no hypothesis names was taken for better high, which is enough
-    to read the figures as they were, and not enough to rank by.
+    "skip". None was left out. A score that no hypothesis names was taken as better when higher.
+    That is enough to read the figures as they were, and not enough to rank by.
     """
     rules = []
     for name, binary in scores.items():
@@ -198,22 +197,24 @@ def legacy_rules(
             )
         )
     for name in aggregates:
-        better, planned = plan.direction(name), plan.place_of(name)
+        better = plan.direction(name)
+        planned = plan.place_of(name)
         rules.append(Rule(name, better=better, aggregate=True, planned=planned))
     return rules
 
 
 def in_order_of_rank(rules: Iterable[Rule]) -> list[Rule]:
-    """What an experiment may be ranked by, first of all: the plan's metrics, then SCORES' own."""
+    """What an experiment may be ranked by: first the plan's metrics, then those of SCORES."""
     able = [rule for rule in rules if rule.ranks]
     planned = sorted((r for r in able if r.planned is not None), key=lambda r: r.planned or 0)
     return planned + [rule for rule in able if rule.planned is None and rule.declared]
 
 
-def has_figures(rule: Rule, rows: Iterable[Mapping[str, Any]]) -> bool:
+def has_figures(rule: Rule, rows: Iterable[Mapping[str, object]]) -> bool:
     """Whether rows of metrics have something to show of a score.
 
-    That nothing counted is worth showing too, but where its declaration leaves None out on purpose.
+    A score of which no value counted is shown too, unless its declaration leaves None out on
+    purpose.
     """
     rows = list(rows)
     if any(row.get(rule.name) is not None for row in rows):

@@ -1,10 +1,10 @@
-"""The fingerprint of the code that `predict` can reach, wherever it lies.
+"""The fingerprint of the code that `predict` can reach, in whatever folder.
 
 Imports are followed from predict.py. A module that is reached counts as a whole, because an unread
 line (a registry, a default, a patched attribute) can change a result too; comments and formatting
 do not count. Three exceptions:
 
-- the harness, for which `KEY_VERSION` stands;
+- the harness: `KEY_VERSION` stands for it;
 - what is installed from elsewhere, which counts with its version;
 - the list GRID in params.py, whose values are in every key already, so that adding a configuration
   does not recompute the others.
@@ -68,9 +68,9 @@ def reachable_code(
 ) -> Code:
     """Follow imports from the modules `starts` (by default predict.py).
 
-    Where an import's name is computed, every module that it may mean counts, unless `any_name` is
-    False: then the person names them (`modules` in params.py). `also` are modules that were seen to
-    be loaded. Raises HarnessError where a reached file is not valid Python.
+    Where the name of an import is computed, every module that it may mean counts. With `any_name`
+    False none of them counts: the person names them (`modules` in params.py). `also` are modules
+    that were loaded. Raises HarnessError where a reached file is not valid Python.
     """
     return _Crawl(root, any_name).follow([*(starts or (PREDICT,)), *also])
 
@@ -79,14 +79,15 @@ class _Crawl:
     """One walk along the imports."""
 
     def __init__(self, root: Path, any_name: bool) -> None:
-        self._root, self._any_name = root, any_name
+        self._root = root
+        self._any_name = any_name
         self._modules = Modules(root)
         self._trees: dict[str, tuple[Path, ast.Module | None]] = {}
         self._packages: set[str] = set()
         self._grid_is_read = False
 
     def follow(self, starts: list[str]) -> Code:
-        # predict is handed a Params and may call its methods without ever importing the module.
+        # predict gets a Params and may call its methods without importing the module.
         waiting = ["benchmark", _PARAMS]
         waiting += [name for start in starts for name in _with_parents(start)]
         seen = set(waiting)
@@ -118,7 +119,8 @@ class _Crawl:
             if self._any_name:
                 yield from self._modules.every(by)
             return
-        module, names = imported.module, imported.names
+        module = imported.module
+        names = imported.names
         if module == _PARAMS and (_GRID in names or "*" in names or not names):
             self._grid_is_read = True
         for name in names:
@@ -131,7 +133,8 @@ class _Crawl:
         yield from _with_parents(module)
 
     def _code(self) -> Code:
-        parts, files = {}, {}
+        parts = {}
+        files = {}
         for name, (path, tree) in self._trees.items():
             if name == _PARAMS and tree and not self._grid_is_read:
                 tree = _without_grid(tree)
@@ -211,5 +214,5 @@ def _without_grid(tree: ast.Module) -> ast.Module:
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
         return all(isinstance(t, ast.Name) and t.id == _GRID for t in targets)
 
-    rest = ast.Module([node for node in tree.body if not makes(node)], tree.type_ignores)
-    return tree if any(_name(node) == _GRID for node in ast.walk(rest)) else rest
+    others = ast.Module([node for node in tree.body if not makes(node)], tree.type_ignores)
+    return tree if any(_name(node) == _GRID for node in ast.walk(others)) else others

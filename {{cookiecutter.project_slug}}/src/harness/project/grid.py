@@ -4,14 +4,13 @@ from dataclasses import dataclass, field, replace
 from functools import reduce
 from operator import or_
 from pathlib import Path
-from typing import Any
 
 from harness.errors import HarnessError
 from harness.project.contract import Project, params_columns, params_types
 from harness.project.fingerprint import Code
 from harness.project.inputs import FILE, MODULE
 from harness.project.keys import Context, file_digest, params_digest, place_of, read_context
-from harness.project.values import INTEGER, REAL, TEXT, declared_type, plain
+from harness.project.values import INTEGER, REAL, TEXT, Params, Row, declared_type, plain
 from harness.project.watch import Stamp, Watch, stamp
 
 
@@ -23,9 +22,9 @@ class Configuration:
     environment.
     """
 
-    params: Any
+    params: Params
     digest: bytes
-    columns: dict[str, Any]
+    columns: Row
     context: Context
     files: dict[str, str] = field(default_factory=dict)
 
@@ -46,8 +45,8 @@ class Configuration:
 class Grid:
     """The configurations of a project, resolved once for a command.
 
-    `sources` are all files that their keys stand for, by place, and `stamps` when each was last
-    written, taken before it was read.
+    `sources`: all files whose content is in their keys, by place. `stamps`: when each file was last
+    written, noted before it was read.
     """
 
     configurations: tuple[Configuration, ...]
@@ -62,12 +61,18 @@ class Grid:
     @property
     def environment(self) -> dict[str, str]:
         """What any of them depends on besides code and files of its own."""
-        return {n: v for each in self.configurations for n, v in each.context.environment.items()}
+        found: dict[str, str] = {}
+        for each in self.configurations:
+            found |= each.context.environment
+        return found
 
     @property
     def files(self) -> dict[str, str]:
         """The files of configurations: SHA-256 by place."""
-        return {name: sha for each in self.configurations for name, sha in each.files.items()}
+        found: dict[str, str] = {}
+        for each in self.configurations:
+            found |= each.files
+        return found
 
     def with_items(self, digest: str) -> "Grid":
         """The same where results also depend on all items together: a model was fitted on them."""
@@ -75,7 +80,7 @@ class Grid:
         return replace(self, configurations=tuple(changed))
 
     def watch(self) -> Watch:
-        """Sees whether one of the sources was written since the keys were made."""
+        """Finds out whether a source was written since the keys were made."""
         return Watch(self.sources, self.stamps)
 
 
@@ -117,8 +122,8 @@ def _refuse_alike(configurations: list[Configuration]) -> None:
             )
 
 
-def _columns(params: Any, types: dict[str, str]) -> dict[str, Any]:
-    """A configuration as columns; a number is text where others have text, as "sqrt" beside 0.5."""
+def _columns(params: Params, types: dict[str, str]) -> Row:
+    """A configuration as columns; a number becomes text where others have text, as 0.5 does next to "sqrt"."""
     return {
         name: str(value) if types[name] == TEXT and isinstance(value, (int, float)) else value
         for name, value in params_columns(params).items()
@@ -135,5 +140,8 @@ def column_types(project: Project) -> dict[str, str]:
             names[name] = None
             if value is not None:
                 kinds.setdefault(name, set()).add(declared_type(type(plain(value))))
-    by_width = (TEXT, REAL, INTEGER)
-    return {n: next((k for k in by_width if k in kinds.get(n, ())), TEXT) for n in names}
+    return {name: _widest(kinds.get(name, set())) for name in names}
+
+
+def _widest(kinds: set[str]) -> str:
+    return next((kind for kind in (TEXT, REAL, INTEGER) if kind in kinds), TEXT)

@@ -5,7 +5,7 @@
 
     [[hypotheses]]
     id = "H1"
-    claim = "A threshold of 2.5 cm tells setosa from the rest better than 1 cm does."
+    claim = "A threshold of 2.5 cm separates setosa from the others better than 1 cm does."
     metric = "correct"                     # what score() or AGGREGATES returns, latency or cost
     better = { threshold = 2.5 }           # a configuration, or what several of them share;
                                            # depth = "None" is a param that is None
@@ -14,7 +14,8 @@
     smallest_difference = 0.05             # in units of the metric; less would not matter
 
 The plan is judged as it was committed before the run (`runs.plan` keeps it), so that no hypothesis
-can be fitted to the results. A difference counts from `smallest_difference` on: any claim can fail.
+can be fitted to the results. Only a difference of `smallest_difference` or more counts, so any
+claim can fail.
 """
 
 import json
@@ -28,6 +29,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from harness.errors import HarnessError
 from harness.project.contract import params_columns
 from harness.project.scores import MEASURED, Score
+from harness.project.values import Params, Row
 
 PLAN_NAME = "PLAN.toml"
 
@@ -66,7 +68,7 @@ class Hypothesis(BaseModel):
 
 
 class Plan(BaseModel):
-    """PLAN.toml as read; `Plan()` is the plan of a project that wrote none."""
+    """PLAN.toml as read; `Plan()` is the plan of a project without that file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -92,7 +94,7 @@ class Plan(BaseModel):
         return named.index(metric) if metric in named else None
 
     def lower_is_better(self, metric: str) -> bool:
-        """As a hypothesis says of the metric; latency and cost are better low, others high."""
+        """Whether less is better: as a hypothesis says, else True for latency and cost only."""
         said = {each.metric: each.direction for each in self.hypotheses}
         return said.get(metric, "lower" if metric in MEASURED else "higher") == "lower"
 
@@ -108,7 +110,7 @@ def load_plan(root: Path) -> Plan:
         raise HarnessError(f"{PLAN_NAME} is not valid TOML: {error}", fix=f"edit {path}") from error
 
 
-def parse_plan(values: Mapping[str, Any] | str | None) -> Plan:
+def parse_plan(values: Mapping[str, object] | str | None) -> Plan:
     """Plan from TOML values, or from the JSON text that `runs.plan` holds (None: an empty plan)."""
     try:
         if isinstance(values, str):
@@ -138,7 +140,7 @@ def parse_plan(values: Mapping[str, Any] | str | None) -> Plan:
 def recorded_plan(text: str | None) -> tuple[Plan, str]:
     """The plan that `runs.plan` holds and what is wrong with it; an empty plan where it is broken.
 
-    The gate can be overridden, and a broken plan must not take the results with it.
+    The gate can be overridden, and then a broken plan must not hide the results.
     """
     try:
         return parse_plan(text), ""
@@ -157,7 +159,7 @@ def _place(loc: tuple[int | str, ...]) -> str:
     return ", ".join(words) + ": " if words else ""
 
 
-def comparable(value: Any) -> Any:
+def comparable(value: object) -> object:
     """A params value in the form in which it equals its stored self: tuples as lists, True as 1."""
     if isinstance(value, bool):
         return int(value)
@@ -171,9 +173,9 @@ def comparable(value: Any) -> Any:
     return value
 
 
-def flat(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat(params: Mapping[str, object], prefix: str = "") -> Row:
     """Params as their columns are named: nested ones, and dots, become `outer_inner`."""
-    columns: dict[str, Any] = {}
+    columns: Row = {}
     for key, value in params.items():
         name = prefix + str(key).replace(".", "_")
         if isinstance(value, Mapping):
@@ -186,7 +188,7 @@ def flat(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 NONE = "None"
 
 
-def matches(params: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+def matches(params: Mapping[str, object], wanted: Mapping[str, object]) -> bool:
     """True where every wanted param is there with that value.
 
     TOML has no word for None: `depth = "None"` is one that is None, and `depth = "'None'"` is the
@@ -196,7 +198,7 @@ def matches(params: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     return all(key in have and _is(have[key], value) for key, value in flat(wanted).items())
 
 
-def _is(value: Any, wanted: Any) -> bool:
+def _is(value: object, wanted: object) -> bool:
     if isinstance(wanted, str):
         return value is None if wanted == NONE else bool(value == _unquoted(wanted))
     return bool(value == wanted)
@@ -206,7 +208,7 @@ def _unquoted(text: str) -> str:
     return NONE if text == f"'{NONE}'" else text
 
 
-def reads_as(text: str, value: Any) -> bool:
+def reads_as(text: str, value: object) -> bool:
     """Whether `text`, as a person types it, is a param's value: `None`, `True`, `8`, `tree`."""
     if value is None or text == NONE:
         return value is None and text == NONE
@@ -226,7 +228,7 @@ def _number_in(text: str) -> float | None:
         return None
 
 
-def _fields(params: Any) -> dict[str, Any]:
+def _fields(params: Params) -> Row:
     """A configuration as its columns are named, the classes of nested dataclasses among them."""
     return {name.removeprefix("params_"): value for name, value in params_columns(params).items()}
 
@@ -235,10 +237,10 @@ def plan_findings(
     plan: Plan,
     columns: Collection[str],
     metrics: Collection[str],
-    grid: Sequence[Any],
+    grid: Sequence[Params],
     scores: Mapping[str, Score] | None = None,
 ) -> list[str]:
-    """What the plan names and the dev-run does not have; nothing, where the plan can be judged.
+    """What the plan names and the dev-run does not have; empty where the plan can be judged.
 
     columns: of the table predictions. metrics: scores and aggregates that some row has a value for.
     grid: configurations, as params dataclasses or as dicts of their fields. scores: SCORES of
@@ -266,7 +268,7 @@ def plan_findings(
 
 
 def _contradictions(plan: Plan, scores: Mapping[str, Score]) -> list[str]:
-    """Metrics for which two places say two directions."""
+    """Metrics that have one direction in one place and another in a second."""
     findings = []
     for metric in dict.fromkeys(each.metric for each in plan.hypotheses):
         said = sorted({each.direction for each in plan.hypotheses if each.metric == metric})

@@ -1,8 +1,9 @@
 """What `predict` reads while it runs: files of the repository, environment variables, late modules.
 
-A key can hold only what somebody declared. So what is really read is noted, by Python's audit hooks
-and around `os.environ`, and whatever no key holds is named. Not seen is what code outside Python
-reads (another process, a database engine's own files), and variables that a library reads itself.
+A key can hold only what somebody declared. So Python's audit hooks and a wrapper of `os.environ`
+note what is really read, and the harness names everything that no key holds. It does not see what
+code outside Python reads (another process, a database engine's own files), or variables that a
+library reads itself.
 """
 
 import fnmatch
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import Any
 
 from harness.project.modules import HARNESS, is_installed
@@ -28,7 +29,7 @@ _OWN = str(Path(__file__).parent)
 
 
 class _Notes(threading.local):
-    """Of one thread: what was read since predict was entered; None outside of it."""
+    """What one thread has read since predict was called; None outside predict."""
 
     found: set[str] | None = None
 
@@ -39,13 +40,13 @@ _root: Path | None = None
 _top = ""
 _one_worker = False
 _known_threads: set[int] = set()
-_loaded: set[str] = set()  # the modules that were looked at
+_loaded: set[str] = set()  # the modules that were looked at already
 
 
 def unkeyed(
-    reads: Iterable[str], item: Any, known: Iterable[str], harmless: Iterable[str], root: Path
+    reads: Iterable[str], item: object, known: Iterable[str], harmless: Iterable[str], root: Path
 ) -> set[str]:
-    """Which reads neither a key nor an item nor the settings know of.
+    """The reads that no key, no item and no setting declares.
 
     `known` are names as in `noted`; `harmless` those of `[key] harmless`, files as patterns.
     """
@@ -78,23 +79,24 @@ def begin(root: Path, top: Path) -> None:
         sys.addaudithook(_audit)
         _follow_variables()
         _follow_import_module()
-    _root, _top = root, str(top) + os.sep
+    _root = root
+    _top = str(top) + os.sep
     all_loaded()
 
 
 def all_loaded() -> None:
-    """Say that what is loaded by now is no late module."""
+    """Say that the modules loaded so far are no late modules."""
     _loaded.update(sys.modules)
 
 
 def brought_by_harness(names: Iterable[str]) -> None:
-    """Say that the harness loaded these modules for itself: no prediction did."""
+    """Say that the harness itself loaded these modules, not a prediction."""
     _loaded.update(names)
 
 
 def one_worker() -> None:
-    """Say that this process runs one prediction at a time: what its other threads read is that
-    prediction's."""
+    """Say that this process runs one prediction at a time: what its other threads read counts as
+    read by that prediction."""
     global _one_worker
     _one_worker = True
     for thread in threading.enumerate():
@@ -123,7 +125,7 @@ def noted() -> Iterator[set[str]]:
             found.update(f"{MODULE} {name}" for name in _newly_loaded())
 
 
-def paths_in(value: Any, root: Path) -> set[str]:
+def paths_in(value: object, root: Path) -> set[str]:
     """The files that an item points to, named as `noted` names them."""
     if isinstance(value, Path):
         return {_file_name(os.path.normpath(root / value))}
@@ -222,10 +224,10 @@ def _follow_variables() -> None:
 
 
 def _follow_import_module() -> None:
-    """A module that is loaded already is taken without a trace, so the call itself is noted."""
+    """A module that is already loaded leaves no trace, so the call itself is noted."""
     load = importlib.import_module
 
-    def noting(name: str, package: str | None = None) -> Any:
+    def noting(name: str, package: str | None = None) -> ModuleType:
         module = load(name, package)
         if _listening() and _is_own(str(getattr(module, "__file__", None) or "<")):
             _note(f"{MODULE} {module.__name__}")

@@ -1,6 +1,6 @@
 """The key of a datapoint: everything that could change its result, and nothing else.
 
-key = SHA-256 of: key version, code, environment, params, item, repeat. Each part is kept beside the
+key = SHA-256 of: key version, code, environment, params, item, repeat. Each part is kept with the
 row or the run, so that a miss can be explained.
 """
 
@@ -12,7 +12,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -25,9 +25,10 @@ from harness.errors import HarnessError
 from harness.project.fingerprint import Code, reachable_code
 from harness.project.modules import repository_top
 from harness.project.settings import Settings
+from harness.project.values import Params
 
-# It stands for the harness, no file of which is in a key. Raise it when the harness changes what a
-# stored result means; every earlier result then misses.
+# It represents the harness: no file of the harness is in a key. Raise it when the harness changes
+# what a stored result means. Every earlier result is then computed again.
 KEY_VERSION = "2"
 # A date is not the text that orjson would write for it: predict sees the difference.
 _OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
@@ -57,16 +58,16 @@ class Context:
 
 
 def differences(before: Context | None, now: Context) -> set[str]:
-    """The files, packages and variables that differ; none where there is nothing to compare."""
+    """The files, packages and variables that differ; empty where there is nothing to compare."""
     if before is None:
         return set()
-    pairs = (before.code.parts, now.code.parts), (before.environment, now.environment)
-    return {
-        name
-        for old, new in pairs
-        for name in old.keys() | new.keys()
-        if old.get(name) != new.get(name) and name != "items"
-    }
+    changed = set()
+    for old, new in (
+        (before.code.parts, now.code.parts),
+        (before.environment, now.environment),
+    ):
+        changed |= {name for name in old.keys() | new.keys() if old.get(name) != new.get(name)}
+    return changed - {"items"}
 
 
 def read_context(root: Path, settings: Settings, code: Code | None = None) -> Context:
@@ -138,8 +139,8 @@ def _glob(root: Path, pattern: str) -> list[Path]:
     return sorted(path for path in paths if path.is_file() and path.is_relative_to(top))
 
 
-def item_digest(item: dict[str, Any], root: Path) -> bytes:
-    """SHA-256 of an item's content; a `Path` in it stands for that file's place and bytes.
+def item_digest(item: Mapping[str, object], root: Path) -> bytes:
+    """SHA-256 of an item's content; a `Path` in it counts with that file's place and bytes.
 
     The place counts because predict sees it: a folder's name is often the label of what is in it.
 
@@ -147,7 +148,7 @@ def item_digest(item: dict[str, Any], root: Path) -> bytes:
     file is missing.
     """
 
-    def encode(value: Any) -> Any:
+    def encode(value: object) -> object:
         if isinstance(value, Path):
             return {"file": place_of(value, root), "sha256": file_digest(root / value)}
         words = f"a {type(value).__name__} cannot be written as JSON"
@@ -158,10 +159,10 @@ def item_digest(item: dict[str, Any], root: Path) -> bytes:
     return hashlib.sha256(_canonical(item, encode)).digest()
 
 
-def _canonical(value: Any, encode: Callable[[Any], Any]) -> bytes:
+def _canonical(value: object, encode: Callable[[object], object]) -> bytes:
     """JSON in one form only: sorted names, no NaN, numbers of any size."""
 
-    def otherwise(value: Any) -> Any:
+    def otherwise(value: object) -> object:
         # What orjson writes by itself and json does not.
         if isinstance(value, (Enum, UUID)):
             return value.value if isinstance(value, Enum) else str(value)
@@ -186,25 +187,25 @@ def _canonical(value: Any, encode: Callable[[Any], Any]) -> bytes:
 
 
 def place_of(path: Path, root: Path) -> str:
-    """A file's name from `root` where it lies below it, so that a repository may move."""
+    """A file's name from `root` where it is below it, so that a repository may move."""
     place = Path(os.path.normpath(root / path))
     return (place.relative_to(root) if place.is_relative_to(root) else place).as_posix()
 
 
-def params_digest(params: Any, files: dict[str, str] | None = None) -> bytes:
+def params_digest(params: Params, files: dict[str, str] | None = None) -> bytes:
     """SHA-256 of a configuration. A nested dataclass counts with its class.
 
     `files` are those that predict reads under it: SHA-256 by place.
     """
 
-    def encode(value: Any) -> Any:
+    def encode(value: Any) -> object:
         if isinstance(value, float):
             return float(value)  # numpy's, say from a linspace
         fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
         return {"class": type(value).__qualname__, "fields": fields}
 
     fields = {field.name: getattr(params, field.name) for field in dataclasses.fields(params)}
-    content: Any = {"params": fields, "files": files} if files else fields
+    content: object = {"params": fields, "files": files} if files else fields
     return hashlib.sha256(_canonical(content, encode)).digest()
 
 
@@ -231,6 +232,6 @@ def file_digest(path: Path) -> str:
         ) from None
 
 
-# Of every file, however many: each is asked for again for each configuration, and a memo that lets
-# go of the oldest would then read all of them each time. Half a kilobyte a file.
+# Without a limit: each configuration asks for each file again, and a memo that drops the oldest
+# files would read all of them each time. It takes half a kilobyte a file.
 _digests: dict[str, tuple[tuple[int, int, int], bytes]] = {}

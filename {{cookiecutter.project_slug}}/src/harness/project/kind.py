@@ -1,8 +1,9 @@
 """What a kind of benchmark brings, in one place: `KIND = Kind(…)` in `src/benchmark/kind.py`.
 
-A project without that file is of no kind, and lacks nothing. The file is run at every start, before
-the package `benchmark` is imported: it imports from the harness and from installed packages, and
-names the rest as "module:name", which is imported where it is needed. So nothing in it is in a key.
+A project without that file has no kind and needs none. The file runs at every start, before the
+package `benchmark` is imported. It may import from the harness and from installed packages. It
+names everything else as "module:name", which is imported when it is needed. So nothing in it is in
+a key.
 """
 
 import ast
@@ -37,7 +38,7 @@ class Executor:
     """A way of computing datapoints. Its functions are named as "module:name".
 
     execute: (project, jobs, limiter, stopped) -> outcomes as they arrive, see `run.executors`.
-    check: (project) -> None; raises HarnessError where it cannot run that project. Made first.
+    check: (project) -> None; raises HarnessError where it cannot run that project. Called first.
     failures_are_results: a failed datapoint is what was measured, and is not tried again.
     """
 
@@ -86,8 +87,8 @@ PLAIN = Kind()
 def load_kind(root: Path) -> Kind:
     """The kind of the benchmark at `root`.
 
-    Raises HarnessError where kind.py does not run, imports the person's package, or says what no
-    kind can.
+    Raises HarnessError where kind.py does not run, imports the person's package, or describes a
+    kind that cannot be.
     """
     path = root / FILE
     if not path.is_file():
@@ -132,7 +133,7 @@ def resolve(reference: str) -> Callable[..., Any]:
             fix=f"correct {module}, or the name in {FILE}",
         ) from error
     finally:
-        # Or the first prediction would be said to have read it.
+        # Otherwise the first prediction would seem to have read it.
         brought_by_harness(set(sys.modules) - before)
     if not callable(found):
         raise HarnessError(f"{FILE} names {reference}, which is no function", fix=f"edit {FILE}")

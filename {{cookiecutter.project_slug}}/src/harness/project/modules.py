@@ -1,8 +1,8 @@
-"""Where the source of a module lies, and whether it is installed or somebody's own.
+"""Where the source of a module is, and whether it is installed or the person's own.
 
 Code from site-packages and the standard library is known by its version. All other code is the
-person's: the repository's own, a library beside the benchmark (installed with `-e ..`, named in a
-`.pth`, or put on `sys.path`), whatever folder it lies in.
+person's: the repository's own, a library next to the benchmark (installed with `-e ..`, named in a
+`.pth`, or put on `sys.path`), whatever folder it is in.
 """
 
 import importlib.util
@@ -27,16 +27,16 @@ class Modules:
         self._elsewhere: dict[str, list[Path]] = {}
 
     def find(self, name: str) -> Path | None:
-        """The file of a module (`__init__.py` of a package); None where it has none of its own.
+        """The file of a module (`__init__.py` of a package); None where there is none.
 
-        None too for what is installed, built in, or part of the harness.
+        Also None for a module that is installed, built in, or part of the harness.
         """
         if name not in self._found:
             self._found[name] = self._look_for(name)
         return self._found[name]
 
     def is_own(self, name: str) -> bool:
-        """Whether the first part of a module's name is somebody's own file or folder."""
+        """Whether the first part of a module's name is a file or folder of the person's."""
         first = name.partition(".")[0]
         if any((base / first).is_dir() for base in self._bases):
             return True
@@ -99,7 +99,7 @@ def repository_top(root: Path) -> Path:
 
 
 def is_installed(path: Path) -> bool:
-    """Whether a file belongs to Python or to a package that was installed, by where it lies."""
+    """Whether a file belongs to Python or to a package that was installed, judged by its folder."""
     if not _PACKAGES.isdisjoint(path.parts):
         return True
     return any(path.is_relative_to(folder) for folder in _installed())
@@ -144,7 +144,7 @@ def _is_module(path: Path) -> bool:
 
 
 def _below(folder: Path, prefix: str) -> list[str]:
-    """The names of all modules below a folder, but for the harness's own."""
+    """The names of all modules below a folder, except the harness's own."""
     names = []
     for path in sorted(folder.rglob("*")):
         parts = path.relative_to(folder).parts

@@ -1,4 +1,4 @@
-"""What a score is. metrics.py says it once, and everything that counts, ranks or compares asks it.
+"""What a score is. metrics.py declares it once; all counting, ranking and comparing uses that.
 
     from harness import Score
 

@@ -51,10 +51,10 @@ class Run(Options):
 
     @field_validator("on_error", mode="before")
     @classmethod
-    def _says_nothing_of_scores(cls, value: object) -> object:
+    def _is_not_about_scores(cls, value: object) -> object:
         if value == "skip":
             raise ValueError(
-                'it is "continue" or "stop"; what a failure counts as is said of each score: '
+                'it is "continue" or "stop"; what a failure counts as is declared for each score: '
                 'Score(…, failure="left out") in SCORES of src/benchmark/metrics.py'
             )
         return value
@@ -154,7 +154,7 @@ def load_settings(root: Path, kind: Kind | None = None) -> Settings:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise HarnessError(
-            f"{FILE} is not valid TOML: {error}", fix=f"mend that place in {FILE}"
+            f"{FILE} is not valid TOML: {error}", fix=f"correct that place in {FILE}"
         ) from None
     if taken := sorted(kind.settings.keys() & Settings.model_fields.keys()):
         raise HarnessError(
@@ -195,7 +195,8 @@ def _explain(text: str, location: tuple[int | str, ...], message: str) -> str:
 
 def _line_of(text: str, names: list[str]) -> int:
     """The line of `[section]` or of `key =` inside it; 1 where it is written in another form."""
-    section, here = "", 1
+    section = ""
+    here = 1
     for number, line in enumerate(text.splitlines(), start=1):
         header = re.match(r"\s*\[+\s*([^\]]+?)\s*\]", line)
         if header:

@@ -5,7 +5,6 @@ from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from harness.errors import HarnessError
 from harness.project.contract import Item, Project
 from harness.project.grid import Configuration, Grid
 from harness.project.keys import item_digest, task_key
+from harness.project.values import Params
 
 _SHOWN = 5
 
@@ -30,12 +30,12 @@ class Task:
 
     @property
     def input_id(self) -> str:
-        """The item's id as it stands in the table."""
+        """The item's id as it is in the table."""
         return str(self.item["id"])
 
 
 def touched(task: Task, root: Path) -> str:
-    """A file of the task's item that is another one than when its key was made; '' for none."""
+    """A file of the task's item that changed since its key was made; '' for none."""
     if any(isinstance(value, Path) for value in task.item.values()):
         try:
             same = item_digest(task.item, root).hex() == task.item_key
@@ -48,7 +48,7 @@ def touched(task: Task, root: Path) -> str:
 def tasks(project: Project, grid: Grid, census: "Census", limit: int | None) -> Iterator[Task]:
     """Every task of a run, configuration by configuration, so that a worker keeps its resource.
 
-    Raises HarnessError where dataset.load gives other items than when `census` was taken.
+    Raises HarnessError where dataset.load returns other items than when `census` was taken.
     """
     repeats = project.settings.run.repeats
     for index, configuration in enumerate(grid.configurations):
@@ -67,12 +67,12 @@ class Seen:
     digests: "array[int]"
 
     def checked(
-        self, project: Project, params: Any, limit: int | None
+        self, project: Project, params: Params, limit: int | None
     ) -> Iterator[tuple[Item, bytes]]:
         """The items of another pass with their digests.
 
-        Raises HarnessError at the first item that is another one than before, and where one is
-        missing: it would be counted under a data version that nobody ran.
+        Raises HarnessError at the first item that is not the one seen before, and where one is
+        missing: the run would be recorded under a data version that it did not use.
         """
         count = 0
         for item in project.items(params, limit):
@@ -129,9 +129,10 @@ def take_census(project: Project, limit: int | None) -> Census:
     return Census(max(counts), total * project.settings.run.repeats, content.hexdigest(), passes)
 
 
-def _look_at(project: Project, params: Any, limit: int | None, content: Any) -> Seen:
+def _look_at(project: Project, params: Params, limit: int | None, content: "hashlib._Hash") -> Seen:
     # Eight bytes an id: a million ids take 8 MB, where a set of strings would take over 100.
-    ids, digests = array("Q"), array("Q")
+    ids = array("Q")
+    digests = array("Q")
     problems: list[str] = []
     for count, item in enumerate(project.items(params, limit), start=1):
         try:
@@ -156,8 +157,8 @@ def _look_at(project: Project, params: Any, limit: int | None, content: Any) -> 
     return seen
 
 
-def _digest_of(item: Any, root: Path) -> bytes:
-    """The digest of an item. Raises ValueError that says why it can be none."""
+def _digest_of(item: object, root: Path) -> bytes:
+    """The digest of an item. Raises ValueError that says why there is none."""
     if not isinstance(item, dict):
         raise ValueError(f"it is a {type(item).__name__}, not a dict")
     if item.get("id") is None or item["id"] == "":
@@ -181,9 +182,9 @@ def _id_hash(name: str) -> int:
 
 
 def _duplicates(
-    project: Project, params: Any, limit: int | None, hashes: "array[int]"
+    project: Project, params: Params, limit: int | None, hashes: "array[int]"
 ) -> list[str]:
-    """Ids that stand twice. Only where hashes collide are the ids themselves looked at again."""
+    """Ids that occur twice. The ids themselves are looked at only where hashes collide."""
     found = np.sort(np.frombuffer(hashes, dtype=np.uint64))
     suspects = set(found[1:][found[1:] == found[:-1]].tolist())
     if not suspects:

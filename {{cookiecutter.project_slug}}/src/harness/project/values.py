@@ -7,8 +7,15 @@ from datetime import date, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from pathlib import PurePath
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import UUID
+
+Value: TypeAlias = int | float | str | bytes | None
+"""What a column of SQLite can hold."""
+Row: TypeAlias = dict[str, Any]
+"""A row, or what predict returned: values by the names of their columns."""
+Params: TypeAlias = Any
+"""An object of the person's own dataclass Params: no type of ours can say which fields it has."""
 
 INTEGER, REAL, TEXT, BLOB = "INTEGER", "REAL", "TEXT", "BLOB"
 _DECLARED: dict[type, str] = {bool: INTEGER, int: INTEGER, float: REAL, str: TEXT, bytes: BLOB}
@@ -21,15 +28,15 @@ def declared_type(kind: type) -> str:
     return _DECLARED.get(kind, TEXT)
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> Value:
     """A value as SQLite keeps it: numpy scalars unwrapped, nested values as JSON text, NaN as NULL.
 
     Dates, decimals, paths and the like become their text, as they do inside nested values. A whole
     number beyond 64 bits becomes text, which keeps every digit. Raises TypeError for a value that
-    is no data (a model, a client): those become assets. Raises ValueError for a value that contains
-    itself.
+    is not data (a model, a client): it becomes an asset. Raises ValueError for a value that
+    contains itself.
     """
-    if value is None or type(value) in (str, bytes):
+    if value is None or type(value) is str or type(value) is bytes:
         return value
     if isinstance(value, bool):
         return int(value)
@@ -40,7 +47,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, (bytearray, memoryview)):
         return bytes(value)
     if isinstance(value, str):
-        return str.__str__(value)  # of an enum that is a str, its value, to which it is equal
+        return str.__str__(value)  # an enum that is a str is equal to its value
     if isinstance(value, _AS_TEXT):
         return str(value) if value == value else None  # pandas' NaT is a date
     if hasattr(value, "tolist"):
@@ -53,13 +60,13 @@ def plain(value: Any) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
-class Unkept:
-    """Stands for a value that could not be sent here to be kept, and says why."""
+class Unsendable:
+    """Takes the place of a value that could not be sent to the driver, and says why."""
 
     reason: str
 
 
-def _nested(value: Any, within: tuple[int, ...] = ()) -> Any:
+def _nested(value: object, within: tuple[int, ...] = ()) -> object:
     """Nested data as JSON can hold it: names are text, NaN and infinities are null."""
     if id(value) in within:
         raise ValueError("it contains itself")

@@ -1,8 +1,8 @@
-"""Files that the keys of a run stand for, watched while it goes on.
+"""The files whose content is in the keys of a run, watched while it runs.
 
-Code may be imported late (by a worker that starts, or inside a function), and a prompt may be read
-at any time. So what was computed counts only where none of these files was written since its key
-was made; one that was put back counts as written, since it may have been read in between.
+Code may be imported late (by a worker that starts, or inside a function). A prompt may be read at
+any time. So a result counts only where none of these files was written since its key was made. A
+file that was put back counts as written: it may have been read in between.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ def stamp(path: Path) -> Stamp:
 
 
 class Watch:
-    """Knows files by their names and remembers when they were last written."""
+    """Remembers when each of some named files was last written."""
 
     def __init__(
         self, files: Mapping[str, Path], stamps: Mapping[str, Stamp] | None = None
@@ -31,7 +31,7 @@ class Watch:
         self._files = [(n, path, known.get(n) or stamp(path)) for n, path in files.items()]
 
     def written(self) -> str:
-        """The name of a file that was written since; '' where none was."""
+        """The name of a file that was written since then; '' where none was."""
         for name, path, before in self._files:
             if stamp(path) != before:
                 return name

@@ -10,12 +10,12 @@ import time
 from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import diskcache
 
 from harness.errors import HarnessError, is_damaged, reason_of
+from harness.project.values import Row
 
 
 class ResultCache:
@@ -24,7 +24,7 @@ class ResultCache:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.corrupt = 0
-        self.unkept = 0
+        self.not_cached = 0
         self.moved_to: Path | None = None
         try:
             self._cache = _open(folder)
@@ -41,10 +41,10 @@ class ResultCache:
             f"file:{quote(str(folder / 'cache.db'))}?mode=ro", uri=True, timeout=60
         )
 
-    def get_many(self, keys: list[str]) -> dict[str, tuple[dict[str, Any], str]]:
+    def get_many(self, keys: list[str]) -> dict[str, tuple[Row, str]]:
         """The result under each key that has one, with the track_id that computed it.
 
-        An entry that cannot be read counts in `corrupt` and is as good as absent.
+        An entry that cannot be read counts in `corrupt` and is treated as absent.
         """
         # One query for all; diskcache itself asks once a key, which a fast predict would feel.
         marks = ", ".join("?" * len(keys))
@@ -58,11 +58,12 @@ class ResultCache:
             if not isinstance(error, sqlite3.OperationalError) or is_damaged(error):
                 fix = f"move it away: mv {self._folder.name} {self._folder.name}-damaged"
             raise HarnessError(f"cannot read the cache {self._folder}: {reason}", fix=fix) from None
-        found: dict[str, tuple[dict[str, Any], str]] = {}
+        found: dict[str, tuple[Row, str]] = {}
         for key, mode, filename, value in rows:
             try:
                 entry = self._cache.disk.fetch(mode, filename, value, False)
-                result, origin = entry["result"], entry["cache"]
+                result = entry["result"]
+                origin = entry["cache"]
                 if not isinstance(result, dict) or not isinstance(origin, str):
                     raise TypeError(f"{key} is no entry of ours")
             except Exception:  # whatever a damaged pickle or a missing file may raise
@@ -71,20 +72,20 @@ class ResultCache:
             found[key] = (dict(result), origin)
         return found
 
-    def put(self, entries: Iterable[tuple[str, dict[str, Any], str]]) -> None:
+    def put(self, entries: Iterable[tuple[str, Row, str]]) -> None:
         """Store (key, result, track_id) entries in one transaction.
 
-        A result that does not pickle counts in `unkept`: the next experiment computes it again.
+        A result that does not pickle counts in `not_cached`: the next experiment computes it again.
         """
         with self._cache.transact():
             for key, result, track_id in entries:
                 try:
                     self._cache.set(key, {"result": result, "cache": track_id})
                 except (pickle.PicklingError, AttributeError, TypeError):
-                    self.unkept += 1
+                    self.not_cached += 1
 
     def saw(self, track_id: str) -> bool:
-        """Whether a run put its results in here: what is missing of them was deleted."""
+        """Whether a run put its results in here. If so, those that are missing were deleted."""
         query = "SELECT 1 FROM harness_runs WHERE track_id = ?"
         return self._reader.execute(query, (track_id,)).fetchone() is not None
 
@@ -117,7 +118,7 @@ def _open(folder: Path) -> diskcache.Cache:
         sqlite_cache_size=1024,
         sqlite_mmap_size=0,
     )
-    # In a table beside diskcache's own, so that it is lost together with the entries.
+    # In a table next to diskcache's own, so that it is deleted together with the entries.
     with closing(sqlite3.connect(folder / "cache.db", timeout=60)) as connection:
         connection.execute("CREATE TABLE IF NOT EXISTS harness_runs (track_id TEXT PRIMARY KEY)")
     return cache

@@ -1,14 +1,14 @@
 """Column types: decided before a row is written, widened where numbers ask for it, never mixed.
 
-SQLite lets any value into any column and other readers then refuse the table, so the types that
-stand in the schema are kept true here.
+SQLite lets any value into any column, and other readers then refuse the table. So this module makes
+sure that each value has the type of its column.
 """
 
 import sqlite3
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from harness.project.values import INTEGER, REAL, TEXT, declared_type
+from harness.project.values import INTEGER, REAL, TEXT, Row, declared_type
 
 _AS_IS = frozenset({type(None), bool, int, float, str, bytes})
 
@@ -33,7 +33,7 @@ PREDICTIONS = {
 }
 """The columns of `predictions` and their types; None means that the first value decides."""
 ANSWERS = frozenset({"prediction", "ground_truth", "raw_response"})
-"""Those of them that predict fills, if anybody does."""
+"""Those of them that only predict can fill."""
 
 
 # The harness's own columns; what predict returns may not take their names.
@@ -61,7 +61,7 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-# Which columns are scores is not to be guessed from their values, so it is written down.
+# Which columns are scores is written down, because it cannot be guessed from their values.
 SCORES = (
     "CREATE TABLE IF NOT EXISTS scores (predictions TEXT, name TEXT, UNIQUE (predictions, name))"
 )
@@ -93,14 +93,14 @@ class Schema:
     def __init__(self, table: str, types: dict[str, str]) -> None:
         self.table = table
         self.types = types
-        self._fitting: set[tuple[Any, ...]] = set()
+        self._fitting: set[tuple[object, ...]] = set()
 
-    def fits_as_is(self, row: dict[str, Any]) -> bool:
-        """Whether a row of these names and Python types has been seen to need no change at all."""
+    def fits_as_is(self, row: Row) -> bool:
+        """Whether an earlier row of these names and Python types needed no change at all."""
         return (*row, *map(type, row.values())) in self._fitting
 
-    def remember(self, row: dict[str, Any], kept: dict[str, Any]) -> None:
-        """Note that values of these types fit, so that the next such row is not looked at.
+    def remember(self, row: Row, kept: Row) -> None:
+        """Note that values of these types fit, so that the next such row needs no check.
 
         Not where a value became NULL: NaN is a float, and its column may still be TEXT.
         """
@@ -146,7 +146,9 @@ class Schema:
 
     def retype(self, connection: sqlite3.Connection, name: str, kind: str) -> None:
         """Give a column another type and convert what it holds (used for INTEGER to REAL)."""
-        table, column, fresh = quoted(self.table), quoted(name), quoted(f"{name}__retyped")
+        table = quoted(self.table)
+        column = quoted(name)
+        fresh = quoted(f"{name}__retyped")
         connection.execute("BEGIN IMMEDIATE")
         connection.execute(f"ALTER TABLE {table} ADD COLUMN {fresh} {kind}")
         connection.execute(f"UPDATE {table} SET {fresh} = CAST({column} AS {kind})")
@@ -161,12 +163,12 @@ class Schema:
         self._fitting.clear()
 
     def changes(
-        self, rows: Iterable[dict[str, Any]], holds: Callable[[str], bool]
+        self, rows: Iterable[Row], holds: Callable[[str], bool]
     ) -> tuple[dict[str, str], dict[str, str]]:
         """Which columns to add and which to retype, so that `rows` (of plain values) fit.
 
-        `holds(column)` tells whether a column has any value yet: one that has none may still become
-        anything.
+        `holds(column)` says whether a column has any value yet; one without a value may still get
+        any type.
         """
         seen: dict[str, list[str]] = {}
         for row in rows:
@@ -193,13 +195,14 @@ class Schema:
                 retyped[name] = str(wanted)
         return added, retyped
 
-    def misfit(self, row: dict[str, Any]) -> list[str]:
+    def misfit(self, row: Row) -> list[str]:
         """Columns whose value is of another type than the column; INTEGER values fit REAL."""
         wrong = []
         for name, value in row.items():
             if value is None:
                 continue
-            kind, current = declared_type(type(value)), self.types[name]
+            kind = declared_type(type(value))
+            current = self.types[name]
             if kind != current and not (kind == INTEGER and current == REAL):
                 wrong.append(name)
         return wrong

@@ -1,10 +1,10 @@
-"""A database's file, and the log that a killed run leaves beside it.
+"""A database's file, and the log that a killed run leaves next to it.
 
-SQLite's `-wal` and `-journal` belong to a name, not to a file: whatever lies under the name is what
-they are replayed over. `git checkout` and `dvc checkout` put another version there and leave the
-log, which both ignore. So whoever is about to write gives the file a new mark (SQLite's
-`user_version`, which stands in its first page) and notes it beside the file. A log is replayed only
-where both agree; any other is set aside, whole and under a name that says what it is.
+SQLite's `-wal` and `-journal` belong to a name, not to a file: SQLite replays them over whatever
+file has that name. `git checkout` and `dvc checkout` put another version there, ignore the log and
+leave it. So a writer first gives the file a new mark (SQLite's `user_version`, in its first page)
+and notes the mark next to the file. A log is replayed only where both agree. Any other log is set
+aside, whole and under a name that says what it is.
 """
 
 import contextlib
@@ -28,11 +28,11 @@ _LOCKED_BYTES = (0x40000000, 512)
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What stands beside a database: the marks that its file may bear, and what it was begun from.
+    """The note next to a database: the marks that its file may have, and what it was begun from.
 
-    There are two marks only while the new one is being written. `begun_from` is the version that
-    DVC or git recorded as the present writing began, '' where there was none; `experiment` the one
-    that is written.
+    There are two marks only while a new one is being written. `begun_from` is the version that DVC
+    or git had recorded when this writing began, '' where there was none. `experiment` is the one
+    that is being written.
     """
 
     marks: tuple[int, ...] = ()
@@ -41,15 +41,16 @@ class Note:
 
 
 def begin_writing(db: Path, experiment: str = "") -> None:
-    """Make `db` ours to write: no log of another file beside it, no link, a mark of its own.
+    """Prepare `db` for writing: no log of another file next to it, no link, a mark of its own.
 
-    To be called before a connection is opened. Raises HarnessError where it cannot be written.
+    Call it before a connection is opened. Raises HarnessError where it cannot be written.
     """
     with explained(db):
         db.parent.mkdir(parents=True, exist_ok=True)
         set_strangers_aside(db)
         _unlink_from_cache(db)
-        old, before = mark_of(db), written_here(db)
+        old = mark_of(db)
+        before = written_here(db)
         begun_from = before.begun_from if before and db.exists() else ""
         mark = secrets.randbelow(2**31 - 1) + 1
         _write_note(db, Note((old, mark), begun_from, experiment))
@@ -92,9 +93,9 @@ def _bring_to_rest(db: Path) -> None:
 
 
 def set_strangers_aside(db: Path) -> None:
-    """Move a log away that a killed run left beside another version of this file, and say so.
+    """Move a log away that a killed run left next to another version of this file, and say so.
 
-    Raises HarnessError where it cannot be moved, and where nobody can tell whose it is.
+    Raises HarnessError where it cannot be moved, and where nothing says which file it belongs to.
     """
     logs = [db.with_name(db.name + end) for end in _LOGS]
     logs = [log for log in logs if log.is_file() and log.stat().st_size]
@@ -102,7 +103,7 @@ def set_strangers_aside(db: Path) -> None:
         return
     note = read_note(db)
     ours = mark_of(db) in note.marks if note.marks else _may_have_a_log(db, logs)
-    # Whoever is writing a log now has the file open that it belongs to.
+    # A log that is being written now belongs to the file that its writer has open.
     if ours or _is_open_elsewhere(db):
         return
     if not note.marks:
@@ -115,9 +116,9 @@ def set_strangers_aside(db: Path) -> None:
 
 
 def prepare_to_read(db: Path) -> None:
-    """The same, and roll back what was not committed as this file's writer was killed.
+    """Set strangers' logs aside, and roll back what a killed writer of this file did not commit.
 
-    SQLite does that at the next opening; DuckDB, which only reads, refuses the file instead.
+    SQLite would do that when it next opens the file; DuckDB, which only reads, refuses the file.
     """
     set_strangers_aside(db)
     journal = db.with_name(f"{db.name}-journal")
@@ -127,7 +128,7 @@ def prepare_to_read(db: Path) -> None:
 
 
 def _may_have_a_log(db: Path, logs: list[Path]) -> bool:
-    """Where nothing is noted: a `-wal` beside a file that is not in WAL mode is not its own."""
+    """Without a note: a `-wal` next to a file that is not in WAL mode belongs to another file."""
     wal = any(log.name.endswith("-wal") for log in logs)
     return not wal or _header(db)[18:20] == b"\x02\x02"
 
@@ -136,7 +137,7 @@ def _set_aside(db: Path, log: Path, note: Note) -> None:
     target = aside(log)
     try:
         log.rename(target)
-        # An index into the log, made anew from it.
+        # An index into the log, which SQLite rebuilds from it.
         db.with_name(db.name + "-shm").unlink(missing_ok=True)
     except OSError as error:
         raise HarnessError(
@@ -146,7 +147,7 @@ def _set_aside(db: Path, log: Path, note: Note) -> None:
         ) from None
     again = "the same command" if not note.experiment else f"make experiment TAG={note.experiment}"
     err.print(
-        f"note: a killed run left {log.name} beside another version of {db.name} than the one that "
+        f"note: a killed run left {log.name} next to another version of {db.name} than the one that "
         f"is here now. It was not replayed; it is {target}. To go on with that run, go back to its "
         f"branch (git switch, dvc checkout) and run {again}: what it computed is in the cache.",
         markup=False,
@@ -155,7 +156,7 @@ def _set_aside(db: Path, log: Path, note: Note) -> None:
 
 
 def aside(path: Path) -> Path:
-    """A free name in the folder beside `path` that neither git nor DVC takes up."""
+    """A free name in the folder `aside` next to `path`, which neither git nor DVC records."""
     folder = path.parent / ASIDE
     folder.mkdir(parents=True, exist_ok=True)
     ignore = folder / ".gitignore"
@@ -166,7 +167,7 @@ def aside(path: Path) -> Path:
 
 
 def mark_of(db: Path) -> int:
-    """The mark in the file itself, whatever a log says; 0 where there is none."""
+    """The mark in the file itself, not in a log; 0 where there is none."""
     return int.from_bytes(_header(db)[60:64], "big")
 
 
@@ -175,7 +176,7 @@ def _header(db: Path) -> bytes:
         with db.open("rb") as file:
             return file.read(_HEADER)
     except OSError:
-        return b""  # whoever needs more than its mark will say why it cannot be read
+        return b""  # a reader that needs more will say why it cannot be read
 
 
 def _note_of(db: Path) -> Path:
@@ -219,7 +220,7 @@ def note_origin(db: Path, version: str) -> None:
 
 
 def _unlink_from_cache(db: Path) -> None:
-    """A file of our own where DVC has put a link into its cache: writing would reach that too."""
+    """Replace a link into DVC's cache by a copy, because writing would change the cache too."""
     if not db.is_file() or not (db.is_symlink() or db.stat().st_nlink > 1):
         return
     copy = db.with_name(f".{db.name}.copy")
@@ -230,7 +231,7 @@ def _unlink_from_cache(db: Path) -> None:
 def _is_open_elsewhere(db: Path) -> bool:
     """Whether another program is reading from or writing to this file through SQLite.
 
-    Not to be asked where this process has it open: closing any handle gives up all its locks.
+    Do not call it where this process has the file open: closing any handle drops all its locks.
     """
     try:
         import fcntl

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from harness.project.values import Row
 from harness.record import recorded
 from harness.record.cache import ResultCache
 from harness.record.recorded import Known
@@ -40,7 +41,7 @@ class Knowledge:
                 found |= {key: known for key, known in rows.items() if not self._deleted(known)}
         return found
 
-    def _deleted(self, known: tuple[dict[str, Any], str]) -> bool:
+    def _deleted(self, known: tuple[Row, str]) -> bool:
         """Whether somebody took a result out of the cache: it is to be computed again."""
         return self.cache is not None and self.cache.saw(known[1])
 

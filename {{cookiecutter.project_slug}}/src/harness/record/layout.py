@@ -1,4 +1,4 @@
-"""Which database, tables and cache an experiment uses: three layouts, and the dev phase apart."""
+"""Which database, tables and cache an experiment uses: three layouts, and a separate dev phase."""
 
 import re
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from harness.project.settings import Settings
 
 DEV = "dev"
 TAG = re.compile(r"e(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)\Z")
-UNFINISHED = "unfinished"  # metrics.score_version, while scores are made anew
+UNFINISHED = "unfinished"  # metrics.score_version, while scores are computed again
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,8 @@ def place_for(root: Path, settings: Settings, experiment: str) -> Place:
         return Place(root / ".dev/benchmark.db", "predictions", root / ".dev/cache")
     if not TAG.match(experiment):
         raise HarnessError(f"{experiment!r} is no experiment tag (e1.2.3)", fix="make tags")
-    layout, cache = settings.store.layout, root / ".cache"
+    layout = settings.store.layout
+    cache = root / ".cache"
     if layout == "database-per-experiment":
         return Place(root / f"results/{experiment}.db", "predictions", cache)
     table = "predictions"

@@ -1,4 +1,4 @@
-"""One run at a time in a folder of results, and a name for the one that is at work."""
+"""One run at a time in a folder of results, and a name for the one that is running."""
 
 import contextlib
 import json
@@ -14,10 +14,10 @@ from harness.errors import HarnessError, reason_of
 
 @contextlib.contextmanager
 def one_at_a_time(folder: Path, what: str) -> Iterator[None]:
-    """Keep everything else that writes results in `folder` out, from the first look to the tag.
+    """Let nothing else write results in `folder`, from the first look to the tag.
 
-    The lock goes with the process, however it ends. Raises HarnessError where it is taken: `what`
-    is how the other one is told who has it.
+    The lock ends with the process, however that ends. Raises HarnessError where it is taken; its
+    message to the other run says `what` has it.
     """
     path = folder / ".harness.record.lock"
     note = path.with_suffix(".run")

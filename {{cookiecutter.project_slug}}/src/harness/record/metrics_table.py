@@ -1,10 +1,10 @@
-"""The columns of the table `metrics`: what stands in it besides the scores of a benchmark."""
+"""The columns of the table `metrics` besides the scores of a benchmark."""
 
 from collections.abc import Collection
 
 COUNTS = ("n", "executed", "cached", "failed")
 PERCENTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
-ENDS = ("_low", "_high", "_n")  # of the columns beside each metric
+ENDS = ("_low", "_high", "_n")  # of the columns that go with each metric
 
 
 def percentile_columns(time: str) -> dict[str, float]:

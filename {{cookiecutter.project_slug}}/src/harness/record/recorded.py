@@ -1,6 +1,7 @@
-"""Results that stand in the rows of earlier experiments, for where the cache does not have them.
+"""Results in the rows of earlier experiments, used where the cache does not have them.
 
-A clone that DVC brought back has the databases and no cache: what is recorded there is paid for.
+A clone that DVC restored has the databases and no cache. What is recorded there is paid for
+already.
 """
 
 import contextlib
@@ -8,15 +9,15 @@ import sqlite3
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from harness.project.values import Row
 from harness.record.columns import RESERVED, quoted, score_names
 from harness.record.database_file import set_strangers_aside
 
-Known = dict[str, tuple[dict[str, Any], str]]
+Known = dict[str, tuple[Row, str]]
 # Columns of a row that are no part of what predict returned, but belong to its entry in the cache.
 _KEPT = frozenset({"function_time", "attempts", "latency", "fit_asset", "cost_estimate"})
 _OWN = (RESERVED | {"error", "error_type", "input_id"}) - _KEPT
@@ -24,7 +25,7 @@ _OWN = (RESERVED | {"error", "error_type", "input_id"}) - _KEPT
 
 @contextlib.contextmanager
 def reading(db: Path) -> Iterator[sqlite3.Connection]:
-    """A connection for looking at a database, closed again at once."""
+    """A connection for reading a database, closed at once afterwards."""
     set_strangers_aside(db)
     connection = sqlite3.connect(db, isolation_level=None, timeout=10)
     connection.row_factory = sqlite3.Row
@@ -35,7 +36,7 @@ def reading(db: Path) -> Iterator[sqlite3.Connection]:
 
 
 def prefixes(connection: sqlite3.Connection, but_not: str = "") -> npt.NDArray[np.uint64]:
-    """Eight bytes of the key of every row, but for those of the experiment `but_not`."""
+    """Eight bytes of the key of every row, except those of the experiment `but_not`."""
     found = array("Q")
     for table in _tables(connection):
         cursor = connection.execute(
@@ -71,8 +72,8 @@ def results(connection: sqlite3.Connection, keys: Sequence[str]) -> Known:
     return known
 
 
-def _result(row: dict[str, Any], scores: set[str]) -> dict[str, Any]:
-    """What predict returned, as far as it was kept: a value that was None stands for none."""
+def _result(row: Row, scores: set[str]) -> Row:
+    """What predict returned, as far as it was kept; a value that is NULL is left out."""
     return {
         name: value
         for name, value in row.items()

@@ -11,15 +11,17 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from harness.errors import HarnessError, reason_of
 from harness.project.inputs import is_harness_thread
+from harness.project.values import Row
 from harness.project.watch import Watch
 from harness.record.cache import ResultCache
-from harness.record.row_fitter import spoil
+from harness.record.row_fitter import mark_unfit
 from harness.record.store import Store
 
+Answer = TypeVar("Answer")
 FLUSH_SECONDS = 0.05
 _MOST_WAITING = 1000
 
@@ -28,7 +30,7 @@ _MOST_WAITING = 1000
 class Counts:
     """What has been written so far.
 
-    `unfit` of the failed rows held values that no row can: only the recorder knows of these.
+    `unfit` of the failed rows had values that cannot be stored; only the recorder knows of these.
     """
 
     executed: int = 0
@@ -47,9 +49,9 @@ class Counts:
 class Recorder(threading.Thread):
     """Writes rows as they come. `open_store` is called in the thread that will use the store.
 
-    Rows are dicts by column; a row that may be cached stands with the result to keep. Before each
-    batch the files in `watch` are looked at: once one of them was written, no row is kept any more,
-    and `written` says which.
+    Rows are dicts by column; a row that may be cached comes with the result to keep. Before each
+    batch the recorder looks at the files in `watch`. Once one of them was written, it keeps no more
+    rows, and `written` names the file.
     """
 
     def __init__(
@@ -62,14 +64,14 @@ class Recorder(threading.Thread):
         self.failure: BaseException | None = None
         self._open_store = open_store
         self._cache = cache
-        self._waiting: deque[tuple[dict[str, Any], dict[str, Any] | None]] = deque()
+        self._waiting: deque[tuple[Row, Row | None]] = deque()
         self._calls: deque[tuple[Callable[[Store], Any], Future[Any]]] = deque()
         self._wake = threading.Event()
         self._drained = threading.Event()
         self._closing = False
         self._failed_before: set[str] = set()
 
-    def put(self, row: dict[str, Any], keep: dict[str, Any] | None = None) -> None:
+    def put(self, row: Row, keep: Row | None = None) -> None:
         """Hand over a row; `keep` is what goes into the cache. Waits where the disk cannot follow.
 
         Raises what stopped the writer, if anything did.
@@ -85,9 +87,9 @@ class Recorder(threading.Thread):
         if self.failure is not None:
             raise self.failure
 
-    def call(self, function: Callable[[Store], Any]) -> Any:
+    def call(self, function: Callable[[Store], Answer]) -> Answer:
         """Run `function(store)` in the writer's thread, between batches, and return its result."""
-        future: Future[Any] = Future()
+        future: Future[Answer] = Future()
         self._calls.append((function, future))
         self._wake.set()
         while True:
@@ -102,7 +104,7 @@ class Recorder(threading.Thread):
         self._failed_before = set(failed_keys)
 
     def close(self) -> None:
-        """Write what waits, bring the database to rest, and end. Raises what stopped the writer."""
+        """Write what is waiting, close the database, and end. Raises what stopped the writer."""
         self._closing = True
         self._wake.set()
         self.join()
@@ -150,12 +152,12 @@ class Recorder(threading.Thread):
             # The cache first: a kill between the two then costs nothing, the row is made again
             # from the entry. The other way round the next experiment would pay once more.
             fitted = store.fit([row for row, _ in batch])
-            keep: list[tuple[str, dict[str, Any], str]] = []
+            keep: list[tuple[str, Row, str]] = []
             rows = []
             for (row, wrong), (_, result) in zip(fitted, batch, strict=True):
                 if wrong:
                     self.counts.unfit += row["error_type"] is None
-                    spoil(row, wrong)
+                    mark_unfit(row, wrong)
                 elif result is not None:
                     keep.append((row["task_key"], result, row["track_id"]))
                 row["timestamp"] = store.stamp(row["track_id"])
@@ -168,7 +170,7 @@ class Recorder(threading.Thread):
             if uncached is not None:
                 raise uncached
 
-    def _keep(self, entries: list[tuple[str, dict[str, Any], str]]) -> HarnessError | None:
+    def _keep(self, entries: list[tuple[str, Row, str]]) -> HarnessError | None:
         """Put entries into the cache; where that fails the rows are still to be written."""
         if not entries or self._cache is None:
             return None
@@ -179,7 +181,7 @@ class Recorder(threading.Thread):
             return HarnessError(f"cannot write the cache: {reason}", fix=fix, code=1)
         return None
 
-    def _count(self, rows: list[dict[str, Any]]) -> None:
+    def _count(self, rows: list[Row]) -> None:
         for row in rows:
             if row["error_type"] is not None:
                 self.counts.failed += 1

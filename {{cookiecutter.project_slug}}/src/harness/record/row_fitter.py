@@ -1,11 +1,11 @@
-"""Rows and columns of `predictions` made to fit each other, before anything is written."""
+"""Makes rows and columns of `predictions` fit each other, before anything is written."""
 
 import sqlite3
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
-from harness.project.values import TEXT, Unkept, plain
+from harness.project.values import TEXT, Row, Unsendable, Value, plain
 from harness.record.columns import PREDICTIONS, Schema, holds, score_names
 
 Wrong = dict[str, str]
@@ -14,8 +14,8 @@ Wrong = dict[str, str]
 class RowFitter:
     """Makes values plain and columns wide enough; says of each row what cannot be kept.
 
-    `connection` reads the table, `apart` opens another one for a change of its columns.
-    `keep_asset` stores what is no data and returns what stands for it.
+    `connection` reads the table, `apart` opens a separate one for a change of its columns.
+    `keep_asset` stores what is not data and returns the text to write in its place.
     """
 
     def __init__(
@@ -24,30 +24,33 @@ class RowFitter:
         engine: str,
         connection: Any,
         apart: Callable[[], AbstractContextManager[sqlite3.Connection]],
-        keep_asset: Callable[[str, Any], str],
+        keep_asset: Callable[[str, object], str],
     ) -> None:
-        self._schema, self._sqlite = schema, engine == "sqlite"
-        self._connection, self._apart, self._keep_asset = connection, apart, keep_asset
+        self._schema = schema
+        self._sqlite = engine == "sqlite"
+        self._connection = connection
+        self._apart = apart
+        self._keep_asset = keep_asset
         self._spelled = {name.lower(): name for name in schema.types}
         with apart() as plain_connection:
             self._scores = set(score_names(plain_connection, schema.table))
 
-    def fit(self, rows: list[dict[str, Any]]) -> list[tuple[dict[str, Any], Wrong]]:
+    def fit(self, rows: list[Row]) -> list[tuple[Row, Wrong]]:
         """Make values plain and columns fit; each row with what is wrong, by column.
 
         A value that cannot be kept, or is of another type than its column, is left NULL.
         """
         schema = self._schema
         odd = [index for index, row in enumerate(rows) if not schema.fits_as_is(row)]
-        ready: list[tuple[dict[str, Any], Wrong]] = [(row, {}) for row in rows]
+        ready: list[tuple[Row, Wrong]] = [(row, {}) for row in rows]
         if not odd:
             return ready
-        made: dict[int, dict[str, Any]] = {}
+        made: dict[int, Row] = {}
         for index in odd:
             wrong = ready[index][1]
             made[index] = {}
             for name, value in rows[index].items():
-                # SQLite takes no heed of case in names.
+                # SQLite ignores case in names.
                 spelled = self._spelled.setdefault(name.lower(), name)
                 if name != spelled:
                     wrong[name] = f"{name}, which is called {spelled} so far"
@@ -65,7 +68,8 @@ class RowFitter:
             wrong = ready[index][1]
             for name in schema.misfit(row):
                 kind = type(rows[index][name]).__name__
-                shown, row[name] = str(row[name])[:80], None
+                shown = str(row[name])[:80]
+                row[name] = None
                 wrong[name] = f"{name} = {shown!r} ({kind}), but it is {schema.types[name]} so far"
             ready[index] = (row, wrong)
             if not wrong and (self._sqlite or int not in map(type, row.values())):
@@ -73,8 +77,8 @@ class RowFitter:
                 schema.remember(rows[index], row)
         return ready
 
-    def _plain(self, name: str, value: Any, wrong: Wrong) -> Any:
-        if isinstance(value, Unkept):
+    def _plain(self, name: str, value: object, wrong: Wrong) -> Value:
+        if isinstance(value, Unsendable):
             wrong[name] = f"{name}, which cannot be kept: {value.reason}"
             return None
         try:
@@ -94,7 +98,7 @@ class RowFitter:
             return None
 
     def _free(self, score: str) -> bool:
-        """Let predict have the name of a score that no row has a value of any more."""
+        """Let predict use the name of a score, where no row has a value of that score any more."""
         if self._holds(score):
             return False
         with self._apart() as connection:
@@ -109,7 +113,8 @@ class RowFitter:
         return holds(self._connection, self._schema.table, column)
 
 
-def spoil(row: dict[str, Any], wrong: Wrong) -> None:
-    """Make a failure of a row whose values cannot be kept as they are; the others stay."""
+def mark_unfit(row: Row, wrong: Wrong) -> None:
+    """Turn a row with values that cannot be kept into a failure; its other values stay."""
     row["error"] = "predict returned " + "; ".join(wrong.values())
-    row["error_type"], row["cache"] = "InvalidResult", ""
+    row["error_type"] = "InvalidResult"
+    row["cache"] = ""

@@ -1,4 +1,4 @@
-"""The runs of an experiment in the order in which they began, whatever a clock said then.
+"""The runs of an experiment in the order in which they began, whatever the clock said.
 
 Each run gets the next number of its database, `runs.sequence`, when its row is first written. Rows
 of earlier versions have none: they come before all others, in the order in which they were written.
@@ -6,7 +6,6 @@ of earlier versions have none: they come before all others, in the order in whic
 
 import random
 import sqlite3
-from typing import Any
 
 from harness.record.columns import quoted
 
@@ -42,21 +41,25 @@ def next_sequence(connection: sqlite3.Connection, table: str) -> int:
     return int(connection.execute(query).fetchone()[0])
 
 
-def of_first_run(connection: sqlite3.Connection, table: str, wanted: str, **known: str) -> Any:
+def of_first_run(
+    connection: sqlite3.Connection, table: str, wanted: str, **known: str
+) -> str | None:
     """The column `wanted` of the first run with these values in others, None without one."""
     return _of_run(connection, table, wanted, known, "ASC")
 
 
-def of_last_run(connection: sqlite3.Connection, table: str, wanted: str, **known: str) -> Any:
+def of_last_run(
+    connection: sqlite3.Connection, table: str, wanted: str, **known: str
+) -> str | None:
     """The column `wanted` of the last run with these values in others, None without one."""
     return _of_run(connection, table, wanted, known, "DESC")
 
 
 def _of_run(
     connection: sqlite3.Connection, table: str, wanted: str, known: dict[str, str], way: str
-) -> Any:
+) -> str | None:
     if not {wanted, *known} <= _columns(connection, table):
-        return None  # SQLite would take the quoted name of a column that is not there for a text
+        return None  # SQLite would read the quoted name of a missing column as a text
     where = " AND ".join(f"{quoted(name)} = ?" for name in known)
     row = connection.execute(
         f"SELECT {quoted(wanted)} FROM {quoted(table)} WHERE {where} "

@@ -1,6 +1,6 @@
-"""The tables of what scores declare, and of what was returned as one and cannot count.
+"""The tables of score declarations, and of values that score() returned and that cannot count.
 
-They are written when an experiment is scored, so that an old one is read as it was meant.
+They are written when an experiment is scored, so that an old experiment is read as it was meant.
 """
 
 import sqlite3

@@ -1,8 +1,9 @@
 """The results database: xetrack's Tracker in front of one SQLite file, one writer, typed columns.
 
-While a run writes with the sqlite engine the file is in WAL mode, so others can read. At rest it is
-in delete mode: xetrack's own Reader switches to it whenever it opens a file, which would change the
-bytes of a result that DVC has already recorded.
+While a run writes with the sqlite engine, the file is in WAL mode, so others can read. Afterwards
+it
+is in delete mode: xetrack's own Reader switches to that mode whenever it opens a file, which would
+change the bytes of a result that DVC has already recorded.
 """
 
 import contextlib
@@ -12,21 +13,23 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 from xetrack import Tracker
 
 from harness.clock import microseconds_of, stamp
 from harness.errors import HarnessError, explained
-from harness.project.values import INTEGER, TEXT, readable
+from harness.project.values import INTEGER, TEXT, Row, Value, readable
 from harness.record.columns import PREDICTIONS, Schema, quoted
 from harness.record.database_file import begin_writing, set_strangers_aside
 from harness.record.layout import DEV, Place
-from harness.record.row_fitter import RowFitter, Wrong, spoil
+from harness.record.row_fitter import RowFitter, Wrong, mark_unfit
 from harness.record.runs import next_sequence
 from harness.record.score_tables import DECLARED, UNCOUNTED
 
+Answer = TypeVar("Answer")
 RUNS: dict[str, str | None] = {
     **dict.fromkeys(("experiment_version", "phase", "commit_hash", "branch", "dirty"), TEXT),
     **dict.fromkeys(("code_key", "code_parts", "environment", "data_version", "lock_hash"), TEXT),
@@ -55,12 +58,14 @@ class Store:
         experiment: str,
         params: dict[str, str],
     ) -> None:
-        self.place, self.engine, self.experiment = place, engine, experiment
+        self.place = place
+        self.engine = engine
+        self.experiment = experiment
         self._last_stamp: dict[str, int] = {}
         begin_writing(place.db, "" if experiment == DEV else experiment)
         with explained(place.db):
             with _apart(place.db) as connection:
-                # All in one: each change for itself would wait for the disk, some forty times.
+                # In one transaction: some forty single changes would each wait for the disk.
                 connection.execute("BEGIN IMMEDIATE")
                 index = quoted(f"once_{place.predictions}")
                 self.predictions = Schema.prepare(
@@ -68,8 +73,8 @@ class Store:
                 )
                 self.runs = Schema.prepare(connection, place.runs, RUNS)
                 self.sequence = next_sequence(connection, place.runs)
-                # xetrack makes this table whenever it reads a file without being told a table,
-                # which would change a result that is tagged already.
+                # xetrack makes this table whenever it reads a file and nobody names a table. That
+                # would change a result that is tagged already.
                 Schema.prepare(connection, "default", {})
                 connection.execute(
                     f"CREATE UNIQUE INDEX IF NOT EXISTS {index} "
@@ -81,7 +86,7 @@ class Store:
                 self.predictions,
                 engine,
                 self.connection,
-                # Not methods of this: in a cycle it would end in whichever thread collects it.
+                # Not methods of this object: in a reference cycle any thread might collect it.
                 partial(_apart, place.db),
                 partial(_keep, self.tracker.assets),
             )
@@ -107,7 +112,7 @@ class Store:
                 )
             self.connection.execute("PRAGMA synchronous=NORMAL")
 
-    def recorded(self) -> tuple[Any, list[str]]:
+    def recorded(self) -> tuple[npt.NDArray[np.bytes_], list[str]]:
         """Keys of this experiment's good rows (sorted numpy bytes), and of its failed ones."""
         table = quoted(self.place.predictions)
         where = "experiment_version = ? AND error_type IS"
@@ -136,7 +141,8 @@ class Store:
 
     def begun_with(self) -> list[tuple[str, dict[str, str]]]:
         """The data version and the files of configurations of each run that has good rows here."""
-        runs, table = quoted(self.place.runs), quoted(self.place.predictions)
+        runs = quoted(self.place.runs)
+        table = quoted(self.place.predictions)
         rows = self.connection.execute(
             f"SELECT DISTINCT data_version, grid_files FROM {runs} WHERE experiment_version = ? "
             "AND track_id IN "
@@ -146,8 +152,9 @@ class Store:
         return [(row[0] or "", json.loads(row[1] or "{}")) for row in rows]
 
     def inputs(self) -> set[str]:
-        """What no key held of what was read by the runs that computed this experiment's rows."""
-        runs, table = quoted(self.place.runs), quoted(self.place.predictions)
+        """What the runs that computed this experiment's rows read and no key held."""
+        runs = quoted(self.place.runs)
+        table = quoted(self.place.predictions)
         rows = self.connection.execute(
             f"SELECT inputs FROM {runs} WHERE inputs IS NOT NULL AND track_id IN (SELECT "
             f"coalesce(nullif(cache, ''), track_id) FROM {table} WHERE experiment_version = ?)",
@@ -162,8 +169,8 @@ class Store:
         )
         return int(self._one(query, [self.experiment]))
 
-    def apart(self, function: Callable[[sqlite3.Connection], Any]) -> Any:
-        """What `function` answers of the database through a plain connection of its own."""
+    def apart(self, function: Callable[[sqlite3.Connection], Answer]) -> Answer:
+        """What `function` returns, called with a plain connection of its own to the database."""
         with _apart(self.place.db) as connection:
             connection.row_factory = sqlite3.Row
             return function(connection)
@@ -197,11 +204,11 @@ class Store:
         )
         return float(self._one(query, [self.experiment]) or 0.0)
 
-    def keep_asset(self, name: str, value: Any) -> str:
+    def keep_asset(self, name: str, value: object) -> str:
         """Store an object as an xetrack asset; returns its hash."""
         return _keep(self.tracker.assets, name, value)
 
-    def asset(self, name: str) -> tuple[str, Any] | None:
+    def asset(self, name: str) -> tuple[str, object] | None:
         """The (hash, object) kept under `name`, or None."""
         hash_value = self.tracker.assets.keys.get(name)
         if hash_value is None:
@@ -211,8 +218,8 @@ class Store:
     def stamp(self, track_id: str) -> str:
         """The time now; later than any in the rows of that run, with which it is their primary key.
 
-        Also where the clock has stepped back since: what an earlier run of the experiment left in
-        the cache gets rows that are that run's.
+        This also holds where the clock has stepped back: results that an earlier run of the
+        experiment left in the cache get rows under that run's track_id.
         """
         last = self._last_stamp.get(track_id)
         if last is None:
@@ -226,11 +233,11 @@ class Store:
         self._last_stamp[track_id] = max(time.time_ns() // 1000, last + 1)
         return stamp(self._last_stamp[track_id])
 
-    def fit(self, rows: list[dict[str, Any]]) -> list[tuple[dict[str, Any], Wrong]]:
+    def fit(self, rows: list[Row]) -> list[tuple[Row, Wrong]]:
         """Rows as they can be written; each with what is wrong, by column."""
         return self._fitter.fit(rows)
 
-    def insert(self, rows: list[dict[str, Any]], replace: list[str]) -> None:
+    def insert(self, rows: list[Row], replace: list[str]) -> None:
         """Write plain rows in one transaction, first deleting the failed rows in `replace`."""
         try:
             self._insert(rows, replace)
@@ -240,11 +247,11 @@ class Store:
             fitted = self.fit(rows)
             for row, wrong in fitted:
                 if wrong:
-                    spoil(row, wrong)
+                    mark_unfit(row, wrong)
             self._insert([row for row, _ in fitted], replace)
             rows[:] = [row for row, _ in fitted]
 
-    def _insert(self, rows: list[dict[str, Any]], replace: list[str]) -> None:
+    def _insert(self, rows: list[Row], replace: list[str]) -> None:
         table = quoted(self.place.predictions)
         columns = list({name: None for row in rows for name in row})
         with explained(self.place.db), self._transaction():
@@ -256,7 +263,9 @@ class Store:
             values = [tuple(map(row.get, columns)) for row in rows]
             self._insert_values(table, columns, values)
 
-    def _insert_values(self, table: str, columns: list[str], values: list[tuple[Any, ...]]) -> None:
+    def _insert_values(
+        self, table: str, columns: list[str], values: list[tuple[Value, ...]]
+    ) -> None:
         names = ", ".join(map(quoted, columns))
         marks = f"({', '.join('?' * len(columns))})"
         if self.engine == "sqlite":
@@ -265,21 +274,20 @@ class Store:
             try:
                 self.connection.executemany(insert, values)
             except UnicodeEncodeError:
-                clean = [
-                    tuple(readable(v) if isinstance(v, str) else v for v in row) for row in values
-                ]
-                # What went in before the bad row is taken back; what was deleted first stays so.
+                # The rows inserted before the bad one are taken back, the deleted ones are not.
                 self.connection.execute("ROLLBACK TO inserted")
-                self.connection.executemany(insert, clean)
+                self.connection.executemany(insert, map(_readable_row, values))
             return
         for start in range(0, len(values), _DUCKDB_ROWS):
             part = values[start : start + _DUCKDB_ROWS]
-            flat = [readable(v) if isinstance(v, str) else v for row in part for v in row]
+            flat: list[Value] = []
+            for row in part:
+                flat += _readable_row(row)
             self.connection.execute(
                 f"INSERT INTO {table} ({names}) VALUES {', '.join([marks] * len(part))}", flat
             )
 
-    def put_run(self, row: dict[str, Any]) -> None:
+    def put_run(self, row: Row) -> None:
         """Write this run's row, or the newer version of it."""
         table = quoted(self.place.runs)
         row = {**row, "sequence": self.sequence}
@@ -298,11 +306,11 @@ class Store:
                 self.connection.execute("ROLLBACK")
             raise
 
-    def _one(self, query: str, parameters: list[Any] | None = None) -> Any:
+    def _one(self, query: str, parameters: list[Value] | None = None) -> Any:
         return self.connection.execute(query, parameters or []).fetchone()[0]
 
     def close(self) -> None:
-        """Bring the file to rest: one file, delete mode, nothing open."""
+        """Leave one plain file: delete mode, nothing open."""
         try:
             for part in _parts(self.tracker.assets):
                 part.close()
@@ -314,7 +322,7 @@ class Store:
 
 @contextlib.contextmanager
 def _apart(db: Path) -> Iterator[sqlite3.Connection]:
-    """A plain connection for schema changes, closed again before anything else goes on."""
+    """A plain connection for schema changes, closed before anything else happens."""
     connection = sqlite3.connect(db, isolation_level=None, timeout=10)
     try:
         yield connection
@@ -322,7 +330,11 @@ def _apart(db: Path) -> Iterator[sqlite3.Connection]:
         connection.close()
 
 
-def _keep(assets: Any, name: str, value: Any) -> str:
+def _readable_row(row: tuple[Value, ...]) -> tuple[Value, ...]:
+    return tuple(readable(value) if isinstance(value, str) else value for value in row)
+
+
+def _keep(assets: Any, name: str, value: object) -> str:
     hash_value = str(assets.insert(name, value))
     for part in _parts(assets):
         part.commit(blocking=True)
@@ -353,7 +365,7 @@ def clear_rows(place: Place, experiment: str) -> int:
 
 
 def _has_rows(place: Place, experiment: str) -> bool:
-    """Looked at first: to begin writing already changes the file."""
+    """Looked up first, because beginning to write already changes the file."""
     set_strangers_aside(place.db)
     with explained(place.db), contextlib.closing(sqlite3.connect(place.db, timeout=10)) as con:
         for table in (place.metrics, place.predictions):

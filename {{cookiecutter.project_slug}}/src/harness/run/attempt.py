@@ -1,6 +1,6 @@
-"""One datapoint in a worker: resource, attempts with backoff, and what came of it.
+"""One datapoint in a worker: resource, attempts with backoff, and the outcome.
 
-Nothing here writes. A worker hands back a Result and the driver records it, so serial, threads and
+Nothing here writes. A worker returns a Result and the driver records it, so serial, threads and
 processes give the same rows.
 """
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from numbers import Real
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import cloudpickle
 import stamina
@@ -22,13 +22,15 @@ import stamina.instrumentation
 from harness.errors import InvalidResult, PermanentError, PredictionTimeout, TransientError
 from harness.project.contract import Item, Project
 from harness.project.inputs import noted
+from harness.project.values import Params, Row
 from harness.record.columns import RESERVED
 from harness.run.time_limit import time_limit, too_long
 
+_Arguments: TypeAlias = list[Any]  # the item, the params and, where predict takes it, a resource
 _COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}\Z")
 _NOT_KEPT = frozenset({"error", "error_type", "input_id", "latency"})
 
-# Retries are told in rows (`attempts`), not in log lines between the progress.
+# Rows say how many attempts were made; log lines would disturb the progress bar.
 stamina.instrumentation.set_on_retry_hooks([])
 
 
@@ -43,12 +45,12 @@ class Limiter(Protocol):
 
 @dataclass(slots=True)
 class Result:
-    """What came of one datapoint. Times in seconds; `latency` is the last attempt's alone.
+    """The outcome of one datapoint. Times in seconds; `latency` is the last attempt's alone.
 
     `reads` is what predict read, as inputs.noted names it.
     """
 
-    result: dict[str, Any] | None
+    result: Row | None
     error: str | None
     error_type: str | None
     attempts: int
@@ -61,7 +63,7 @@ class Result:
 class _ReturnedError(Exception):
     """predict returned {"error": ...} instead of raising."""
 
-    def __init__(self, returned: dict[str, Any]) -> None:
+    def __init__(self, returned: Row) -> None:
         super().__init__(str(returned["error"]) or repr(returned["error"]))
         self.returned = returned
         self.name = str(returned.get("error_type") or "ReturnedError")
@@ -79,27 +81,27 @@ class Worker:
         self.project = project
         self.limiter = limiter
         self.hard_kill = hard_kill
-        self.attempts = 0  # made for the datapoint at hand
+        self.attempts = 0  # made for the current datapoint
         self.abandoned = False
         self._transient = set(project.settings.retry.errors) | {"TransientError"}
         self._seconds = project.settings.run.timeout_seconds
         self._retry = project.settings.retry
-        self._began: float | None = None  # when the call of predict that goes on now began
+        self._began: float | None = None  # when the current call of predict began
         self._latest = 0.0
         self._deciding = threading.Lock()
-        self._resources: dict[Any, Any] = {}
+        self._resources: dict[Path | None, object] = {}
         self._resources_of: bytes | None = None
 
-    def run(self, item: Item, params: Any, digest: bytes, fitted: Path | None) -> Result:
-        """Execute predict for one datapoint; never raises but for KeyboardInterrupt."""
+    def run(self, item: Item, params: Params, digest: bytes, fitted: Path | None) -> Result:
+        """Execute predict for one datapoint; raises nothing except KeyboardInterrupt."""
         with noted() as reads:
             result = self._run(item, params, digest, fitted)
         if reads:
             result.reads = frozenset(reads)
         return result
 
-    def _run(self, item: Item, params: Any, digest: bytes, fitted: Path | None) -> Result:
-        arguments: list[Any] = [item, params]
+    def _run(self, item: Item, params: Params, digest: bytes, fitted: Path | None) -> Result:
+        arguments: _Arguments = [item, params]
         self.attempts = 0
         start = time.perf_counter()
         try:
@@ -125,7 +127,7 @@ class Worker:
     def abandon(self, seconds: float) -> Result | None:
         """From another thread: give up on a call of predict that takes longer than `seconds`.
 
-        Returns the timeout; whatever the call still returns counts for nothing from then on.
+        Returns the timeout; what the call returns later is ignored.
         """
         with self._deciding:
             elapsed = 0.0 if self._began is None else time.perf_counter() - self._began
@@ -136,7 +138,7 @@ class Worker:
                 self.limiter.failed()  # its place goes to the thread that takes over
             return timed_out(seconds, self.attempts, elapsed)
 
-    def _retried(self, arguments: list[Any]) -> dict[str, Any]:
+    def _retried(self, arguments: _Arguments) -> Row:
         retry = self._retry
         try:
             return self._attempt(arguments)
@@ -159,15 +161,15 @@ class Worker:
                 return self._attempt(arguments)
         raise AssertionError("unreachable: the last failed attempt raises")
 
-    def _attempt(self, arguments: list[Any]) -> dict[str, Any]:
-        # An item of its own for each attempt, as other processes have it anyway: what predict
-        # changes in it reaches no other attempt, repeat or configuration, and no row.
+    def _attempt(self, arguments: _Arguments) -> Row:
+        # Each attempt gets a copy of the item, as in another process: what predict changes in it
+        # reaches no other attempt, repeat or configuration, and no row.
         given = [pickle.loads(pickle.dumps(arguments[0])), *arguments[1:]]
         if self.limiter is not None:
             self.limiter.acquire()
         self.attempts += 1
-        # The limit is on predict alone: waiting for one's turn, or for a model to load, is no delay
-        # of the prediction.
+        # The limit is for predict alone: waiting for a free place, or for a model to load, does not
+        # count.
         self._latest = self._began = time.perf_counter()
         try:
             if self._seconds:
@@ -185,7 +187,7 @@ class Worker:
         return dict(returned)
 
     def _settle(self, error: BaseException | None) -> None:
-        """End the clock of an attempt and tell the limiter, unless somebody gave up on it."""
+        """End the clock of an attempt and inform the limiter, unless the driver gave up on it."""
         with self._deciding:
             if self.abandoned:
                 return
@@ -209,7 +211,8 @@ class Worker:
 
     def _failure(self, error: BaseException, start: float) -> Result:
         end = time.perf_counter()
-        kept, name = None, type(error).__name__
+        kept = None
+        name = type(error).__name__
         if isinstance(error, _ReturnedError):
             name = error.name
             kept = {k: v for k, v in error.returned.items() if k not in _NOT_KEPT}
@@ -223,7 +226,7 @@ class Worker:
             permanent=isinstance(error, (PermanentError, InvalidResult)),
         )
 
-    def _resource(self, params: Any, digest: bytes, fitted: Path | None) -> Any:
+    def _resource(self, params: Params, digest: bytes, fitted: Path | None) -> object:
         """predict's third argument, kept while the configuration stays the same."""
         if self._resources_of != digest:
             self._resources.clear()
@@ -236,7 +239,7 @@ class Worker:
         return self._resources[fitted]
 
 
-def check(returned: Any, input_id: str) -> None:
+def check(returned: object, input_id: str) -> None:
     """Raise InvalidResult where what predict returned cannot become a row."""
     if not isinstance(returned, dict):
         raise InvalidResult(f"predict returned {type(returned).__name__}, expected a dict")
@@ -253,20 +256,22 @@ def check(returned: Any, input_id: str) -> None:
 
 
 @lru_cache(maxsize=256)  # predict returns the same names again and again
-def _check_names(names: tuple[Any, ...]) -> None:
+def _check_names(names: tuple[object, ...]) -> None:
+    small_names = set()
     for name in names:
         if not isinstance(name, str) or not _COLUMN.match(name):
             raise InvalidResult(f"predict returned the key {name!r}, which cannot name a column")
         small = name.lower()
+        small_names.add(small)
         taken = small in RESERVED or (small in _NOT_KEPT and small != name)
         if taken or small.startswith("params_"):
             raise InvalidResult(f"predict returned {name!r}, a name that the harness fills itself")
-    if len({name.lower() for name in names}) < len(names):
+    if len(small_names) < len(names):
         raise InvalidResult("predict returned two keys that differ only in case")
 
 
 def asked_to_wait(error: BaseException) -> float | None:
-    """The seconds in an error's `retry_after`, which may be anything; None where it names none."""
+    """The seconds in an error's `retry_after`, None where that is no number of seconds."""
     try:
         seconds = float(getattr(error, "retry_after", None))  # type: ignore[arg-type]
     except (TypeError, ValueError):
@@ -284,4 +289,4 @@ def words_of(error: BaseException) -> str:
     try:
         return str(error) or repr(error)
     except Exception:
-        return f"a {type(error).__name__} that has no words"
+        return f"a {type(error).__name__} that cannot be printed"

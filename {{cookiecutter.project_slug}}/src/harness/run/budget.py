@@ -1,7 +1,7 @@
-"""What a run will cost, said before it starts, and a limit it stops short of.
+"""What a run will cost, shown before it starts, and a limit that it does not exceed.
 
 `estimate(item, params)` in predict.py gives the expected cost of one call in USD, or None where the
-price is unknown. Only the driver uses a Budget, so nothing here is locked.
+price is unknown. Only the driver uses a Budget, so nothing here needs a lock.
 """
 
 import math
@@ -37,7 +37,7 @@ class Budget:
                 f" (estimate() gave {estimate})",
                 fix="add the model's price to the price table, or set max_cost_usd = 0",
             )
-        # Calls that came out dearer than estimated make the next ones be reserved at that rate.
+        # Where calls cost more than estimated, later calls are reserved at that higher rate.
         if self.total + self._surcharge * (self._reserved + estimate) > self.limit:
             return False
         self._reserved += estimate
@@ -80,10 +80,13 @@ class Forecast:
     @property
     def total(self) -> Share:
         """All configurations together."""
-        parts = list(self.shares.values())
-        return Share(
-            *(sum(getattr(part, name) for part in parts) for name in Share.__dataclass_fields__)
-        )
+        total = Share()
+        for part in self.shares.values():
+            total.new += part.new
+            total.cached += part.cached
+            total.cost += part.cost
+            total.unpriced += part.unpriced
+        return total
 
     def lines(self) -> list[str]:
         """For people: one line a configuration, then the sum."""

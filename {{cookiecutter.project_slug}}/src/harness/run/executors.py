@@ -1,7 +1,7 @@
 """Where datapoints are computed: in this thread, in threads, in processes, or as a kind says.
 
 Each executor is a generator: it takes tasks as they come, keeps a bounded number in flight, and
-yields an Outcome as soon as one is there. None of them writes. A kind may bring more (`Executor` of
+yields an Outcome as soon as there is one. None of them writes. A kind may bring more (`Executor` of
 project.kind); where it runs predict, `compute` does that with a `Worker`.
 """
 
@@ -16,16 +16,15 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import cloudpickle
 from pebble import ProcessExpired, ProcessPool
 
 from harness.errors import HarnessError
-from harness.project.contract import Project
+from harness.project.contract import Item, Project
 from harness.project.inputs import one_worker
 from harness.project.kind import resolve
-from harness.project.values import Unkept, plain
+from harness.project.values import Params, Unsendable, plain
 from harness.run.attempt import Limiter, Result, Worker, timed_out, words_of
 from harness.run.job import Job, Outcome
 from harness.run.time_limit import ended_by_watchdog
@@ -48,8 +47,8 @@ def execute(
 ) -> Iterator[Outcome]:
     """Run `jobs` on the executor named in the settings and yield outcomes as they arrive.
 
-    `limiter` paces the attempts of this process; other processes make their own. Where a job that
-    was taken has not been begun when `stopped` says so, it may have no outcome.
+    `limiter` paces the attempts of this process; other processes make their own. A job that
+    has not begun when `stopped` returns True may have no outcome.
     """
     name = project.settings.run.executor
     if own := project.kind.executors.get(name):
@@ -78,9 +77,16 @@ def _serial(worker: Worker, jobs: Iterator[Job]) -> Iterator[Outcome]:
 class _Thread(threading.Thread):
     """A worker thread. A daemon: a predict that hangs must not keep the program alive."""
 
-    def __init__(self, worker: Worker, inbox: "queue.SimpleQueue[Job | None]", outbox: Any) -> None:
+    def __init__(
+        self,
+        worker: Worker,
+        inbox: "queue.SimpleQueue[Job | None]",
+        outbox: "queue.SimpleQueue[Outcome]",
+    ) -> None:
         super().__init__(daemon=True)
-        self.worker, self.inbox, self.outbox = worker, inbox, outbox
+        self.worker = worker
+        self.inbox = inbox
+        self.outbox = outbox
         self.job: Job | None = None
 
     def run(self) -> None:
@@ -97,7 +103,8 @@ class _Thread(threading.Thread):
 
 def _threads(project: Project, jobs: Iterator[Job], limiter: Limiter | None) -> Iterator[Outcome]:
     """Threads share a queue; one that overruns the time limit is left behind and replaced."""
-    limit, workers = project.settings.run.timeout_seconds, project.settings.run.workers
+    limit = project.settings.run.timeout_seconds
+    workers = project.settings.run.workers
     inbox: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
     outbox: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
     threads = [_Thread(Worker(project, limiter), inbox, outbox) for _ in range(workers)]
@@ -110,7 +117,8 @@ def _threads(project: Project, jobs: Iterator[Job], limiter: Limiter | None) -> 
                 return outbox.get(timeout=_POLL_SECONDS if limit else None)
             except queue.Empty:
                 for index, thread in enumerate(threads):
-                    job, result = thread.job, thread.worker.abandon(limit)
+                    job = thread.job
+                    result = thread.worker.abandon(limit)
                     if job is not None and result is not None:
                         threads[index] = _Thread(Worker(project, limiter), inbox, outbox)
                         threads[index].start()
@@ -147,15 +155,15 @@ def _start_worker(root: Path, workers: int) -> None:
     _worker = Worker(project, shared_limiter(project.settings, workers), hard_kill=True)
 
 
-def _run_in_process(item: Any, params: Any, digest: bytes, fitted: Path | None) -> bytes:
+def _run_in_process(item: Item, params: Params, digest: bytes, fitted: Path | None) -> bytes:
     assert _worker is not None
     return _packed(_worker.run(item, params, digest, fitted))
 
 
 def _packed(result: Result) -> bytes:
-    """A result as it travels to the driver, whatever predict put into it.
+    """A result as it is sent to the driver, with any value that predict put into it.
 
-    What only cloudpickle can send, such as a lambda, is kept as it is where nothing has to travel.
+    A value that only cloudpickle can send, such as a lambda, is sent by cloudpickle.
     """
     try:
         return pickle.dumps(result)
@@ -164,20 +172,20 @@ def _packed(result: Result) -> bytes:
         return bytes(cloudpickle.dumps(replace(result, result=values)))
 
 
-def _sendable(value: Any) -> Any:
+def _sendable(value: object) -> object:
     try:
         return plain(value)
     except Exception:
-        pass  # no data, so it becomes an asset
+        pass  # it is not data, so it becomes an asset
     try:
         cloudpickle.dumps(value)
         return value
     except Exception as error:
-        return Unkept(str(error))
+        return Unsendable(str(error))
 
 
 def process_pool(project: Project) -> ProcessPool:
-    """A pool whose processes each hold a Worker; one that dies takes only its own task along."""
+    """A pool whose processes each hold a Worker; one that dies loses only its own task."""
     # Fork would copy the writer's database connections and locks into the children.
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
     return ProcessPool(
@@ -190,7 +198,8 @@ def process_pool(project: Project) -> ProcessPool:
 
 def _processes(project: Project, jobs: Iterator[Job]) -> Iterator[Outcome]:
     outbox: queue.SimpleQueue[tuple[Job, Future[bytes]]] = queue.SimpleQueue()
-    in_flight, limit = 0, project.settings.run.timeout_seconds
+    in_flight = 0
+    limit = project.settings.run.timeout_seconds
 
     def next_outcome() -> Outcome:
         job, future = outbox.get()
@@ -204,7 +213,7 @@ def _processes(project: Project, jobs: Iterator[Job]) -> Iterator[Outcome]:
                     _run_in_process,
                     args=(job.task.item, configuration.params, configuration.digest, job.fitted),
                 )
-                future.add_done_callback(partial(_hand_over, outbox, job))
+                future.add_done_callback(partial(_put, outbox, job))
                 in_flight += 1
                 if in_flight >= 2 * project.settings.run.workers:
                     yield next_outcome()
@@ -219,7 +228,9 @@ def _processes(project: Project, jobs: Iterator[Job]) -> Iterator[Outcome]:
         pool.join()
 
 
-def _hand_over(outbox: Any, job: Job, future: Any) -> None:
+def _put(
+    outbox: "queue.SimpleQueue[tuple[Job, Future[bytes]]]", job: Job, future: "Future[bytes]"
+) -> None:
     outbox.put((job, future))
 
 

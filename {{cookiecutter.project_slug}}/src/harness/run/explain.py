@@ -6,13 +6,12 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 from harness.console import brief, shown
 from harness.project.contract import Project
 from harness.project.grid import Configuration, Grid
 from harness.project.tasks import Task, tasks
-from harness.project.values import plain
+from harness.project.values import Row, plain
 from harness.record.cache import ResultCache
 from harness.record.columns import quoted
 from harness.record.database_file import set_strangers_aside
@@ -28,7 +27,7 @@ _AT_ONCE = 256
 def preview(project: Project) -> list[str]:
     """One line a configuration: new and cached datapoints, and what the new ones cost.
 
-    Where predict.py has no `estimate`, nothing is said of cost.
+    Without an `estimate` in predict.py the lines say nothing about cost.
     """
     ready = prepare(project, None)
     settings = project.settings
@@ -58,9 +57,13 @@ def preview(project: Project) -> list[str]:
 
 
 def _short_names(grid: Grid) -> dict[bytes, str]:
-    """Each configuration by the params that are not the same in all."""
+    """A short name for each configuration: the params in which they differ."""
     rows = [each.columns for each in grid.configurations]
-    varying = [n for n in rows[0] if len({str(each.get(n)) for each in rows}) > 1]
+    varying = []
+    for name in rows[0]:
+        values = {str(each.get(name)) for each in rows}
+        if len(values) > 1:
+            varying.append(name)
     return {
         each.digest: " ".join(_named(each, varying)) or "the only one"
         for each in grid.configurations
@@ -72,7 +75,7 @@ def _named(configuration: Configuration, varying: list[str]) -> list[str]:
 
 
 def explain(project: Project, keys: list[str]) -> list[str]:
-    """For each task (key prefix or input id): its row, and what differs from now or from before."""
+    """For each task (key prefix or input id): its row, and what is different now."""
     ready = prepare(project, None)
     grid = ready.grid.configurations
     lines: list[str] = []
@@ -106,7 +109,7 @@ def _is_prefix(wanted: str, key: str) -> bool:
     return len(wanted) >= 6 and key.startswith(wanted)
 
 
-def _why(task: Task, rows: list[dict[str, Any]]) -> list[str]:
+def _why(task: Task, rows: list[Row]) -> list[str]:
     same_key = [row for row in rows if row["task_key"] == task.key and row["error_type"] is None]
     if same_key:
         return [f"known: {_origin(same_key[-1])}"]
@@ -125,15 +128,15 @@ def _why(task: Task, rows: list[dict[str, Any]]) -> list[str]:
     return ["new: an item with this id never ran"]
 
 
-def _is_under(row: dict[str, Any], configuration: Configuration) -> bool:
+def _is_under(row: Row, configuration: Configuration) -> bool:
     return all(row.get(name) == plain(value) for name, value in configuration.columns.items())
 
 
-def _origin(row: dict[str, Any]) -> str:
+def _origin(row: Row) -> str:
     return f"{row['experiment_version']}, run {row['cache'] or row['track_id']}"
 
 
-def _differences(row: dict[str, Any], now: Configuration, item_key: str) -> list[str]:
+def _differences(row: Row, now: Configuration, item_key: str) -> list[str]:
     before = row["made_by"]
     reasons = [
         f"{name} changed" if name in before["files"] else f"{name} was not among the files then"
@@ -142,10 +145,12 @@ def _differences(row: dict[str, Any], now: Configuration, item_key: str) -> list
     ]
     if row["item_key"] != item_key:
         reasons.append("the item's content changed (or a file that it points to)")
-    code, environment = now.context.code.parts, now.context.environment
+    code = now.context.code.parts
+    environment = now.context.environment
     reasons += [f"code changed: {name}" for name in _changed(before["code"], code)]
     for name in _changed(before["environment"], environment):
-        old, new = before["environment"].get(name), environment.get(name)
+        old = before["environment"].get(name)
+        new = environment.get(name)
         reasons.append(f"{name} changed: {_short(old)} -> {_short(new)}")
     return reasons or ["nothing differs now"]
 
@@ -158,17 +163,17 @@ def _short(value: str | None) -> str:
     return "absent" if value is None else value[:16]
 
 
-def _rows(project: Project, ids: set[str], prefix: str) -> list[dict[str, Any]]:
+def _rows(project: Project, ids: set[str], prefix: str) -> list[Row]:
     """The key parts of rows with one of these ids or a key that begins so, oldest first, with what
     made their runs."""
-    found: list[dict[str, Any]] = []
+    found: list[Row] = []
     for phase in (DEV, "experiment"):
         for path in databases(project.root, project.settings, phase):
             found += _read(path, ids, prefix)
     return sorted(found, key=lambda row: str(row["timestamp"]))
 
 
-def _read(path: Path, ids: set[str], prefix: str) -> list[dict[str, Any]]:
+def _read(path: Path, ids: set[str], prefix: str) -> list[Row]:
     among = ", ".join("?" * len(ids))
     where = f"input_id IN ({among}) OR substr(task_key, 1, ?) = ?"
     set_strangers_aside(path)
@@ -185,7 +190,7 @@ def _read(path: Path, ids: set[str], prefix: str) -> list[dict[str, Any]]:
             }
             for row in (connection.execute("SELECT * FROM runs") if "runs" in names else [])
         }
-        rows: list[dict[str, Any]] = []
+        rows: list[Row] = []
         for table in (n for n in names if n == "predictions" or n.startswith("predictions_")):
             have = [r[1] for r in connection.execute(f"PRAGMA table_info({quoted(table)})")]
             wanted = [n for n in have if n in _PARTS or n.startswith("params_")]
@@ -196,7 +201,7 @@ def _read(path: Path, ids: set[str], prefix: str) -> list[dict[str, Any]]:
         return rows
 
 
-_UNKNOWN: dict[str, Any] = {"code": {}, "environment": {}, "files": {}}
+_UNKNOWN: Row = {"code": {}, "environment": {}, "files": {}}
 _PARTS = frozenset(
     {"track_id", "timestamp", "experiment_version", "task_key", "item_key", "input_id", "repeat"}
     | {"cache", "error_type"}

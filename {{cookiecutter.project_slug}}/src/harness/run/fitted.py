@@ -1,6 +1,6 @@
 """Models fitted once per params and fold, kept as xetrack assets and shared by all workers.
 
-The file beside the cache is how a model travels between processes; the asset is the record.
+Processes share a model through a file next to the cache; the asset is the record.
 """
 
 import hashlib
@@ -17,10 +17,11 @@ import cloudpickle
 import orjson
 
 from harness.errors import HarnessError
-from harness.project.contract import Project
+from harness.project.contract import Item, Project
 from harness.project.grid import Configuration
 from harness.project.inputs import noted
 from harness.project.tasks import Task
+from harness.project.values import Params
 from harness.project.watch import Watch
 from harness.record.store import Store
 from harness.run.executors import process_pool
@@ -83,13 +84,13 @@ class Fits:
     def _taken(
         self, configuration: Configuration, fold: bytes, path: Path, fitted: "_Fit"
     ) -> Fitted:
-        """Give a model its place, now that it is known to be of the code that the key says."""
+        """Keep a model, where it was fitted with the code that its key says."""
         if name := self.watch.written():
             if fitted.part:
                 fitted.part.unlink(missing_ok=True)
             raise HarnessError(
                 f"{name} was written while models were fitted; what was fitted is not kept",
-                fix="see that it is as it should be, then run the same command again",
+                fix="check that file, then run the same command again",
                 code=1,
             )
         if fitted.part is None:
@@ -98,7 +99,7 @@ class Fits:
         model = cloudpickle.loads(path.read_bytes())
         return Fitted(path, self.call(partial(_keep, _name(configuration, fold), model)))
 
-    def _run(self, jobs: list[tuple[Any, Any, Path]]) -> Iterator["_Fit"]:
+    def _run(self, jobs: list[tuple[Params, object, Path]]) -> Iterator["_Fit"]:
         run = self.project.settings.run
         if run.executor == "processes" and len(jobs) > 1:
             with process_pool(self.project) as pool:
@@ -113,7 +114,7 @@ class Fits:
 
 @dataclass(frozen=True, slots=True)
 class _Fit:
-    """What came of one fit: the file that it was written to for now, or why there is none."""
+    """The outcome of one fit: the temporary file of the model, or why there is none."""
 
     part: Path | None
     error: str = ""
@@ -126,21 +127,22 @@ def _name(configuration: Configuration, fold: bytes) -> str:
     return f"fit_{hashlib.sha256(content).hexdigest()[:24]}"
 
 
-def _kept(name: str, store: Store) -> tuple[str, Any] | None:
+def _kept(name: str, store: Store) -> tuple[str, object] | None:
     return store.asset(name)
 
 
-def _keep(name: str, model: Any, store: Store) -> str:
+def _keep(name: str, model: object, store: Store) -> str:
     return store.keep_asset(name, model)
 
 
-def _fold(item: dict[str, Any]) -> bytes:
+def _fold(item: Item) -> bytes:
     return orjson.dumps(item.get("fold"))
 
 
-def _fit(project: Project, params: Any, fold: Any, path: Path) -> _Fit:
+def _fit(project: Project, params: Params, fold: object, path: Path) -> _Fit:
     assert project.fit is not None
-    error, part = None, path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.part")
+    error = None
+    part = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.part")
     with noted() as reads:
         try:
             _write_part(part, project.fit(params, fold))
@@ -151,26 +153,26 @@ def _fit(project: Project, params: Any, fold: Any, path: Path) -> _Fit:
     return _Fit(part, reads=frozenset(reads))
 
 
-def _fit_in_process(params: Any, fold: Any, path: Path) -> _Fit:
+def _fit_in_process(params: Params, fold: object, path: Path) -> _Fit:
     from harness.run import executors
 
     assert executors._worker is not None
     return _fit(executors._worker.project, params, fold, path)
 
 
-def _write(path: Path, model: Any) -> None:
+def _write(path: Path, model: object) -> None:
     """Whole or not at all: a kill must not leave half a model under a good name."""
     part = path.with_suffix(f".{os.getpid()}.part")
     _write_part(part, model)
     part.replace(path)
 
 
-def _write_part(part: Path, model: Any) -> None:
+def _write_part(part: Path, model: object) -> None:
     part.parent.mkdir(parents=True, exist_ok=True)
     part.write_bytes(_pickled(model))
 
 
-def _pickled(model: Any) -> bytes:
+def _pickled(model: object) -> bytes:
     try:
         return bytes(cloudpickle.dumps(model))
     except Exception as error:  # whatever a lock, a client or a generator may raise

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM during a run: first what is in flight ends, then everything at once."""
+"""Ctrl-C and SIGTERM during a run: the first lets calls finish, the second stops at once."""
 
 import contextlib
 import os
@@ -13,12 +13,14 @@ def graceful(ask: Callable[[], None]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    asked, own = False, os.getpid()
+    asked = False
+    own = os.getpid()
 
     def handle(signum: int, frame: object) -> None:
         nonlocal asked
         if os.getpid() != own:
-            # A process that predict forked has inherited this; multiprocessing ends its own so.
+            # A process that predict forked inherited this handler; multiprocessing stops its
+            # processes with SIGTERM.
             signal.signal(signum, signal.SIG_DFL)
             os.kill(os.getpid(), signum)
         if asked:

@@ -1,4 +1,4 @@
-"""What an executor is given, and what it hands back."""
+"""What an executor is given, and what it returns."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from harness.run.attempt import Result
 class Job:
     """A task to execute, with the file and asset of its fitted model where predict takes one.
 
-    `estimate` is its expected cost in USD, None where nobody knows.
+    `estimate` is its expected cost in USD, None where it is unknown.
     """
 
     task: Task
@@ -22,7 +22,7 @@ class Job:
 
 @dataclass(slots=True)
 class Outcome:
-    """A job and what came of it."""
+    """A job and its outcome."""
 
     job: Job
     result: Result

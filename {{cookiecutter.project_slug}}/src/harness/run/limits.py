@@ -1,7 +1,7 @@
-"""How fast a server is asked: calls a minute and calls at once, giving way to a "slow down".
+"""How fast a server is asked: calls a minute, calls at once, and fewer when it says "slow down".
 
-Each attempt takes a place with `acquire` and gives it back by saying, from the same thread, what
-came of it: `succeeded`, `throttled` (the server asked for patience) or `failed` (anything else).
+Each attempt takes a place with `acquire` and gives it back by calling, from the same thread, one
+of `succeeded`, `throttled` (the server asked for patience) or `failed` (anything else).
 The share of the limits in use is halved by a refusal and grows back by a little with each success:
 additive increase, multiplicative decrease (D. Chiu and R. Jain, "Analysis of the increase and
 decrease algorithms for congestion avoidance in computer networks", Computer Networks and ISDN
@@ -18,7 +18,7 @@ WINDOW_SECONDS = 60.0
 # A call may reach the server this much later than its place was given out, and still no minute
 # on the server's clock sees more calls than allowed.
 SLACK_SECONDS = 1.0
-# Of the limits; lower, a run that met a bad minute would stand still after it.
+# A share of the limits. With a lower one, a run would stop almost entirely after one bad minute.
 LEAST_SHARE = 1 / 64
 
 
@@ -78,9 +78,9 @@ class Limiter:
             self._give_back()
 
     def throttled(self, retry_after: float | None = None) -> None:
-        """The server refused this call: halve the share and, where it named a time (s), pause all.
+        """The server refused this call: halve the share and, where it named a time (s), wait.
 
-        Of the calls that were in flight together only the first cuts: they tell of one overload.
+        Of calls that were in flight together only the first halves it: they show the same overload.
         """
         with self._changed:
             if retry_after:
@@ -106,7 +106,8 @@ def shared_limiter(settings: Settings, processes: int = 1) -> Limiter | None:
     Threads always get one, so that a server which refuses calls is asked more slowly; processes
     only with requests_per_minute, and each with its part. Raises HarnessError where that is none.
     """
-    rate, threads = settings.limits.requests_per_minute, settings.run.executor == "threads"
+    rate = settings.limits.requests_per_minute
+    threads = settings.run.executor == "threads"
     if processes > 1 and rate:
         if rate < processes:
             raise HarnessError(

@@ -1,6 +1,6 @@
-"""A run: stream the tasks, reuse what is known, execute the rest, record every outcome.
+"""A run: stream the tasks, reuse what is known, execute the others, record every outcome.
 
-The same call resumes: tasks that have a good row are left alone, failed ones are tried again.
+The same call resumes: tasks that have a good row are skipped, failed ones are tried again.
 """
 
 import contextlib
@@ -10,9 +10,9 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from harness.clock import now
 from harness.console import err
@@ -22,6 +22,7 @@ from harness.project.grid import Configuration, Grid, column_types, resolve_grid
 from harness.project.inputs import advice, unkeyed
 from harness.project.keys import differences
 from harness.project.tasks import Census, Task, tasks, touched
+from harness.project.values import Row
 from harness.record.cache import ResultCache
 from harness.record.known import Knowledge, Reading, reading_file
 from harness.record.layout import DEV, Place, databases, place_for
@@ -75,15 +76,15 @@ def run(
     experiment: str,
     grid: Grid,
     census: Census,
-    provenance: dict[str, Any],
+    provenance: Row,
     limit: int | None = None,
     place: Place | None = None,
 ) -> RunReport:
     """Execute what is missing of `experiment` and return how it went.
 
     `provenance` fills the run's row; `place` is where rows go, if not where the settings say. The
-    caller holds the lock of the folder. Raises HarnessError
-    where the experiment was begun with other code or data, and where nothing can be written.
+    caller holds the lock of the folder. Raises HarnessError where the experiment was begun with
+    other code or data, and where nothing can be written.
     """
     settings = project.settings
     place = place or place_for(project.root, settings, experiment)
@@ -124,7 +125,7 @@ class _Run:
     reason: str = ""
     permanent: int = 0
     failures: int = 0
-    done: Any = None
+    done: npt.NDArray[np.bytes_] = field(default_factory=lambda: np.empty(0, "S32"))
     known: Knowledge | None = None
     fits: Fits | None = None
     budget: Budget | None = None
@@ -132,12 +133,13 @@ class _Run:
     unkeyed: set[str] = field(default_factory=set)
     held: dict[bytes, set[str]] = field(default_factory=dict)
 
-    def go(self, provenance: dict[str, Any], limit: int | None) -> RunReport:
-        experiment, track_id = self.rows.experiment, self.rows.track_id
+    def go(self, provenance: Row, limit: int | None) -> RunReport:
+        experiment = self.rows.experiment
+        track_id = self.rows.track_id
         if experiment != DEV:
             self._refuse_other_code(experiment)
             self._refuse_other_data(experiment)
-        self._take_up(experiment)
+        self._continue_from_earlier_runs(experiment)
         row = self._begin(provenance)
         self._make_ready(experiment)
         report = RunReport(track_id, self.place, self.census.tasks, 0, self.recorder.counts)
@@ -156,20 +158,22 @@ class _Run:
         report.notes += self._notes()
         return report
 
-    def _take_up(self, experiment: str) -> None:
+    def _continue_from_earlier_runs(self, experiment: str) -> None:
         """What earlier runs of the experiment have done; what failed in them is tried again."""
         call = self.recorder.call
         self.done, failed = call(lambda store: store.recorded())
         if self.project.failures_are_results:
             keys = np.array([bytes.fromhex(key) for key in failed], dtype="S32")
-            self.done, failed = np.sort(np.concatenate([self.done, keys])), []
+            self.done = np.sort(np.concatenate([self.done, keys]))
+            failed = []
         if experiment != DEV:
             self.rows.own_runs |= call(lambda store: store.track_ids())
         self.recorder.replaces(failed)
 
-    def _begin(self, provenance: dict[str, Any]) -> dict[str, Any]:
+    def _begin(self, provenance: Row) -> Row:
         """Record that the run has begun; returns its row, which has no end yet."""
-        call, track_id = self.recorder.call, self.rows.track_id
+        call = self.recorder.call
+        track_id = self.rows.track_id
         row = {
             **provenance,
             "track_id": track_id,
@@ -185,8 +189,9 @@ class _Run:
         return row
 
     def _make_ready(self, experiment: str) -> None:
-        """What tasks are looked up in, fitted with and paid from."""
-        call, most = self.recorder.call, self.project.settings.limits.max_cost_usd
+        """Set up what the tasks need: known results, fitted models and the budget."""
+        call = self.recorder.call
+        most = self.project.settings.limits.max_cost_usd
         self.known = self._knowledge(experiment)
         if self.project.fit is not None:
             folder = self.place.cache / "fitted"
@@ -195,10 +200,12 @@ class _Run:
         for configuration in self.grid.configurations:
             self._note_reads(self.project.reads, {}, configuration)
 
-    def _end(self, row: dict[str, Any], report: RunReport) -> None:
+    def _end(self, row: Row, report: RunReport) -> None:
         """Record how the run ended, and wait until everything is written."""
-        call, counts = self.recorder.call, self.recorder.counts
-        report.ended_how, report.reason = self.stop or "finished", self.reason
+        call = self.recorder.call
+        counts = self.recorder.counts
+        report.ended_how = self.stop or "finished"
+        report.reason = self.reason
         report.unkeyed = self.unkeyed | self._unkeyed_before()
         report.recorded = call(lambda store: store.count())
         row |= {
@@ -217,8 +224,8 @@ class _Run:
             return
         if self.cache.corrupt:
             yield f"{self.cache.corrupt} cache entries could not be read and were computed again"
-        if self.cache.unkept:
-            yield f"{self.cache.unkept} results cannot be cached (no pickle of them)"
+        if self.cache.not_cached:
+            yield f"{self.cache.not_cached} results cannot be cached (no pickle of them)"
         if self.cache.moved_to is not None:
             place = self.cache.moved_to.name
             yield f"the cache was damaged; it was moved to {place}, and a new one begun"
@@ -227,9 +234,11 @@ class _Run:
         """The cache, and for an experiment the databases of all experiments."""
         if self.cache is None or experiment == DEV:
             return Knowledge(self.cache)
-        call, root, settings = self.recorder.call, self.project.root, self.project.settings
+        call = self.recorder.call
+        root = self.project.root
+        settings = self.project.settings
         readings = []
-        if self.place == place_for(root, settings, experiment):  # a trial stays apart
+        if self.place == place_for(root, settings, experiment):  # a trial does not see them
             others = databases(root, settings, "experiment")
             readings = [reading_file(path) for path in others if path != self.place.db]
         # The writer's own file is read in its thread, between two batches.
@@ -260,8 +269,8 @@ class _Run:
                 )
 
     def _refuse_written(self) -> None:
-        """Name the file that was written while the run went on; nothing since then is kept."""
-        self.recorder.call(lambda _: None)  # everything handed over before this has been dealt with
+        """Stop where a file was written while the run went on; nothing since then is kept."""
+        self.recorder.call(lambda _: None)  # the recorder has written all that came before this
         if self.broken is None and self.recorder.written:
             self._stop_for(self.recorder.written)
 
@@ -282,15 +291,15 @@ class _Run:
         )
 
     def _forget_if_changed(self, track_id: str) -> None:
-        """What no watch sees (a new file that hides a module, a package that was installed) changes
-        the keys as they would be made now; then nothing that this run executed is kept."""
+        """Keep nothing that this run executed where its keys would be different now.
+
+        No watch sees a new file that hides a module, or a package that was installed meanwhile.
+        """
         now = resolve_grid(self.project.again())
         before = {each.digest: each.context for each in self.grid.configurations}
-        changed = {
-            name
-            for each in now.configurations
-            for name in differences(before.get(each.digest), each.context)
-        }
+        changed: set[str] = set()
+        for each in now.configurations:
+            changed |= differences(before.get(each.digest), each.context)
         if not changed or self.broken is not None:
             return
         keys = self.recorder.call(lambda store: store.forget_run(track_id))
@@ -305,13 +314,14 @@ class _Run:
         self._stop("error", self.broken.message)
 
     def _note_reads(self, reads: Iterable[str], item: Item, configuration: Configuration) -> None:
-        """Say once of each file and variable that predict read and no key holds."""
+        """Print a note, once for each file and variable that predict read and no key holds."""
         if not reads:
             return
         if configuration.digest not in self.held:
             self.held[configuration.digest] = configuration.holds()
         harmless = self.project.settings.key.harmless
-        held, root = self.held[configuration.digest], self.project.root
+        held = self.held[configuration.digest]
+        root = self.project.root
         for name in sorted(unkeyed(reads, item, held, harmless, root) - self.unkeyed):
             self.unkeyed.add(name)
             err.print(
@@ -321,7 +331,7 @@ class _Run:
             )
 
     def _unkeyed_before(self) -> set[str]:
-        """The same of the runs that computed the rows which this one found, or took from others."""
+        """What earlier runs, whose rows this experiment has or reuses, read and no key holds."""
         before = self.recorder.call(lambda store: store.inputs())
         held = {name for each in self.grid.configurations for name in each.holds()}
         return unkeyed(before, {}, held, self.project.settings.key.harmless, self.project.root)
@@ -330,7 +340,7 @@ class _Run:
         skipped = [0]
         jobs = self._until_broken(self._jobs(limit, skipped, progress))
         if self.project.settings.run.executor == "processes":
-            # Here rather than in each process, where nobody would read what is wrong.
+            # Checked here: in a worker process nobody would see the error.
             shared_limiter(self.project.settings, self.project.settings.run.workers)
         limiter = shared_limiter(self.project.settings)
         for outcome in execute(self.project, jobs, limiter, lambda: bool(self.stop)):
@@ -339,12 +349,12 @@ class _Run:
             progress.show(self.recorder.counts)
         progress.before = skipped[0]
         self.recorder.call(lambda _: None)
-        self._mind_limits()
+        self._check_limits()
         progress.show(self.recorder.counts, at_once=True)
         return skipped[0]
 
     def _until_broken(self, jobs: Iterator[Job]) -> Iterator[Job]:
-        """The jobs until making one fails; what is in flight then was paid for and gets its row."""
+        """The jobs until making one fails; what is in flight then is paid for and gets its row."""
         try:
             yield from jobs
         except Exception as error:
@@ -352,7 +362,7 @@ class _Run:
             self._stop("error", str(error))
 
     def _jobs(self, limit: int | None, skipped: list[int], progress: RunProgress) -> Iterator[Job]:
-        """What has to be executed; what is recorded or cached never gets here."""
+        """The jobs to execute; what is recorded or cached is not among them."""
         stream = tasks(self.project, self.grid, self.census, limit)
         for task, known in self._looked_up(stream, skipped):
             if self.recorder.written and not self.stop:
@@ -361,7 +371,7 @@ class _Run:
                 return
             if known is not None:
                 self.recorder.put(self.rows.reused(task, *known))
-                self._mind_limits()
+                self._check_limits()
                 progress.before = skipped[0]
                 progress.show(self.recorder.counts)
                 continue
@@ -373,7 +383,7 @@ class _Run:
                 )
                 if fitted.path is None:
                     self.recorder.put(self.rows.unfitted(task, fitted.error, fitted.error_type))
-                    self._mind_errors(permanent=True)
+                    self._count_failure(permanent=True)
                     continue
                 job = Job(task, fitted.path, fitted.asset, job.estimate)
             if self.budget is not None and not self.budget.admit(job.estimate):
@@ -383,7 +393,7 @@ class _Run:
 
     def _looked_up(
         self, stream: Iterator[Task], skipped: list[int]
-    ) -> Iterator[tuple[Task, tuple[dict[str, Any], str] | None]]:
+    ) -> Iterator[tuple[Task, tuple[Row, str] | None]]:
         """Tasks without a good row, each with what the cache knows of it."""
         while chunk := list(itertools.islice(stream, _LOOKED_UP_AT_ONCE)):
             missing = [task for task in chunk if not self._is_done(task.key)]
@@ -409,41 +419,44 @@ class _Run:
     def _record(self, outcome: Outcome) -> None:
         task = outcome.job.task
         if name := touched(task, self.project.root) or self.recorder.written:
-            # What predict saw is not what the key says, or may not be.
+            # What predict saw may not be what the key says.
             return self._stop_for(name)
         if outcome.result.reads:
             self._note_reads(outcome.result.reads, task.item, task.configuration)
         row, keep = self.rows.executed(outcome)
         self.recorder.put(row, keep)
-        self._mind_limits()
+        self._check_limits()
         result = outcome.result
         if self.budget is not None:
             self.budget.spent(outcome.job.estimate, (result.result or {}).get("cost"))
         if result.error_type is not None:
-            self._mind_errors(result.permanent)
+            self._count_failure(result.permanent)
 
-    def _mind_errors(self, permanent: bool) -> None:
+    def _count_failure(self, permanent: bool) -> None:
         self.permanent += permanent
         self.failures += 1
-        self._mind_limits()
+        self._check_limits()
 
-    def _mind_limits(self) -> None:
-        """Stop where too much has failed; what the recorder could not keep failed for good."""
-        run, unfit = self.project.settings.run, self.recorder.counts.unfit
-        failed, permanent = self.failures + unfit, self.permanent + unfit
+    def _check_limits(self) -> None:
+        """Stop where too much has failed; a row that cannot be stored failed permanently."""
+        run = self.project.settings.run
+        unfit = self.recorder.counts.unfit
+        failed = self.failures + unfit
+        permanent = self.permanent + unfit
         if failed and run.on_error == "stop":
             self._stop("failed-limit", 'a datapoint failed and [run] on_error is "stop"')
         elif permanent >= run.max_permanent_errors:
             self._stop(
                 "failed-limit",
-                f"{permanent} errors that no repetition can mend ([run] max_permanent_errors)",
+                f"{permanent} errors that trying again cannot fix ([run] max_permanent_errors)",
             )
         elif run.max_errors and failed >= run.max_errors:
             self._stop("failed-limit", f"{failed} datapoints failed ([run] max_errors)")
 
     def _stop(self, how: str, reason: str) -> None:
         if not self.stop:
-            self.stop, self.reason = how, reason
+            self.stop = how
+            self.reason = reason
 
     def _ask_to_stop(self) -> None:
         self._stop("stopped", "stopped by hand")

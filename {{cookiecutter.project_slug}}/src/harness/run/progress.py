@@ -13,10 +13,12 @@ _BAR_SECONDS = 0.1
 
 
 class RunProgress:
-    """Shows how a run gets on; `done_before` datapoints were recorded by earlier runs."""
+    """Shows how far a run is; `done_before` datapoints were recorded by earlier runs."""
 
     def __init__(self, title: str, total: int, done_before: int) -> None:
-        self.title, self.total, self.before = title, total, done_before
+        self.title = title
+        self.total = total
+        self.before = done_before
         self._start = self._shown = time.monotonic()
         self._bar: Progress | None = None
         if err.is_terminal:

@@ -1,4 +1,4 @@
-"""What made a run: recorded in `runs`, so that a figure can be traced months later."""
+"""What made a run, recorded in `runs`, so that a number can be traced months later."""
 
 import hashlib
 import json
@@ -7,23 +7,24 @@ import platform
 import sys
 import tomllib
 from pathlib import Path
-from typing import Any
 
 from harness.project.contract import Project
 from harness.project.grid import Grid
 from harness.project.hypotheses import load_plan
 from harness.project.tasks import Census
+from harness.project.values import Row
 from harness.seal import identity
 from harness.version import git
 
 
 def provenance(
     project: Project, grid: Grid, census: Census, phase: str, gates: dict[str, str]
-) -> dict[str, Any]:
+) -> Row:
     """The columns of `runs` that are known before anything is executed."""
     root = project.root
     repository = git.is_repository(root)
-    plan, lock = root / "PLAN.toml", root / "requirements.lock"
+    plan = root / "PLAN.toml"
+    lock = root / "requirements.lock"
     harness = identity()
     return {
         "phase": phase,
@@ -51,7 +52,7 @@ def provenance(
     }
 
 
-def _json(value: Any) -> str:
+def _json(value: object) -> str:
     return json.dumps(value, sort_keys=True, ensure_ascii=False)
 
 

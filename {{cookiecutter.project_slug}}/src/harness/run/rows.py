@@ -1,9 +1,9 @@
-"""Rows of `predictions`: what a task, and what came of it, look like in the table."""
+"""Rows of `predictions`: how a task and its outcome look in the table."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from harness.project.tasks import Task
+from harness.project.values import Row
 from harness.run.job import Outcome
 
 
@@ -18,10 +18,12 @@ class Rows:
     def __post_init__(self) -> None:
         self.own_runs.add(self.track_id)
 
-    def reused(self, task: Task, result: dict[str, Any], origin: str) -> dict[str, Any]:
-        """From the cache. What this very experiment computed before a kill is its own."""
-        attempts, latency = result.pop("attempts", None), result.pop("latency", None)
-        seconds, asset = result.pop("function_time", 0.0), result.pop("fit_asset", None)
+    def reused(self, task: Task, result: Row, origin: str) -> Row:
+        """A row from the cache; what this experiment computed before a kill counts as its own."""
+        attempts = result.pop("attempts", None)
+        latency = result.pop("latency", None)
+        seconds = result.pop("function_time", 0.0)
+        asset = result.pop("fit_asset", None)
         own = origin in self.own_runs
         row = self._row(
             task, seconds if own else 0.0, None, None, attempts, latency if own else None, asset
@@ -30,13 +32,15 @@ class Rows:
         row["track_id"], row["cache"] = (origin, "") if own else (self.track_id, origin)
         return row
 
-    def unfitted(self, task: Task, error: str | None, error_type: str | None) -> dict[str, Any]:
+    def unfitted(self, task: Task, error: str | None, error_type: str | None) -> Row:
         """The failure of a task whose model could not be fitted."""
         return self._row(task, 0.0, error, error_type, 0, None, None)
 
-    def executed(self, outcome: Outcome) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    def executed(self, outcome: Outcome) -> tuple[Row, Row | None]:
         """The row, and the result to keep in the cache (None where it failed)."""
-        task, result, estimate = outcome.job.task, outcome.result, outcome.job.estimate
+        task = outcome.job.task
+        result = outcome.result
+        estimate = outcome.job.estimate
         returned = dict(result.result or {})
         if estimate is not None:  # a resumed run counts it where the true cost is not known
             returned["cost_estimate"] = estimate
@@ -70,7 +74,7 @@ class Rows:
         attempts: int | None,
         latency: float | None,
         asset: str | None,
-    ) -> dict[str, Any]:
+    ) -> Row:
         return {
             "track_id": self.track_id,
             "timestamp": "",

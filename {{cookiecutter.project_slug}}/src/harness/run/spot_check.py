@@ -1,7 +1,7 @@
 """Run a few reused datapoints again and see whether they still come out as recorded.
 
-Keys hold what is declared and what was seen to be read. What stays outside of them (a server's
-model behind a name, an input that code outside Python reads) shows here.
+Keys hold what is declared and what the harness saw predict read. Other influences (a server's model
+behind a name, an input that code outside Python reads) show here.
 """
 
 import random
@@ -9,12 +9,11 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from harness.errors import HarnessError
 from harness.project.contract import Project
 from harness.project.tasks import Task, tasks
-from harness.project.values import plain
+from harness.project.values import Row, Value, plain
 from harness.record.cache import ResultCache
 from harness.record.known import Knowledge, reading_file
 from harness.record.layout import databases, place_for
@@ -24,7 +23,7 @@ from harness.run.job import Job, Outcome
 from harness.run.limits import shared_limiter
 from harness.run.prepared import Prepared, prepare
 
-# Measured anew each time.
+# Measured again each time.
 _TIMES = frozenset({"function_time", "latency", "attempts", "cost_estimate", "fit_asset"})
 _AT_ONCE = 256
 
@@ -40,7 +39,7 @@ class Recheck:
 
     @property
     def failed(self) -> bool:
-        """Whether a prediction is another one now (any column, where none is called so)."""
+        """Whether a prediction differs now (without a column `prediction`: any column)."""
         decisive = (
             {"prediction", "error"} if "prediction" in self.agree | self.differ else self.differ
         )
@@ -70,13 +69,13 @@ def spot_check(project: Project, count: int) -> Recheck:
     return found
 
 
-def _sample(project: Project, ready: Prepared, count: int) -> list[tuple[Task, dict[str, Any]]]:
-    """Known tasks, each as likely as the other, whatever their number."""
+def _sample(project: Project, ready: Prepared, count: int) -> list[tuple[Task, Row]]:
+    """A random sample of known tasks, each with the same chance, however many there are."""
     place = place_for(project.root, project.settings, "e0.0.0")
     cache = ResultCache(place.cache)
     recorded = databases(project.root, project.settings, "experiment")
     known = Knowledge(cache, [reading_file(path) for path in recorded])
-    chosen: list[tuple[Task, dict[str, Any]]] = []
+    chosen: list[tuple[Task, Row]] = []
     seen = 0
     chance = random.Random()
     try:
@@ -91,9 +90,7 @@ def _sample(project: Project, ready: Prepared, count: int) -> list[tuple[Task, d
     return chosen
 
 
-def _known(
-    project: Project, ready: Prepared, known: Knowledge
-) -> Iterator[tuple[Task, dict[str, Any]]]:
+def _known(project: Project, ready: Prepared, known: Knowledge) -> Iterator[tuple[Task, Row]]:
     chunk: list[Task] = []
     for task in tasks(project, ready.grid, ready.census, None):
         chunk.append(task)
@@ -103,7 +100,7 @@ def _known(
     yield from _those_of(chunk, known)
 
 
-def _those_of(chunk: list[Task], known: Knowledge) -> Iterator[tuple[Task, dict[str, Any]]]:
+def _those_of(chunk: list[Task], known: Knowledge) -> Iterator[tuple[Task, Row]]:
     found = known.get_many([task.key for task in chunk])
     for task in chunk:
         if task.key in found:
@@ -124,7 +121,7 @@ def _refuse_cost(project: Project, sample: list[Task]) -> None:
 
 
 def _jobs(project: Project, ready: Prepared, sample: list[Task], folder: Path) -> Iterator[Job]:
-    # Models are fitted anew as well, apart from those that are kept.
+    # Models are fitted again too, in a folder of their own.
     fits = None
     if project.fit is not None:
         fits = Fits(project, ready.grid.watch(), folder, lambda _: None)
@@ -135,12 +132,14 @@ def _jobs(project: Project, ready: Prepared, sample: list[Task], folder: Path) -
         yield Job(task, fitted.path if fitted else None)
 
 
-def _compare(found: Recheck, outcome: Outcome, before: dict[str, Any]) -> None:
-    task, result = outcome.job.task, outcome.result
+def _compare(found: Recheck, outcome: Outcome, before: Row) -> None:
+    task = outcome.job.task
+    result = outcome.result
     now = dict(result.result or {}) | ({"error": result.error} if result.error_type else {})
     names = [name for name in {**before, **now} if name not in _TIMES]
     for name in names:
-        old, new = _comparable(before.get(name)), _comparable(now.get(name))
+        old = _comparable(before.get(name))
+        new = _comparable(now.get(name))
         if old == new:
             found.agree[name] = found.agree.get(name, 0) + 1
             continue
@@ -149,7 +148,7 @@ def _compare(found: Recheck, outcome: Outcome, before: dict[str, Any]) -> None:
         found.examples.setdefault(name, label)
 
 
-def _comparable(value: Any) -> Any:
+def _comparable(value: object) -> Value:
     try:
         return plain(value)
     except (TypeError, ValueError):

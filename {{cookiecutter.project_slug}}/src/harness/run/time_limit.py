@@ -67,5 +67,5 @@ def ended_by_watchdog(pid: int | None) -> bool:
 
 
 def too_long(seconds: float) -> str:
-    """What is said of a call that overran its limit."""
+    """The message for a call that took longer than its limit."""
     return f"took longer than {seconds:g} s ([run] timeout_seconds)"

@@ -48,7 +48,7 @@ def request_for(item: dict, params: Params) -> dict[str, Any]:
     }
     if params.stream:
         request |= {"stream": True, "stream_options": {"include_usage": True}}
-    # A base model goes on writing; its answer is the rest of the line.
+    # A base model goes on writing; its answer is what follows on the line.
     if params.api == "completions":
         return request | {"prompt": prompt, "stop": ["\n"]}
     return request | {"messages": [{"role": "user", "content": prompt}]}

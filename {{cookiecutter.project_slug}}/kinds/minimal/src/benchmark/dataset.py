@@ -11,8 +11,8 @@ MEASUREMENTS = ("sepal_length", "sepal_width", "petal_length", "petal_width")
 
 def load() -> Iterable[dict[str, Any]]:
     """The 150 flowers: measurements in cm, and whether the species is virginica."""
-    # An item is what JSON can hold, and has a unique "id". A pathlib.Path in it stands for that
-    # file's bytes: change the file, and the results that used it are computed anew.
+    # An item is what JSON can hold, and has a unique "id". A pathlib.Path in it counts with
+    # that file's bytes: change the file, and the results that used it are computed again.
     with IRIS.open(encoding="utf-8-sig", newline="") as file:
         return [
             {

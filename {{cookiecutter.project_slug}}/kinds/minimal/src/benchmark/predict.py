@@ -8,7 +8,7 @@ from benchmark.params import Params
 def predict(item: dict[str, Any], params: Params) -> dict[str, Any]:
     """Is this flower a virginica?"""
     # Every key becomes a column of `predictions`, which score() in metrics.py reads later. Keep the
-    # raw output: what is not recorded cannot be scored anew. Raising an error makes a row as well.
+    # raw output: what is not recorded cannot be scored again. An error makes a row too.
     value = item[params.measurement]
     return {
         "prediction": value > params.threshold,

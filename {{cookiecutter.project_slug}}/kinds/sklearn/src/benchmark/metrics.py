@@ -44,7 +44,7 @@ def macro_f1(rows: pd.DataFrame) -> float:
 
 
 def train_accuracy(rows: pd.DataFrame) -> float:
-    """Accuracy on what the models were fitted on; far above `correct`, it is learnt by heart."""
+    """Accuracy on what the models were fitted on; far above `correct`, the model overfits."""
     _, first = np.unique(rows["fold"].to_numpy(), return_index=True)
     return float(rows["fit_accuracy"].to_numpy()[first].mean())
 

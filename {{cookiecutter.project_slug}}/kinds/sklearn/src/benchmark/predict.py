@@ -23,7 +23,7 @@ def fit(params: Params, fold: int) -> tuple[Any, float]:
 def predict(item: dict[str, Any], params: Params, resource: tuple[Any, float]) -> dict[str, Any]:
     """Which digit is it?"""
     # Every key becomes a column of `predictions`, which score() in metrics.py reads later. Keep the
-    # raw output: what is not recorded cannot be scored anew. Raising an error makes a row as well.
+    # raw output: what is not recorded cannot be scored again. An error makes a row too.
     model, train_accuracy = resource
     probabilities = model.predict_proba([item["pixels"]])[0]
     return {

@@ -23,7 +23,7 @@ def load(params: Params) -> Iterator[dict[str, Any]]:
     """As many requests as the configuration asks for, from its own first to its last."""
     # An item is what JSON can hold, and has a unique "id".
     if load_options()["url"]:
-        # Somebody else's server: what is sent stands in benchmark.toml, the same each time.
+        # Somebody else's server: benchmark.toml says what is sent, the same each time.
         yield from ({"id": f"{number:07d}"} for number in range(params.requests))
         return
     pixels, labels = digits()

@@ -8,10 +8,10 @@ import pandas as pd
 from harness import Score
 from harness.load import sent_late
 
-IN_TIME_SECONDS = 0.1  # what was promised to whoever waits
+IN_TIME_SECONDS = 0.1  # what was promised to those who wait
 
 # Each score says once what it is. A request that failed was not answered in time, nor correctly.
-# When requests leave says nothing of the server, so that is not judged.
+# When requests leave says nothing about the server, so `sent_late` only describes.
 SCORES = {
     "answered_in_time": Score("proportion", better="higher", label="answered in time"),
     "correct": Score("proportion", better="higher", missing="left out", label="accuracy"),
@@ -34,7 +34,7 @@ def score(row: dict[str, Any]) -> dict[str, float | int | bool | None]:
 
 def achieved_rate(rows: pd.DataFrame) -> float:
     """Good answers per second, from the start to the last; undefined where no load was sent."""
-    # As one over the mean wait for the next one, so that its interval can be had by resampling.
+    # One over the mean wait for the next answer: resampling can then give an interval.
     return float(1 / rows["since_good"].mean()) if "since_good" in rows else float("nan")
 
 
