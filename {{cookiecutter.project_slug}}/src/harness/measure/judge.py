@@ -15,11 +15,11 @@ from scipy.special import ndtri
 from harness.project.declarations import Rule
 from harness.project.hypotheses import Hypothesis, matches
 from harness.read.results import Experiment, Numbers, Scores, label
+from harness.stats.decision import MIN_ITEMS, position_of
 from harness.stats.intervals import Interval
 from harness.stats.paired import PairedTest, paired_verdict
 from harness.stats.significance import items_needed
 
-MIN_ITEMS = 10
 Judgement = Literal["supported", "refuted", "undecided"]
 
 
@@ -178,16 +178,17 @@ def _outcome(hypothesis: Hypothesis, difference: Interval, test: str, items: int
         return Judged(hypothesis, outcome, difference, test, reason, items, False)
     up = hypothesis.direction == "higher"
     low, high = (difference.low, difference.high) if up else (-difference.high, -difference.low)
-    if low > 0 and low >= smallest:
+    position = position_of(low, high, smallest)
+    if position == "above":
         outcome, reason = "supported", "the whole interval is a difference that matters"
-    elif high < smallest or high <= 0:
+    elif position in ("open", "not below"):
+        reason = "the interval holds both a difference that matters and one that does not"
+    else:
         outcome, reason = "refuted", "the interval holds no difference as large as claimed"
         if high < 0:
             reason = "the other one is better"
-        elif low > -smallest:
+        elif position == "within":
             reason = "any difference is too small to matter"
-    else:
-        reason = "the interval holds both a difference that matters and one that does not"
     return Judged(hypothesis, outcome, difference, test, reason, items)
 
 

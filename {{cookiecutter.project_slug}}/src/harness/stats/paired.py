@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtri
 
+from harness.stats.decision import MIN_ITEMS, position_of
 from harness.stats.intervals import (
     Interval,
     Values,
@@ -44,10 +45,10 @@ POWER = 0.80
 class Verdict:
     """What a comparison of a with b came to; `n` counts items.
 
-    - "better", "worse": p < 1 - confidence, and the whole interval lies beyond
-      `smallest_difference` on that side. "equivalent": the whole interval lies within
-      +-smallest_difference, where that is above 0. Otherwise "undecided": the data cannot tell,
-      which does not say that there is no difference.
+    - "better", "worse": p < 1 - confidence, and the whole interval lies on that side by at least
+      `smallest_difference`. "equivalent": the whole interval lies within +-smallest_difference,
+      where that is above 0. Otherwise "undecided": the data cannot tell, which does not say that
+      there is no difference. See `decision.position_of`.
     - `effect` is what `effect_name` says, positive where a is larger.
     - `items_needed`: items with which a true difference as large as the one seen would be decided
       four times in five; None where that cannot be told. Of interest where undecided.
@@ -125,7 +126,7 @@ def paired_verdict(
         needed = items_needed(
             difference.estimate, spread, discordant, smallest_difference, confidence, POWER
         )
-    outcome = _judge(difference, p, sums.size, smallest_difference, higher_is_better, confidence)
+    outcome = _decide(difference, p, sums.size, smallest_difference, higher_is_better, confidence)
     return Verdict(difference, p, name, effect, effect_name, outcome, sums.size, needed, note)
 
 
@@ -151,7 +152,7 @@ def correct_family(verdicts: Sequence[Verdict], confidence: float = 0.95) -> lis
     return corrected
 
 
-def _judge(
+def _decide(
     difference: Interval,
     p: float | None,
     n: int,
@@ -159,12 +160,12 @@ def _judge(
     higher_is_better: bool,
     confidence: float,
 ) -> Decision:
-    low, high = difference.low, difference.high
-    if low is None or high is None or p is None:
+    position = position_of(difference.low, difference.high, smallest)
+    if p is None:
         return "undecided"
-    # Bounds without width, where a few items all differ alike, are no proof that all others do.
-    if -smallest < low and high < smallest and (low < high or n >= 10):
-        return "equivalent"
-    if p < 1 - confidence and (low > smallest or high < -smallest):
-        return "better" if (low > smallest) == higher_is_better else "worse"
-    return "undecided"
+    if position == "within":
+        # Bounds without width, where a few items all differ alike, are no proof that all others do.
+        return "undecided" if difference.low == difference.high and n < MIN_ITEMS else "equivalent"
+    if position not in ("above", "below") or p >= 1 - confidence:
+        return "undecided"
+    return "better" if (position == "above") == higher_is_better else "worse"

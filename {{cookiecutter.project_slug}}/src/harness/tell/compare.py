@@ -11,13 +11,7 @@ from duckdb import DuckDBPyConnection
 
 from harness.console import CELL, shown
 from harness.errors import HarnessError
-from harness.measure.judge import (
-    MIN_ITEMS,
-    fold_labels,
-    not_timed,
-    paired_test,
-    pooled,
-)
+from harness.measure.judge import fold_labels, not_timed, paired_test, pooled
 from harness.project.declarations import Rule, said
 from harness.project.hypotheses import flat, reads_as
 from harness.project.scores import MEASURED
@@ -30,6 +24,7 @@ from harness.read.results import (
     read_outputs,
     read_scores,
 )
+from harness.stats.decision import MIN_ITEMS
 from harness.stats.intervals import join_notes
 from harness.stats.paired import Verdict, correct_family, paired_verdict
 from harness.tell.section import number

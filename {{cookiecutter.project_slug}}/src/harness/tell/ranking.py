@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from harness.console import brief
-from harness.measure.judge import MIN_ITEMS, apart, fold_labels, left_out_of, paired_test
+from harness.measure.judge import apart, fold_labels, left_out_of, paired_test
 from harness.project.declarations import Rule, in_order_of_rank
 from harness.project.scores import MEASURED
 from harness.read.results import Experiment, RecordedConfiguration, Scores
+from harness.stats.decision import MIN_ITEMS, position_of
 from harness.stats.paired import Verdict, correct_family, paired_verdict
 from harness.tell.section import interval
 
@@ -145,8 +146,8 @@ def _like_the_first(
         # Of an aggregate only its own interval is known.
         confidence = 1 - 0.05 / max(1, len(others))
         gaps = [apart(experiment, rule.name, first, other, confidence) for other in others]
-        near = [gap.high if rule.lower else gap.low for gap in gaps]
-        ahead = [bound is not None and (bound < 0 if rule.lower else bound > 0) for bound in near]
+        wanted = "below" if rule.lower else "above"
+        ahead = [position_of(gap.low, gap.high) == wanted for gap in gaps]
     return frozenset(other for other, led in zip(others, ahead, strict=True) if not led)
 
 

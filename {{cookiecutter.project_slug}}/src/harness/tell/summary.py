@@ -10,7 +10,7 @@ import numpy as np
 from duckdb import DuckDBPyConnection
 
 from harness.errors import HarnessError, in_words
-from harness.measure.judge import MIN_ITEMS, Judged, Judgement, judge
+from harness.measure.judge import Judged, Judgement, judge
 from harness.project.declarations import Rule, uncounted_words
 from harness.project.kind import PLAIN, Kind, resolve
 from harness.read.results import (
@@ -22,6 +22,7 @@ from harness.read.results import (
     read_scores,
 )
 from harness.record.layout import UNFINISHED
+from harness.stats.decision import MIN_ITEMS
 from harness.tell.compare import turned
 from harness.tell.ranking import Ranking, rank
 from harness.tell.result_sections import (
