@@ -17,7 +17,7 @@ from harness.project.hypotheses import Hypothesis, matches
 from harness.read.results import Experiment, Numbers, Scores, label
 from harness.stats.decision import MIN_ITEMS, position_of
 from harness.stats.intervals import Interval
-from harness.stats.paired import PairedTest, paired_verdict
+from harness.stats.paired import paired_verdict
 from harness.stats.significance import items_needed
 
 Judgement = Literal["supported", "refuted", "undecided"]
@@ -70,11 +70,6 @@ def fold_labels(scores: Scores) -> Numbers | None:
     return None if folds is None or len(np.unique(folds[~np.isnan(folds)])) < 2 else folds
 
 
-def paired_test(rule: Rule) -> PairedTest:
-    """The paired test that suits a score: counts of 0 and 1 have one of their own."""
-    return "auto" if rule.binary else "bootstrap"
-
-
 def not_timed(experiment: Experiment, rule: Rule, chosen: Sequence[int]) -> str:
     """What is to be said of cached rows where a score is a time; "" where there is nothing."""
     if not rule.fresh:
@@ -116,10 +111,9 @@ def _judge(
         values = scores.counted[metric]
         a, b = (pooled(values, sides[side]) for side in ("better", "than"))
         folds = fold_labels(scores)
-        test = paired_test(experiment.rule(metric))
-        verdict = paired_verdict(a, b, folds=folds, confidence=confidence, test=test)
-        judged = _outcome(hypothesis, verdict.difference, verdict.test, verdict.n)
         rule = experiment.rule(metric)
+        verdict = paired_verdict(a, b, folds=folds, confidence=confidence, binary=rule.binary)
+        judged = _outcome(hypothesis, verdict.difference, verdict.test, verdict.n)
         if cached := not_timed(experiment, rule, [*sides["better"], *sides["than"]]):
             judged = replace(judged, reason=f"{judged.reason}; {cached}")
         if folds is None and judged.answerable and judged.outcome == "undecided":

@@ -11,7 +11,7 @@ from duckdb import DuckDBPyConnection
 
 from harness.console import CELL, shown
 from harness.errors import HarnessError
-from harness.measure.judge import fold_labels, not_timed, paired_test, pooled
+from harness.measure.judge import fold_labels, not_timed, pooled
 from harness.project.declarations import Rule, said
 from harness.project.hypotheses import flat, reads_as
 from harness.project.scores import MEASURED
@@ -292,7 +292,7 @@ def _pair(con: DuckDBPyConnection, rule: Rule, a: Side, b: Side) -> Pair:
         x,
         folds=None if folds is None else folds[at_a],
         higher_is_better=not rule.lower,
-        test=paired_test(rule),
+        binary=rule.binary,
     )
     return replace(
         pair,

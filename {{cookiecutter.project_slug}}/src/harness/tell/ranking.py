@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from harness.console import brief
-from harness.measure.judge import apart, fold_labels, left_out_of, paired_test
+from harness.measure.judge import apart, fold_labels, left_out_of
 from harness.project.declarations import Rule, in_order_of_rank
 from harness.project.scores import MEASURED
 from harness.read.results import Experiment, RecordedConfiguration, Scores
@@ -158,7 +158,7 @@ def _versus(scores: Scores, rule: Rule, first: int, other: int) -> Verdict:
         values[:, other],
         folds=fold_labels(scores),
         higher_is_better=not rule.lower,
-        test=paired_test(rule),
+        binary=rule.binary,
     )
     return verdict if verdict.n >= MIN_ITEMS else replace(verdict, verdict="undecided")
 
