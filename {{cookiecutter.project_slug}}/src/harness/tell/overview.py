@@ -8,7 +8,8 @@ from harness.console import brief, out
 from harness.findings import Finding, within
 from harness.read.facts import Facts
 from harness.stats.intervals import interval_of_sums
-from harness.tell.section import bounded, inline, with_own_n
+from harness.tell.section import bounded, with_own_n
+from harness.tell.tables import Table, inline, to_markdown_table
 
 
 def cache_hits(facts: Facts) -> list[dict[str, Any]]:
@@ -60,13 +61,13 @@ def overview_markdown(facts: Facts, title: str, findings: Sequence[Finding]) -> 
     """
     lines = [f"# {inline(title)}", ""]
     names = [name.strip('"').removeprefix("params_") for name in facts.configuration]
-    scores = [inline(name.strip('"')) for name in facts.scores]
-    header = [*map(inline, names), "n", "executed", "reused", "failed", *scores]
-    header += ["latency p50", "p95"]
+    scores = [name.strip('"') for name in facts.scores]
+    heads = [*names, "n", "executed", "reused", "failed", *scores, "latency p50", "p95"]
     for experiment, rows in _by_experiment(_figures(facts)):
         lines += [f"## {inline(experiment)}", ""] if experiment else []
-        lines += [_row(header), _row(["---"] * len(header))]
-        lines += [_row(_cells(row, len(names), len(scores))) for row in rows] + [""]
+        cells = [_cells(row, len(names), len(scores)) for row in rows]
+        table = Table(heads, cells)
+        lines += [to_markdown_table(table, range(len(names), len(heads))), ""]
     lines += ["## Findings", ""]
     lines += [f"- {f.severity}: {f.check}: {inline(f.message)}" for f in findings] or ["None."]
     return "\n".join(lines) + "\n"
@@ -108,7 +109,7 @@ def _by_experiment(rows: Sequence[tuple[Any, ...]]) -> Iterator[tuple[str, list[
 
 def _cells(row: tuple[Any, ...], names: int, scores: int) -> list[str]:
     counts = names + 4
-    shown = ["" if value is None else inline(brief(value)) for value in row[:counts]]
+    shown = ["" if value is None else brief(value) for value in row[:counts]]
     for values in row[counts : counts + scores]:
         text = _mean(*values)
         shown.append(with_own_n(text, int(values[0] or 0), row[names]) if text else text)
@@ -129,7 +130,3 @@ def _mean(n: float, total: float | None, squares: float | None, others: float) -
         round(n), total, spread if spread > 1e-9 * abs(mean) * sqrt(n) else None
     )
     return bounded(mean, found.low, found.high, ".4g")
-
-
-def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"

@@ -5,14 +5,14 @@ from types import MappingProxyType
 from typing import Any
 
 from rich.cells import cell_len
-from rich.table import Table
-from rich.text import Text
+from rich.table import Table as Grid
 
 from harness.console import brief
 from harness.project.declarations import Rule, has_figures
 from harness.read.results import doubt_words
 from harness.record.metrics_table import COUNTS, metrics_in
 from harness.tell.section import bounded
+from harness.tell.tables import Table, to_grid
 
 
 def results_tables(
@@ -21,7 +21,7 @@ def results_tables(
     width: int,
     rules: Collection[Rule] = (),
     doubts: Mapping[str, str] = MappingProxyType({}),
-) -> Iterator[Table]:
+) -> Iterator[Grid]:
     """The metrics rows for people: what varies, the counts, each metric with its interval.
 
     As many tables as a terminal of `width` letters needs, so that no number is cut short. A
@@ -46,17 +46,16 @@ def results_tables(
         figures["cost (USD)"] = [_money(row["cost"]) for row in rows]
     pages = list(_pages(figures, width - 1 - sum(map(_width, names.items()))))
     for page in pages:
-        table = Table(title=Text(title), title_justify="left", caption_justify="left")
-        for name in names:
-            table.add_column(Text(name), overflow="fold")
-        for name in page:
-            table.add_column(Text(name), justify="right", no_wrap=True)
-        for cells in zip(*names.values(), *page.values(), strict=True):
-            table.add_row(*map(Text, cells))
-        if page is pages[-1]:
-            table.caption = "\n".join(doubt_words(rows, doubts)) or None
-            table.caption_style = "bold yellow"
-        yield table
+        # A param may be called what a figure is, so columns go by their place.
+        heads = [*names, *page]
+        cells = list(zip(*names.values(), *page.values(), strict=True))
+        last = page is pages[-1]
+        yield to_grid(
+            Table(heads, cells),
+            title=title,
+            caption="\n".join(doubt_words(rows, doubts)) if last else "",
+            figures=range(len(names), len(heads)),
+        )
 
 
 def _pages(figures: dict[str, list[str]], room: int) -> Iterator[dict[str, list[str]]]:

@@ -15,20 +15,24 @@ from math import floor, isfinite, log10
 from statistics import median
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
-from rich.table import Table as Grid
+from harness.console import ABSENT, RAW, out, shown, styled
+from harness.tell.tables import Table, inline, to_grid, to_markdown_table
 
-from harness.console import ABSENT, LONGEST, RAW, out, shown, styled
+__all__ = [
+    "LARGE",
+    "Section",
+    "Table",
+    "bounded",
+    "inline",
+    "interval",
+    "number",
+    "time_unit",
+    "to_console",
+    "to_markdown",
+    "with_own_n",
+]
 
 LARGE = 1e15  # from here on a number is written with its power of ten
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """Rows of plain text under their headings."""
-
-    columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,14 +103,7 @@ def to_markdown(heading: str, sections: Sequence[Section]) -> str:
         parts += [inline(text) for text in section.text]
         if section.charts:
             parts.append("(Drawn in the HTML report: make report.)")
-        for table in section.tables:
-            lines = [table.columns, ["---"] * len(table.columns), *table.rows]
-            parts.append(
-                "\n".join(
-                    "| " + " | ".join(cell if i == 1 else inline(cell) for cell in line) + " |"
-                    for i, line in enumerate(lines)
-                )
-            )
+        parts += map(to_markdown_table, section.tables)
     return "\n\n".join(parts) + "\n"
 
 
@@ -118,17 +115,5 @@ def to_console(sections: Sequence[Section]) -> None:
         for text in section.text:
             out.print(shown(text, RAW))
         for table in section.tables:
-            grid = Grid(box=SIMPLE_HEAD, pad_edge=False)
-            for column in table.columns:
-                grid.add_column(shown(column), overflow="fold")
-            for row in table.rows:
-                grid.add_row(*map(shown, row))
-            out.print(grid)
-
-
-def inline(text: str) -> str:
-    """Text on one line that Markdown shows as it is: no markup, HTML, link or table border."""
-    text = shown(" ".join(text.split()), LONGEST)
-    for character in "\\`*_[]<>|#&~":
-        text = text.replace(character, "\\" + character)
-    return text
+            rows = [list(map(shown, row)) for row in table.rows]
+            out.print(to_grid(Table(list(map(shown, table.columns)), rows), framed=False))
