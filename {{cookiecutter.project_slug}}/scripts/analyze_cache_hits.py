@@ -13,8 +13,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 def main() -> int:
     from harness.console import Arguments, show_error
     from harness.errors import HarnessError
+    from harness.read.configuration_figures import cache_hits
     from harness.read.validate import examine
-    from harness.tell.overview import cache_hits, show_cache_hits
+    from harness.tell.overview import show_cache_hits
 
     parser = Arguments(description=__doc__)
     parser.add_argument("db", type=Path)

@@ -72,8 +72,8 @@ def validate(as_json: Json = False) -> None:
 @app.command("cache-hits")
 def cache_hits(as_json: Json = False) -> None:
     """What was reused, from which run, and what that saved."""
+    from harness.read.configuration_figures import cache_hits as count
     from harness.read.validate import examine
-    from harness.tell.overview import cache_hits as count
     from harness.tell.overview import show_cache_hits
 
     hits = examine(_recorded("experiment"), None, count)

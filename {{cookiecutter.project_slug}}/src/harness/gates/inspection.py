@@ -79,11 +79,11 @@ def show_samples(database: Path, rows: int = 3) -> None:
         names = [str(column[0]) for column in result.description or ()]
         samples = result.fetchall()
     heads = ["column", *(f"sample {i + 1}" for i in range(len(samples)))]
-    rows = [
+    cells = [
         [name, *("NULL" if value is None else shown(value, 80) for value in values)]
         for name, *values in zip(names, *samples, strict=True)
     ]
-    out.print(to_grid(Table(heads, rows)))
+    out.print(to_grid(Table(heads, cells)))
 
 
 def _absent(facts: Facts) -> list[Finding]:

@@ -14,7 +14,8 @@ from scipy.special import ndtri
 
 from harness.project.declarations import Rule
 from harness.project.hypotheses import Hypothesis, matches
-from harness.read.results import Experiment, Numbers, Scores, label
+from harness.read.results import Experiment, label
+from harness.read.scores import Numbers, Scores
 from harness.stats.decision import MIN_ITEMS, position_of
 from harness.stats.intervals import Interval
 from harness.stats.paired import paired_verdict

@@ -1,7 +1,6 @@
-"""What an experiment recorded, read for comparison, summary and report.
+"""An experiment as its tables hold it: runs, configurations, plan, and how its scores count.
 
-Scores are read once, as arrays over items and configurations: the mean of an item's repeats, so
-that repeats of one item never count as items of their own.
+What its items scored is read by `scores`, what was answered to them by `outputs`.
 """
 
 import json
@@ -9,11 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from duckdb import DuckDBPyConnection
 
-from harness.console import brief, shown
+from harness.console import brief
 from harness.errors import HarnessError
 from harness.project.declarations import Rule, Uncounted, has_figures, legacy_rules, measured_rule
 from harness.project.hypotheses import Plan, recorded_plan
@@ -25,8 +22,6 @@ from harness.record.layout import DEV
 from harness.record.metrics_table import metrics_in
 from harness.record.score_tables import DECLARED, RULES_OF, UNCOUNTED, UNCOUNTED_OF, rule_of
 
-Numbers = npt.NDArray[np.float64]
-OUTPUTS = ("ground_truth", "prediction", "raw_response", "error")
 _JSON = ("packages", "settings", "gates", "grid", "grid_files", "code_parts")
 
 
@@ -77,21 +72,6 @@ class Experiment:
     def data_version(self) -> str:
         """The data version of its last run ('' where none was recorded)."""
         return str(self.runs[-1].get("data_version") or "") if self.runs else ""
-
-
-@dataclass(frozen=True, slots=True)
-class Scores:
-    """Per item (row) and configuration (column): the mean over repeats, NaN where there is none.
-
-    `items` are 64-bit hashes of the input ids, ascending. `counted` is by the metric's rule. Of a
-    failed datapoint, `left_out` has nothing and `worst` the worst value, where that is known.
-    """
-
-    items: npt.NDArray[np.uint64]
-    counted: dict[str, Numbers]
-    left_out: dict[str, Numbers]
-    worst: dict[str, Numbers]
-    folds: npt.NDArray[np.float64] | None = None
 
 
 def rows_of(con: DuckDBPyConnection, sql: str, values: Sequence[Any]) -> list[dict[str, Any]]:
@@ -259,82 +239,6 @@ def planned_metrics(experiment: Experiment) -> list[str]:
     """The scores, and latency or cost where the plan names it."""
     named = {each.metric for each in experiment.plan.hypotheses} & MEASURED & experiment.columns
     return experiment.scores + sorted(named - set(experiment.scores))
-
-
-def read_outputs(
-    con: DuckDBPyConnection, experiment: Experiment, index: int, items: Sequence[int], limit: int
-) -> dict[int, dict[str, str]]:
-    """What one configuration answered to `items` (hashes of ids): the first repeat, fit to show."""
-    condition, values = where(experiment, index)
-    parts = ["hash(input_id) AS item", "CAST(input_id AS VARCHAR) AS input_id"]
-    for name in OUTPUTS:
-        text = f"CAST({quoted(name)} AS VARCHAR)" if name in experiment.columns else "NULL"
-        parts.append(f"left({text}, {limit}) AS {name}, length({text}) AS {name}_length")
-    rows = rows_of(
-        con,
-        f"SELECT {', '.join(parts)} FROM predictions WHERE experiment_version = ? AND {condition} "
-        f"AND list_contains(?::UBIGINT[], hash(input_id)) ORDER BY repeat DESC",
-        [experiment.name, *values, [int(each) for each in items]],
-    )
-    return {
-        row["item"]: {"item": shown(row["input_id"])}
-        | {name: shown(row[name], limit, row[f"{name}_length"]) for name in OUTPUTS}
-        for row in rows
-    }
-
-
-def read_scores(
-    con: DuckDBPyConnection,
-    experiment: Experiment,
-    names: Sequence[str],
-    rules: Mapping[str, Rule] | None = None,
-) -> Scores:
-    """The scores `names` (any numeric column of predictions) of every item and configuration.
-
-    `rules` say how they count, if not the experiment's own: two experiments that are compared must
-    count alike.
-    """
-    case, values = which(experiment)
-    # A row is a datapoint already where nothing is repeated: a million groups cost a gigabyte.
-    grouped = experiment.repeated
-    mean, some = ("avg", "any_value") if grouped else ("", "")
-    fold = f"{some}(fold)" if "fold" in experiment.columns else "NULL"
-    wanted: dict[str, None] = {}
-    ways: dict[str, list[str]] = {}
-    for name in names:
-        rule = (rules or {}).get(name) or experiment.rule(name)
-        column = quoted(name)
-        worst = rule.failure if rule.worst is None else rule.worst
-        ways[name] = [
-            f"{mean}(CAST({rule.sql(column, failed)} AS DOUBLE))"
-            for failed in (rule.failure, None, worst)
-        ]
-        wanted |= dict.fromkeys(ways[name])
-    found = con.execute(
-        f"SELECT hash(input_id), {case} AS c, TRY_CAST({fold} AS DOUBLE), "
-        f"{', '.join(f'{way} AS v{i}' for i, way in enumerate(wanted)) or '1'} "
-        "FROM predictions WHERE experiment_version = ? "
-        f"{'GROUP BY 1, 2' if grouped else ''}",
-        [*values, experiment.name],
-    ).df()
-    arrays = [found[name].to_numpy() for name in found]
-    items, row_of = np.unique(arrays[0].astype(np.uint64), return_inverse=True)
-    column_of = arrays[1].astype(int)
-
-    def table(flat: Numbers) -> Numbers:
-        wide = np.full((len(items), len(experiment.configurations)), np.nan)
-        wide[row_of, column_of] = flat
-        return wide
-
-    tables = {way: table(flat) for way, flat in zip(wanted, arrays[3:], strict=False)}
-    counted, left_out, worst_case = (
-        {name: tables[each[index]] for name, each in ways.items()} for index in range(3)
-    )
-    folds = None
-    if "fold" in experiment.columns and not np.isnan(arrays[2]).all():
-        folds = np.full(len(items), np.nan)
-        folds[row_of] = arrays[2]
-    return Scores(items, counted, left_out, worst_case, folds)
 
 
 def _runs(con: DuckDBPyConnection, name: str) -> list[dict[str, Any]]:

@@ -15,15 +15,9 @@ from harness.measure.judge import fold_labels, not_timed, pooled
 from harness.project.declarations import Rule, said
 from harness.project.hypotheses import flat, reads_as
 from harness.project.scores import MEASURED
-from harness.read.results import (
-    Experiment,
-    Numbers,
-    Scores,
-    label,
-    read_experiment,
-    read_outputs,
-    read_scores,
-)
+from harness.read.outputs import read_outputs
+from harness.read.results import Experiment, label, read_experiment
+from harness.read.scores import Numbers, Scores, read_scores
 from harness.stats.decision import MIN_ITEMS
 from harness.stats.intervals import join_notes
 from harness.stats.paired import Verdict, correct_family, paired_verdict

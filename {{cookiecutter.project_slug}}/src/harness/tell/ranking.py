@@ -15,7 +15,8 @@ from harness.console import brief
 from harness.measure.judge import apart, fold_labels, left_out_of
 from harness.project.declarations import Rule, in_order_of_rank
 from harness.project.scores import MEASURED
-from harness.read.results import Experiment, RecordedConfiguration, Scores
+from harness.read.results import Experiment, RecordedConfiguration
+from harness.read.scores import Scores
 from harness.stats.decision import MIN_ITEMS, position_of
 from harness.stats.paired import Verdict, correct_family, paired_verdict
 from harness.tell.section import interval

@@ -17,7 +17,9 @@ from markupsafe import Markup
 
 from harness.console import ABSENT, LONGEST, RAW, brief, shown
 from harness.project.kind import PLAIN, Kind
-from harness.read.results import Experiment, RecordedConfiguration, Scores, read_outputs
+from harness.read.outputs import read_outputs
+from harness.read.results import Experiment, RecordedConfiguration
+from harness.read.scores import Scores
 from harness.tell.charts import forest, tradeoff
 from harness.tell.ranking import Ranking
 from harness.tell.result_sections import PRICES, RESULTS

@@ -9,7 +9,8 @@ from harness.clock import local
 from harness.console import ABSENT
 from harness.measure.judge import Judged
 from harness.project.declarations import Rule
-from harness.read.results import Experiment, Scores, label
+from harness.read.results import Experiment, label
+from harness.read.scores import Scores
 from harness.record.metrics_table import PERCENTILES
 from harness.stats.intervals import mean_interval, percentile_needs
 from harness.tell.ranking import Ranking

@@ -13,14 +13,8 @@ from harness.errors import HarnessError, in_words
 from harness.measure.judge import Judged, Judgement, judge
 from harness.project.declarations import Rule, uncounted_words
 from harness.project.kind import PLAIN, Kind, resolve
-from harness.read.results import (
-    Experiment,
-    Scores,
-    doubt_words,
-    planned_metrics,
-    read_experiment,
-    read_scores,
-)
+from harness.read.results import Experiment, doubt_words, planned_metrics, read_experiment
+from harness.read.scores import Scores, read_scores
 from harness.record.layout import UNFINISHED
 from harness.stats.decision import MIN_ITEMS
 from harness.tell.compare import turned
