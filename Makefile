@@ -28,8 +28,9 @@ test-slow: $(VENV)/.ready ## the tests that take minutes
 	@$(PY) -m pytest -q -m slow tests
 
 lint: $(VENV)/.ready ## ruff and mypy over harness, kinds, hooks and tests
-	@$(PY) -m ruff check .
-	@$(PY) -m ruff format --check .
+	@$(PY) -m ruff check . "$(SHELL_DIR)/src/harness"
+	@$(PY) -m ruff format --check . "$(SHELL_DIR)/src/harness"
+	@$(PY) scripts/seal.py --check
 	@$(PY) -m mypy --config-file "$(SHELL_DIR)/pyproject.toml" "$(SHELL_DIR)/src" "$(SHELL_DIR)/scripts"
 	@$(PY) -m mypy
 

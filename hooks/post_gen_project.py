@@ -6,6 +6,7 @@ cookiecutter delete the project, so what depends on git is tried, explained, and
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -41,6 +42,57 @@ def git(*arguments: str) -> str:
     if done.returncode:
         raise GitFailed((done.stderr or done.stdout).strip())
     return done.stdout.strip()
+
+
+def template_folder() -> str:
+    """Where cookiecutter read the template from."""
+    # A relative name is from where it was started, which only the shell's PWD still says.
+    folder = Path(os.environ.get("PWD", ""), Path(ANSWERS.get("_repo_dir", "")).expanduser())
+    if not (folder / "cookiecutter.json").is_file():
+        raise GitFailed("the folder of the template cannot be found from here")
+    top = git("-C", str(folder), "rev-parse", "--show-toplevel")
+    if Path(top).resolve() != folder.resolve():
+        raise GitFailed("the template lies inside another repository")
+    return top
+
+
+def template_address(folder: str) -> str:
+    """Where the template can be cloned from again."""
+    given = Path(os.environ.get("PWD", ""), Path(ANSWERS.get("_template", "")).expanduser())
+    if given.is_dir():
+        return folder
+    # As it was cloned: `remote get-url` would give what this machine makes of it (insteadOf).
+    address = git("-C", folder, "config", "--get", "remote.origin.url")
+    # A token in an address is for whoever cloned it, not for everybody who reads the repository.
+    return re.sub(r"(?<=://)[^/@]*@", "", address) if address.startswith("http") else address
+
+
+def record_origin(root: Path) -> str:
+    """What cruft records, so that `make upgrade` finds the template; returns what is missing."""
+    if ANSWERS.get("_commit"):
+        return ""  # cruft does it itself
+    try:
+        folder = template_folder()
+        commit = git("-C", folder, "rev-parse", "HEAD")
+        address = template_address(folder)
+        edited = git("-C", folder, "status", "--porcelain", "--untracked-files=no")
+    except GitFailed as error:
+        return (
+            f"The template's commit is not recorded ({error}), so make upgrade cannot work;\n"
+            "the template's README says how to add it later (scripts/adopt.py).\n"
+        )
+    state = {
+        "template": address,
+        "commit": commit,
+        "checkout": None,
+        "context": {"cookiecutter": {k: v for k, v in ANSWERS.items() if not k.startswith("_")}},
+        "directory": None,
+    }
+    text = json.dumps(state, ensure_ascii=False, indent=2, separators=(",", ": "))
+    (root / ".cruft.json").write_text(text + "\n", encoding="utf-8", errors="replace", newline="\n")
+    if edited:
+        return f"The template has edits that are no commit; recorded is {commit[:12]}.\n"
+    return ""
 
 
 def lay_kind_over(root: Path) -> None:
@@ -114,6 +166,7 @@ def main() -> None:
     sweep(root)
     lay_kind_over(root)
     choose_files(root)
+    missing = record_origin(root)
     try:
         history = start_history()
     except GitFailed as error:
@@ -121,7 +174,7 @@ def main() -> None:
             f"The project is complete, but git could not start its history: {error}\n"
             f"Later, in the folder: {BEGIN}"
         )
-    text = f"{history}\nNext: cd {ANSWERS['project_slug']} && make dev-run\n"
+    text = f"{missing}{history}\nNext: cd {ANSWERS['project_slug']} && make dev-run\n"
     sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
 
 

@@ -358,6 +358,7 @@ def test_the_dev_phase_and_an_experiment_may_run_at_the_same_time(
     assert (len(bench.rows()), len(bench.rows("dev"))) == (8, 8)
 
 
+@pytest.mark.slow
 def test_a_database_that_another_program_has_locked(bench: Bench) -> None:
     bench.experiment("e0.0.1")
     recorded = bench.rows()
@@ -418,7 +419,7 @@ print(json.dumps([first.returncode, first.stderr, second.returncode, second.stde
 """
 
 
-@pytest.mark.parametrize("engine", ["sqlite", "duckdb"])
+@pytest.mark.parametrize("engine", ["sqlite", pytest.param("duckdb", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("full", ["results", ".cache"])
 def test_a_full_disk(bench: Bench, engine: str, full: str) -> None:
     own = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]
@@ -454,12 +455,13 @@ def entries(bench: Bench) -> sqlite3.Connection:
 @pytest.mark.parametrize(
     ("damage", "big"),
     [
-        ("UPDATE Cache SET value = x'80049502'", False),
-        ("UPDATE Cache SET value = x''", False),
-        ("UPDATE Cache SET value = 'a word', mode = 1", False),
-        ("UPDATE Cache SET filename = 'gone.val'", True),
+        pytest.param("UPDATE Cache SET value = x'80049502'", False, id="cut off"),
+        pytest.param("UPDATE Cache SET value = x''", False, marks=pytest.mark.slow, id="empty"),
+        pytest.param(
+            "UPDATE Cache SET value = 'a word', mode = 1", False, marks=pytest.mark.slow, id="other"
+        ),
+        pytest.param("UPDATE Cache SET filename = 'gone.val'", True, id="file gone"),
     ],
-    ids=["cut off", "empty", "something else", "file gone"],
 )
 def test_an_entry_of_the_cache_that_is_damaged(bench: Bench, damage: str, big: bool) -> None:
     size = 200_000 if big else 10
@@ -481,7 +483,10 @@ def test_an_entry_of_the_cache_that_is_damaged(bench: Bench, damage: str, big: b
     assert not bench.executed(), "the entries were not mended"
 
 
-@pytest.mark.parametrize("damage", ["header", "middle", "empty"])
+@pytest.mark.parametrize(
+    "damage",
+    ["middle", *(pytest.param(each, marks=pytest.mark.slow) for each in ("header", "empty"))],
+)
 def test_a_cache_that_is_damaged_as_a_whole(bench: Bench, damage: str) -> None:
     bench.experiment("e0.0.1")
     path = bench.root / ".cache/cache.db"

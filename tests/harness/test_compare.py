@@ -136,6 +136,7 @@ def test_configurations_of_one_experiment_are_compared_pair_by_pair_with_holm(
     assert smallest.p_adjusted == pytest.approx(min(1, 10 * (smallest.p_value or 0)))
 
 
+@pytest.mark.slow
 def test_no_difference_is_called_one_in_at_most_one_of_twenty_families(tmp_path: Path) -> None:
     rng = np.random.default_rng(20_240_607)
     names, rows = [f"e0.0.{number}" for number in range(60)], []

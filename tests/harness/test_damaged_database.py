@@ -148,6 +148,7 @@ def test_a_database_that_is_not_what_it_should_be(
     assert answers(bench, "summary", "e0.0.1") in (0, 1)
 
 
+@pytest.mark.slow
 def test_a_database_that_is_locked(tagged: Bench) -> None:
     before = tagged.db.read_bytes()
     with locked(tagged.db):

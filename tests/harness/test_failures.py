@@ -575,8 +575,10 @@ def interrupt(bench: Bench, number: int, begun: int = 10, times: int = 1) -> tup
 @pytest.mark.parametrize(
     ("executor", "number"),
     [
-        *((executor, signal.SIGINT) for executor in EXECUTORS),
+        ("threads", signal.SIGINT),
         ("processes", signal.SIGTERM),
+        pytest.param("serial", signal.SIGINT, marks=pytest.mark.slow),
+        pytest.param("processes", signal.SIGINT, marks=pytest.mark.slow),
         pytest.param("serial", signal.SIGTERM, marks=pytest.mark.slow),
         pytest.param("threads", signal.SIGTERM, marks=pytest.mark.slow),
     ],

@@ -178,7 +178,10 @@ def test_items_without_a_fold_are_all_one_fold(bench: Bench) -> None:
     assert bench.executed("fitted") == Counter([("low", "None"), ("high", "None")])
 
 
-@pytest.mark.parametrize("executor", EXECUTORS)
+@pytest.mark.parametrize(
+    "executor",
+    ["processes", *(pytest.param(each, marks=pytest.mark.slow) for each in ("serial", "threads"))],
+)
 def test_killed_between_fits_only_what_was_in_flight_is_fitted_again(
     make_bench: Callable[..., Bench], executor: str
 ) -> None:

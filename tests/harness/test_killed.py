@@ -270,6 +270,7 @@ def score(row):
 """
 
 
+@pytest.mark.slow
 def test_killed_before_any_statement_that_scores_or_sums_up(bench: Bench) -> None:
     """Each resumed run is killed one statement further on, until one gets to the end."""
     bench.items(2)

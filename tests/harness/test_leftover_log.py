@@ -144,6 +144,13 @@ def test_a_rollback_journal_is_tied_to_its_file_too(tagged: Bench) -> None:
     assert digest(tagged.db) == first
 
 
+def test_what_is_published_is_known_beside_a_rollback_journal(tagged: Bench) -> None:
+    tagged.run("rescore", "e0.0.1")
+    subprocess.run([sys.executable, "-c", WRITER, str(tagged.db)], check=False)
+    assert tagged.db.with_name("benchmark.db-journal").stat().st_size
+    assert "cannot read" not in tagged.run("tags").said
+
+
 def test_a_log_that_somebody_is_writing_stays_where_it_is(tagged: Bench) -> None:
     tagged.run("rescore", "e0.0.1")
     tagged.git("checkout", "-q", "--force", "e0.0.1")

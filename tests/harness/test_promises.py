@@ -147,7 +147,7 @@ socket.getaddrinfo = socket.gethostbyname = refuse
 """
 
 
-@pytest.mark.parametrize("engine", ["sqlite", "duckdb"])
+@pytest.mark.parametrize("engine", ["sqlite", pytest.param("duckdb", marks=pytest.mark.slow)])
 def test_no_network(make_bench: Callable[..., Bench], tmp_path: Path, engine: str) -> None:
     """Promise 10: nothing is asked for over the network, whatever the engine, with DVC and all.
 

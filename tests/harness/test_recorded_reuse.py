@@ -7,7 +7,16 @@ import pytest
 
 from tests.harness.project_fixture import CASES, OPENED, Bench
 
-LAYOUTS = [(engine, layout) for executor, engine, layout in CASES if executor == "serial"]
+QUICK = {("sqlite", "append-only"), ("duckdb", "table-per-experiment")}
+LAYOUTS = [
+    pytest.param(
+        engine,
+        layout,
+        marks=[] if (engine, layout) in QUICK else pytest.mark.slow,
+    )
+    for executor, engine, layout in CASES
+    if executor == "serial"
+]
 
 
 def without_cache(bench: Bench) -> None:

@@ -26,10 +26,13 @@ SCRIPTS = ("validate_benchmark", "analyze_cache_hits", "export_summary")
 
 
 def script(name: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run a script from elsewhere, with no PYTHONPATH and no home."""
+    """Run a script from elsewhere, with no home; the harness is installed."""
     return subprocess.run(
         [sys.executable, str(PROJECT / f"scripts/{name}.py"), *map(str, arguments)],
-        cwd="/", env={"PATH": os.environ["PATH"], "HOME": "/nonexistent"},
+        cwd="/",
+        env={
+            "PATH": os.environ["PATH"], "HOME": "/nonexistent", "PYTHONPATH": str(PROJECT / "src"),
+        },
         capture_output=True, text=True, check=False,
     )  # fmt: skip
 

@@ -151,6 +151,7 @@ def macro_f1(confusion: NDArray[Any]) -> float:
     return float(parts.mean())
 
 
+@pytest.mark.slow
 def test_macro_f1_covers() -> None:
     def interval(rng: Generator, seed: int) -> Interval:
         cells = rng.choice(9, 200, p=CONFUSION.ravel())
@@ -164,6 +165,7 @@ def test_macro_f1_covers() -> None:
     assert in_band(covered(interval, macro_f1(CONFUSION), 500))
 
 
+@pytest.mark.slow
 def test_the_grouped_jackknife_covers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stats, "STATISTIC_UNITS", 1_000)
 
@@ -243,6 +245,7 @@ def equal_latencies(configurations: int, items: int) -> Family:
     return draw
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("draw", "families"),
     [

@@ -25,7 +25,10 @@ KINDS = sorted(path.name for path in (REPOSITORY / SHELL / "kinds").iterdir() if
 
 @dataclass(frozen=True)
 class BakedProject:
-    """A generated repository. All of them share the environment that the tests run in."""
+    """A generated repository. All of them share the environment that the tests run in.
+
+    Only one could be installed there, so each is put on the path instead, as `make setup` would.
+    """
 
     root: Path
 
@@ -36,7 +39,12 @@ class BakedProject:
         done = subprocess.run(
             command,
             cwd=self.root,
-            env={**os.environ, "VENV": sys.prefix, **(env or {})},
+            env={
+                **os.environ,
+                "VENV": sys.prefix,
+                "PYTHONPATH": str(self.root / "src"),
+                **(env or {}),
+            },
             stdin=subprocess.DEVNULL,
             capture_output=True,
             encoding="utf-8",

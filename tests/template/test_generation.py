@@ -87,12 +87,35 @@ def test_a_kind_brings_its_four_files_and_leaves_no_scaffolding(bake: Bake, kind
     assert not [name for name in names if re.match("kinds/|licenses/|requirements-without", name)]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(kind, marks=[] if kind == "llm" else pytest.mark.slow) for kind in KINDS],
+)
 def test_the_types_of_a_generated_project_hold(
     bake: Bake, kind: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     cache = tmp_path_factory.getbasetemp() / "mypy"
     bake(kind=kind).run(sys.executable, "-m", "mypy", "--cache-dir", str(cache))
+
+
+def test_lint_does_not_look_into_the_harness(
+    bake: Bake, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    project = bake()
+    with (project.root / "src/harness/errors.py").open("a") as file:
+        file.write('import os\nWRONG: int  =  "text"\n')
+    cache = tmp_path_factory.getbasetemp() / "mypy"
+    project.run(sys.executable, "-m", "mypy", "--cache-dir", str(cache))
+    for command in (("check",), ("format", "--check")):
+        project.run(sys.executable, "-m", "ruff", *command, "--no-cache", ".")
+    # Nor do the git hooks, which hand over names of files.
+    hook = project.run(
+        *(sys.executable, "-m", "ruff", "check", "--no-cache", "--force-exclude"),
+        *("src/harness/errors.py", "src/benchmark/predict.py"),
+    )
+    assert "F401" not in hook.stdout
+    hooks = yaml.safe_load(project.read(".pre-commit-config.yaml"))
+    assert re.search(hooks["exclude"], "src/harness/errors.py")
 
 
 @pytest.mark.parametrize("name", ODD_NAMES)
@@ -102,6 +125,7 @@ def test_an_odd_answer_stays_an_answer(bake: Bake, name: str, tmp_path: Path) ->
     check_generated(project)
     metadata = tomllib.loads(project.read("pyproject.toml"))["project"]
     assert metadata["description"] == f"About {name}"
+    assert metadata["name"].startswith("bench-")
     assert metadata["authors"] == [{"name": name}]
     assert tomllib.loads(project.read("benchmark.toml"))["benchmark"]["name"] == name
     assert f"Copyright (c) {name}\n" in project.read("LICENSE")

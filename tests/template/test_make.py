@@ -89,10 +89,23 @@ def test_bare_make_lists_every_command(bake: Bake) -> None:
 def test_every_listed_command_is_one_that_the_program_has(bake: Bake) -> None:
     project = bake()
     wanted = set(re.findall(r"-m harness ([a-z-]+)", project.read("Makefile")))
-    done = project.run(sys.executable, "-m", "harness", "--help", env={"PYTHONPATH": "src"})
+    done = project.run(sys.executable, "-m", "harness", "--help")
     have = set(re.findall(r"^[│ ]+([a-z-]+)  ", done.stdout, re.MULTILINE))
 
     assert wanted <= have, sorted(wanted - have)
+
+
+def test_an_environment_that_runs_another_checkouts_harness_is_noticed(
+    bake: Bake, tmp_path: Path
+) -> None:
+    one, two = bake(into=tmp_path / "one"), bake(into=tmp_path / "two")
+    shared = {"PYTHONPATH": str(one.root / "src")}
+    refused = two.run(sys.executable, "-m", "harness", "tags", check=False, env=shared)
+
+    assert refused.returncode == 2
+    assert f"runs the harness in {one.root / 'src/harness'}, not the one" in refused.stderr
+    assert "fix: make setup" in refused.stderr
+    two.run(sys.executable, "-m", "harness", "tags")
 
 
 def test_the_templates_own_commands_are_listed() -> None:

@@ -59,7 +59,11 @@ def test_a_fresh_checkout_sets_itself_up_once(bake: Bake, uv: str, tmp_path: Pat
     assert "Setting up" not in again
     assert seconds < 1
     assert project.changes() == ""
-    # With the environment activated there is no PYTHONPATH.
+    # It is a package of the harness's version, whatever it is called.
+    code = "from importlib.metadata import version; import harness; "
+    code += "assert version('bench-my-benchmark') == harness.__version__"
+    on_this_machine(project, ".venv/bin/python", "-c", code)
+    # It is installed, so no PYTHONPATH is needed, wherever one stands.
     on_this_machine(project, ".venv/bin/python", "-m", "harness", "tags")
     assert ".venv/bin/python" in project.read(".git/hooks/pre-commit")
 

@@ -10,9 +10,9 @@ from tests.template.conftest import Bake
 
 WAYS = [
     pytest.param("minimal", "sqlite", "append-only", "yes"),
-    pytest.param("minimal", "duckdb", "table-per-experiment", "no"),
-    pytest.param("minimal", "sqlite", "database-per-experiment", "yes"),
-    pytest.param("minimal", "duckdb", "append-only", "yes"),
+    pytest.param("minimal", "duckdb", "table-per-experiment", "no", marks=pytest.mark.slow),
+    pytest.param("minimal", "sqlite", "database-per-experiment", "yes", marks=pytest.mark.slow),
+    pytest.param("minimal", "duckdb", "append-only", "yes", marks=pytest.mark.slow),
     pytest.param("sklearn", "sqlite", "append-only", "no", marks=pytest.mark.slow),
     pytest.param("sklearn", "duckdb", "database-per-experiment", "yes", marks=pytest.mark.slow),
     pytest.param("llm", "sqlite", "table-per-experiment", "yes", marks=pytest.mark.slow),

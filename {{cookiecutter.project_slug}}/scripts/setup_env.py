@@ -110,19 +110,34 @@ def own_folders(lock: Path) -> list[str]:
 
 def install_own(uv: str, venv: Path, root: Path, folders: list[str]) -> None:
     """One's own packages, as they lie there: an edit of them needs no installation."""
-    python = python_in(venv)
     for folder in folders:
-        what = ("install", "--quiet", "--no-deps", "--editable", folder)
-        if uv:
-            done = run(uv, "pip", *what, "--python", python, cwd=root)
-        else:
-            done = run(python, "-m", "pip", *what, cwd=root)
-        if done.returncode:
+        if problem := install_editable(uv, venv, root, folder):
             raise SetupError(
                 f"{folder}, which requirements-benchmark.in names, could not be installed: "
-                f"{done.stderr.strip()}\nfix: correct the line `-e {folder}`, or the package "
+                f"{problem}\nfix: correct the line `-e {folder}`, or the package "
                 "there, then make setup"
             )
+
+
+def install_editable(uv: str, venv: Path, root: Path, folder: str, *options: str) -> str:
+    """A package as it lies there, without what it needs; "" or the problem."""
+    python = python_in(venv)
+    what = ("install", "--quiet", "--no-deps", *options, "--editable", folder)
+    if uv:
+        done = run(uv, "pip", *what, "--python", python, cwd=root)
+    else:
+        done = run(python, "-m", "pip", *what, cwd=root)
+    return done.stderr.strip() if done.returncode else ""
+
+
+def install_project(venv: Path, root: Path) -> None:
+    """This repository itself. What builds it is in the lock, so no network is needed."""
+    uv = uv_on_path() or uv_in(venv)
+    if problem := install_editable(uv, venv, root, ".", "--no-build-isolation"):
+        raise SetupError(
+            f"this repository could not be installed as a package: {problem}\n"
+            "fix: correct pyproject.toml, then make setup"
+        )
 
 
 def install(venv: Path, python: str, lock: Path) -> None:
@@ -178,11 +193,19 @@ def bootstrap_uv(venv: Path, lock: Path) -> bool:
     return bool(uv_in(venv))
 
 
-def link_source(venv: Path, root: Path) -> None:
-    """Let `python -m harness` work in the activated environment, also after the folder is moved."""
-    site = next(iter(venv.glob("lib/python*/site-packages")), venv / "Lib/site-packages")
-    path = os.path.relpath(root / "src", site)
-    (site / "benchmark-source.pth").write_text(path + "\n", encoding="utf-8")
+def package_state(root: Path) -> str:
+    """A digest of what the installed package depends on: its place, metadata and version."""
+    content = hashlib.sha256(str(root).encode("utf-8", "surrogateescape"))
+    for name in ("pyproject.toml", "src/harness/__init__.py"):
+        if (root / name).exists():
+            content.update((root / name).read_bytes())
+    return content.hexdigest()
+
+
+def recorded_state(ready: Path) -> tuple[str, str, str]:
+    """What `.ready` says was installed: lock, package, and the place of the environment."""
+    lines = ready.read_text("utf-8").splitlines() if ready.exists() else []
+    return (lines[0], lines[1], lines[2]) if len(lines) == 3 else ("", "", "")
 
 
 def install_git_hooks(venv: Path, root: Path) -> str:
@@ -210,13 +233,15 @@ def copy_duckdb_extension(venv: Path) -> str:
 def relock(venv: Path, root: Path) -> None:
     """requirements.lock anew: for every platform, with hashes, without addresses or paths."""
     uv = uv_on_path() or uv_in(venv)
+    if not uv:
+        raise SetupError("there is no uv here yet\nfix: make setup, then make lock")
     options = "--quiet --universal --generate-hashes --no-annotate --no-header"
     options += " --python-version 3.11"
     files = "requirements.in --output-file requirements.lock"
     done = run(uv, "pip", "compile", *options.split(), *files.split(), cwd=root)
-    if not uv or done.returncode:
+    if done.returncode:
         raise SetupError(
-            f"the lock was not changed: {done.stderr.strip() or 'there is no uv'}\n"
+            f"the lock was not changed: {done.stderr.strip()}\n"
             f"fix: correct requirements.in or requirements-benchmark.in, then make lock"
         )
 
@@ -228,7 +253,8 @@ def set_up(venv: Path, root: Path, lock: Path, usual: str, asked: str = "") -> N
     """
     started, ready, notes = time.monotonic(), venv / ".ready", []
     state, place = hashlib.sha256(lock.read_bytes()).hexdigest(), str(venv.resolve())
-    before, _, made_in = ready.read_text("utf-8").partition(" ") if ready.exists() else ("", "", "")
+    before, package_before, made_in = recorded_state(ready)
+    package = package_state(root)
     if made_in not in ("", place):
         shutil.rmtree(venv)  # the folder was moved, and the programs in it name the old place
     have = version_of(str(python_in(venv)))
@@ -241,11 +267,13 @@ def set_up(venv: Path, root: Path, lock: Path, usual: str, asked: str = "") -> N
         python = find_python(wanted)
         print(f"Setting up {venv.name} with Python {version_of(python)}…", flush=True)
         install(venv, python, lock)
+        package_before = ""
         notes.append(copy_duckdb_extension(venv))
     if (root / "benchmark.toml").exists():
-        link_source(venv, root)
+        if package_before != package:
+            install_project(venv, root)
         notes.append(install_git_hooks(venv, root))
-    ready.write_text(f"{state} {place}", "utf-8")
+    ready.write_text(f"{state}\n{package}\n{place}\n", "utf-8")
     for note in filter(None, notes):
         print(f"note: {note}")
     print(f"Environment ready ({time.monotonic() - started:.1f} s).")

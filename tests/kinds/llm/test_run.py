@@ -111,6 +111,7 @@ def test_a_killed_experiment_goes_on_and_loses_what_was_in_flight_at_most(
     assert len(lost) <= 2 * 64 * len(kills)
 
 
+@pytest.mark.slow
 def test_no_second_sees_more_calls_than_its_part_of_the_minute(
     project: LlmProject, tmp_path: Path
 ) -> None:
@@ -206,6 +207,7 @@ def _price(project: LlmProject, url: str) -> None:
         )
 
 
+@pytest.mark.slow
 def test_the_budget_is_not_exceeded_and_the_run_goes_on_when_it_is_raised(
     project: LlmProject, tmp_path: Path
 ) -> None:
@@ -232,6 +234,7 @@ def test_the_budget_is_not_exceeded_and_the_run_goes_on_when_it_is_raised(
         assert len(server.answers()) == TASKS
 
 
+@pytest.mark.slow
 def test_a_budget_is_kept_over_runs_where_the_server_counts_no_tokens(
     project: LlmProject, tmp_path: Path
 ) -> None:
@@ -306,6 +309,7 @@ def test_changing_a_prompt_asks_only_its_own_questions_again(
     assert asked == {False: 40, True: 20}
 
 
+@pytest.mark.slow
 def test_an_answer_is_never_taken_for_another_servers_or_models(
     project: LlmProject, tmp_path: Path
 ) -> None:
@@ -317,7 +321,10 @@ def test_an_answer_is_never_taken_for_another_servers_or_models(
         assert len(server.arrivals) == 40
 
 
-@pytest.mark.parametrize("executor", ["threads", "processes", "serial"])
+@pytest.mark.parametrize(
+    "executor",
+    ["threads", *(pytest.param(each, marks=pytest.mark.slow) for each in ("processes", "serial"))],
+)
 def test_canned_answers_say_so_and_need_nothing(project: LlmProject, executor: str) -> None:
     project.setting("run", executor=executor, workers=2)
     code, printed = project.harness("dev-run", "--items=4")
@@ -330,6 +337,7 @@ def test_canned_answers_say_so_and_need_nothing(project: LlmProject, executor: s
     }
 
 
+@pytest.mark.slow
 def test_wherever_numbers_of_canned_answers_are_shown_it_is_said(project: LlmProject) -> None:
     words = "All 16 answers are canned: a rule gave them and no model was asked"
     assert words in project.harness("dev-run", "--items=4")[1]
@@ -339,6 +347,7 @@ def test_wherever_numbers_of_canned_answers_are_shown_it_is_said(project: LlmPro
     assert words in (project.root / "results/reports/dev.html").read_text("utf-8")
 
 
+@pytest.mark.slow
 def test_a_better_parser_asks_nothing_again(project: LlmProject, tmp_path: Path) -> None:
     with FaultServer(tmp_path / "log", answer="thumbs up") as server:
         project.ask(server.url)

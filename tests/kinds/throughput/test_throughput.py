@@ -170,6 +170,7 @@ def test_a_server_that_does_not_start_is_said_with_its_last_words(project: LoadP
     assert "mend src/benchmark/server.py" in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT], ids=lambda how: how.name
 )
@@ -190,6 +191,7 @@ def test_nothing_is_left_running_however_a_run_ends(
     assert time.monotonic() - begin < 30
 
 
+@pytest.mark.slow
 def test_the_tests_that_are_shipped_hold_for_another_server_too(project: LoadProject) -> None:
     with known_server() as server:
         project.setting("throughput", url=json.dumps(f"{server.url}/bytes=3"))
@@ -201,6 +203,7 @@ def test_the_tests_that_are_shipped_hold_for_another_server_too(project: LoadPro
 # -- once, within the experiment
 
 
+@pytest.mark.slow
 def test_a_killed_load_resumes_with_what_is_missing_and_marks_the_seam(
     project: LoadProject,
 ) -> None:
@@ -235,6 +238,7 @@ def test_a_killed_load_resumes_with_what_is_missing_and_marks_the_seam(
     assert tags.split() == ["e0.0.1"]
 
 
+@pytest.mark.slow
 def test_nothing_is_taken_from_another_experiment(project: LoadProject) -> None:
     with known_server() as server:
         project.ask(server.url)
@@ -250,6 +254,7 @@ def test_nothing_is_taken_from_another_experiment(project: LoadProject) -> None:
     assert {row["cache"] for row in rows} == {""}
 
 
+@pytest.mark.slow
 def test_a_failed_request_is_a_result_and_is_not_asked_again(project: LoadProject) -> None:
     """Alone, after the load, it would succeed: that would be another measurement."""
     project.grid(
@@ -280,6 +285,7 @@ def test_a_failed_request_is_a_result_and_is_not_asked_again(project: LoadProjec
 # -- what must be said
 
 
+@pytest.mark.slow
 def test_the_report_shows_load_over_time_by_rate_and_spread(project: LoadProject) -> None:
     project.grid(
         "Params(requests=100, rate=50.0, warmup_seconds=0.2)",
@@ -348,8 +354,18 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LoadPro
         ({"url": '"http://127.0.0.1:1/"'}, "", "nothing answers at 127.0.0.1:1"),
         ({"headers": '{ A = "${NO_SUCH}" }'}, "", "names ${NO_SUCH}, which is not set"),
         ({}, "Params(requests=5, rate=-5.0)", "rate is -5; requests per second must be above 0"),
-        ({}, "at(-5.0, seconds=10)", "rate is -5; requests per second must be above 0"),
-        ({}, "Params(requests=5, mode='shut')", "mode is 'shut'; there are open and closed"),
+        pytest.param(
+            {},
+            "at(-5.0, seconds=10)",
+            "rate is -5; requests per second must be above 0",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            {},
+            "Params(requests=5, mode='shut')",
+            "mode is 'shut'; there are open and closed",
+            marks=pytest.mark.slow,
+        ),
         ({"cache": "true"}, "", "[run] cache is true; a request is never answered from the cache"),
     ],
 )

@@ -15,11 +15,12 @@ Its rooms, in the order of a datapoint's way; each one's `__init__` says what is
     cli/       the commands
 
 experiment leads through all of it, trial does so for tests; errors, console, findings and clock are
-what every room says things with. No room imports one that is above it (scripts/rooms.py of the
-template draws them).
+what every room says things with; seal says which harness this is. No room imports one that is above
+it (scripts/rooms.py of the template draws them).
 """
 
 from harness.errors import PermanentError, TransientError
 from harness.project.scores import Score
 
+__version__ = "0.2.0"
 __all__ = ["PermanentError", "Score", "TransientError"]

@@ -6,7 +6,6 @@ is read. Both consoles see to that for every string and table that is printed on
 need not think of it. Data for programs goes to standard output as it is, and nowhere else.
 """
 
-import argparse
 import hashlib
 import io
 import sys
@@ -100,13 +99,6 @@ class SafeConsole(Console):
 def _in_place(character: str) -> str:
     """As `_visible`, in one place, because widths have been counted."""
     return character if len(_visible(character)) == 1 else "\ufffd"
-
-
-class Arguments(argparse.ArgumentParser):
-    """Says what is wrong with a command through the same door."""
-
-    def _print_message(self, message: str, file: Any = None) -> None:
-        super()._print_message(visible(message), file)
 
 
 def _never_fail(stream: IO[str]) -> None:

@@ -21,6 +21,7 @@ from harness.record.store import begin_anew, update_run
 from harness.run.loop import RunReport, run
 from harness.run.prepared import prepare
 from harness.run.provenance import provenance
+from harness.seal import identity, modified_words
 from harness.version import dvc, git, results_state
 from harness.version.published import (
     Published,
@@ -311,5 +312,8 @@ def tag_message(rows: list[dict[str, Any]], census: Census, message: str, found:
     head = found.ranking.short_words()
     if ahead := [row for row in rows if len(rows) == 1 or row["params_key"] == found.leader]:
         head = f"{tag_params(ahead[0])} | {tag_figures(ahead[0], rules)}"
+    body = ["", *lines] if len(rows) > 1 else []
+    if modified := modified_words(identity().edited):
+        body += ["", modified]
     tail = " | ".join([f"data={census.digest[:12]}", visible(" ".join(message.split())) or "-"])
-    return "\n".join([f"{head} | {tail}", *(["", *lines] if len(rows) > 1 else [])])
+    return "\n".join([f"{head} | {tail}", *body])

@@ -6,13 +6,15 @@ since most commands need little of it.
 
 import sys
 import traceback
+from pathlib import Path
 
 import typer
 from typer.exceptions import TyperException
 
-from harness.cli import reading, running, versions
+from harness.cli import reading, running, upgrading, versions
 from harness.console import err, show_error
 from harness.errors import HarnessError, is_of_database, reason_of
+from harness.seal import HERE
 
 app = typer.Typer(
     add_completion=False,
@@ -20,17 +22,22 @@ app = typer.Typer(
     rich_markup_mode=None,  # a wrong option is told in one sentence, not in a box
     help="Run a benchmark: one row for each datapoint, and nothing good is computed again.",
 )
-for part in (running.app, versions.app, reading.app):
+for part in (running.app, versions.app, reading.app, upgrading.app):
     app.registered_commands += part.registered_commands
     app.registered_groups += part.registered_groups
 
 
-def main() -> None:
-    """Run a command; what goes wrong becomes a sentence, its fix and an exit code."""
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command; what goes wrong becomes a sentence, its fix and an exit code.
+
+    `arguments` are what was typed where None is given.
+    """
+    typed = sys.argv[1:] if arguments is None else arguments
     try:
+        _refuse_anothers(Path.cwd() / "src/harness")
         # Not standalone: typer would print what was typed as it is, escape sequences and all.
-        code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
-        sys.exit(code if sys.argv[1:] else 2)
+        code = app(typed or ["--help"], standalone_mode=False)
+        sys.exit(code if typed else 2)
     except HarnessError as error:
         show_error(error)
         sys.exit(error.code)
@@ -48,6 +55,15 @@ def main() -> None:
             # Nobody foresaw this one. Its text may be anybody's, so it takes the same way.
             err.print(traceback.format_exc().rstrip(), soft_wrap=True)
         sys.exit(1)
+
+
+def _refuse_anothers(here: Path) -> None:
+    """An environment that two checkouts share runs the harness of the one that was set up last."""
+    if here.is_dir() and not here.samefile(HERE):
+        raise HarnessError(
+            f"this environment runs the harness in {HERE}, not the one in src/harness",
+            fix="make setup",
+        )
 
 
 def _say_usage(error: TyperException) -> None:

@@ -12,10 +12,13 @@ from harness.errors import HarnessError
 from harness.project.kind import load_kind
 from harness.project.settings import Settings, load_settings
 from harness.record.layout import DEV, databases, place_for
+from harness.seal import HERE
 
 app = typer.Typer()
 Phase = Literal["dev", "experiment"]
 Json = Annotated[bool, typer.Option("--json", help="for programs, on standard output")]
+Database = Annotated[Path | None, typer.Argument(help="any that xetrack wrote; default: yours")]
+Table = Annotated[str, typer.Argument(help="default: all tables of predictions")]
 Tag = Annotated[str, typer.Argument(help="an experiment's tag; the newest one, if left out")]
 
 
@@ -59,25 +62,61 @@ def inspect(as_json: Json = False) -> None:
 
 
 @app.command()
-def validate(as_json: Json = False) -> None:
+def validate(
+    database: Database = None,
+    table: Table = "",
+    key: Annotated[str, typer.Option(help="columns that name a task: input_id,model")] = "",
+    as_json: Json = False,
+) -> None:
     """Can the recorded rows be trusted?"""
     from harness.findings import show
     from harness.read.validate import validate as check
     from harness.version.published import check_tags
 
+    if database is not None:
+        names = [name for name in key.split(",") if name]
+        given = check([database], table or None, names, load_kind(HERE.parents[1]))
+        raise typer.Exit(show(given, f"{database} {table}".strip(), as_json=as_json))
     found = check(_recorded("experiment"), kind=load_kind(Path.cwd())) + check_tags(*_here())
     raise typer.Exit(show(found, "the experiments", as_json=as_json))
 
 
 @app.command("cache-hits")
-def cache_hits(as_json: Json = False) -> None:
+def cache_hits(database: Database = None, table: Table = "", as_json: Json = False) -> None:
     """What was reused, from which run, and what that saved."""
     from harness.read.configuration_figures import cache_hits as count
     from harness.read.validate import examine
     from harness.tell.overview import show_cache_hits
 
-    hits = examine(_recorded("experiment"), None, count)
+    found_in = _recorded("experiment") if database is None else [database]
+    hits = examine(found_in, table or None, count)
     print(json.dumps(hits, indent=2)) if as_json else show_cache_hits(hits)
+
+
+@app.command()
+def export(
+    database: Annotated[Path, typer.Argument(help="any that xetrack wrote")],
+    table: Table = "",
+    target: Annotated[Path | None, typer.Option("--out", help="default: standard output")] = None,
+) -> None:
+    """Figures of any database of xetrack as Markdown, with what validation found in it."""
+    from harness.read.validate import check, examine
+    from harness.tell.overview import overview_markdown
+    from harness.tell.query import check_target
+
+    if target is not None:
+        check_target(target, [database])
+    kind, title = load_kind(HERE.parents[1]), f"Results of {database.name}"
+    text = examine(
+        [database],
+        table or None,
+        lambda facts: overview_markdown(facts, title, check(facts, kind)),
+        with_scores=True,
+    )
+    if target is None:
+        print(text, end="")
+    else:
+        target.write_text(text, encoding="utf-8")
 
 
 @app.command()

@@ -11,6 +11,7 @@ from itertools import groupby
 from harness.findings import Finding, many, unchecked, within
 from harness.read.facts import DEV, Facts
 from harness.read.views import columns
+from harness.seal import modified_words
 
 _SHOWN = 5
 
@@ -54,6 +55,30 @@ def executed_twice(facts: Facts) -> list[Finding]:
             )
         )
     return found
+
+
+def modified_harness(facts: Facts) -> list[Finding]:
+    """What an edited harness recorded is not what its version stands for."""
+    if not {"experiment_version", "harness_edited"} <= set(columns(facts.con, "runs")):
+        return []
+    rows = facts.ask(
+        "SELECT experiment_version, harness_edited FROM runs "
+        f"WHERE experiment_version <> '{DEV}' AND harness_edited <> '[]' ORDER BY sequence"
+    )
+    edited: dict[str, set[str]] = {}
+    for experiment, names in rows:
+        edited.setdefault(experiment, set()).update(json.loads(names))
+    return [
+        Finding(
+            "modified_harness",
+            "warning",
+            f"{within(experiment)}recorded by a {modified_words(sorted(names))}",
+            len(names),
+            fix="make upgrade puts the edit aside; then a new TAG",
+            experiment=experiment,
+        )
+        for experiment, names in edited.items()
+    ]
 
 
 def row_count(facts: Facts) -> list[Finding]:

@@ -22,7 +22,7 @@ from harness.record.layout import DEV
 from harness.record.metrics_table import metrics_in
 from harness.record.score_tables import DECLARED, RULES_OF, UNCOUNTED, UNCOUNTED_OF, rule_of
 
-_JSON = ("packages", "settings", "gates", "grid", "grid_files", "code_parts")
+_JSON = ("packages", "settings", "gates", "grid", "grid_files", "code_parts", "harness_edited")
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,8 @@ RUNS: dict[str, str | None] = {
     **dict.fromkeys(("plan", "grid", "grid_files", "inputs"), TEXT),
     **dict.fromkeys(("sequence", "items", "planned", "executed", "cached", "failed"), INTEGER),
     **dict.fromkeys(("started", "ended", "ended_how", "message"), TEXT),
+    # Which harness ran, and a JSON list of its files that differ from its seal.
+    **dict.fromkeys(("harness_version", "harness_digest", "harness_edited"), TEXT),
     "published": TEXT,  # when its experiment was about to be tagged
 }
 _DUCKDB_ROWS = 200

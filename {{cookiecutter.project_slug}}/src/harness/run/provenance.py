@@ -13,6 +13,7 @@ from harness.project.contract import Project
 from harness.project.grid import Grid
 from harness.project.hypotheses import load_plan
 from harness.project.tasks import Census
+from harness.seal import identity
 from harness.version import git
 
 
@@ -23,6 +24,7 @@ def provenance(
     root = project.root
     repository = git.is_repository(root)
     plan, lock = root / "PLAN.toml", root / "requirements.lock"
+    harness = identity()
     return {
         "phase": phase,
         "commit_hash": git.head(root) if repository else "",
@@ -33,6 +35,9 @@ def provenance(
         "environment": _json(grid.environment),
         "data_version": census.digest,
         "lock_hash": hashlib.sha256(lock.read_bytes()).hexdigest() if lock.exists() else "",
+        "harness_version": harness.version,
+        "harness_digest": harness.digest,
+        "harness_edited": _json(harness.edited),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpu": _cpu(),

@@ -343,8 +343,10 @@ def _changed(first: Experiment, second: Experiment) -> list[tuple[str, str, str]
 
 def _facts(experiment: Experiment) -> dict[str, Any]:
     run = experiment.runs[-1]
-    names = ("commit_hash", "dirty", "data_version", "lock_hash", "python", "platform", "cpu")
+    names = ["commit_hash", "dirty", "data_version", "lock_hash", "python", "platform", "cpu"]
+    names.append("harness_version")
     facts = {name.removesuffix("_hash").replace("_", " "): run.get(name) for name in names}
+    facts["modified harness"] = ", ".join(run["harness_edited"]) or None
     made = {str(each.summary.get("score_version") or "") for each in experiment.configurations}
     facts["scored again by"] = ", ".join(sorted(made - {""})) or None
     facts |= {f"code {key}": value for key, value in run["code_parts"].items()}

@@ -192,8 +192,8 @@ def provenance_section(experiment: Experiment) -> Section:
     """What made it: code, data, machine, gates."""
     names = (
         "message", "started", "ended", "ended_how", "executed", "cached", "failed", "branch",
-        "commit_hash", "dirty", "code_key", "data_version", "lock_hash", "python", "platform",
-        "cpu",
+        "commit_hash", "dirty", "code_key", "data_version", "lock_hash", "harness_version",
+        "harness_digest", "python", "platform", "cpu",
     )  # fmt: skip
     # Facts down, runs across only where there is one; else a line per run.
     rows = [[_fact(name, run.get(name)) for name in names] for run in experiment.runs]

@@ -15,7 +15,8 @@ from harness.project.declarations import Rule, uncounted_words
 from harness.project.kind import PLAIN, Kind, resolve
 from harness.read.results import Experiment, doubt_words, planned_metrics, read_experiment
 from harness.read.scores import Scores, read_scores
-from harness.record.layout import UNFINISHED
+from harness.record.layout import DEV, UNFINISHED
+from harness.seal import identity, modified_words
 from harness.stats.decision import MIN_ITEMS
 from harness.tell.compare import turned
 from harness.tell.ranking import Ranking, rank
@@ -129,6 +130,7 @@ def _warnings(experiment: Experiment, scores: Scores, kind: Kind) -> Iterator[st
     overridden = {gate for run in runs for gate, how in run["gates"].items() if how == "overridden"}
     if overridden:
         yield f"Gates overridden: {', '.join(sorted(overridden))}."
+    yield from _modified_harness(experiment)
     if any(run.get("dirty") for run in runs):
         yield "Some of it ran on code that was not committed."
     for what, key in (("code", "code_key"), ("data", "data_version"), ("plan", "plan")):
@@ -143,6 +145,17 @@ def _warnings(experiment: Experiment, scores: Scores, kind: Kind) -> Iterator[st
     for metric in experiment.metrics:
         if metric in scores.counted:
             yield from _turned(experiment, scores, metric)
+
+
+def _modified_harness(experiment: Experiment) -> Iterator[str]:
+    """What ran, and what reads it now, where that is not what the harness's version names."""
+    # Rows of the dev phase are of its last run alone.
+    counted = experiment.runs[-1:] if experiment.name == DEV else experiment.runs
+    edited = {name for run in counted for name in run["harness_edited"]}
+    if edited:
+        yield f"Recorded by a {modified_words(sorted(edited))}."
+    if now := modified_words(identity().edited):
+        yield f"Read by a {now}."
 
 
 def _turned(experiment: Experiment, scores: Scores, metric: str) -> Iterator[str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from harness.errors import HarnessError, explained
 from harness.findings import Finding, many, unchecked, within
 from harness.project.settings import Settings
-from harness.record.database_file import set_strangers_aside
+from harness.record.database_file import prepare_to_read
 from harness.record.layout import TAG, databases
 from harness.version import git
 
@@ -135,7 +135,7 @@ def _rows(path: Path, query: str) -> list[tuple[str, ...]]:
 
     Raises HarnessError where the database cannot be read.
     """
-    set_strangers_aside(path)
+    prepare_to_read(path)
     uri = f"{path.resolve().as_uri()}?mode=ro"
     with explained(path, "read"), closing(sqlite3.connect(uri, uri=True)) as con:
         columns = {row[1] for row in con.execute("PRAGMA table_info(runs)")}
