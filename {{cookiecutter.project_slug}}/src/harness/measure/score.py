@@ -3,14 +3,13 @@ done again at any time (rescore) without running predict."""
 
 import sqlite3
 from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Any
 
 from harness.errors import HarnessError
 from harness.measure.score_values import ScoreValues
 from harness.project.declarations import settle
 from harness.project.hypotheses import Plan
 from harness.project.scores import Score
-from harness.project.values import REAL, TEXT
+from harness.project.values import REAL, TEXT, Row
 from harness.record.columns import PREDICTIONS, SCORES, Schema, holds, quoted, score_names
 from harness.record.layout import Place
 from harness.record.metrics_table import COUNTS, ENDS, LATENCIES
@@ -28,7 +27,7 @@ _TAKEN = frozenset(
 def score_rows(
     place: Place,
     experiment: str,
-    score: Callable[[dict[str, Any]], dict[str, Any]],
+    score: Callable[[Row], Row],
     declared: Mapping[str, Score] | None = None,
     aggregates: Collection[str] = (),
     plan: Plan | None = None,
@@ -130,7 +129,7 @@ def _type_of_declared(
 
 def _batches(
     connection: sqlite3.Connection, place: Place, experiment: str
-) -> Iterator[list[dict[str, Any]]]:
+) -> Iterator[list[Row]]:
     last = -1
     while True:
         # By rowid: with the index of keys SQLite would sort the whole experiment for each batch.
@@ -147,8 +146,8 @@ def _batches(
 
 
 def _scored(
-    score: Callable[[dict[str, Any]], dict[str, Any]], row: dict[str, Any], reading: ScoreValues
-) -> dict[str, Any]:
+    score: Callable[[Row], Row], row: Row, reading: ScoreValues
+) -> Row:
     try:
         values = score(row)
     except Exception as error:

@@ -10,6 +10,8 @@ from pathlib import PurePath
 from typing import Any
 from uuid import UUID
 
+Row = dict[str, Any]  # a row of a table by column, whose values only the column can tell
+
 INTEGER, REAL, TEXT, BLOB = "INTEGER", "REAL", "TEXT", "BLOB"
 _DECLARED: dict[type, str] = {bool: INTEGER, int: INTEGER, float: REAL, str: TEXT, bytes: BLOB}
 _AS_TEXT = (Decimal, date, time, timedelta, Enum, PurePath, UUID)

@@ -16,6 +16,7 @@ from harness.read.views import columns, literal
 from harness.record.columns import quoted
 from harness.record.score_tables import DECLARED, RULES, rule_of
 
+Rows = list[tuple[Any, ...]]
 DEV = "dev"
 _ITEM = ("input_id", "item_id", "sample_id", "example_id", "id")
 _RAW = ("raw_response", "raw_output", "response", "output", "function_result")
@@ -91,7 +92,7 @@ class Facts:
         """The aggregate that gives p50 and p95 of the fresh rows' time."""
         return f"quantile_cont({self.time}, [0.5, 0.95]) FILTER ({self.fresh})"
 
-    def ask(self, sql: str) -> list[tuple[Any, ...]]:
+    def ask(self, sql: str) -> Rows:
         """The rows of a query."""
         return self.con.execute(sql).fetchall()
 

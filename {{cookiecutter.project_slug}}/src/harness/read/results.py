@@ -6,7 +6,6 @@ What its items scored is read by `scores`, what was answered to them by `outputs
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from duckdb import DuckDBPyConnection
 
@@ -15,6 +14,7 @@ from harness.errors import HarnessError
 from harness.project.declarations import Rule, Uncounted, has_figures, legacy_rules, measured_rule
 from harness.project.hypotheses import Plan, recorded_plan
 from harness.project.scores import MEASURED
+from harness.project.values import Row
 from harness.project.values import plain as stored
 from harness.read.views import columns
 from harness.record.columns import quoted
@@ -29,9 +29,9 @@ _JSON = ("packages", "settings", "gates", "grid", "grid_files", "code_parts", "h
 class RecordedConfiguration:
     """One set of params of an experiment, and its row of the table metrics."""
 
-    params: dict[str, Any]
+    params: dict[str, object]
     label: str
-    summary: dict[str, Any]
+    summary: Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Experiment:
     """
 
     name: str
-    runs: list[dict[str, Any]]
+    runs: list[Row]
     configurations: list[RecordedConfiguration]
     metrics: list[str]
     scores: list[str]
@@ -59,7 +59,7 @@ class Experiment:
         return self.rules.get(metric) or measured_rule(metric)
 
     @property
-    def shared_params(self) -> dict[str, Any]:
+    def shared_params(self) -> dict[str, object]:
         """The params that are the same in every configuration."""
         first, *others = (each.params for each in self.configurations)
         return {
@@ -74,7 +74,7 @@ class Experiment:
         return str(self.runs[-1].get("data_version") or "") if self.runs else ""
 
 
-def rows_of(con: DuckDBPyConnection, sql: str, values: Sequence[Any]) -> list[dict[str, Any]]:
+def rows_of(con: DuckDBPyConnection, sql: str, values: Sequence[object]) -> list[Row]:
     """The rows of a query as dicts."""
     found = con.execute(sql, values)
     names = [str(each[0]) for each in found.description or ()]
@@ -149,8 +149,8 @@ _ABSENT = "\0"  # no value of a param, not even None
 
 
 def _in_grid(
-    recorded: dict[str, Any], grid: Sequence[Mapping[str, Any]]
-) -> tuple[int, dict[str, Any], dict[str, Any]]:
+    recorded: dict[str, object], grid: Sequence[Mapping[str, object]]
+) -> tuple[int, dict[str, object], dict[str, object]]:
     """The place of a configuration in the grid, its params, and all params columns of its rows.
 
     A column is NULL for a param that is None, and for one that this configuration does not have:
@@ -166,7 +166,7 @@ def _in_grid(
 
 
 def _rules(
-    con: DuckDBPyConnection, name: str, plan: Plan, runs: Sequence[Mapping[str, Any]]
+    con: DuckDBPyConnection, name: str, plan: Plan, runs: Sequence[Row]
 ) -> dict[str, Rule]:
     """How the scores of an experiment count, as it recorded that."""
     if columns(con, DECLARED):
@@ -199,7 +199,7 @@ def _uncounted(con: DuckDBPyConnection, name: str) -> list[Uncounted]:
     return [Uncounted(*row) for row in con.execute(UNCOUNTED_OF, [name]).fetchall()]
 
 
-def doubt_words(rows: Sequence[Mapping[str, Any]], doubts: Mapping[str, str]) -> list[str]:
+def doubt_words(rows: Sequence[Row], doubts: Mapping[str, str]) -> list[str]:
     """What is to be said of metrics rows whose numbers mean little, in the words of the kind."""
     total = sum(row.get("n") or 0 for row in rows)
     said = []
@@ -211,13 +211,13 @@ def doubt_words(rows: Sequence[Mapping[str, Any]], doubts: Mapping[str, str]) ->
     return said
 
 
-def label(params: Mapping[str, Any]) -> str:
+def label(params: Mapping[str, object]) -> str:
     """`depth=8, model=forest`, or `the only configuration` where nothing varies."""
     named = [f"{key}={brief(value)}" for key, value in params.items()]
     return ", ".join(named) or "the only configuration"
 
 
-def where(experiment: Experiment, index: int) -> tuple[str, list[Any]]:
+def where(experiment: Experiment, index: int) -> tuple[str, list[object]]:
     """The SQL condition that a row is of one configuration, and its values."""
     params = sorted({key for each in experiment.configurations for key in each.params})
     tests = [f"{quoted('params_' + key)} IS NOT DISTINCT FROM ?" for key in params]
@@ -225,7 +225,7 @@ def where(experiment: Experiment, index: int) -> tuple[str, list[Any]]:
     return " AND ".join(tests) or "true", [have.get(key) for key in params]
 
 
-def which(experiment: Experiment) -> tuple[str, list[Any]]:
+def which(experiment: Experiment) -> tuple[str, list[object]]:
     """The SQL expression that gives a row's configuration as its index, and its values."""
     cases, bound = [], []
     for index in range(len(experiment.configurations)):
@@ -241,7 +241,7 @@ def planned_metrics(experiment: Experiment) -> list[str]:
     return experiment.scores + sorted(named - set(experiment.scores))
 
 
-def _runs(con: DuckDBPyConnection, name: str) -> list[dict[str, Any]]:
+def _runs(con: DuckDBPyConnection, name: str) -> list[Row]:
     if "experiment_version" not in columns(con, "runs"):
         return []
     runs = rows_of(con, "SELECT * FROM runs WHERE experiment_version = ? ORDER BY sequence", [name])
@@ -253,7 +253,7 @@ def _runs(con: DuckDBPyConnection, name: str) -> list[dict[str, Any]]:
 
 def _summaries(
     con: DuckDBPyConnection, name: str, params: Sequence[str]
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, Row]:
     """The newest metrics row of each configuration."""
     if "experiment_version" not in columns(con, "metrics"):
         return {}
@@ -263,12 +263,12 @@ def _summaries(
     return {_key({p.removeprefix("params_"): row.get(p) for p in params}): row for row in rows}
 
 
-def _key(params: Mapping[str, Any]) -> str:
+def _key(params: Mapping[str, object]) -> str:
     known = {key: value for key, value in params.items() if value is not None}
     return json.dumps(known, sort_keys=True, default=str)
 
 
-def _loads(text: Any) -> Any:
+def _loads(text: object) -> object:
     try:
         return json.loads(text) if isinstance(text, str) and text else {}
     except ValueError:

@@ -11,6 +11,7 @@ from harness.read.configuration_figures import (
     configuration_figures,
 )
 from harness.read.facts import Facts
+from harness.read.scores import Sums
 from harness.tell.section import bounded, with_own_n
 from harness.tell.tables import Table, inline, to_markdown_table
 
@@ -51,10 +52,14 @@ def _cells(figures: ConfigurationFigures) -> list[str]:
     cells = ["" if value is None else brief(value) for value in figures.configuration]
     cells += [str(count) for count in figures.counts]
     for sums in figures.scores:
-        mean = sums.mean()
-        if mean.estimate is None:
-            cells.append("")
-            continue
-        text = bounded(mean.estimate, mean.low, mean.high, ".3f" if sums.binary else ".4g")
-        cells.append(with_own_n(text, sums.n, figures.counts[0]))
+        text = mean_words(sums)
+        cells.append(with_own_n(text, sums.n, figures.counts[0]) if text else "")
     return cells + ["" if time is None else f"{time:.4g} s" for time in figures.latency]
+
+
+def mean_words(sums: Sums) -> str:
+    """`0.900 [0.842, 0.938]`; "" where there is no value."""
+    mean = sums.mean()
+    if mean.estimate is None:
+        return ""
+    return bounded(mean.estimate, mean.low, mean.high, ".3f" if sums.binary else ".4g")

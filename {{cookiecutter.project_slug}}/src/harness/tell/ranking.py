@@ -7,7 +7,6 @@ better. Where neither says it there is none, and the order is that of the grid.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
-from typing import Any
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from harness.console import brief
 from harness.measure.judge import apart, fold_labels, left_out_of
 from harness.project.declarations import Rule, in_order_of_rank
 from harness.project.scores import MEASURED
+from harness.project.values import Row
 from harness.read.results import Experiment, RecordedConfiguration
 from harness.read.scores import Scores
 from harness.stats.decision import MIN_ITEMS, position_of
@@ -170,13 +170,13 @@ def _figure(rule: Rule, configuration: RecordedConfiguration, value: float | Non
     return interval(value, *bounds)
 
 
-def tag_params(row: Mapping[str, Any]) -> str:
+def tag_params(row: Mapping[str, object]) -> str:
     """The params of a row of metrics in one line, a long one shortened."""
     names = [name for name in row if name.startswith("params_") and name != "params_key"]
     return " ".join(f"{name.removeprefix('params_')}={brief(row[name])}" for name in names)
 
 
-def tag_figures(row: Mapping[str, Any], rules: Sequence[Rule]) -> str:
+def tag_figures(row: Row, rules: Sequence[Rule]) -> str:
     """`accuracy=0.95 log_loss=0.2 (n=133)`: the metrics of a row in one line."""
     figures = []
     for rule in rules:

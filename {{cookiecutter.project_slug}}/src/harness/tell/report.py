@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from duckdb import DuckDBPyConnection
@@ -75,7 +74,7 @@ def _with_charts(section: Section, charts: list[tuple[str, str]]) -> Section:
     return replace(section, text=text, charts=[*section.charts, *(chart for _, chart in charts)])
 
 
-def _fit_to_show(value: Any) -> Any:
+def _fit_to_show(value: object) -> object:
     return value if isinstance(value, Markup) else shown(value, LONGEST)
 
 

@@ -2,13 +2,13 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from types import MappingProxyType
-from typing import Any
 
 from rich.cells import cell_len
 from rich.table import Table as Grid
 
 from harness.console import brief
 from harness.project.declarations import Rule, has_figures
+from harness.project.values import Row
 from harness.read.results import doubt_words
 from harness.record.metrics_table import COUNTS, metrics_in
 from harness.tell.section import bounded
@@ -17,7 +17,7 @@ from harness.tell.tables import Table, to_grid
 
 def results_tables(
     title: str,
-    rows: list[dict[str, Any]],
+    rows: list[Row],
     width: int,
     rules: Collection[Rule] = (),
     doubts: Mapping[str, str] = MappingProxyType({}),
@@ -77,11 +77,11 @@ def _width(column: tuple[str, list[str]]) -> int:
 _NONE = object()  # a param that a configuration does not have, which is not a param that is None
 
 
-def _param(row: dict[str, Any], name: str) -> str:
+def _param(row: Row, name: str) -> str:
     return brief(row[name]) if name in row else "-"
 
 
-def _metric(row: dict[str, Any], rule: Rule) -> str:
+def _metric(row: Row, rule: Rule) -> str:
     own, n = row.get(f"{rule.name}_n"), row["n"]
     if rule.fresh and not own and row["cached"]:
         return "cached"
@@ -89,13 +89,13 @@ def _metric(row: dict[str, Any], rule: Rule) -> str:
     return text if own in (None, n) else f"{text} n {own:,}"
 
 
-def _latency(row: dict[str, Any]) -> str:
+def _latency(row: Row) -> str:
     if not row.get("latency_n", 1) and row["cached"]:
         return "cached"
     return _shown(row, "latency_p50", ".3g")
 
 
-def _shown(row: dict[str, Any], name: str, how: str = ".3f") -> str:
+def _shown(row: Row, name: str, how: str = ".3f") -> str:
     if row.get(name) is None:
         return "-"
     return bounded(row[name], row[f"{name}_low"], row[f"{name}_high"], how)

@@ -13,7 +13,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import floor, isfinite, log10
 from statistics import median
-from typing import Any
 
 from harness.console import ABSENT, RAW, out, shown, styled
 from harness.tell.tables import Table, inline, to_grid, to_markdown_table
@@ -54,7 +53,9 @@ def number(value: object, digits: int = 4) -> str:
     return f"{value:,.0f}" if "e+" in written and abs(float(written)) < LARGE else written
 
 
-def interval(estimate: Any, low: Any, high: Any, *, signed: bool = False) -> str:
+def interval(
+    estimate: float | None, low: float | None, high: float | None, *, signed: bool = False
+) -> str:
     """`0.900 [0.842, 0.938]`: all three to the same decimals; `signed`: with + where above 0."""
     if estimate is None or estimate != estimate:
         return ABSENT
@@ -86,7 +87,7 @@ def _decimals(*values: float) -> int:
     return max(0, 3 - whole, 1 - floor(log10(fine)) if fine else 0)
 
 
-def time_unit(seconds: Iterable[Any]) -> tuple[str, float]:
+def time_unit(seconds: Iterable[float | None]) -> tuple[str, float]:
     """The unit that suits the median of some times, and how many of it are in a second."""
     known = [each for each in seconds if each is not None and each == each]
     middle = median(known) if known else 1.0
