@@ -36,7 +36,7 @@ class RecordedConfiguration:
 
 @dataclass(frozen=True, slots=True)
 class Experiment:
-    """An experiment as its tables tell it; `scores` are the metrics that each item has.
+    """An experiment as its tables hold it; `scores` are the metrics that each item has.
 
     `rules` say how they count, by name and in the order in which they are shown; `uncounted`, what
     was returned and cannot count.

@@ -41,7 +41,7 @@ class Scores:
 class Sums:
     """What n values come to: their sum, and their standard deviation (n - 1).
 
-    `spread` is None where none can be told, `binary` says that each value is 0 or 1.
+    `spread` is None where there is none, `binary` says that each value is 0 or 1.
     """
 
     n: int

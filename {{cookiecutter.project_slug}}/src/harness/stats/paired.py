@@ -49,7 +49,7 @@ class Verdict:
       there is no difference. See `decision.position_of`.
     - `effect` is what `effect_name` says, positive where a is larger.
     - `items_needed`: items with which a true difference as large as the one seen would be decided
-      four times in five; None where that cannot be told. Of interest where undecided.
+      four times in five; None where that is unknown. Of interest where undecided.
     """
 
     difference: Interval

@@ -32,8 +32,8 @@ SEVERAL = "(several)"  # instead of an answer, where a side is the mean of some
 class Pair:
     """One comparison. `verdict` is None where it is "not comparable", for the `reason` given.
 
-    `failures` warns where leaving out failed datapoints turns the ranking round; `called` is what
-    people read for the metric.
+    `failures` warns where leaving out failed datapoints reverses the ranking; `called` is what people
+    read for the metric.
     """
 
     metric: str
@@ -131,12 +131,12 @@ def _outcome(rule: Rule, verdict: Verdict) -> str:
     return "higher" if verdict.verdict == "better" else "lower"
 
 
-def turned(metric: str, wrong: float, left_out: float) -> str:
+def reversal(metric: str, wrong: float, left_out: float) -> str:
     """A warning where B - A changes its sign with the way failures are counted, or ''."""
     if not wrong * left_out < 0:
         return ""
     return (
-        f"the ranking by {metric} turns round: B - A is {number(wrong, 3)} with failures counted "
+        f"the ranking by {metric} is reversed: B - A is {number(wrong, 3)} with failures counted "
         f"wrong, {number(left_out, 3)} with failures left out"
     )
 
@@ -215,7 +215,7 @@ def _pair(con: DuckDBPyConnection, rule: Rule, a: Side, b: Side) -> Pair:
         pair,
         outcome="undecided",
         verdict=verdict,
-        failures=turned(rule.called, *gaps),
+        failures=reversal(rule.called, *gaps),
         flips=_flips(con, a, b, items, y - x),
     )
 
