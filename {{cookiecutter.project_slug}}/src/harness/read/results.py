@@ -87,6 +87,37 @@ def read_experiment(con: DuckDBPyConnection, name: str) -> Experiment:
     Raises HarnessError where there are no rows under that name; it lists the names that there are.
     """
     have = columns(con)
+    _check_recorded(con, have, name)
+    runs = _runs(con, name)
+    params = [each for each in have if each.startswith("params_")]
+    summaries = _summaries(con, name, params)
+    configurations = _configurations(con, name, params, runs, summaries)
+    plan, problem = recorded_plan(runs[-1 if name == DEV else 0].get("plan") if runs else None)
+    rules = _rules(con, name, plan, runs)
+    repeated = con.execute(
+        "SELECT max(repeat) > 0 FROM predictions WHERE experiment_version = ?", [name]
+    ).fetchone()
+    return Experiment(
+        name=name,
+        runs=runs,
+        configurations=configurations,
+        metrics=[each for each, rule in rules.items() if has_figures(rule, summaries.values())],
+        scores=[
+            each
+            for each, rule in rules.items()
+            if not rule.aggregate and have.get(each) in ("BIGINT", "DOUBLE")
+        ],
+        columns=frozenset(have),
+        plan=plan,
+        plan_problem=problem,
+        repeated=repeated == (True,),
+        rules=rules,
+        uncounted=_uncounted(con, name),
+    )
+
+
+def _check_recorded(con: DuckDBPyConnection, have: Mapping[str, str], name: str) -> None:
+    """Raise HarnessError where the tables are not ours, or have no such experiment."""
     if not have.keys() >= {"experiment_version", "input_id", "repeat", "error"}:
         raise HarnessError(
             "these results were not recorded by this harness: they have no experiment_version",
@@ -100,9 +131,16 @@ def read_experiment(con: DuckDBPyConnection, name: str) -> Experiment:
             f"there is no experiment {name!r} in the results (there: {there})",
             fix="name one of them; make tags lists those with a tag",
         )
-    runs = _runs(con, name)
-    params = [each for each in have if each.startswith("params_")]
-    summaries = _summaries(con, name, params)
+
+
+def _configurations(
+    con: DuckDBPyConnection,
+    name: str,
+    params: Sequence[str],
+    runs: Sequence[Row],
+    summaries: Mapping[str, Row],
+) -> list[RecordedConfiguration]:
+    """What ran, in the order of the grid; the label names the params that vary."""
     grid = [each for run in runs for each in run["grid"] or ()]
     listed = ", ".join(quoted(each) for each in params) or "1"
     combinations = rows_of(
@@ -112,37 +150,14 @@ def read_experiment(con: DuckDBPyConnection, name: str) -> Experiment:
     )
     sets = [{p.removeprefix("params_"): row[p] for p in params} for row in combinations]
     placed = sorted((_in_grid(each, grid) for each in sets), key=lambda each: each[0])
-    own = [params for _, params, _ in placed]
+    own = [given for _, given, _ in placed]
     varying = [key for key in sets[0] if len({str(each.get(key, _ABSENT)) for each in own}) > 1]
-    plan, problem = recorded_plan(runs[-1 if name == DEV else 0].get("plan") if runs else None)
-    rules = _rules(con, name, plan, runs)
-    return Experiment(
-        name=name,
-        runs=runs,
-        configurations=[
-            RecordedConfiguration(
-                params=params,
-                label=label({key: params[key] for key in varying or params if key in params}),
-                summary=summaries.get(_key(recorded), {}),
-            )
-            for _, params, recorded in placed
-        ],
-        metrics=[each for each in rules if has_figures(rules[each], summaries.values())],
-        scores=[
-            each
-            for each, rule in rules.items()
-            if not rule.aggregate and have.get(each) in ("BIGINT", "DOUBLE")
-        ],
-        columns=frozenset(have),
-        plan=plan,
-        plan_problem=problem,
-        repeated=con.execute(
-            "SELECT max(repeat) > 0 FROM predictions WHERE experiment_version = ?", [name]
-        ).fetchone()
-        == (True,),
-        rules=rules,
-        uncounted=_uncounted(con, name),
-    )
+    configurations = []
+    for _, given, recorded in placed:
+        named = {key: given[key] for key in varying or given if key in given}
+        summary = summaries.get(_key(recorded), {})
+        configurations.append(RecordedConfiguration(given, label(named), summary))
+    return configurations
 
 
 _ABSENT = "\0"  # no value of a param, not even None
