@@ -181,7 +181,7 @@ def test_failures_that_turn_the_ranking_round_are_warned_of(tmp_path: Path) -> N
     found = two(tmp_path, steady, brittle)
     assert found.pairs[0].verdict is not None
     assert found.pairs[0].verdict.difference.estimate == pytest.approx(-0.10)
-    assert "turns round" in found.warnings[0]
+    assert "is reversed" in found.warnings[0]
     assert "0.3 with failures left out" in found.warnings[0]
 
 

@@ -171,7 +171,9 @@ def test_a_killed_rescore_costs_no_earlier_score_and_is_told_of(benchmark: Bench
     assert benchmark.rows("SELECT DISTINCT correct FROM predictions") == [(0,)]
     with views.connect([benchmark.root / ".dev" / "benchmark.db"]) as con:
         found = summarise_experiment(con, "dev")
-    assert found.findings[0].startswith("Its scores are half made anew: make rescore TAG=dev")
+    assert found.findings[0].startswith(
+        "Only some of its scores are computed again: make rescore TAG=dev"
+    )
     failed = benchmark.rescore("def score(row):\n    return {'correct': 1 / 0}\nAGGREGATES = {}\n")
     assert failed.returncode == 1
     assert benchmark.rows(query) == before

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from rich.text import Text
 
 from harness.project.declarations import Rule
 from harness.tell.results_table import results_tables
@@ -50,3 +51,14 @@ def test_no_number_is_cut_short_however_narrow_the_terminal(width: int) -> None:
     assert text.count("6 of 3,594 answers are canned") == 1
     assert len(tables) == 1 if width == 400 else len(tables) > 1
     assert max(map(len, text.splitlines())) <= width
+
+
+def test_a_param_that_is_called_as_a_count_hides_neither() -> None:
+    named = [row | {"params_n": each} for each, row in enumerate(rows())]
+    [table] = results_tables("e0.0.1", named, 1000)
+    headings = [str(column.header) for column in table.columns]
+    assert headings.count("n") == 2
+    assert [list(column.cells) for column in table.columns if str(column.header) == "n"] == [
+        [Text("0"), Text("1")],
+        [Text("1797"), Text("1797")],
+    ]

@@ -21,8 +21,6 @@ from harness.stats.significance import (
     paired_bootstrap,
     paired_differences,
     paired_proportions_interval,
-    rank_biserial,
-    wilcoxon_paired,
 )
 
 
@@ -77,14 +75,6 @@ def test_paired_proportions_at_the_edges() -> None:
     assert paired_proportions_interval(0, 0, 0).estimate is None
     with pytest.raises(ValueError, match="b, c"):
         paired_proportions_interval(3, 3, 5)
-
-
-def test_wilcoxon_gives_the_published_p() -> None:
-    assert wilcoxon_paired(BEFORE, AFTER) == pytest.approx(2 * 0.01953, abs=1e-5)
-    assert wilcoxon_paired([1.0, 2.0], [1.0, 2.0]) == 1.0
-    assert wilcoxon_paired([*BEFORE, None, 5.0], [*AFTER, 1.0, 5.0]) == wilcoxon_paired(
-        BEFORE, AFTER
-    )
 
 
 def test_holm_gives_what_r_gives() -> None:
@@ -155,9 +145,6 @@ def test_effect_sizes_by_hand() -> None:
     assert cohen_dz([1.0, 2.0, 3.0]) == 2.0
     assert cohen_dz([1.0, 1.0]) is None
     assert cohen_dz([1.0]) is None
-    # Hollander & Wolfe's data again: V = 40 of 45, so (40 - 5) / 45.
-    assert rank_biserial(np.subtract(BEFORE, AFTER)) == pytest.approx(35 / 45)
-    assert rank_biserial([0.0]) is None
 
 
 def test_items_needed_for_a_mean_agrees_with_r() -> None:
@@ -233,20 +220,10 @@ def test_scores_and_repeats_get_the_mean_difference() -> None:
     assert repeated.p_value == pytest.approx(items.pvalue)
 
 
-def test_wilcoxon_on_demand() -> None:
-    verdict = paired_verdict(BEFORE, AFTER, test="wilcoxon")
-    assert verdict.test == "Wilcoxon signed rank"
-    assert verdict.p_value == pytest.approx(2 * 0.01953, abs=1e-5)
-    assert verdict.effect == pytest.approx(35 / 45)
-
-
-def test_a_named_test_overrides_the_choice() -> None:
+def test_shares_get_mcnemar_and_other_scores_of_0_and_1_the_mean() -> None:
     x, y = pairs(30, 15, 5, 10)
-    assert paired_verdict(x, y, test="bootstrap").test == "paired t"
-    assert paired_verdict(x, y, test="mcnemar").test == "exact McNemar"
-    for a, clusters in ((x, [1, 1, *range(58)]), (x + 0.5, None)):
-        with pytest.raises(ValueError, match="McNemar"):
-            paired_verdict(a, y, clusters=clusters, test="mcnemar")
+    assert paired_verdict(x, y).test == "exact McNemar"
+    assert paired_verdict(x, y, binary=False).test == "paired t"
 
 
 def test_folds_get_the_corrected_resampled_t() -> None:
@@ -278,7 +255,7 @@ def test_a_pair_with_a_missing_side_is_left_out() -> None:
 def test_too_little_to_compare_is_undecided(a: list[float], b: list[float]) -> None:
     for verdict in (
         paired_verdict(a, b),
-        paired_verdict(a, b, test="wilcoxon"),
+        paired_verdict(a, b, binary=False),
         paired_verdict(a, b, folds=[0] * len(a)),
     ):
         assert verdict.verdict == "undecided"

@@ -348,7 +348,7 @@ def test_a_ranking_that_failures_turn_round_is_warned_of(tmp_path: Path) -> None
     brittle: list[dict[str, Any] | None] = [{"correct": 1}] * 60 + [None] * 40
     rows = scored(2, 70) + rows_for(TAG, {"depth": 8}, brittle)
     text = to_markdown("t", read(tmp_path, rows, run_for(TAG)).sections)
-    assert "A = depth=2, B = depth=8: the ranking by correct turns round" in text
+    assert "A = depth=2, B = depth=8: the ranking by correct is reversed" in text
 
 
 def test_gates_overridden_uncommitted_code_and_an_unfinished_run_are_said(tmp_path: Path) -> None:

@@ -84,8 +84,8 @@ def validate(
 @app.command("cache-hits")
 def cache_hits(database: Database = None, table: Table = "", as_json: Json = False) -> None:
     """What was reused, from which run, and what that saved."""
+    from harness.read.configuration_figures import cache_hits as count
     from harness.read.validate import examine
-    from harness.tell.overview import cache_hits as count
     from harness.tell.overview import show_cache_hits
 
     found_in = _recorded("experiment") if database is None else [database]

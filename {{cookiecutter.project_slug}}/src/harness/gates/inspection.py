@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 
 import duckdb
-from rich.table import Table
 
 from harness.console import out, shown
 from harness.errors import HarnessError
@@ -15,6 +14,7 @@ from harness.read.checks_scores import uncounted_scores, undeclared_scores
 from harness.read.facts import DEV, Facts, read_facts, rules_by_experiment
 from harness.read.views import columns, connect, literal, unreadable
 from harness.record.columns import quoted
+from harness.tell.tables import Table, to_grid
 
 _NUMERIC = ("BIGINT", "DOUBLE")
 # These may have one value, or none, in every row.
@@ -77,10 +77,12 @@ def show_samples(database: Path, rows: int = 3) -> None:
         )
         names = [str(column[0]) for column in result.description or ()]
         samples = result.fetchall()
-    table = Table("column", *(f"sample {i + 1}" for i in range(len(samples))))
-    for name, *values in zip(names, *samples, strict=True):
-        table.add_row(name, *("NULL" if value is None else shown(value, 80) for value in values))
-    out.print(table)
+    heads = ["column", *(f"sample {i + 1}" for i in range(len(samples)))]
+    cells = [
+        [name, *("NULL" if value is None else shown(value, 80) for value in values)]
+        for name, *values in zip(names, *samples, strict=True)
+    ]
+    out.print(to_grid(Table(heads, cells)))
 
 
 def _absent(facts: Facts) -> list[Finding]:

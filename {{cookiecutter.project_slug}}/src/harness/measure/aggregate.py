@@ -4,7 +4,6 @@ import sqlite3
 import time
 from collections.abc import Mapping
 from contextlib import closing
-from typing import Any
 
 from harness.clock import stamp
 from harness.measure.configuration_rows import (
@@ -19,7 +18,7 @@ from harness.project.contract import Project
 from harness.project.declarations import Rule, Uncounted, together
 from harness.project.grid import Grid
 from harness.project.hypotheses import Plan, recorded_plan
-from harness.project.values import INTEGER, REAL, TEXT, plain
+from harness.project.values import INTEGER, REAL, TEXT, Row, plain
 from harness.record.columns import Schema, holds, quoted
 from harness.record.layout import DEV, Place
 from harness.record.metrics_table import COUNTS, LATENCIES, percentile_columns
@@ -44,8 +43,8 @@ def measure(
     place: Place,
     experiment: str,
     track_id: str,
-    more: Mapping[str, Any] | None = None,
-) -> list[dict[str, Any]]:
+    more: Mapping[str, object] | None = None,
+) -> list[Row]:
     """Score every row of an experiment and fill its metrics; see `score_rows`, `fill_metrics`."""
     with closing(sqlite3.connect(place.db, timeout=10)) as connection:
         plan = plan_of(connection, place, experiment)
@@ -72,8 +71,8 @@ def fill_metrics(
     place: Place,
     experiment: str,
     track_id: str,
-    more: Mapping[str, Any] | None = None,
-) -> list[dict[str, Any]]:
+    more: Mapping[str, object] | None = None,
+) -> list[Row]:
     """Compute and store the metrics of an experiment; returns the rows as written.
 
     The configurations are those of `grid`; where that is None, those that ran, whatever GRID lists
@@ -110,8 +109,8 @@ def fill_metrics(
 
 
 def _stamped(
-    rows: list[dict[str, Any]], more: Mapping[str, Any], experiment: str
-) -> list[dict[str, Any]]:
+    rows: list[Row], more: Mapping[str, object], experiment: str
+) -> list[Row]:
     """The rows as they are stored, each with a time of its own."""
     now = time.time_ns() // 1000
     for index, row in enumerate(rows):
@@ -122,7 +121,7 @@ def _stamped(
 def _widen(
     connection: sqlite3.Connection,
     schema: Schema,
-    rows: list[dict[str, Any]],
+    rows: list[Row],
     figures: list[str],
 ) -> None:
     """Add the columns that the rows need; a figure is REAL from its first row on."""
@@ -140,7 +139,7 @@ def _replace(
     connection: sqlite3.Connection,
     place: Place,
     experiment: str,
-    rows: list[dict[str, Any]],
+    rows: list[Row],
     uncounted: list[Uncounted],
 ) -> None:
     """Put the rows of an experiment in the place of those there were, at once."""

@@ -4,12 +4,11 @@ import hashlib
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from harness.project.values import plain
+from harness.project.values import Row, plain
 from harness.record.columns import quoted
 from harness.record.layout import Place
 
@@ -21,7 +20,7 @@ IN_ORDER = "ORDER BY task_key"
 class Chosen:
     """A configuration as columns, and its `params_key`."""
 
-    columns: dict[str, Any]
+    columns: Row
     key: str
 
 
@@ -81,7 +80,7 @@ def index_by_params(connection: sqlite3.Connection, place: Place, experiment: st
 
 def selection(
     place: Place, experiment: str, chosen: Chosen, indexed: bool
-) -> tuple[str, list[Any]]:
+) -> tuple[str, list[object]]:
     columns = {name: plain(value) for name, value in chosen.columns.items()}
     wanted = " AND ".join(f"{quoted(name)} IS ?" for name in columns) or "1"
     if indexed:
@@ -94,7 +93,7 @@ def selection(
 def read_rows(
     connection: sqlite3.Connection,
     where: str,
-    values: list[Any],
+    values: list[object],
     measured: Mapping[str, str],
 ) -> ConfigurationRows:
     """Fill arrays batch by batch: latency, cost where it is `measured`, and the scores.

@@ -15,7 +15,7 @@ from harness.measure.score import unfit_names
 from harness.measure.score_values import as_number
 from harness.project.contract import Project
 from harness.project.declarations import Rule, Uncounted
-from harness.project.values import INTEGER, REAL
+from harness.project.values import INTEGER, REAL, Row
 from harness.read.results import label
 from harness.record.columns import RESERVED, quoted
 from harness.record.metrics_table import percentile_columns
@@ -47,7 +47,7 @@ class Calculator:
     aggregates: Sequence[Rule]
     uncounted: list[Uncounted] = field(default_factory=list)
 
-    def figures(self, chosen: Chosen, selection: tuple[str, list[Any]]) -> dict[str, Any]:
+    def figures(self, chosen: Chosen, selection: tuple[str, list[object]]) -> Row:
         """The figures of a configuration, whose rows are those of `selection` (SQL and values)."""
         query, values = selection
         times = [name for name in self.project.kind.times if self._is_number(name)]
@@ -56,7 +56,7 @@ class Calculator:
         measured |= {rule.name: rule.counted(quoted(rule.name)) for rule in self.scores}
         rows = read_rows(self.connection, query, values, measured)
         executed = ~rows.failed & ~rows.cached
-        row: dict[str, Any] = {
+        row: Row = {
             **chosen.columns,
             "params_key": chosen.key,
             "n": len(rows.failed),
@@ -78,7 +78,7 @@ class Calculator:
         return self.types.get(name) in (INTEGER, REAL)
 
     def _aggregate(
-        self, rule: Rule, chosen: Chosen, selection: tuple[str, list[Any]], there: Collection[str]
+        self, rule: Rule, chosen: Chosen, selection: tuple[str, list[object]], there: Collection[str]
     ) -> dict[str, float | int | None]:
         scores = [each.name for each in self.scores]
         if rule.name in there or unfit_names((rule.name, *scores)):
@@ -120,7 +120,7 @@ class Calculator:
             frame[FAILED] = frame[FAILED].astype(bool)
         return frame
 
-    def _doubts(self, query: str, values: list[Any]) -> dict[str, int]:
+    def _doubts(self, query: str, values: list[object]) -> dict[str, int]:
         """How many rows each doubt of the kind is about."""
         found = {}
         for doubt in self.project.kind.doubts:

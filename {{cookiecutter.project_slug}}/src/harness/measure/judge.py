@@ -14,12 +14,13 @@ from scipy.special import ndtri
 
 from harness.project.declarations import Rule
 from harness.project.hypotheses import Hypothesis, matches
-from harness.read.results import Experiment, Numbers, Scores, label
+from harness.read.results import Experiment, label
+from harness.read.scores import Numbers, Scores
+from harness.stats.decision import MIN_ITEMS, position_of
 from harness.stats.intervals import Interval
-from harness.stats.paired import PairedTest, paired_verdict
+from harness.stats.paired import paired_verdict
 from harness.stats.significance import items_needed
 
-MIN_ITEMS = 10
 Judgement = Literal["supported", "refuted", "undecided"]
 
 
@@ -70,11 +71,6 @@ def fold_labels(scores: Scores) -> Numbers | None:
     return None if folds is None or len(np.unique(folds[~np.isnan(folds)])) < 2 else folds
 
 
-def paired_test(rule: Rule) -> PairedTest:
-    """The paired test that suits a score: counts of 0 and 1 have one of their own."""
-    return "auto" if rule.binary else "bootstrap"
-
-
 def not_timed(experiment: Experiment, rule: Rule, chosen: Sequence[int]) -> str:
     """What is to be said of cached rows where a score is a time; "" where there is nothing."""
     if not rule.fresh:
@@ -116,10 +112,9 @@ def _judge(
         values = scores.counted[metric]
         a, b = (pooled(values, sides[side]) for side in ("better", "than"))
         folds = fold_labels(scores)
-        test = paired_test(experiment.rule(metric))
-        verdict = paired_verdict(a, b, folds=folds, confidence=confidence, test=test)
-        judged = _outcome(hypothesis, verdict.difference, verdict.test, verdict.n)
         rule = experiment.rule(metric)
+        verdict = paired_verdict(a, b, folds=folds, confidence=confidence, binary=rule.binary)
+        judged = _outcome(hypothesis, verdict.difference, verdict.test, verdict.n)
         if cached := not_timed(experiment, rule, [*sides["better"], *sides["than"]]):
             judged = replace(judged, reason=f"{judged.reason}; {cached}")
         if folds is None and judged.answerable and judged.outcome == "undecided":
@@ -178,16 +173,17 @@ def _outcome(hypothesis: Hypothesis, difference: Interval, test: str, items: int
         return Judged(hypothesis, outcome, difference, test, reason, items, False)
     up = hypothesis.direction == "higher"
     low, high = (difference.low, difference.high) if up else (-difference.high, -difference.low)
-    if low > 0 and low >= smallest:
+    position = position_of(low, high, smallest)
+    if position == "above":
         outcome, reason = "supported", "the whole interval is a difference that matters"
-    elif high < smallest or high <= 0:
+    elif position in ("open", "not below"):
+        reason = "the interval holds both a difference that matters and one that does not"
+    else:
         outcome, reason = "refuted", "the interval holds no difference as large as claimed"
         if high < 0:
             reason = "the other one is better"
-        elif low > -smallest:
+        elif position == "within":
             reason = "any difference is too small to matter"
-    else:
-        reason = "the interval holds both a difference that matters and one that does not"
     return Judged(hypothesis, outcome, difference, test, reason, items)
 
 

@@ -9,12 +9,12 @@ it is `unfinished` from before the first score changes until all are there.
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from harness.errors import HarnessError
 from harness.measure.aggregate import measure
 from harness.project.contract import Project
 from harness.project.fingerprint import reachable_code
+from harness.project.values import Row
 from harness.record.columns import quoted, score_names
 from harness.record.database_file import begin_writing
 from harness.record.layout import DEV, UNFINISHED, Place, place_for
@@ -28,7 +28,7 @@ _AS_RUN = "as run"
 _OF = "WHERE experiment_version = ?"
 
 
-def rescore(project: Project, experiment: str) -> list[dict[str, Any]]:
+def rescore(project: Project, experiment: str) -> list[Row]:
     """Score every row of an experiment (a tag, or `dev`) with today's metrics.py.
 
     Returns the new metrics rows. Where score() or an aggregate fails, the earlier scores are put

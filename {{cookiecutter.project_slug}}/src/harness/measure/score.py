@@ -3,14 +3,13 @@ done again at any time (rescore) without running predict."""
 
 import sqlite3
 from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Any
 
 from harness.errors import HarnessError
 from harness.measure.score_values import ScoreValues
 from harness.project.declarations import settle
 from harness.project.hypotheses import Plan
 from harness.project.scores import Score
-from harness.project.values import REAL, TEXT
+from harness.project.values import REAL, TEXT, Row
 from harness.record.columns import PREDICTIONS, SCORES, Schema, holds, quoted, score_names
 from harness.record.layout import Place
 from harness.record.metrics_table import COUNTS, ENDS, LATENCIES
@@ -28,7 +27,7 @@ _TAKEN = frozenset(
 def score_rows(
     place: Place,
     experiment: str,
-    score: Callable[[dict[str, Any]], dict[str, Any]],
+    score: Callable[[Row], Row],
     declared: Mapping[str, Score] | None = None,
     aggregates: Collection[str] = (),
     plan: Plan | None = None,
@@ -77,37 +76,55 @@ def score_rows(
             for name, kind in retyped.items():
                 schema.retype(connection, name, kind)
             own |= names
-            for row, values in scored:
-                for name in schema.misfit(values):
-                    raise HarnessError(
-                        f"metrics.score returned {name} = {values[name]!r:.80} on input_id "
-                        f"{row['input_id']!r}, but {name} is {schema.types[name]} so far",
-                        fix=f"return one type, or give {name} another name in metrics.py",
-                        code=1,
-                    )
-            columns = sorted(names)
-            assigned = ", ".join(f"{quoted(name)} = ?" for name in columns)
-            if not columns:
-                continue
-            connection.execute("BEGIN IMMEDIATE")
-            connection.executemany(
-                f"UPDATE {table} SET {assigned} WHERE rowid = ?",
-                [(*map(values.get, columns), row["rowid"]) for row, values in scored],
-            )
-            connection.execute("COMMIT")
+            _check_types(schema, scored)
+            _write(connection, table, sorted(names), scored)
         # What an earlier metrics.py computed before a resume must not stand there as if this did.
-        if gone := sorted(own - names):
-            nothing = ", ".join(f"{quoted(name)} = NULL" for name in gone)
-            some = " OR ".join(f"{quoted(name)} IS NOT NULL" for name in gone)
-            connection.execute(
-                f"UPDATE {table} SET {nothing} WHERE experiment_version = ? AND ({some})",
-                (experiment,),
-            )
+        _clear(connection, table, experiment, sorted(own - names))
         rules = settle(plan or Plan(), declared or {}, names, values_read.boolean, aggregates)
         record(connection, experiment, rules, values_read.uncounted)
         return sorted(names)
     finally:
         connection.close()
+
+
+def _check_types(schema: Schema, scored: list[tuple[Row, Row]]) -> None:
+    """Raise HarnessError where a score is of another type than its column."""
+    for row, values in scored:
+        for name in schema.misfit(values):
+            raise HarnessError(
+                f"metrics.score returned {name} = {values[name]!r:.80} on input_id "
+                f"{row['input_id']!r}, but {name} is {schema.types[name]} so far",
+                fix=f"return one type, or give {name} another name in metrics.py",
+                code=1,
+            )
+
+
+def _write(
+    connection: sqlite3.Connection, table: str, names: list[str], scored: list[tuple[Row, Row]]
+) -> None:
+    """Store the scores of a batch of rows at once."""
+    if not names:
+        return
+    assigned = ", ".join(f"{quoted(name)} = ?" for name in names)
+    connection.execute("BEGIN IMMEDIATE")
+    connection.executemany(
+        f"UPDATE {table} SET {assigned} WHERE rowid = ?",
+        [(*map(values.get, names), row["rowid"]) for row, values in scored],
+    )
+    connection.execute("COMMIT")
+
+
+def _clear(
+    connection: sqlite3.Connection, table: str, experiment: str, names: list[str]
+) -> None:
+    """Take scores that are no longer computed out of the rows of an experiment."""
+    if not names:
+        return
+    nothing = ", ".join(f"{quoted(name)} = NULL" for name in names)
+    some = " OR ".join(f"{quoted(name)} IS NOT NULL" for name in names)
+    connection.execute(
+        f"UPDATE {table} SET {nothing} WHERE experiment_version = ? AND ({some})", (experiment,)
+    )
 
 
 def _type_of_declared(
@@ -130,7 +147,7 @@ def _type_of_declared(
 
 def _batches(
     connection: sqlite3.Connection, place: Place, experiment: str
-) -> Iterator[list[dict[str, Any]]]:
+) -> Iterator[list[Row]]:
     last = -1
     while True:
         # By rowid: with the index of keys SQLite would sort the whole experiment for each batch.
@@ -147,8 +164,8 @@ def _batches(
 
 
 def _scored(
-    score: Callable[[dict[str, Any]], dict[str, Any]], row: dict[str, Any], reading: ScoreValues
-) -> dict[str, Any]:
+    score: Callable[[Row], Row], row: Row, reading: ScoreValues
+) -> Row:
     try:
         values = score(row)
     except Exception as error:

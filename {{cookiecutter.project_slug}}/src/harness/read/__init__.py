@@ -1,5 +1,5 @@
 """What is recorded, read: it formats nothing and writes nothing.
 
-views (DuckDB over every layout), facts (any table of xetrack), results (an experiment),
-validate and its checks.
+views (DuckDB over every layout), facts (any table of xetrack) and configuration_figures of it,
+results (an experiment), its scores and outputs, validate and its checks.
 """

@@ -1,9 +1,8 @@
 """Whether reused results and their figures can be trusted; one question a check."""
 
-from typing import Any
 
 from harness.findings import Finding, Severity, many, unchecked, within
-from harness.read.facts import DEV, Facts
+from harness.read.facts import DEV, Facts, Rows
 from harness.read.views import columns
 
 _SHOWN = 5
@@ -56,7 +55,7 @@ def _fingerprinted(facts: Facts) -> bool:
     return facts.code == '"code_key"'
 
 
-def _reused_by_origin(facts: Facts, one_by_one: bool) -> list[tuple[Any, ...]]:
+def _reused_by_origin(facts: Facts, one_by_one: bool) -> Rows:
     """Experiment, run of origin, code that is claimed, code of the row of origin, number of rows.
 
     The code of the row of origin is None but where rows are compared `one_by_one`.
@@ -141,7 +140,7 @@ def cached_latency(facts: Facts) -> list[Finding]:
     ]
 
 
-def _over_other_rows(facts: Facts, shared: list[str]) -> list[tuple[Any, ...]]:
+def _over_other_rows(facts: Facts, shared: list[str]) -> Rows:
     """Experiment, configuration, n and p50 as stated, and rows executed, where they disagree.
 
     `shared` are the params that the table metrics has as well.

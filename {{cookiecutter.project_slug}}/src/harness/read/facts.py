@@ -1,4 +1,4 @@
-"""What a table of predictions can tell, whoever wrote it: which of its columns mean what.
+"""Which column of a table of predictions means what, whoever wrote it.
 
 Our own tables have fixed names. A plain xetrack table has some of them or others for the same
 thing, no experiments, and marks success by an empty error or by none.
@@ -16,6 +16,7 @@ from harness.read.views import columns, literal
 from harness.record.columns import quoted
 from harness.record.score_tables import DECLARED, RULES, rule_of
 
+Rows = list[tuple[Any, ...]]
 DEV = "dev"
 _ITEM = ("input_id", "item_id", "sample_id", "example_id", "id")
 _RAW = ("raw_response", "raw_output", "response", "output", "function_result")
@@ -47,7 +48,7 @@ class Facts:
     `task` lists the columns that together name a task; it is empty where nothing names the item.
     `configuration` lists those that name what an item was tried with.
     `code` and `raw` are '' where there is no such column. `whole` is False where one table out of
-    several was asked for, so that rows may rightly lie elsewhere.
+    several was asked for, so that the others may hold rows too.
 
     The table `tally` holds what one pass over the rows counted, so that checks need no pass of
     their own. A group is an experiment `e`, the columns of `configuration` and `params`, `code`,
@@ -91,7 +92,7 @@ class Facts:
         """The aggregate that gives p50 and p95 of the fresh rows' time."""
         return f"quantile_cont({self.time}, [0.5, 0.95]) FILTER ({self.fresh})"
 
-    def ask(self, sql: str) -> list[tuple[Any, ...]]:
+    def ask(self, sql: str) -> Rows:
         """The rows of a query."""
         return self.con.execute(sql).fetchall()
 
@@ -250,8 +251,8 @@ def _settings(con: duckdb.DuckDBPyConnection, have: dict[str, str], item: str) -
         for i, n in enumerate(names)
     )
     # Where no item is named and each run has one row, nothing tells settings from results.
-    told = "true" if item else "max(n) > 1"
-    every = ", ".join(f"bool_and(c{i}) AND {told}" for i in range(len(names)))
+    distinct = "true" if item else "max(n) > 1"
+    every = ", ".join(f"bool_and(c{i}) AND {distinct}" for i in range(len(names)))
     row = con.execute(
         f"SELECT {every} FROM (SELECT count(*) AS n, {same} FROM predictions GROUP BY track_id)"
     ).fetchone()

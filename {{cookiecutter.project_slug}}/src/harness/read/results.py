@@ -1,23 +1,20 @@
-"""What an experiment recorded, read for comparison, summary and report.
+"""An experiment as its tables hold it: runs, configurations, plan, and how its scores count.
 
-Scores are read once, as arrays over items and configurations: the mean of an item's repeats, so
-that repeats of one item never count as items of their own.
+What its items scored is read by `scores`, what was answered to them by `outputs`.
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from duckdb import DuckDBPyConnection
 
-from harness.console import brief, shown
+from harness.console import brief
 from harness.errors import HarnessError
 from harness.project.declarations import Rule, Uncounted, has_figures, legacy_rules, measured_rule
 from harness.project.hypotheses import Plan, recorded_plan
 from harness.project.scores import MEASURED
+from harness.project.values import Row
 from harness.project.values import plain as stored
 from harness.read.views import columns
 from harness.record.columns import quoted
@@ -25,8 +22,6 @@ from harness.record.layout import DEV
 from harness.record.metrics_table import metrics_in
 from harness.record.score_tables import DECLARED, RULES_OF, UNCOUNTED, UNCOUNTED_OF, rule_of
 
-Numbers = npt.NDArray[np.float64]
-OUTPUTS = ("ground_truth", "prediction", "raw_response", "error")
 _JSON = ("packages", "settings", "gates", "grid", "grid_files", "code_parts", "harness_edited")
 
 
@@ -34,21 +29,21 @@ _JSON = ("packages", "settings", "gates", "grid", "grid_files", "code_parts", "h
 class RecordedConfiguration:
     """One set of params of an experiment, and its row of the table metrics."""
 
-    params: dict[str, Any]
+    params: dict[str, object]
     label: str
-    summary: dict[str, Any]
+    summary: Row
 
 
 @dataclass(frozen=True, slots=True)
 class Experiment:
-    """An experiment as its tables tell it; `scores` are the metrics that each item has.
+    """An experiment as its tables hold it; `scores` are the metrics that each item has.
 
     `rules` say how they count, by name and in the order in which they are shown; `uncounted`, what
     was returned and cannot count.
     """
 
     name: str
-    runs: list[dict[str, Any]]
+    runs: list[Row]
     configurations: list[RecordedConfiguration]
     metrics: list[str]
     scores: list[str]
@@ -64,7 +59,7 @@ class Experiment:
         return self.rules.get(metric) or measured_rule(metric)
 
     @property
-    def shared_params(self) -> dict[str, Any]:
+    def shared_params(self) -> dict[str, object]:
         """The params that are the same in every configuration."""
         first, *others = (each.params for each in self.configurations)
         return {
@@ -79,22 +74,7 @@ class Experiment:
         return str(self.runs[-1].get("data_version") or "") if self.runs else ""
 
 
-@dataclass(frozen=True, slots=True)
-class Scores:
-    """Per item (row) and configuration (column): the mean over repeats, NaN where there is none.
-
-    `items` are 64-bit hashes of the input ids, ascending. `counted` is by the metric's rule. Of a
-    failed datapoint, `left_out` has nothing and `worst` the worst value, where that is known.
-    """
-
-    items: npt.NDArray[np.uint64]
-    counted: dict[str, Numbers]
-    left_out: dict[str, Numbers]
-    worst: dict[str, Numbers]
-    folds: npt.NDArray[np.float64] | None = None
-
-
-def rows_of(con: DuckDBPyConnection, sql: str, values: Sequence[Any]) -> list[dict[str, Any]]:
+def rows_of(con: DuckDBPyConnection, sql: str, values: Sequence[object]) -> list[Row]:
     """The rows of a query as dicts."""
     found = con.execute(sql, values)
     names = [str(each[0]) for each in found.description or ()]
@@ -107,6 +87,37 @@ def read_experiment(con: DuckDBPyConnection, name: str) -> Experiment:
     Raises HarnessError where there are no rows under that name; it lists the names that there are.
     """
     have = columns(con)
+    _check_recorded(con, have, name)
+    runs = _runs(con, name)
+    params = [each for each in have if each.startswith("params_")]
+    summaries = _summaries(con, name, params)
+    configurations = _configurations(con, name, params, runs, summaries)
+    plan, problem = recorded_plan(runs[-1 if name == DEV else 0].get("plan") if runs else None)
+    rules = _rules(con, name, plan, runs)
+    repeated = con.execute(
+        "SELECT max(repeat) > 0 FROM predictions WHERE experiment_version = ?", [name]
+    ).fetchone()
+    return Experiment(
+        name=name,
+        runs=runs,
+        configurations=configurations,
+        metrics=[each for each, rule in rules.items() if has_figures(rule, summaries.values())],
+        scores=[
+            each
+            for each, rule in rules.items()
+            if not rule.aggregate and have.get(each) in ("BIGINT", "DOUBLE")
+        ],
+        columns=frozenset(have),
+        plan=plan,
+        plan_problem=problem,
+        repeated=repeated == (True,),
+        rules=rules,
+        uncounted=_uncounted(con, name),
+    )
+
+
+def _check_recorded(con: DuckDBPyConnection, have: Mapping[str, str], name: str) -> None:
+    """Raise HarnessError where the tables are not ours, or have no such experiment."""
     if not have.keys() >= {"experiment_version", "input_id", "repeat", "error"}:
         raise HarnessError(
             "these results were not recorded by this harness: they have no experiment_version",
@@ -120,9 +131,16 @@ def read_experiment(con: DuckDBPyConnection, name: str) -> Experiment:
             f"there is no experiment {name!r} in the results (there: {there})",
             fix="name one of them; make tags lists those with a tag",
         )
-    runs = _runs(con, name)
-    params = [each for each in have if each.startswith("params_")]
-    summaries = _summaries(con, name, params)
+
+
+def _configurations(
+    con: DuckDBPyConnection,
+    name: str,
+    params: Sequence[str],
+    runs: Sequence[Row],
+    summaries: Mapping[str, Row],
+) -> list[RecordedConfiguration]:
+    """What ran, in the order of the grid; the label names the params that vary."""
     grid = [each for run in runs for each in run["grid"] or ()]
     listed = ", ".join(quoted(each) for each in params) or "1"
     combinations = rows_of(
@@ -132,45 +150,22 @@ def read_experiment(con: DuckDBPyConnection, name: str) -> Experiment:
     )
     sets = [{p.removeprefix("params_"): row[p] for p in params} for row in combinations]
     placed = sorted((_in_grid(each, grid) for each in sets), key=lambda each: each[0])
-    own = [params for _, params, _ in placed]
+    own = [given for _, given, _ in placed]
     varying = [key for key in sets[0] if len({str(each.get(key, _ABSENT)) for each in own}) > 1]
-    plan, problem = recorded_plan(runs[-1 if name == DEV else 0].get("plan") if runs else None)
-    rules = _rules(con, name, plan, runs)
-    return Experiment(
-        name=name,
-        runs=runs,
-        configurations=[
-            RecordedConfiguration(
-                params=params,
-                label=label({key: params[key] for key in varying or params if key in params}),
-                summary=summaries.get(_key(recorded), {}),
-            )
-            for _, params, recorded in placed
-        ],
-        metrics=[each for each in rules if has_figures(rules[each], summaries.values())],
-        scores=[
-            each
-            for each, rule in rules.items()
-            if not rule.aggregate and have.get(each) in ("BIGINT", "DOUBLE")
-        ],
-        columns=frozenset(have),
-        plan=plan,
-        plan_problem=problem,
-        repeated=con.execute(
-            "SELECT max(repeat) > 0 FROM predictions WHERE experiment_version = ?", [name]
-        ).fetchone()
-        == (True,),
-        rules=rules,
-        uncounted=_uncounted(con, name),
-    )
+    configurations = []
+    for _, given, recorded in placed:
+        named = {key: given[key] for key in varying or given if key in given}
+        summary = summaries.get(_key(recorded), {})
+        configurations.append(RecordedConfiguration(given, label(named), summary))
+    return configurations
 
 
 _ABSENT = "\0"  # no value of a param, not even None
 
 
 def _in_grid(
-    recorded: dict[str, Any], grid: Sequence[Mapping[str, Any]]
-) -> tuple[int, dict[str, Any], dict[str, Any]]:
+    recorded: dict[str, object], grid: Sequence[Mapping[str, object]]
+) -> tuple[int, dict[str, object], dict[str, object]]:
     """The place of a configuration in the grid, its params, and all params columns of its rows.
 
     A column is NULL for a param that is None, and for one that this configuration does not have:
@@ -186,7 +181,7 @@ def _in_grid(
 
 
 def _rules(
-    con: DuckDBPyConnection, name: str, plan: Plan, runs: Sequence[Mapping[str, Any]]
+    con: DuckDBPyConnection, name: str, plan: Plan, runs: Sequence[Row]
 ) -> dict[str, Rule]:
     """How the scores of an experiment count, as it recorded that."""
     if columns(con, DECLARED):
@@ -219,7 +214,7 @@ def _uncounted(con: DuckDBPyConnection, name: str) -> list[Uncounted]:
     return [Uncounted(*row) for row in con.execute(UNCOUNTED_OF, [name]).fetchall()]
 
 
-def doubt_words(rows: Sequence[Mapping[str, Any]], doubts: Mapping[str, str]) -> list[str]:
+def doubt_words(rows: Sequence[Row], doubts: Mapping[str, str]) -> list[str]:
     """What is to be said of metrics rows whose numbers mean little, in the words of the kind."""
     total = sum(row.get("n") or 0 for row in rows)
     said = []
@@ -231,13 +226,13 @@ def doubt_words(rows: Sequence[Mapping[str, Any]], doubts: Mapping[str, str]) ->
     return said
 
 
-def label(params: Mapping[str, Any]) -> str:
+def label(params: Mapping[str, object]) -> str:
     """`depth=8, model=forest`, or `the only configuration` where nothing varies."""
     named = [f"{key}={brief(value)}" for key, value in params.items()]
     return ", ".join(named) or "the only configuration"
 
 
-def where(experiment: Experiment, index: int) -> tuple[str, list[Any]]:
+def where(experiment: Experiment, index: int) -> tuple[str, list[object]]:
     """The SQL condition that a row is of one configuration, and its values."""
     params = sorted({key for each in experiment.configurations for key in each.params})
     tests = [f"{quoted('params_' + key)} IS NOT DISTINCT FROM ?" for key in params]
@@ -245,7 +240,7 @@ def where(experiment: Experiment, index: int) -> tuple[str, list[Any]]:
     return " AND ".join(tests) or "true", [have.get(key) for key in params]
 
 
-def which(experiment: Experiment) -> tuple[str, list[Any]]:
+def which(experiment: Experiment) -> tuple[str, list[object]]:
     """The SQL expression that gives a row's configuration as its index, and its values."""
     cases, bound = [], []
     for index in range(len(experiment.configurations)):
@@ -261,83 +256,7 @@ def planned_metrics(experiment: Experiment) -> list[str]:
     return experiment.scores + sorted(named - set(experiment.scores))
 
 
-def read_outputs(
-    con: DuckDBPyConnection, experiment: Experiment, index: int, items: Sequence[int], limit: int
-) -> dict[int, dict[str, str]]:
-    """What one configuration answered to `items` (hashes of ids): the first repeat, fit to show."""
-    condition, values = where(experiment, index)
-    parts = ["hash(input_id) AS item", "CAST(input_id AS VARCHAR) AS input_id"]
-    for name in OUTPUTS:
-        text = f"CAST({quoted(name)} AS VARCHAR)" if name in experiment.columns else "NULL"
-        parts.append(f"left({text}, {limit}) AS {name}, length({text}) AS {name}_length")
-    rows = rows_of(
-        con,
-        f"SELECT {', '.join(parts)} FROM predictions WHERE experiment_version = ? AND {condition} "
-        f"AND list_contains(?::UBIGINT[], hash(input_id)) ORDER BY repeat DESC",
-        [experiment.name, *values, [int(each) for each in items]],
-    )
-    return {
-        row["item"]: {"item": shown(row["input_id"])}
-        | {name: shown(row[name], limit, row[f"{name}_length"]) for name in OUTPUTS}
-        for row in rows
-    }
-
-
-def read_scores(
-    con: DuckDBPyConnection,
-    experiment: Experiment,
-    names: Sequence[str],
-    rules: Mapping[str, Rule] | None = None,
-) -> Scores:
-    """The scores `names` (any numeric column of predictions) of every item and configuration.
-
-    `rules` say how they count, if not the experiment's own: two experiments that are compared must
-    count alike.
-    """
-    case, values = which(experiment)
-    # A row is a datapoint already where nothing is repeated: a million groups cost a gigabyte.
-    grouped = experiment.repeated
-    mean, some = ("avg", "any_value") if grouped else ("", "")
-    fold = f"{some}(fold)" if "fold" in experiment.columns else "NULL"
-    wanted: dict[str, None] = {}
-    ways: dict[str, list[str]] = {}
-    for name in names:
-        rule = (rules or {}).get(name) or experiment.rule(name)
-        column = quoted(name)
-        worst = rule.failure if rule.worst is None else rule.worst
-        ways[name] = [
-            f"{mean}(CAST({rule.sql(column, failed)} AS DOUBLE))"
-            for failed in (rule.failure, None, worst)
-        ]
-        wanted |= dict.fromkeys(ways[name])
-    found = con.execute(
-        f"SELECT hash(input_id), {case} AS c, TRY_CAST({fold} AS DOUBLE), "
-        f"{', '.join(f'{way} AS v{i}' for i, way in enumerate(wanted)) or '1'} "
-        "FROM predictions WHERE experiment_version = ? "
-        f"{'GROUP BY 1, 2' if grouped else ''}",
-        [*values, experiment.name],
-    ).df()
-    arrays = [found[name].to_numpy() for name in found]
-    items, row_of = np.unique(arrays[0].astype(np.uint64), return_inverse=True)
-    column_of = arrays[1].astype(int)
-
-    def table(flat: Numbers) -> Numbers:
-        wide = np.full((len(items), len(experiment.configurations)), np.nan)
-        wide[row_of, column_of] = flat
-        return wide
-
-    tables = {way: table(flat) for way, flat in zip(wanted, arrays[3:], strict=False)}
-    counted, left_out, worst_case = (
-        {name: tables[each[index]] for name, each in ways.items()} for index in range(3)
-    )
-    folds = None
-    if "fold" in experiment.columns and not np.isnan(arrays[2]).all():
-        folds = np.full(len(items), np.nan)
-        folds[row_of] = arrays[2]
-    return Scores(items, counted, left_out, worst_case, folds)
-
-
-def _runs(con: DuckDBPyConnection, name: str) -> list[dict[str, Any]]:
+def _runs(con: DuckDBPyConnection, name: str) -> list[Row]:
     if "experiment_version" not in columns(con, "runs"):
         return []
     runs = rows_of(con, "SELECT * FROM runs WHERE experiment_version = ? ORDER BY sequence", [name])
@@ -349,7 +268,7 @@ def _runs(con: DuckDBPyConnection, name: str) -> list[dict[str, Any]]:
 
 def _summaries(
     con: DuckDBPyConnection, name: str, params: Sequence[str]
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, Row]:
     """The newest metrics row of each configuration."""
     if "experiment_version" not in columns(con, "metrics"):
         return {}
@@ -359,12 +278,12 @@ def _summaries(
     return {_key({p.removeprefix("params_"): row.get(p) for p in params}): row for row in rows}
 
 
-def _key(params: Mapping[str, Any]) -> str:
+def _key(params: Mapping[str, object]) -> str:
     known = {key: value for key, value in params.items() if value is not None}
     return json.dumps(known, sort_keys=True, default=str)
 
 
-def _loads(text: Any) -> Any:
+def _loads(text: object) -> object:
     try:
         return json.loads(text) if isinstance(text, str) and text else {}
     except ValueError:

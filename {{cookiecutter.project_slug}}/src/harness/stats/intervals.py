@@ -31,7 +31,7 @@ class Interval:
 
     `None` means that the data cannot give this number, and the note says why: the estimate where
     n is 0 or too small for a percentile, the bounds where there are fewer than two units or all
-    units agree, since what never varied does not tell how much it may.
+    units agree, since what never varied does not show how much it may.
     """
 
     estimate: float | None

@@ -10,10 +10,12 @@ from math import ceil
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 
+from harness.stats.decision import MIN_ITEMS, position_of
 from harness.stats.intervals import (
+    Floats,
     Interval,
     Values,
     cluster_totals,
@@ -31,12 +33,9 @@ from harness.stats.significance import (
     paired_bootstrap,
     paired_differences,
     paired_proportions_interval,
-    rank_biserial,
-    wilcoxon_paired,
 )
 
 Decision = Literal["better", "worse", "equivalent", "undecided"]
-PairedTest = Literal["auto", "mcnemar", "wilcoxon", "bootstrap"]
 POWER = 0.80
 
 
@@ -44,13 +43,13 @@ POWER = 0.80
 class Verdict:
     """What a comparison of a with b came to; `n` counts items.
 
-    - "better", "worse": p < 1 - confidence, and the whole interval lies beyond
-      `smallest_difference` on that side. "equivalent": the whole interval lies within
-      +-smallest_difference, where that is above 0. Otherwise "undecided": the data cannot tell,
-      which does not say that there is no difference.
+    - "better", "worse": p < 1 - confidence, and the whole interval lies on that side by at least
+      `smallest_difference`. "equivalent": the whole interval lies within +-smallest_difference,
+      where that is above 0. Otherwise "undecided": the data cannot tell, which does not say that
+      there is no difference. See `decision.position_of`.
     - `effect` is what `effect_name` says, positive where a is larger.
     - `items_needed`: items with which a true difference as large as the one seen would be decided
-      four times in five; None where that cannot be told. Of interest where undecided.
+      four times in five; None where that is unknown. Of interest where undecided.
     """
 
     difference: Interval
@@ -74,16 +73,16 @@ def paired_verdict(
     higher_is_better: bool = True,
     confidence: float = 0.95,
     seed: int = 0,
-    test: PairedTest = "auto",
+    binary: bool = True,
 ) -> Verdict:
     """Compare `a` with `b`, both of shape (n,): a[i] and b[i] are of the same item and repeat.
 
     `clusters` are the items' ids where there are repeats, `folds` the fold of each row where a
     model was fitted per fold. With folds: the corrected resampled t on the folds' mean differences
-    (rows whose fold is NaN are left out, and `items_needed` is None). Else `auto` takes exact
-    McNemar with Tango's interval where all values are 0 or 1 without repeats, and otherwise the
-    mean difference (`paired_bootstrap`). Raises ValueError for unequal lengths, and for a McNemar
-    test of other values.
+    (rows whose fold is NaN are left out, and `items_needed` is None). Else exact McNemar with
+    Tango's interval where all values are 0 or 1 without repeats, unless `binary` says that they are
+    no shares; and otherwise the mean difference (`paired_bootstrap`). Raises ValueError for unequal
+    lengths.
     """
     gap = paired_differences(a, b)
     labels = None if folds is None else np.asarray(folds)
@@ -92,41 +91,83 @@ def paired_verdict(
     kept = np.isfinite(gap)
     values, codes, note = finite_values(gap, clusters)
     sums, sizes = cluster_totals(values, codes)
-    per_item = sums / sizes
-    sides = [np.asarray(side, dtype=float).ravel()[kept] for side in (a, b)]
-    binary = sums.size == values.size > 0 and bool(np.isin(sides, (0.0, 1.0)).all())
-    if test == "mcnemar" and not binary:
-        raise ValueError("McNemar's test needs one 0 or 1 per item: no repeats, no other scores")
-    effect, effect_name = cohen_dz(per_item), "Cohen's dz"
-    spread = float(per_item.std(ddof=1)) if per_item.size > 1 else None
-    discordant: float | None = None
-    p: float | None
     if labels is not None:
-        _, fold_codes = np.unique(labels[kept], return_inverse=True)
-        fold_sums, fold_sizes = cluster_totals(values, fold_codes)
-        n_test = values.size / max(1, fold_sums.size)
-        per_fold = fold_sums / fold_sizes
-        difference, p = corrected_resampled_t(per_fold, values.size - n_test, n_test, confidence)
-        name, spread = f"corrected resampled t of {per_fold.size} folds", None
-    elif test == "mcnemar" or (test == "auto" and binary):
-        ahead, behind = int((values > 0).sum()), int((values < 0).sum())
-        difference = paired_proportions_interval(ahead, behind, values.size, confidence)
-        p, name = mcnemar_exact(ahead, behind), "exact McNemar"
-        effect, effect_name = cohen_g(ahead, behind), "Cohen's g"
-        spread, discordant = None, (ahead + behind) / values.size
+        tested = _by_fold(values, sums / sizes, labels[kept], confidence)
+    elif binary and sums.size == values.size > 0 and _all_shares(a, b, kept):
+        tested = _of_shares(values, confidence)
     else:
-        difference, p = paired_bootstrap(a, b, clusters, confidence, seed)
-        name = "paired t"
-        if test == "wilcoxon" and p is not None:
-            p, name = wilcoxon_paired(per_item, np.zeros(per_item.size)), "Wilcoxon signed rank"
-            effect, effect_name = rank_biserial(per_item), "rank-biserial correlation"
-    needed = None
-    if difference.estimate is not None and (spread or discordant):
+        found = paired_bootstrap(a, b, clusters, confidence, seed)
+        tested = _of_means(*found, sums / sizes)
+    needed, difference = None, tested.difference
+    if difference.estimate is not None and (tested.spread or tested.discordant):
         needed = items_needed(
-            difference.estimate, spread, discordant, smallest_difference, confidence, POWER
+            difference.estimate,
+            tested.spread,
+            tested.discordant,
+            smallest_difference,
+            confidence,
+            POWER,
         )
-    outcome = _judge(difference, p, sums.size, smallest_difference, higher_is_better, confidence)
-    return Verdict(difference, p, name, effect, effect_name, outcome, sums.size, needed, note)
+    outcome = _decide(
+        difference, tested.p, sums.size, smallest_difference, higher_is_better, confidence
+    )
+    return Verdict(
+        difference,
+        tested.p,
+        tested.test,
+        tested.effect,
+        tested.effect_name,
+        outcome,
+        sums.size,
+        needed,
+        note,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Tested:
+    """What one test found; `spread` or `discordant` where `items_needed` can use it."""
+
+    difference: Interval
+    p: float | None
+    test: str
+    effect: float | None
+    effect_name: str
+    spread: float | None = None
+    discordant: float | None = None
+
+
+def _all_shares(a: Values, b: Values, kept: NDArray[np.bool_]) -> bool:
+    sides = [np.asarray(side, dtype=float).ravel()[kept] for side in (a, b)]
+    return bool(np.isin(sides, (0.0, 1.0)).all())
+
+
+def _by_fold(
+    values: Floats, per_item: Floats, labels: NDArray[np.generic], confidence: float
+) -> _Tested:
+    _, codes = np.unique(labels, return_inverse=True)
+    sums, sizes = cluster_totals(values, codes)
+    n_test = values.size / max(1, sums.size)
+    difference, p = corrected_resampled_t(sums / sizes, values.size - n_test, n_test, confidence)
+    name = f"corrected resampled t of {sums.size} folds"
+    return _Tested(difference, p, name, cohen_dz(per_item), "Cohen's dz")
+
+
+def _of_shares(values: Floats, confidence: float) -> _Tested:
+    ahead, behind = int((values > 0).sum()), int((values < 0).sum())
+    return _Tested(
+        paired_proportions_interval(ahead, behind, values.size, confidence),
+        mcnemar_exact(ahead, behind),
+        "exact McNemar",
+        cohen_g(ahead, behind),
+        "Cohen's g",
+        discordant=(ahead + behind) / values.size,
+    )
+
+
+def _of_means(difference: Interval, p: float | None, per_item: Floats) -> _Tested:
+    spread = float(per_item.std(ddof=1)) if per_item.size > 1 else None
+    return _Tested(difference, p, "paired t", cohen_dz(per_item), "Cohen's dz", spread)
 
 
 def correct_family(verdicts: Sequence[Verdict], confidence: float = 0.95) -> list[Verdict]:
@@ -151,7 +192,7 @@ def correct_family(verdicts: Sequence[Verdict], confidence: float = 0.95) -> lis
     return corrected
 
 
-def _judge(
+def _decide(
     difference: Interval,
     p: float | None,
     n: int,
@@ -159,12 +200,12 @@ def _judge(
     higher_is_better: bool,
     confidence: float,
 ) -> Decision:
-    low, high = difference.low, difference.high
-    if low is None or high is None or p is None:
+    position = position_of(difference.low, difference.high, smallest)
+    if p is None:
         return "undecided"
-    # Bounds without width, where a few items all differ alike, are no proof that all others do.
-    if -smallest < low and high < smallest and (low < high or n >= 10):
-        return "equivalent"
-    if p < 1 - confidence and (low > smallest or high < -smallest):
-        return "better" if (low > smallest) == higher_is_better else "worse"
-    return "undecided"
+    if position == "within":
+        # Bounds without width, where a few items all differ alike, are no proof that all others do.
+        return "undecided" if difference.low == difference.high and n < MIN_ITEMS else "equivalent"
+    if position not in ("above", "below") or p >= 1 - confidence:
+        return "undecided"
+    return "better" if (position == "above") == higher_is_better else "worse"

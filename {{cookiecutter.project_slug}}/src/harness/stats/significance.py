@@ -10,7 +10,6 @@ from math import ceil, isfinite, isnan, sqrt
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
 from scipy.optimize import brentq
 from scipy.special import bdtr, ndtri, stdtr, stdtrit
 
@@ -65,15 +64,6 @@ def paired_proportions_interval(b: int, c: int, n: int, confidence: float = 0.95
     low = -1.0 if below < -1 or excess(-1.0) <= 0 else float(brentq(excess, -1.0, below))
     high = 1.0 if above > 1 or excess(1.0) <= 0 else float(brentq(excess, above, 1.0))
     return Interval(estimate, low, high, n, "Tango score")
-
-
-def wilcoxon_paired(a: Values, b: Values) -> float:
-    """p of Wilcoxon's signed-rank test, pairs without a difference dropped (Wilcoxon 1945).
-
-    It asks whether the differences are symmetric about 0, not quite whether their mean is 0.
-    """
-    differences, _, _ = finite_values(paired_differences(a, b))
-    return float(stats.wilcoxon(differences).pvalue) if differences.any() else 1.0
 
 
 def paired_bootstrap(
@@ -131,14 +121,6 @@ def cohen_dz(differences: Values) -> float | None:
     d, _, _ = finite_values(differences)
     spread = float(d.std(ddof=1)) if d.size > 1 and not without_spread(d) else 0.0
     return float(d.mean()) / spread if spread else None  # 0 where squares underflow
-
-
-def rank_biserial(differences: Values) -> float | None:
-    """Matched-pairs rank-biserial correlation, -1 to 1 (Kerby 2014): goes with Wilcoxon's test."""
-    d, _, _ = finite_values(differences)
-    d = d[d != 0]
-    ranks = stats.rankdata(np.abs(d))
-    return float((ranks * np.sign(d)).sum() / ranks.sum()) if d.size else None
 
 
 def holm(pvalues: Sequence[float | None]) -> list[float | None]:

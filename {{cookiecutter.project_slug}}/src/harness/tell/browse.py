@@ -31,7 +31,7 @@ def browse(databases: Sequence[Path], *, open_browser: bool = True) -> int:
     if importlib.util.find_spec("datasette") is None:
         raise HarnessError("Datasette is not installed.", fix="make setup")
     with tempfile.TemporaryDirectory(prefix="browse-") as folder:
-        shown = [_readable(_at_rest(path, Path(folder))) for path in databases]
+        shown = [_readable(_not_in_use(path, Path(folder))) for path in databases]
         err.print("Ctrl-C ends it.", markup=False)
         try:
             return subprocess.run(
@@ -49,7 +49,7 @@ def _command(databases: Sequence[Path], port: int, open_browser: bool) -> list[s
     return [*command, "--host", HOST, "--port", str(port), *(["--open"] if open_browser else [])]
 
 
-def _at_rest(path: Path, folder: Path) -> Path:
+def _not_in_use(path: Path, folder: Path) -> Path:
     """The file itself, or a copy where a run is writing to it or was killed doing so."""
     set_strangers_aside(path)
     if not path.with_name(path.name + "-wal").exists():

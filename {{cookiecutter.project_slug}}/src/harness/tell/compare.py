@@ -4,65 +4,36 @@ Every verdict is about B, seen from A, after Holm's correction over all comparis
 """
 
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
 
 import numpy as np
 from duckdb import DuckDBPyConnection
+from numpy.typing import NDArray
 
-from harness.console import CELL, shown
+from harness.console import CELL
 from harness.errors import HarnessError
-from harness.measure.judge import (
-    MIN_ITEMS,
-    fold_labels,
-    not_timed,
-    paired_test,
-    pooled,
-)
-from harness.project.declarations import Rule, said
-from harness.project.hypotheses import flat, reads_as
+from harness.measure.judge import fold_labels, not_timed, pooled
+from harness.project.declarations import Rule
 from harness.project.scores import MEASURED
-from harness.read.results import (
-    Experiment,
-    Numbers,
-    Scores,
-    label,
-    read_experiment,
-    read_outputs,
-    read_scores,
-)
+from harness.read.outputs import read_outputs
+from harness.read.results import Experiment, read_experiment
+from harness.read.scores import Numbers, read_scores
+from harness.stats.decision import MIN_ITEMS
 from harness.stats.intervals import join_notes
 from harness.stats.paired import Verdict, correct_family, paired_verdict
+from harness.tell.changes import changes
 from harness.tell.section import number
+from harness.tell.sides import Side, facing, selected
 
 FLIPS = 20  # items shown for one comparison
 SEVERAL = "(several)"  # instead of an answer, where a side is the mean of some
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
-    """An experiment and the configurations of it that stand on one side of a comparison."""
-
-    experiment: Experiment
-    scores: Scores
-    chosen: tuple[int, ...] = ()
-
-    def label(self, tagged: bool) -> str:
-        """How the side is called, with the experiment's name where the other has another."""
-        found = [self.experiment.configurations[index] for index in self.chosen]
-        text = found[0].label
-        if len(found) > 1:
-            same = replace(self.experiment, configurations=found).shared_params
-            rest = {k: v for k, v in same.items() if k not in self.experiment.shared_params}
-            text = f"mean of {len(found)}" + (f" with {label(rest)}" if rest else "")
-        return f"{self.experiment.name}: {text}" if tagged else text
-
-
-@dataclass(frozen=True, slots=True)
 class Pair:
     """One comparison. `verdict` is None where it is "not comparable", for the `reason` given.
 
-    `failures` warns where leaving out failed datapoints turns the ranking round; `called` is what
-    people read for the metric.
+    `failures` warns where leaving out failed datapoints reverses the ranking; `called` is what people
+    read for the metric.
     """
 
     metric: str
@@ -92,7 +63,7 @@ class Comparison:
         silent = all(pair.outcome == "not comparable" for pair in self.pairs)
         return int(silent or bool(self.warnings))
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """Everything, as values for json.dumps."""
         return asdict(self) | {"changed": [list(each) for each in self.changed]}
 
@@ -111,8 +82,8 @@ def compare(
     Raises HarnessError for an unknown tag, params or metric, and where the data differ (`force`
     compares the shared items all the same, with a warning).
     """
-    name_a, wanted_a = _selector(a)
-    name_b, wanted_b = _selector(b or a)
+    name_a, wanted_a = selected(a)
+    name_b, wanted_b = selected(b or a)
     first = read_experiment(con, name_a)
     second = first if name_b == name_a else read_experiment(con, name_b)
     warnings = _data_warnings(first, second, force)
@@ -122,7 +93,7 @@ def compare(
     side_a = Side(first, read_scores(con, first, metrics, rules))
     side_b = side_a if second is first else Side(second, read_scores(con, second, metrics, rules))
     if second is not first or wanted_a or wanted_b:
-        chosen = _across(first, second, wanted_a, wanted_b)
+        chosen = facing(first, second, wanted_a, wanted_b)
     else:
         every = range(len(first.configurations))
         chosen = [((i,), (j,)) for i in every for j in every if i < j]
@@ -144,7 +115,7 @@ def compare(
             reason = join_notes(final.note, pair.reason)
             pairs[index] = replace(pair, verdict=final, outcome=outcome, reason=reason)
     warnings += [f"{pair.a} / {pair.b}: {pair.failures}" for pair in pairs if pair.failures]
-    return Comparison(a, b or a, _changed(first, second), pairs, warnings)
+    return Comparison(a, b or a, changes(first, second), pairs, warnings)
 
 
 def _rule(first: Experiment, second: Experiment, metric: str) -> Rule:
@@ -160,25 +131,14 @@ def _outcome(rule: Rule, verdict: Verdict) -> str:
     return "higher" if verdict.verdict == "better" else "lower"
 
 
-def turned(metric: str, wrong: float, left_out: float) -> str:
+def reversal(metric: str, wrong: float, left_out: float) -> str:
     """A warning where B - A changes its sign with the way failures are counted, or ''."""
     if not wrong * left_out < 0:
         return ""
     return (
-        f"the ranking by {metric} turns round: B - A is {number(wrong, 3)} with failures counted "
+        f"the ranking by {metric} is reversed: B - A is {number(wrong, 3)} with failures counted "
         f"wrong, {number(left_out, 3)} with failures left out"
     )
-
-
-def _selector(text: str) -> tuple[str, dict[str, str]]:
-    name, _, rest = text.partition(":")
-    wanted = {}
-    for part in filter(None, rest.split(",")):
-        key, equals, value = part.partition("=")
-        if not equals:
-            raise HarnessError(f"{text!r} does not name params", fix="write TAG:name=value")
-        wanted[key.strip()] = value.strip()
-    return name.strip(), wanted
 
 
 def _data_warnings(first: Experiment, second: Experiment, force: bool) -> list[str]:
@@ -221,54 +181,6 @@ def _planned(experiment: Experiment) -> list[str]:
     return list(dict.fromkeys(each.metric for each in experiment.plan.hypotheses))
 
 
-def _across(
-    first: Experiment, second: Experiment, wanted_a: dict[str, str], wanted_b: dict[str, str]
-) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
-    """Which configurations of A stand against which of B."""
-    if wanted_a or wanted_b:
-        return [(_chosen(first, wanted_a), _chosen(second, wanted_b))]
-    partners = [
-        tuple(
-            i for i, other in enumerate(second.configurations) if _same(each.params, other.params)
-        )
-        for each in first.configurations
-    ]
-    shared: list[tuple[tuple[int, ...], tuple[int, ...]]] = [
-        ((index,), found) for index, found in enumerate(partners) if found
-    ]
-    if shared:
-        return shared
-    if len(first.configurations) == len(second.configurations) == 1:
-        return [((0,), (0,))]
-    raise HarnessError(
-        f"{first.name} and {second.name} have no configuration in common",
-        fix=f"choose two: make compare A={first.name}:name=value B={second.name}:name=value",
-    )
-
-
-def _same(params: dict[str, Any], others: dict[str, Any]) -> bool:
-    """Whether the other configuration has all of these params, None among them."""
-    return all(key in others and others[key] == value for key, value in params.items())
-
-
-def _chosen(experiment: Experiment, wanted: dict[str, str]) -> tuple[int, ...]:
-    found = tuple(
-        index
-        for index, each in enumerate(experiment.configurations)
-        if _fits(flat(each.params), wanted)
-    )
-    if not found:
-        there = "; ".join(each.label for each in experiment.configurations[:8])
-        raise HarnessError(
-            f"no configuration of {experiment.name} has {label(wanted)}", fix=f"there: {there}"
-        )
-    return found
-
-
-def _fits(params: dict[str, Any], wanted: dict[str, str]) -> bool:
-    return all(key in params and reads_as(text, params[key]) for key, text in wanted.items())
-
-
 def _pair(con: DuckDBPyConnection, rule: Rule, a: Side, b: Side) -> Pair:
     tagged, metric = a.experiment is not b.experiment, rule.name
     items, at_a, at_b = np.intersect1d(a.scores.items, b.scores.items, return_indices=True)
@@ -297,13 +209,13 @@ def _pair(con: DuckDBPyConnection, rule: Rule, a: Side, b: Side) -> Pair:
         x,
         folds=None if folds is None else folds[at_a],
         higher_is_better=not rule.lower,
-        test=paired_test(rule),
+        binary=rule.binary,
     )
     return replace(
         pair,
         outcome="undecided",
         verdict=verdict,
-        failures=turned(rule.called, *gaps),
+        failures=reversal(rule.called, *gaps),
         flips=_flips(con, a, b, items, y - x),
     )
 
@@ -317,7 +229,7 @@ def _cached(rule: Rule, a: Side, b: Side) -> str:
 
 
 def _flips(
-    con: DuckDBPyConnection, a: Side, b: Side, items: Any, change: Numbers
+    con: DuckDBPyConnection, a: Side, b: Side, items: NDArray[np.uint64], change: Numbers
 ) -> list[dict[str, str]]:
     """The items whose score differs most, with what both sides answered, if each is one answer."""
     size = np.nan_to_num(np.abs(change))
@@ -338,31 +250,3 @@ def _flips(
                 flip[f"{letter} {heading}"] = side.get(name, "") if one else SEVERAL
         flips.append(flip)
     return flips
-
-
-def _changed(first: Experiment, second: Experiment) -> list[tuple[str, str, str]]:
-    """What is recorded of the last run of each and differs."""
-    if first is second or not first.runs or not second.runs:
-        return []
-    old, new = _facts(first), _facts(second)
-    return [
-        (shown(key), shown(old.get(key)), shown(new.get(key)))
-        for key in sorted(old.keys() | new.keys())
-        if old.get(key) != new.get(key)
-    ]
-
-
-def _facts(experiment: Experiment) -> dict[str, Any]:
-    run = experiment.runs[-1]
-    names = ["commit_hash", "dirty", "data_version", "lock_hash", "python", "platform", "cpu"]
-    names.append("harness_version")
-    facts = {name.removesuffix("_hash").replace("_", " "): run.get(name) for name in names}
-    facts["modified harness"] = ", ".join(run["harness_edited"]) or None
-    made = {str(each.summary.get("score_version") or "") for each in experiment.configurations}
-    facts["scored again by"] = ", ".join(sorted(made - {""})) or None
-    facts |= {f"code {key}": value for key, value in run["code_parts"].items()}
-    facts |= {f"file {key}": value for key, value in run["grid_files"].items()}
-    facts |= {f"package {key}": value for key, value in run["packages"].items()}
-    facts |= {f"setting {key}": value for key, value in flat(run["settings"]).items()}
-    facts |= {f"score {rule.called}": said(rule) for rule in experiment.rules.values()}
-    return facts | {f"params {label(each.params)}": "ran" for each in experiment.configurations}

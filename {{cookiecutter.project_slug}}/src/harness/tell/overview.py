@@ -1,45 +1,22 @@
 """What a table of predictions holds, of this harness or any other: as figures and as Markdown."""
 
-from collections.abc import Iterator, Sequence
-from math import sqrt
-from typing import Any
+from collections.abc import Sequence
+from itertools import groupby
 
 from harness.console import brief, out
 from harness.findings import Finding, within
+from harness.read.configuration_figures import (
+    CacheHits,
+    ConfigurationFigures,
+    configuration_figures,
+)
 from harness.read.facts import Facts
-from harness.stats.intervals import interval_of_sums
-from harness.tell.section import bounded, inline, with_own_n
+from harness.read.scores import Sums
+from harness.tell.section import bounded, with_own_n
+from harness.tell.tables import Table, inline, to_markdown_table
 
 
-def cache_hits(facts: Facts) -> list[dict[str, Any]]:
-    """Per experiment: rows, executed, reused, failed, seconds that reuse saved, and their runs.
-
-    `seconds_saved` is None where the table does not say how long a prediction took.
-    """
-    saved, origin = "NULL", ""
-    if {"task_key", "function_time", "cache"} <= facts.have:
-        # A reused row took no time itself: what it saved stands in the row of its execution.
-        saved = f"sum(took) FILTER ({facts.reused})"
-        origin = (
-            "LEFT JOIN (SELECT task_key, max(function_time) AS took FROM predictions "
-            f"WHERE NOT {facts.reused} GROUP BY 1) USING (task_key) "
-        )
-    elif "latency" in facts.have:
-        saved = f"sum(latency) FILTER ({facts.reused})"
-    runs = "list(DISTINCT cache ORDER BY cache)" if "cache" in facts.have else "[]"
-    rows = facts.ask(
-        f"SELECT {facts.experiment} AS e, count(*), count(*) FILTER (NOT {facts.reused}), "
-        f"count(*) FILTER ({facts.reused}), count(*) FILTER ({facts.failed}), {saved}, {runs} "
-        f"FROM predictions {origin}GROUP BY 1 ORDER BY 1"
-    )
-    names = ("experiment", "rows", "executed", "reused", "failed", "seconds_saved", "from_runs")
-    return [
-        {**dict(zip(names, row, strict=True)), "from_runs": [run for run in row[-1] if run]}
-        for row in rows
-    ]
-
-
-def show_cache_hits(hits: Sequence[dict[str, Any]]) -> None:
+def show_cache_hits(hits: Sequence[CacheHits]) -> None:
     """Print `cache_hits` for people."""
     for each in hits:
         share, saved = each["reused"] / each["rows"], each["seconds_saved"]
@@ -60,13 +37,12 @@ def overview_markdown(facts: Facts, title: str, findings: Sequence[Finding]) -> 
     """
     lines = [f"# {inline(title)}", ""]
     names = [name.strip('"').removeprefix("params_") for name in facts.configuration]
-    scores = [inline(name.strip('"')) for name in facts.scores]
-    header = [*map(inline, names), "n", "executed", "reused", "failed", *scores]
-    header += ["latency p50", "p95"]
-    for experiment, rows in _by_experiment(_figures(facts)):
+    scores = [name.strip('"') for name in facts.scores]
+    heads = [*names, "n", "executed", "reused", "failed", *scores, "latency p50", "p95"]
+    for experiment, rows in groupby(configuration_figures(facts), lambda each: each.experiment):
         lines += [f"## {inline(experiment)}", ""] if experiment else []
-        lines += [_row(header), _row(["---"] * len(header))]
-        lines += [_row(_cells(row, len(names), len(scores))) for row in rows] + [""]
+        table = Table(heads, list(map(_cells, rows)))
+        lines += [to_markdown_table(table, range(len(names), len(heads))), ""]
     lines += ["## Findings", ""]
     lines += [f"- {f.severity}: {f.check}: {inline(f.message)}" for f in findings] or ["None."]
     return "\n".join(lines) + "\n"
@@ -77,80 +53,34 @@ def configuration_lines(facts: Facts) -> list[str]:
 
     `facts` must have been read with their scores.
     """
-    names = [name.strip('"').removeprefix("params_") for name in facts.configuration]
+    params = [name.strip('"').removeprefix("params_") for name in facts.configuration]
     scores = [name.strip('"') for name in facts.scores]
     lines = []
-    for row in _figures(facts):
-        params, n = row[1 : 1 + len(names)], row[1 + len(names)]
-        sums = row[1 + len(names) + 4 :][: len(scores)]
-        said = [f"{name}={brief(value)}" for name, value in zip(names, params, strict=True)]
-        figures = [f"{name}={_mean(*each)}" for name, each in zip(scores, sums, strict=True)]
-        known = [each for each in figures if not each.endswith("=")]
-        experiment = [str(row[0])] if row[0] else []
-        lines.append(
-            " | ".join([*experiment, " ".join(said) or "all", " ".join([f"n={n}", *known])])
-        )
+    for figures in configuration_figures(facts):
+        values = zip(params, figures.configuration, strict=True)
+        means = [
+            f"{name}={words}"
+            for name, sums in zip(scores, figures.scores, strict=True)
+            if (words := mean_words(sums))
+        ]
+        of = " ".join(f"{name}={brief(value)}" for name, value in values) or "all"
+        counted = " ".join([f"n={figures.counts[0]}", *means])
+        lines.append(" | ".join(filter(None, [figures.experiment, of, counted])))
     return lines
 
 
-def _figures(facts: Facts) -> list[tuple[Any, ...]]:
-    """Per experiment and configuration: counts, four sums a score, and two percentiles."""
-    group = ["e", *facts.configuration]
-    listed = ", ".join(group)
-    counts = [
-        f"coalesce(sum(n) FILTER ({which}), 0)::BIGINT"
-        for which in ("true", "NOT reused", "reused", "failed")
-    ]
-    sums = [
-        f"[{', '.join(f'sum(s{i}[{j}])' for j in (1, 2, 3, 4))}]" for i in range(len(facts.scores))
-    ]
-    names = "".join(f"{name}, " for name in facts.configuration)
-    times = f"SELECT {listed}, any_value(times) AS p FROM tally WHERE timed > 0 GROUP BY {listed}"
-    # Percentiles of parts do not add up: where a configuration has several, the rows are asked.
-    if facts.ask(
-        f"SELECT 1 FROM tally WHERE timed > 0 GROUP BY {listed} HAVING count(*) > 1 LIMIT 1"
-    ):
-        times = (
-            f"SELECT {facts.experiment} AS e, {names} {facts.percentiles} AS p "
-            "FROM predictions GROUP BY ALL"
-        )
-    same = " AND ".join(f"t.{name} IS NOT DISTINCT FROM l.{name}" for name in group)
-    return facts.ask(
-        f"""SELECT t.*, l.p[1], l.p[2]
-        FROM (SELECT {listed}, {", ".join([*counts, *sums])} FROM tally GROUP BY {listed}) AS t
-        LEFT JOIN ({times}) AS l ON {same} ORDER BY ALL"""
-    )
+def _cells(figures: ConfigurationFigures) -> list[str]:
+    cells = ["" if value is None else brief(value) for value in figures.configuration]
+    cells += [str(count) for count in figures.counts]
+    for sums in figures.scores:
+        text = mean_words(sums)
+        cells.append(with_own_n(text, sums.n, figures.counts[0]) if text else "")
+    return cells + ["" if time is None else f"{time:.4g} s" for time in figures.latency]
 
 
-def _by_experiment(rows: Sequence[tuple[Any, ...]]) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
-    for experiment in dict.fromkeys(row[0] for row in rows):
-        yield experiment or "", [row[1:] for row in rows if row[0] == experiment]
-
-
-def _cells(row: tuple[Any, ...], names: int, scores: int) -> list[str]:
-    counts = names + 4
-    shown = ["" if value is None else inline(brief(value)) for value in row[:counts]]
-    for values in row[counts : counts + scores]:
-        text = _mean(*values)
-        shown.append(with_own_n(text, int(values[0] or 0), row[names]) if text else text)
-    return shown + ["" if value is None else f"{value:.4g} s" for value in row[counts + scores :]]
-
-
-def _mean(n: float, total: float | None, squares: float | None, others: float) -> str:
-    """The mean of n values by their sums; `others` counts those that are neither 0 nor 1."""
-    if not n or total is None or squares is None:
+def mean_words(sums: Sums) -> str:
+    """`0.900 [0.842, 0.938]`; "" where there is no value."""
+    mean = sums.mean()
+    if mean.estimate is None:
         return ""
-    if not others:
-        found = interval_of_sums(round(n), total, None, binary=True)
-        return bounded(total / n, found.low, found.high, ".3f")
-    mean = total / n
-    spread = sqrt(max(0.0, squares - n * mean**2) / (n - 1)) if n > 1 else 0.0
-    # What rounding leaves of a difference of squares is no spread.
-    found = interval_of_sums(
-        round(n), total, spread if spread > 1e-9 * abs(mean) * sqrt(n) else None
-    )
-    return bounded(mean, found.low, found.high, ".4g")
-
-
-def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
+    return bounded(mean.estimate, mean.low, mean.high, ".3f" if sums.binary else ".4g")

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import duckdb
-from rich.table import Table
 
 from harness.console import SafeConsole, err, out, shown, visible
 from harness.errors import HarnessError, is_of_the_file
@@ -19,6 +18,7 @@ from harness.read.facts import rules_by_experiment
 from harness.read.views import columns, connect, first_line, literal, unreadable
 from harness.record.columns import quoted
 from harness.record.metrics_table import metrics_in
+from harness.tell.tables import Table, to_grid
 
 Format = Literal["table", "csv", "json", "parquet"]
 _COPY_OPTIONS = {
@@ -167,13 +167,11 @@ def _version(experiment: str) -> list[int]:
 
 def _print_table(con: duckdb.DuckDBPyConnection, statement: duckdb.Statement) -> None:
     result = con.execute(statement)
-    table = Table()
-    for column in result.description or ():
-        table.add_column(str(column[0]))
-    for row in result.fetchmany(_SHOWN_ROWS):
-        table.add_row(*map(_cell, row))
+    heads = [str(column[0]) for column in result.description or ()]
+    rows = [list(map(_cell, row)) for row in result.fetchmany(_SHOWN_ROWS)]
     # Piped into a file or a pager there is no width to keep to.
-    (out if out.is_terminal else SafeConsole(width=1000)).print(table)
+    console = out if out.is_terminal else SafeConsole(width=1000)
+    console.print(to_grid(Table(heads, rows)))
     if result.fetchone() is not None:
         err.print(f"The first {_SHOWN_ROWS} rows; --format csv --out FILE writes all of them.")
 

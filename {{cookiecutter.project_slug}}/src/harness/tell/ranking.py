@@ -7,15 +7,17 @@ better. Where neither says it there is none, and the order is that of the grid.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
-from typing import Any
 
 import numpy as np
 
 from harness.console import brief
-from harness.measure.judge import MIN_ITEMS, apart, fold_labels, left_out_of, paired_test
+from harness.measure.judge import apart, fold_labels, left_out_of
 from harness.project.declarations import Rule, in_order_of_rank
 from harness.project.scores import MEASURED
-from harness.read.results import Experiment, RecordedConfiguration, Scores
+from harness.project.values import Row
+from harness.read.results import Experiment, RecordedConfiguration
+from harness.read.scores import Scores
+from harness.stats.decision import MIN_ITEMS, position_of
 from harness.stats.paired import Verdict, correct_family, paired_verdict
 from harness.tell.section import interval
 
@@ -145,8 +147,8 @@ def _like_the_first(
         # Of an aggregate only its own interval is known.
         confidence = 1 - 0.05 / max(1, len(others))
         gaps = [apart(experiment, rule.name, first, other, confidence) for other in others]
-        near = [gap.high if rule.lower else gap.low for gap in gaps]
-        ahead = [bound is not None and (bound < 0 if rule.lower else bound > 0) for bound in near]
+        wanted = "below" if rule.lower else "above"
+        ahead = [position_of(gap.low, gap.high) == wanted for gap in gaps]
     return frozenset(other for other, led in zip(others, ahead, strict=True) if not led)
 
 
@@ -157,7 +159,7 @@ def _versus(scores: Scores, rule: Rule, first: int, other: int) -> Verdict:
         values[:, other],
         folds=fold_labels(scores),
         higher_is_better=not rule.lower,
-        test=paired_test(rule),
+        binary=rule.binary,
     )
     return verdict if verdict.n >= MIN_ITEMS else replace(verdict, verdict="undecided")
 
@@ -168,13 +170,13 @@ def _figure(rule: Rule, configuration: RecordedConfiguration, value: float | Non
     return interval(value, *bounds)
 
 
-def tag_params(row: Mapping[str, Any]) -> str:
+def tag_params(row: Mapping[str, object]) -> str:
     """The params of a row of metrics in one line, a long one shortened."""
     names = [name for name in row if name.startswith("params_") and name != "params_key"]
     return " ".join(f"{name.removeprefix('params_')}={brief(row[name])}" for name in names)
 
 
-def tag_figures(row: Mapping[str, Any], rules: Sequence[Rule]) -> str:
+def tag_figures(row: Row, rules: Sequence[Rule]) -> str:
     """`accuracy=0.95 log_loss=0.2 (n=133)`: the metrics of a row in one line."""
     figures = []
     for rule in rules:

@@ -12,7 +12,9 @@ from duckdb import DuckDBPyConnection
 
 from harness.console import RAW, brief, shown
 from harness.project.kind import PLAIN, Kind
-from harness.read.results import Experiment, RecordedConfiguration, Scores, read_outputs
+from harness.read.outputs import read_outputs
+from harness.read.results import Experiment, RecordedConfiguration
+from harness.read.scores import Scores
 from harness.tell.charts import forest, tradeoff
 from harness.tell.page import render
 from harness.tell.ranking import Ranking

@@ -1,7 +1,6 @@
 """The sections of a summary that are tables: results, times, hypotheses, errors, provenance."""
 
 from collections.abc import Collection
-from typing import Any
 
 from duckdb import DuckDBPyConnection
 
@@ -9,7 +8,9 @@ from harness.clock import local
 from harness.console import ABSENT
 from harness.measure.judge import Judged
 from harness.project.declarations import Rule
-from harness.read.results import Experiment, Scores, label
+from harness.project.values import Row
+from harness.read.results import Experiment, label
+from harness.read.scores import Scores
 from harness.record.metrics_table import PERCENTILES
 from harness.stats.intervals import mean_interval, percentile_needs
 from harness.tell.ranking import Ranking
@@ -87,7 +88,7 @@ def _columns(experiment: Experiment, ranking: Ranking) -> list[str]:
     return sorted(experiment.metrics, key=lambda metric: metric != first)
 
 
-def _metric(summary: dict[str, Any], rule: Rule) -> str:
+def _metric(summary: Row, rule: Rule) -> str:
     own = summary.get(f"{rule.name}_n")
     if rule.fresh and own == 0 and summary.get("cached"):
         return "cached"
@@ -134,7 +135,7 @@ def _aggregate_failures(rule: Rule) -> str:
     return "left out" if rule.failure_said else "left out (default)"
 
 
-def _bounded(summary: dict[str, Any], name: str, factor: float = 1.0) -> str:
+def _bounded(summary: Row, name: str, factor: float = 1.0) -> str:
     found = (summary.get(name + end) for end in ("", "_low", "_high"))
     return interval(*(None if each is None else factor * each for each in found))
 
@@ -157,7 +158,7 @@ def times_section(
     return Section(PRICES, [text], tables)
 
 
-def _percentile_table(labels: list[str], summaries: list[dict[str, Any]], time: str) -> Table:
+def _percentile_table(labels: list[str], summaries: list[Row], time: str) -> Table:
     unit, per_second = time_unit(each.get(f"{time}_p50") for each in summaries)
     rows = []
     for called, each in zip(labels, summaries, strict=True):

@@ -2,26 +2,26 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from types import MappingProxyType
-from typing import Any
 
 from rich.cells import cell_len
-from rich.table import Table
-from rich.text import Text
+from rich.table import Table as Grid
 
 from harness.console import brief
 from harness.project.declarations import Rule, has_figures
+from harness.project.values import Row
 from harness.read.results import doubt_words
 from harness.record.metrics_table import COUNTS, metrics_in
 from harness.tell.section import bounded
+from harness.tell.tables import Table, to_grid
 
 
 def results_tables(
     title: str,
-    rows: list[dict[str, Any]],
+    rows: list[Row],
     width: int,
     rules: Collection[Rule] = (),
     doubts: Mapping[str, str] = MappingProxyType({}),
-) -> Iterator[Table]:
+) -> Iterator[Grid]:
     """The metrics rows for people: what varies, the counts, each metric with its interval.
 
     As many tables as a terminal of `width` letters needs, so that no number is cut short. A
@@ -46,17 +46,16 @@ def results_tables(
         figures["cost (USD)"] = [_money(row["cost"]) for row in rows]
     pages = list(_pages(figures, width - 1 - sum(map(_width, names.items()))))
     for page in pages:
-        table = Table(title=Text(title), title_justify="left", caption_justify="left")
-        for name in names:
-            table.add_column(Text(name), overflow="fold")
-        for name in page:
-            table.add_column(Text(name), justify="right", no_wrap=True)
-        for cells in zip(*names.values(), *page.values(), strict=True):
-            table.add_row(*map(Text, cells))
-        if page is pages[-1]:
-            table.caption = "\n".join(doubt_words(rows, doubts)) or None
-            table.caption_style = "bold yellow"
-        yield table
+        # A param may be called what a figure is, so columns go by their place.
+        heads = [*names, *page]
+        cells = list(zip(*names.values(), *page.values(), strict=True))
+        last = page is pages[-1]
+        yield to_grid(
+            Table(heads, cells),
+            title=title,
+            caption="\n".join(doubt_words(rows, doubts)) if last else "",
+            figures=range(len(names), len(heads)),
+        )
 
 
 def _pages(figures: dict[str, list[str]], room: int) -> Iterator[dict[str, list[str]]]:
@@ -78,11 +77,11 @@ def _width(column: tuple[str, list[str]]) -> int:
 _NONE = object()  # a param that a configuration does not have, which is not a param that is None
 
 
-def _param(row: dict[str, Any], name: str) -> str:
+def _param(row: Row, name: str) -> str:
     return brief(row[name]) if name in row else "-"
 
 
-def _metric(row: dict[str, Any], rule: Rule) -> str:
+def _metric(row: Row, rule: Rule) -> str:
     own, n = row.get(f"{rule.name}_n"), row["n"]
     if rule.fresh and not own and row["cached"]:
         return "cached"
@@ -90,13 +89,13 @@ def _metric(row: dict[str, Any], rule: Rule) -> str:
     return text if own in (None, n) else f"{text} n {own:,}"
 
 
-def _latency(row: dict[str, Any]) -> str:
+def _latency(row: Row) -> str:
     if not row.get("latency_n", 1) and row["cached"]:
         return "cached"
     return _shown(row, "latency_p50", ".3g")
 
 
-def _shown(row: dict[str, Any], name: str, how: str = ".3f") -> str:
+def _shown(row: Row, name: str, how: str = ".3f") -> str:
     if row.get(name) is None:
         return "-"
     return bounded(row[name], row[f"{name}_low"], row[f"{name}_high"], how)

@@ -13,22 +13,25 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import floor, isfinite, log10
 from statistics import median
-from typing import Any
 
-from rich.box import SIMPLE_HEAD
-from rich.table import Table as Grid
+from harness.console import ABSENT, RAW, out, shown, styled
+from harness.tell.tables import Table, inline, to_grid, to_markdown_table
 
-from harness.console import ABSENT, LONGEST, RAW, out, shown, styled
+__all__ = [
+    "LARGE",
+    "Section",
+    "Table",
+    "bounded",
+    "inline",
+    "interval",
+    "number",
+    "time_unit",
+    "to_console",
+    "to_markdown",
+    "with_own_n",
+]
 
 LARGE = 1e15  # from here on a number is written with its power of ten
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """Rows of plain text under their headings."""
-
-    columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,9 @@ def number(value: object, digits: int = 4) -> str:
     return f"{value:,.0f}" if "e+" in written and abs(float(written)) < LARGE else written
 
 
-def interval(estimate: Any, low: Any, high: Any, *, signed: bool = False) -> str:
+def interval(
+    estimate: float | None, low: float | None, high: float | None, *, signed: bool = False
+) -> str:
     """`0.900 [0.842, 0.938]`: all three to the same decimals; `signed`: with + where above 0."""
     if estimate is None or estimate != estimate:
         return ABSENT
@@ -82,7 +87,7 @@ def _decimals(*values: float) -> int:
     return max(0, 3 - whole, 1 - floor(log10(fine)) if fine else 0)
 
 
-def time_unit(seconds: Iterable[Any]) -> tuple[str, float]:
+def time_unit(seconds: Iterable[float | None]) -> tuple[str, float]:
     """The unit that suits the median of some times, and how many of it are in a second."""
     known = [each for each in seconds if each is not None and each == each]
     middle = median(known) if known else 1.0
@@ -99,14 +104,7 @@ def to_markdown(heading: str, sections: Sequence[Section]) -> str:
         parts += [inline(text) for text in section.text]
         if section.charts:
             parts.append("(Drawn in the HTML report: make report.)")
-        for table in section.tables:
-            lines = [table.columns, ["---"] * len(table.columns), *table.rows]
-            parts.append(
-                "\n".join(
-                    "| " + " | ".join(cell if i == 1 else inline(cell) for cell in line) + " |"
-                    for i, line in enumerate(lines)
-                )
-            )
+        parts += map(to_markdown_table, section.tables)
     return "\n\n".join(parts) + "\n"
 
 
@@ -118,15 +116,11 @@ def to_console(sections: Sequence[Section]) -> None:
         for text in section.text:
             out.print(shown(text, RAW))
         for table in section.tables:
-            grid = Grid(box=SIMPLE_HEAD, pad_edge=False)
-            for column in table.columns:
-                grid.add_column(shown(column), overflow="fold")
-            for row in table.rows:
-                grid.add_row(*map(shown, row))
-            out.print(grid)
+            rows = [list(map(shown, row)) for row in table.rows]
+            out.print(to_grid(Table(list(map(shown, table.columns)), rows), framed=False))
 
 
-def as_data(sections: Sequence[Section]) -> list[dict[str, Any]]:
+def as_data(sections: Sequence[Section]) -> list[dict[str, object]]:
     """The sections as values for json.dumps; charts are left out."""
     return [
         {
@@ -139,11 +133,3 @@ def as_data(sections: Sequence[Section]) -> list[dict[str, Any]]:
         }
         for section in sections
     ]
-
-
-def inline(text: str) -> str:
-    """Text on one line that Markdown shows as it is: no markup, HTML, link or table border."""
-    text = shown(" ".join(text.split()), LONGEST)
-    for character in "\\`*_[]<>|#&~":
-        text = text.replace(character, "\\" + character)
-    return text

@@ -10,20 +10,15 @@ import numpy as np
 from duckdb import DuckDBPyConnection
 
 from harness.errors import HarnessError, in_words
-from harness.measure.judge import MIN_ITEMS, Judged, Judgement, judge
+from harness.measure.judge import Judged, Judgement, judge
 from harness.project.declarations import Rule, uncounted_words
 from harness.project.kind import PLAIN, Kind, resolve
-from harness.read.results import (
-    Experiment,
-    Scores,
-    doubt_words,
-    planned_metrics,
-    read_experiment,
-    read_scores,
-)
+from harness.read.results import Experiment, doubt_words, planned_metrics, read_experiment
+from harness.read.scores import Scores, read_scores
 from harness.record.layout import DEV, UNFINISHED
 from harness.seal import identity, modified_words
-from harness.tell.compare import turned
+from harness.stats.decision import MIN_ITEMS
+from harness.tell.compare import reversal
 from harness.tell.ranking import Ranking, rank
 from harness.tell.result_sections import (
     counting_section,
@@ -81,7 +76,7 @@ def summarise_experiment(con: DuckDBPyConnection, name: str, kind: Kind = PLAIN)
 
 
 def _opening(found: Summary, kind: Kind) -> Iterator[Section]:
-    """What came out, what to be wary of, and what was asked."""
+    """What came out, what to be careful about, and what was asked."""
     experiment, scores, judged = found.experiment, found.scores, found.judged
     yield Section("At a glance", list(_at_a_glance(experiment, scores, judged, found.ranking)))
     if warnings := [*found.findings, *_warnings(experiment, scores, kind)]:
@@ -119,7 +114,7 @@ def _findings(experiment: Experiment, scores: Scores, judged: list[Judged]) -> I
     for name in dict.fromkeys(each.name for each in experiment.uncounted):
         yield f"{uncounted_words(name, experiment.uncounted)}."
     if any(each.summary.get("score_version") == UNFINISHED for each in experiment.configurations):
-        yield f"Its scores are half made anew: make rescore TAG={experiment.name} finishes that."
+        yield f"Only some of its scores are computed again: make rescore TAG={experiment.name} finishes that."
     for each in experiment.configurations:
         n, failed = each.summary.get("n"), each.summary.get("failed")
         if n and n == failed:
@@ -149,7 +144,7 @@ def _warnings(experiment: Experiment, scores: Scores, kind: Kind) -> Iterator[st
         yield "A single configuration ran, so nothing here says whether another would do better."
     for metric in experiment.metrics:
         if metric in scores.counted:
-            yield from _turned(experiment, scores, metric)
+            yield from _reversals(experiment, scores, metric)
 
 
 def _modified_harness(experiment: Experiment) -> Iterator[str]:
@@ -163,7 +158,7 @@ def _modified_harness(experiment: Experiment) -> Iterator[str]:
         yield f"Read by a {now}."
 
 
-def _turned(experiment: Experiment, scores: Scores, metric: str) -> Iterator[str]:
+def _reversals(experiment: Experiment, scores: Scores, metric: str) -> Iterator[str]:
     """Pairs of configurations that change places with the way failures are counted."""
     known = np.flatnonzero(np.isfinite(scores.left_out[metric]).any(axis=0))
     wrong, left_out = (
@@ -176,7 +171,7 @@ def _turned(experiment: Experiment, scores: Scores, metric: str) -> Iterator[str
         f"A = {names[i]}, B = {names[j]}: {text}."
         for i in wrong
         for j in wrong
-        if i < j and (text := turned(called, wrong[j] - wrong[i], left_out[j] - left_out[i]))
+        if i < j and (text := reversal(called, wrong[j] - wrong[i], left_out[j] - left_out[i]))
     ]
     yield from found[:5]
     if len(found) > 5:

@@ -1,0 +1,33 @@
+"""What configurations answered to items, cut to a length that can be shown."""
+
+from collections.abc import Sequence
+
+from duckdb import DuckDBPyConnection
+
+from harness.console import shown
+from harness.read.results import Experiment, rows_of, where
+from harness.record.columns import quoted
+
+OUTPUTS = ("ground_truth", "prediction", "raw_response", "error")
+
+
+def read_outputs(
+    con: DuckDBPyConnection, experiment: Experiment, index: int, items: Sequence[int], limit: int
+) -> dict[int, dict[str, str]]:
+    """What one configuration answered to `items` (hashes of ids): the first repeat, fit to show."""
+    condition, values = where(experiment, index)
+    parts = ["hash(input_id) AS item", "CAST(input_id AS VARCHAR) AS input_id"]
+    for name in OUTPUTS:
+        text = f"CAST({quoted(name)} AS VARCHAR)" if name in experiment.columns else "NULL"
+        parts.append(f"left({text}, {limit}) AS {name}, length({text}) AS {name}_length")
+    rows = rows_of(
+        con,
+        f"SELECT {', '.join(parts)} FROM predictions WHERE experiment_version = ? AND {condition} "
+        f"AND list_contains(?::UBIGINT[], hash(input_id)) ORDER BY repeat DESC",
+        [experiment.name, *values, [int(each) for each in items]],
+    )
+    return {
+        row["item"]: {"item": shown(row["input_id"])}
+        | {name: shown(row[name], limit, row[f"{name}_length"]) for name in OUTPUTS}
+        for row in rows
+    }
