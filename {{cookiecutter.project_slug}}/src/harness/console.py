@@ -1,9 +1,9 @@
 """The one place through which text reaches a person's terminal.
 
 What a server, a param, an error or a tag contains is shown as text only: rich reads no markup in it
-(`[/x]` in a prompt), no escape sequence acts (one can write the clipboard), nothing hides or reorders
-what is read. Both consoles do this for every string and table printed on them, so callers need not.
-Data for programs goes to standard output as it is, and not through these consoles.
+(`[/x]` in a prompt), no escape sequence acts (one can write the clipboard), nothing hides or
+reorders what is read. Both consoles do this for every string and table printed on them, so callers
+need not. Data for programs goes to standard output as it is, and not through these consoles.
 """
 
 import argparse

@@ -33,7 +33,7 @@ _STARTUP_SECONDS, _STOP_SECONDS = 60.0, 5.0
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to send. Fields that are left out come from [throughput]; `path` is added to the url's own."""
+    """What to send. Fields left out come from [throughput]; `path` is added to the url's own."""
 
     body: str | bytes | None = None
     method: str = ""

@@ -108,9 +108,7 @@ def fill_metrics(
         connection.close()
 
 
-def _stamped(
-    rows: list[Row], more: Mapping[str, object], experiment: str
-) -> list[Row]:
+def _stamped(rows: list[Row], more: Mapping[str, object], experiment: str) -> list[Row]:
     """The rows as they are stored, each with a time of its own."""
     now = time.time_ns() // 1000
     for index, row in enumerate(rows):

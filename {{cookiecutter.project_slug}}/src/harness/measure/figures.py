@@ -78,7 +78,11 @@ class Calculator:
         return self.types.get(name) in (INTEGER, REAL)
 
     def _aggregate(
-        self, rule: Rule, chosen: Chosen, selection: tuple[str, list[object]], there: Collection[str]
+        self,
+        rule: Rule,
+        chosen: Chosen,
+        selection: tuple[str, list[object]],
+        there: Collection[str],
     ) -> dict[str, float | int | None]:
         scores = [each.name for each in self.scores]
         if rule.name in there or unfit_names((rule.name, *scores)):

@@ -114,9 +114,7 @@ def _write(
     connection.execute("COMMIT")
 
 
-def _clear(
-    connection: sqlite3.Connection, table: str, experiment: str, names: list[str]
-) -> None:
+def _clear(connection: sqlite3.Connection, table: str, experiment: str, names: list[str]) -> None:
     """Take scores that are no longer computed out of the rows of an experiment."""
     if not names:
         return
@@ -145,9 +143,7 @@ def _type_of_declared(
         retyped[name] = kind
 
 
-def _batches(
-    connection: sqlite3.Connection, place: Place, experiment: str
-) -> Iterator[list[Row]]:
+def _batches(connection: sqlite3.Connection, place: Place, experiment: str) -> Iterator[list[Row]]:
     last = -1
     while True:
         # By rowid: with the index of keys SQLite would sort the whole experiment for each batch.
@@ -163,9 +159,7 @@ def _batches(
         yield [dict(row) for row in rows]
 
 
-def _scored(
-    score: Callable[[Row], Row], row: Row, reading: ScoreValues
-) -> Row:
+def _scored(score: Callable[[Row], Row], row: Row, reading: ScoreValues) -> Row:
     try:
         values = score(row)
     except Exception as error:

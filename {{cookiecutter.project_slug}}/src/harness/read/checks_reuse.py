@@ -1,6 +1,5 @@
 """Whether reused results and their figures can be trusted; one question a check."""
 
-
 from harness.findings import Finding, Severity, many, unchecked, within
 from harness.read.facts import DEV, Facts, Rows
 from harness.read.views import columns

@@ -180,9 +180,7 @@ def _in_grid(
     return len(grid), there, recorded
 
 
-def _rules(
-    con: DuckDBPyConnection, name: str, plan: Plan, runs: Sequence[Row]
-) -> dict[str, Rule]:
+def _rules(con: DuckDBPyConnection, name: str, plan: Plan, runs: Sequence[Row]) -> dict[str, Rule]:
     """How the scores of an experiment count, as it recorded that."""
     if columns(con, DECLARED):
         found = [rule_of(row) for row in con.execute(RULES_OF, [name]).fetchall()]
@@ -266,9 +264,7 @@ def _runs(con: DuckDBPyConnection, name: str) -> list[Row]:
     return runs
 
 
-def _summaries(
-    con: DuckDBPyConnection, name: str, params: Sequence[str]
-) -> dict[str, Row]:
+def _summaries(con: DuckDBPyConnection, name: str, params: Sequence[str]) -> dict[str, Row]:
     """The newest metrics row of each configuration."""
     if "experiment_version" not in columns(con, "metrics"):
         return {}

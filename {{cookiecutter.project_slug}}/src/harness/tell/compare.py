@@ -32,8 +32,8 @@ SEVERAL = "(several)"  # instead of an answer, where a side is the mean of some
 class Pair:
     """One comparison. `verdict` is None where it is "not comparable", for the `reason` given.
 
-    `failures` warns where leaving out failed datapoints reverses the ranking; `called` is what people
-    read for the metric.
+    `failures` warns where leaving out failed datapoints reverses the ranking; `called` is what
+    people read for the metric.
     """
 
     metric: str

@@ -114,7 +114,8 @@ def _findings(experiment: Experiment, scores: Scores, judged: list[Judged]) -> I
     for name in dict.fromkeys(each.name for each in experiment.uncounted):
         yield f"{uncounted_words(name, experiment.uncounted)}."
     if any(each.summary.get("score_version") == UNFINISHED for each in experiment.configurations):
-        yield f"Only some of its scores are computed again: make rescore TAG={experiment.name} finishes that."
+        again = f"make rescore TAG={experiment.name}"
+        yield f"Only some of its scores are computed again: {again} finishes that."
     for each in experiment.configurations:
         n, failed = each.summary.get("n"), each.summary.get("failed")
         if n and n == failed:
