@@ -123,7 +123,7 @@ def _refuse_alike(configurations: list[Configuration]) -> None:
 
 
 def _columns(params: Params, types: dict[str, str]) -> Row:
-    """A configuration as columns; a number is text where others have text, as 0.5 next to "sqrt"."""
+    """A configuration as columns; a number is text where others have text, as 0.5 beside "a"."""
     return {
         name: str(value) if types[name] == TEXT and isinstance(value, (int, float)) else value
         for name, value in params_columns(params).items()
