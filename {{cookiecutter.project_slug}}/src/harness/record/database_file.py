@@ -148,7 +148,7 @@ def _set_aside(db: Path, log: Path, note: Note) -> None:
     again = "the same command" if not note.experiment else f"make experiment TAG={note.experiment}"
     err.print(
         f"note: a killed run left {log.name} next to another version of {db.name} than the one "
-        f"that is here now. It was not replayed; it is {target}. To go on with that run, go back to "
+        f"that is here now. It was not replayed; it is {target}. To go on with that run, return to "
         f"its branch (git switch, dvc checkout) and run {again}: what it computed is in the cache.",
         markup=False,
         soft_wrap=True,
