@@ -1,7 +1,8 @@
 """Load tests: requests sent when they are due, each a datapoint of its own.
 
 In order: target (what is asked), schedule (when), connection and generator (a process that sends),
-process (the side of its owner), executor (a phase for each configuration) with one sampler.
+process (the side of its owner), executor (a phase for each configuration) with one sampler;
+settings and checks, which the kind throughput plugs in; serve runs the repository's own server.
 predict.py says what a request is.
 """
 

@@ -2,5 +2,5 @@
 
 settings, contract (the four files), scores and declarations (how each one counts), hypotheses
 (PLAN.toml), modules and fingerprint (own code), inputs and watch (what is read, what is written),
-keys, grid, tasks, values.
+keys, grid, tasks, values; kind (what a kind of benchmark plugs in).
 """

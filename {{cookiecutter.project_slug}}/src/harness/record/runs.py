@@ -1,13 +1,28 @@
-"""The runs of an experiment in the order in which they began, whatever the clock said.
+"""The table of runs: its columns, and the order in which runs began, whatever the clock said.
 
-Each run gets the next number of its database, `runs.sequence`, when its row is first written. Rows
-of earlier versions have none: they come before all others, in the order in which they were written.
+A run's origin is filled in by `run/provenance.py`. Each run gets the next number of its database,
+`runs.sequence`, when its row is first written. Rows of earlier versions have none: they come before
+all others, in the order in which they were written.
 """
 
 import random
 import sqlite3
 
+from harness.project.values import INTEGER, TEXT
 from harness.record.columns import quoted
+
+# A new column gets its value in `run/provenance.py`; `tell/show.py` and `tell/changes.py` show it.
+RUNS: dict[str, str | None] = {
+    **dict.fromkeys(("experiment_version", "phase", "commit_hash", "branch", "dirty"), TEXT),
+    **dict.fromkeys(("code_key", "code_parts", "environment", "data_version", "lock_hash"), TEXT),
+    **dict.fromkeys(("python", "platform", "cpu", "packages", "settings", "gates"), TEXT),
+    **dict.fromkeys(("plan", "grid", "grid_files", "inputs"), TEXT),
+    **dict.fromkeys(("sequence", "items", "planned", "executed", "cached", "failed"), INTEGER),
+    **dict.fromkeys(("started", "ended", "ended_how", "message"), TEXT),
+    # Which harness ran, and a JSON list of its files that differ from its seal.
+    **dict.fromkeys(("harness_version", "harness_digest", "harness_edited"), TEXT),
+    "published": TEXT,  # when its experiment was about to be tagged
+}
 
 
 def new_track_id() -> str:

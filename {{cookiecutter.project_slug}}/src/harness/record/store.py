@@ -21,26 +21,15 @@ from xetrack import Tracker
 
 from harness.clock import microseconds_of, stamp
 from harness.errors import HarnessError, explained
-from harness.project.values import INTEGER, TEXT, Row, Value, readable
+from harness.project.values import Row, Value, readable
 from harness.record.columns import PREDICTIONS, Schema, quoted
 from harness.record.database_file import begin_writing, set_strangers_aside
 from harness.record.layout import DEV, Place
 from harness.record.row_fitter import RowFitter, Wrong, mark_unfit
-from harness.record.runs import next_sequence
+from harness.record.runs import RUNS, next_sequence
 from harness.record.score_tables import DECLARED, UNCOUNTED
 
 Answer = TypeVar("Answer")
-RUNS: dict[str, str | None] = {
-    **dict.fromkeys(("experiment_version", "phase", "commit_hash", "branch", "dirty"), TEXT),
-    **dict.fromkeys(("code_key", "code_parts", "environment", "data_version", "lock_hash"), TEXT),
-    **dict.fromkeys(("python", "platform", "cpu", "packages", "settings", "gates"), TEXT),
-    **dict.fromkeys(("plan", "grid", "grid_files", "inputs"), TEXT),
-    **dict.fromkeys(("sequence", "items", "planned", "executed", "cached", "failed"), INTEGER),
-    **dict.fromkeys(("started", "ended", "ended_how", "message"), TEXT),
-    # Which harness ran, and a JSON list of its files that differ from its seal.
-    **dict.fromkeys(("harness_version", "harness_digest", "harness_edited"), TEXT),
-    "published": TEXT,  # when its experiment was about to be tagged
-}
 _DUCKDB_ROWS = 200
 
 

@@ -58,7 +58,9 @@ def execute(
         return _serial(Worker(project, limiter), jobs)
     if name == "threads":
         return _threads(project, jobs, limiter)
-    return _processes(project, jobs)
+    if name == "processes":
+        return _processes(project, jobs)
+    raise ValueError(f"settings let an executor {name!r} pass that nothing runs")
 
 
 def compute(worker: Worker, job: Job) -> Outcome:

@@ -1,1 +1,1 @@
-"""Pure functions on numbers: intervals, tests, the rule that decides, pairs."""
+"""Pure functions on numbers: intervals, significance (tests), decision (the rule), paired."""

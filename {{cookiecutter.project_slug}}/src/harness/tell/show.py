@@ -21,6 +21,7 @@ _OURS = "src/harness/"
 _FACTS = (
     "track_id", "started", "ended", "ended_how", "executed", "cached", "failed", "branch",
     "commit_hash", "dirty", "code_key", "data_version", "lock_hash", "python", "platform", "cpu",
+    "harness_version",
 )  # fmt: skip
 
 

@@ -92,7 +92,7 @@ def _values(known: Known) -> dict[str, list[str]]:
 
 
 def _environment(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    names = ("python", "platform", "cpu", "lock_hash")
+    names = ("python", "platform", "cpu", "lock_hash", "harness_version", "harness_digest")
     before, after = ({name: run.get(name) for name in names} for run in (old, new))
     for facts, run in ((before, old), (after, new)):
         packages = json.loads(run.get("packages") or "{}")

@@ -4,5 +4,6 @@ git, dvc, published, results_state, retag; recorded_versions: a database as a co
 tagged, index, next_version: what tags say, and the next one; past, differences, checkouts: files of
 past experiments; remotes, remote_probe, sharing.
 merging/: results of two places brought together; relayout: from one layout to another.
+template, template_merge, upgrade: a newer harness.
 worktrees, worktree_state: checkouts beside this one; shared_cache: DVC's, for a group; models.
 """

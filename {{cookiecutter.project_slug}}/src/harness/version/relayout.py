@@ -34,7 +34,9 @@ def change_layout(root: Path, settings: Settings, layout: str) -> list[str]:
     """
     if layout not in LAYOUTS:
         raise HarnessError(
-            f"there is no layout {layout!r}" if layout else "it is not said which layout",
+            f"there is no layout {layout!r}"
+            if layout
+            else "make layout needs to know which layout",
             fix=f"make layout TO= one of {', '.join(LAYOUTS)}",
         )
     refuse_unready(root, settings)

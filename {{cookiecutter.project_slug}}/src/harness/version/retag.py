@@ -54,7 +54,7 @@ def retag(root: Path, settings: Settings, old: str, new: str) -> int:
 def _refuse_published(root: Path, found: Published, tag: str, runs: dict[str, str]) -> None:
     if found.notes:
         raise HarnessError(
-            f"whose {tag} is published is not known: {'; '.join(found.notes)}",
+            f"cannot find out who published {tag}: {'; '.join(found.notes)}",
             fix=f"see that it can be reached, then again; or git fetch --tags to look at {tag}",
             code=1,
         )

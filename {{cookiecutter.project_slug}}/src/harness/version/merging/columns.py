@@ -99,7 +99,7 @@ class Fitting:
         if BLOB in (there, ours) and there and ours:
             raise HarnessError(
                 f"{self.target}.{here} holds bytes on one side and {there} or {ours} on the other",
-                fix="make schema rename one of the two columns",
+                fix="rename it in predict.py on one side: one column cannot hold both",
             )
         wanted = joined(there, ours) or TEXT
         if ours and there and wanted == TEXT:

@@ -63,17 +63,20 @@ class Outcome:
         """Those that stand in the way."""
         return sorted({*self.twice, *(each.experiment for each in self.clashes)} - {""})
 
-    def findings(self, other: str) -> list[Finding]:
-        """What stands in the way, for a person; `other` is how the other database is called."""
+    def findings(self, other: str, rebase: str = "make rebase") -> list[Finding]:
+        """What blocks the merge, for a person.
+
+        `other` is how the other database is called, `rebase` the command that takes its rows.
+        """
         found = []
         for tag, (here, there) in self.twice.items():
             message = (
-                f"{within(tag)}it was run here and in {other}, each for itself: "
+                f"{within(tag)}it was run here and, separately, in {other}: "
                 f"{many(len(here), 'run')} here ({here[0]}) and {len(there)} there ({there[0]})"
             )
             fix = (
                 f"make retag TAG={tag} TO=… gives the rows of one side another name (before the "
-                f"merge: git merge --abort); or make rebase takes those of {other}"
+                f"merge: git merge --abort); or {rebase} takes those of {other}"
             )
             found.append(Finding("made_twice", "error", message, len(here), (), fix, tag))
         for clash in self.clashes:
@@ -82,7 +85,7 @@ class Outcome:
                 f"{within(clash.experiment)}{many(clash.count, 'row')} of {clash.table} differ "
                 f"from those in {other}, in {columns}"
             )
-            fix = f"make rebase takes those of {other}, after a backup; or leave it"
+            fix = f"{rebase} takes those of {other}, after a backup; or leave it"
             found.append(
                 Finding("conflict", "error", message, clash.count, tuple(clash.rows), fix,
                         clash.experiment)
@@ -240,7 +243,10 @@ def _of_data(con: sqlite3.Connection) -> list[Difference]:
     if not known:
         return []
     return [
-        Difference("data", f"{tag} ran on the data {(data or 'unknown')[:12]}, as nothing here did")
+        Difference(
+            "data",
+            f"{tag} ran on the data {(data or 'unknown')[:12]}, which no experiment here used",
+        )
         for tag, data in sorted(_runs(con, "theirs", "experiment_version", "data_version"), key=str)
         if data not in known and tag not in mine
     ]

@@ -132,7 +132,7 @@ def _take(con: sqlite3.Connection, table: str, into: str, where: str = "true") -
         clash = taken.clashes[0]
         raise HarnessError(
             f"{clash.experiment}: {clash.count} rows of {clash.table} are recorded twice, each "
-            f"otherwise: {'; '.join(clash.rows[:3])}",
+            f"with different content: {'; '.join(clash.rows[:3])}",
             fix="make validate says more",
             code=1,
         )

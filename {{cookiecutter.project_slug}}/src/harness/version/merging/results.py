@@ -92,7 +92,7 @@ def _merge(
         else:
             outcome = _new(root, settings, work, source)
         result.differences += outcome.differences
-        result.findings += outcome.findings(origin)
+        result.findings += outcome.findings(origin, f"make rebase FROM={origin}")
         if outcome.changed or not ours.exists():
             result.rows[name], ready[name] = outcome.rows, work
     refuse(result.differences, allow, f"make {'rebase' if rebase else 'merge'} FROM={origin}")
@@ -133,7 +133,9 @@ def merge_files(into: Path, other: Path, allow: set[str], rebase: bool = False) 
     try:
         copy_database(into, work)
         outcome = merge(work, other, other.name, replace=rebase)
-        result = Merged(differences=outcome.differences, findings=outcome.findings(other.name))
+        result = Merged(
+            differences=outcome.differences, findings=outcome.findings(other.name, "--rebase")
+        )
         refuse(outcome.differences, allow, "the same command with --allow:")
         if outcome.changed and not result.findings:
             result.rows[into.name] = outcome.rows
@@ -183,7 +185,7 @@ def sources(root: Path, settings: Settings, origin: str, scratch: Path) -> list[
     """
     if not origin:
         raise HarnessError(
-            "it is not said what to merge",
+            "make merge needs to know what to merge",
             fix="make merge FROM=../a-folder, FROM=results.db or FROM=a-branch",
         )
     path = (root / origin).resolve()
