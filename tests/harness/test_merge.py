@@ -131,7 +131,7 @@ def test_an_experiment_that_two_ran_is_one_sentence(two: Bench, tmp_path: Path) 
     two.experiment("e0.0.2")
     other.experiment("e0.0.2")
     refused = two.run("merge", str(other.root), expect=1)
-    assert "made_twice: e0.0.2: it was run here and in" in refused.said
+    assert "made_twice: e0.0.2: it was run here and, separately, in" in refused.said
     assert "make retag TAG=e0.0.2 TO=" in refused.said
     assert "conflict:" not in refused.said
     assert len(two.rows("e0.0.2")) == 4
