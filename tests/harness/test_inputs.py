@@ -189,3 +189,41 @@ def test_a_spot_check_fits_anew(bench: Bench, executor: str) -> None:
 
 def test_a_spot_check_of_nothing_says_so(bench: Bench) -> None:
     assert "no datapoint of this code" in bench.run("spot-check", expect=2).said
+
+
+MANY = """
+import sys, threading, types
+from pathlib import Path
+from harness.project.contract import Project
+from harness.project.inputs import noted
+
+Project.open(Path.cwd())
+sys.setswitchinterval(1e-6)
+found, over = set(), threading.Event()
+
+
+def predict():
+    while not over.is_set():
+        with noted() as read:
+            pass
+        found.update(read)
+
+
+threads = [threading.Thread(target=predict) for _ in range(4)]
+for thread in threads:
+    thread.start()
+for number in range(3000):
+    name = f"library{number}"
+    sys.modules[name] = types.ModuleType(name)
+    sys.modules.pop(f"library{number - 3}", None)
+over.set()
+for thread in threads:
+    thread.join()
+print(sorted(found))
+"""
+
+
+def test_predictions_that_end_at_once_are_not_blamed_for_what_was_loaded_before(
+    bench: Bench,
+) -> None:
+    assert bench.python(MANY).strip() == b"[]"

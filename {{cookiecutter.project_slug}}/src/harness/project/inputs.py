@@ -41,6 +41,7 @@ _top = ""
 _one_worker = False
 _known_threads: set[int] = set()
 _loaded: set[str] = set()  # the modules that were looked at already
+_MAIN = ("__main__", "__mp_main__")  # the program itself; multiprocessing gives it a second name
 
 
 def unkeyed(
@@ -86,12 +87,14 @@ def begin(root: Path, top: Path) -> None:
 
 def all_loaded() -> None:
     """Say that the modules loaded so far are no late modules."""
-    _loaded.update(sys.modules)
+    global _loaded
+    _loaded = _loaded | set(sys.modules)
 
 
 def brought_by_harness(names: Iterable[str]) -> None:
     """Say that the harness itself loaded these modules, not a prediction."""
-    _loaded.update(names)
+    global _loaded
+    _loaded = _loaded.union(names)
 
 
 def one_worker() -> None:
@@ -242,16 +245,17 @@ def loaded_since(before: Iterable[str]) -> set[str]:
 
 
 def _newly_loaded() -> set[str]:
-    fresh = set(sys.modules) - _loaded
-    _loaded.clear()
-    _loaded.update(sys.modules)
-    return _own_modules(fresh)
+    # One assignment, because several predictions may end at once: none may see an empty set.
+    global _loaded
+    before, now = _loaded, set(sys.modules)
+    _loaded = now
+    return _own_modules(now - before)
 
 
 def _own_modules(names: Iterable[str]) -> set[str]:
     found = set()
     for name in names:
         file = getattr(sys.modules.get(name), "__file__", None)
-        if file and name != "__main__" and name.partition(".")[0] != HARNESS and _is_own(str(file)):
+        if file and name not in _MAIN and name.partition(".")[0] != HARNESS and _is_own(str(file)):
             found.add(name)
     return found
