@@ -73,14 +73,14 @@ def test_failures_are_rows(bench: Bench, executor: str) -> None:
 
 
 def test_a_failed_row_is_kept_until_a_later_start_replaces_it(bench: Bench) -> None:
-    bench.predict(f'if not os.path.exists("../mended"):\n    1 / 0\n{GOOD}', head="import os")
+    bench.predict(f'if not os.path.exists("../fixed"):\n    1 / 0\n{GOOD}', head="import os")
     settings(bench, max_errors=3)
     bench.experiment("e0.0.1", expect=1)
     assert {row["error_type"] for row in bench.rows()} == {"ZeroDivisionError"}
     first = {row["task_key"]: row for row in bench.rows()}
     bench.experiment("e0.0.1", expect=1)
     assert set(first) <= {row["task_key"] for row in bench.rows()}
-    bench.root.with_name("mended").touch()
+    bench.root.with_name("fixed").touch()
     bench.experiment("e0.0.1")
     rows = bench.rows()
     assert len(rows) == 8

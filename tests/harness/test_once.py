@@ -82,7 +82,7 @@ def test_restart_executes_only_what_is_missing(bench: Bench) -> None:
     bench.items(10)
     bench.predict(
         """
-        if item["id"] == "i6" and not os.path.exists("mended"):
+        if item["id"] == "i6" and not os.path.exists("fixed"):
             raise ValueError("not yet")
         return {"prediction": 1, "ground_truth": 1}
         """,
@@ -93,9 +93,9 @@ def test_restart_executes_only_what_is_missing(bench: Bench) -> None:
     before = bench.executed()
     assert before["low", "i0"] == 1
     assert before["high", "i0"] == 0
-    (bench.root / ".cache/mended").touch()
-    (bench.root / "mended").symlink_to(bench.root / ".cache/mended")
-    bench.file(".git/info/exclude", "mended\n")
+    (bench.root / ".cache/fixed").touch()
+    (bench.root / "fixed").symlink_to(bench.root / ".cache/fixed")
+    bench.file(".git/info/exclude", "fixed\n")
     bench.experiment("e0.0.1")
     assert bench.executed() == once_each(["low", "high"], 10) + Counter({("low", "i6"): 1})
     assert len(bench.rows()) == 20

@@ -97,7 +97,7 @@ def made(published: Published, tmp_path_factory: pytest.TempPathFactory) -> Bake
 
 @pytest.fixture
 def project(made: BakedProject, tmp_path: Path) -> BakedProject:
-    """A copy of the project that this test may spoil."""
+    """A copy of the project that this test may change."""
     return BakedProject(shutil.copytree(made.root, tmp_path / made.root.name, symlinks=True))
 
 
