@@ -41,7 +41,7 @@ def test_the_same_params_and_fold_give_the_same_model(items: list[dict[str, Any]
 
 
 def test_an_unknown_family_is_named() -> None:
-    with pytest.raises(ModuleNotFoundError, match="oracle"):
+    with pytest.raises((ModuleNotFoundError, ValueError), match="oracle"):
         fit(Params("oracle", 1), fold=0)
 
 
