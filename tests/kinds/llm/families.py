@@ -240,8 +240,9 @@ def refusal_of(status: int, argument: str, fault: str, headers: dict[str, str]) 
     """
     error: Json = {"message": f"fault {fault}", "code": argument.partition(" ")[0] or None}
     if status == 401:
-        error["message"] = f"no such key: {headers.get('authorization', '').lower()[:7]}" + (
-            headers.get("authorization", "")[7:]
+        error["message"] = (
+            f"no such key: {headers.get('authorization', '').lower()[:7]}"
+            + (headers.get("authorization", "")[7:])
         )
     if status in (301, 307):
         return f"Location: {argument}\r\n", "{}"

@@ -23,7 +23,9 @@ def test_a_key_that_comes_back_in_pieces_is_taken_out(
     kept = answer.body + repr(answer.said)
     pieces = [kept[at : at + 8] for at in range(len(kept))]
     assert not {KEY[at : at + 8] for at in range(len(KEY) - 7)} & set(pieces)
-    words = "".join(str(each) for each in _strings([json.loads(x) for x in answer.body.split("\n")]))
+    words = "".join(
+        str(each) for each in _strings([json.loads(x) for x in answer.body.split("\n")])
+    )
     assert KEY[:8] not in words
 
 
@@ -69,8 +71,9 @@ def test_a_server_that_sends_us_elsewhere_is_not_followed(kind: Any, tmp_path: P
     with FaultServer(tmp_path / "elsewhere") as elsewhere:
         there = f"{elsewhere.url}/chat/completions"
         with FaultServer(tmp_path / "log", lambda _: [f"307:{there}"]) as server:
+            client = client_for(kind, server.url)
             with pytest.raises(PermanentError, match="declare that address"):
-                asked(kind, client_for(kind, server.url))
+                asked(kind, client)
         assert not elsewhere.arrivals
 
 
@@ -111,9 +114,7 @@ def test_two_endpoints_in_one_grid_get_each_its_own_key(
 ) -> None:
     with FaultServer(tmp_path / "one") as one, FaultServer(tmp_path / "two") as two:
         project.endpoint("first", one.url, api_key_env="FIRST_KEY", model="m-1")
-        project.endpoint(
-            "second", two.url, api_key_env="SECOND_KEY", api="anthropic", model="m-2"
-        )
+        project.endpoint("second", two.url, api_key_env="SECOND_KEY", api="anthropic", model="m-2")
         project.environment |= {"FIRST_KEY": "key-of-the-first", "SECOND_KEY": "key-of-second"}
         project.environment["OPENAI_API_KEY"] = KEY
         project.grid(
@@ -131,7 +132,9 @@ def test_two_endpoints_in_one_grid_get_each_its_own_key(
         assert min(two.arrivals) < max(one.arrivals)
         assert min(one.arrivals) < max(two.arrivals)
     rows = project.rows()
-    assert {(row["params_endpoint"], row["params_model"], row["params_server"]) for row in rows} == {
+    assert {
+        (row["params_endpoint"], row["params_model"], row["params_server"]) for row in rows
+    } == {
         ("first", "m-1", one.url),
         ("second", "m-2", two.url),
     }

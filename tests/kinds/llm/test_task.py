@@ -1,4 +1,4 @@
-"""The task that the kind comes with: sentences to sort, prompts, examples, and the reading of them."""
+"""The task that the kind comes with: sentences to sort, prompts, examples, reading answers."""
 
 from pathlib import Path
 from typing import Any
@@ -94,9 +94,7 @@ def test_more_examples_than_there_are_is_said(kind: Any, shots: int) -> None:
         kind.params.files(kind.params.Params("guide", shots))
 
 
-def test_an_estimate_is_not_below_what_a_call_costs(
-    kind: Any, items: list[dict[str, str]]
-) -> None:
+def test_an_estimate_is_not_below_what_a_call_costs(kind: Any, items: list[dict[str, str]]) -> None:
     url = "https://api.openai.com/v1"
     kind.endpoint.ENDPOINTS[url] = kind.endpoint.Endpoint(url, url)
     known = kind.params.Params("guide", 3, endpoint=url, model="gpt-4o-mini", max_output_tokens=16)

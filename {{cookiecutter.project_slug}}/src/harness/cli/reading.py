@@ -207,6 +207,29 @@ def rescore(tag: Tag = "") -> None:
 
 
 @app.command()
+def prices(tag: Tag = "") -> None:
+    """Cost stored rows again at today's prices; predict does not run."""
+    from harness.measure.aggregate import rules_of
+    from harness.measure.recost import recost
+    from harness.project.contract import Project
+    from harness.tell.results_table import results_tables
+    from harness.version.results_state import after_rescore
+
+    name = newest(tag)
+    project = Project.open()
+    done, rows = recost(project, name)
+    rules = rules_of(place_for(project.root, project.settings, name), name)
+    for table in results_tables(f"{name}, new costs", rows, out.width, rules, project.kind.doubts):
+        out.print(table)
+    line = f"{done.changed} of {done.rows} rows have another cost than before"
+    if done.unknown:
+        line += f"; of {done.unknown} the cost is not known"
+    err.print(line, markup=False, soft_wrap=True)
+    for line in after_rescore(*_here(), name):
+        err.print(line, markup=False, soft_wrap=True)
+
+
+@app.command()
 def sql(
     query: Annotated[str | None, typer.Option(help="one SELECT")] = None,
     file: Annotated[Path | None, typer.Option(help="a recipe, such as sql/overview.sql")] = None,

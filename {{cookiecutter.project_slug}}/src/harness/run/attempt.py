@@ -9,6 +9,7 @@ import pickle
 import re
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from numbers import Real
@@ -37,6 +38,8 @@ stamina.instrumentation.set_on_retry_hooks([])
 class Limiter(Protocol):
     """What paces attempts (see limits.py)."""
 
+    more: Callable[[float], bool] | None
+
     def acquire(self) -> None: ...
     def succeeded(self) -> None: ...
     def throttled(self, retry_after: float | None) -> None: ...
@@ -47,7 +50,8 @@ class Limiter(Protocol):
 class Result:
     """The outcome of one datapoint. Times in seconds; `latency` is the last attempt's alone.
 
-    `reads` is what predict read, as inputs.noted names it.
+    `reads` is what predict read, as inputs.noted names it. `lost` attempts gave nothing and may be
+    charged by a server all the same; `calls` is for how many of them the budget was asked.
     """
 
     result: Row | None
@@ -58,6 +62,8 @@ class Result:
     latency: float | None
     permanent: bool = False
     reads: frozenset[str] = frozenset()
+    lost: int = 0
+    calls: int = 1
 
 
 class _ReturnedError(Exception):
@@ -82,6 +88,9 @@ class Worker:
         self.limiter = limiter
         self.hard_kill = hard_kill
         self.attempts = 0  # made for the current datapoint
+        self.lost = 0  # of them: gave nothing, and may be charged
+        self._calls = 1
+        self._current: tuple[Item, Params] | None = None
         self.abandoned = False
         self._transient = set(project.settings.retry.errors) | {"TransientError"}
         self._seconds = project.settings.run.timeout_seconds
@@ -94,8 +103,13 @@ class Worker:
 
     def run(self, item: Item, params: Params, digest: bytes, fitted: Path | None) -> Result:
         """Execute predict for one datapoint; raises nothing except KeyboardInterrupt."""
+        self.lost = 0
+        self._calls = 1
+        self._current = (item, params)
         with noted() as reads:
             result = self._run(item, params, digest, fitted)
+        result.lost = self.lost
+        result.calls = self._calls
         if reads:
             result.reads = frozenset(reads)
         return result
@@ -136,7 +150,10 @@ class Worker:
             self.abandoned = True
             if self.limiter is not None:
                 self.limiter.failed()  # its place goes to the thread that takes over
-            return timed_out(seconds, self.attempts, elapsed)
+            result = timed_out(seconds, self.attempts, elapsed)
+            result.lost = self.lost + 1
+            result.calls = self._calls
+            return result
 
     def _retried(self, arguments: _Arguments) -> Row:
         retry = self._retry
@@ -192,6 +209,7 @@ class Worker:
             if self.abandoned:
                 return
             self._began = None
+            self.lost += error is not None and may_cost(error)
             if self.limiter is None:
                 return
             if error is None:
@@ -203,11 +221,27 @@ class Worker:
 
     def _backoff(self, error: Exception) -> bool | float:
         """Whether to try again: True for the usual backoff, or the seconds the server asked for."""
+        if may_cost(error) and not self._may_pay_again():
+            return False
         if isinstance(error, TransientError) and (wait := asked_to_wait(error)) is not None:
             return wait
         if isinstance(error, _ReturnedError):
             return error.name in self._transient
         return any(kind.__name__ in self._transient for kind in type(error).__mro__)
+
+    def _may_pay_again(self) -> bool:
+        """Whether one more call fits into the budget. Processes share none, so there it does not;
+        the next run of the same command tries again."""
+        project = self.project
+        if not project.settings.limits.max_cost_usd or project.estimate is None:
+            return True
+        if self._current is None or self.limiter is None or self.limiter.more is None:
+            return False
+        estimate = project.estimate(*self._current)
+        if estimate is None or not self.limiter.more(estimate):
+            return False
+        self._calls += 1
+        return True
 
     def _failure(self, error: BaseException, start: float) -> Result:
         end = time.perf_counter()
@@ -237,6 +271,16 @@ class Worker:
             elif self.project.load is not None:
                 self._resources[fitted] = self.project.load(params)
         return self._resources[fitted]
+
+
+def may_cost(error: BaseException) -> bool:
+    """Whether a server may charge for an attempt that ended so: what an error does not say itself.
+
+    A refusal (TransientError, PermanentError) costs nothing; an answer that came and cannot become
+    a row has its own cost.
+    """
+    free = isinstance(error, (TransientError, PermanentError, _ReturnedError))
+    return bool(getattr(error, "may_cost", not free))
 
 
 def check(returned: object, input_id: str) -> None:

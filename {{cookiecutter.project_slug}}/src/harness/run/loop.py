@@ -343,6 +343,8 @@ class _Run:
             # Checked here: in a worker process nobody would see the error.
             shared_limiter(self.project.settings, self.project.settings.run.workers)
         limiter = shared_limiter(self.project.settings)
+        if limiter is not None and self.budget is not None:
+            limiter.more = self.budget.more
         for outcome in execute(self.project, jobs, limiter, lambda: bool(self.stop)):
             self._record(outcome)
             progress.before = skipped[0]
@@ -428,7 +430,10 @@ class _Run:
         self._check_limits()
         result = outcome.result
         if self.budget is not None:
-            self.budget.spent(outcome.job.estimate, (result.result or {}).get("cost"))
+            cost = (result.result or {}).get("cost")
+            if result.error_type is not None and cost is None:
+                cost = 0.0  # what it may have cost is among the attempts that are lost
+            self.budget.spent(outcome.job.estimate, cost, result.lost, result.calls)
         if result.error_type is not None:
             self._count_failure(result.permanent)
 

@@ -49,6 +49,7 @@ class Llm(_Asked):
 KIND = Kind(
     settings={"llm": Llm},
     interleaved=True,
+    costs="benchmark.llm.prices:costs",
     times=("time_to_first_token",),
     constant=frozenset(
         {

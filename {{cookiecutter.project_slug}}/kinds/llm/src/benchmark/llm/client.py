@@ -3,32 +3,28 @@
 import json
 import os
 import random
-import socket
 import threading
 import time
 import tomllib
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
-from urllib.request import getproxies
 
 import openai
 
 from benchmark.llm import canned, faults
-from benchmark.llm.answer import NoAnswer, Said, TwoAnswers, is_complete, read, words_of
+from benchmark.llm.answer import NoAnswer, Said, TwoAnswers, read
 from benchmark.llm.endpoint import CANNED, ROOT, Endpoint, endpoint
 from benchmark.llm.faults import LONGEST_WAIT_SECONDS, BadRequest, RateLimited, ServerFault
 from benchmark.llm.pace import pace_of
 from benchmark.llm.prices import price_of
 from benchmark.llm.request import PATHS, Json, Request, body_of
 from benchmark.llm.secret import json_without_keys, read_key, without_keys
-from harness import PermanentError
+from benchmark.llm.wire import headers_of, look_for, received
 from harness.console import err, styled
 
 _NO_KEY = "none"
-_KEY_HEADERS = {"anthropic": "x-api-key"}
 _clients: dict[tuple[int, str], "Client"] = {}
 _building = threading.Lock()
 
@@ -105,8 +101,11 @@ class Client:
             )
         else:
             key = read_key(endpoint.key_variable)
-            _look_for(url)
-        headers, secrets = _headers(endpoint, key)
+            look_for(url)
+        headers, secrets = headers_of(endpoint, key)
+        bearer = key and key not in headers.values()
+        # Only so, with each call, does the library send none.
+        self._each = {} if bearer else {"Authorization": openai.Omit()}
         self._keys = tuple(secret for secret in (key, *secrets) if secret)
         self._refused: dict[tuple[str, str], str] = {}
         self._no_stream_options = False
@@ -167,12 +166,12 @@ class Client:
 
     def _learned(self, error: BaseException, body: Json) -> bool:
         """Whether the request may go again without something that we put in unasked."""
-        if isinstance(error, BadRequest) and "stream_options" in body:
-            if "stream_options" in str(error):
-                self._no_stream_options = True
-                del body["stream_options"]
-                return True
-        return False
+        unasked = "stream_options"
+        if unasked not in body or not isinstance(error, BadRequest) or unasked not in str(error):
+            return False
+        self._no_stream_options = True
+        del body[unasked]
+        return True
 
     def _send(self, request: Request, body: Json) -> Answer:
         stream = bool(body.get("stream"))
@@ -183,6 +182,7 @@ class Client:
                 PATHS[request.api],
                 cast_to=object,
                 body=body,
+                options={"headers": self._each},
                 stream=True,
                 stream_cls=openai.Stream[object],
             ).response
@@ -191,7 +191,7 @@ class Client:
         except openai.APIConnectionError as error:
             raise self._broken(error) from None
         try:
-            text, first = _received(reply, request.api, stream, started)
+            text, first = received(reply, request.api, stream, started)
         except ServerFault:
             raise
         except Exception as error:  # of whichever HTTP library the client is built on
@@ -266,62 +266,6 @@ def connect(name: str) -> Client:
         return _clients[place]
 
 
-def _headers(endpoint: Endpoint, key: str) -> tuple[dict[str, Any], list[str]]:
-    """The headers of every call, and the secrets among their values."""
-    headers: dict[str, Any] = {}
-    secrets = []
-    for name, value in endpoint.headers:
-        if value.startswith("$"):
-            value = read_key(value[1:])
-            secrets.append(value)
-        headers[name] = value
-    own = endpoint.key_header or _KEY_HEADERS.get(endpoint.api, "")
-    if own and key:
-        headers[own] = key
-    if own or not key:
-        headers["Authorization"] = openai.Omit()
-    if endpoint.api == "anthropic":
-        headers.setdefault("anthropic-version", "2023-06-01")
-    if urlsplit(endpoint.url).hostname != "api.openai.com":
-        # OPENAI_ORG_ID and OPENAI_PROJECT_ID are for that server alone.
-        headers |= {name: openai.Omit() for name in ("OpenAI-Organization", "OpenAI-Project")}
-    return headers, secrets
-
-
-def _received(reply: Any, api: str, stream: bool, started: float) -> tuple[str, float | None]:
-    """The body, and for a stream the seconds until the first word: its events, one JSON a line."""
-    if not stream:
-        return b"".join(reply.iter_bytes()).decode("utf-8", "replace"), None
-    events: list[str] = []
-    parsed: list[Json] = []
-    first = None
-    for line in _lines(reply.iter_bytes()):
-        text = line.removeprefix("data:").strip()
-        if not line.startswith("data:") or not text:
-            continue
-        if text == "[DONE]":
-            return "\n".join(events), first
-        events.append(text)
-        try:
-            parsed.append(json.loads(text))
-        except ValueError as error:
-            raise ServerFault(f"the stream is no JSON ({error})") from None
-        if first is None and words_of(api, parsed[-1]):
-            first = time.perf_counter() - started
-    if not is_complete(api, parsed) and not any(event.get("error") for event in parsed):
-        raise ServerFault(f"the stream ended early, after {len(events)} events")
-    return "\n".join(events), first
-
-
-def _lines(chunks: Iterable[bytes]) -> Iterator[str]:
-    """Lines that a line feed ends; httpx's own end at U+2028 too, which an answer may hold."""
-    rest = b""
-    for chunk in chunks:
-        *whole, rest = (rest + chunk).split(b"\n")
-        yield from (line.decode("utf-8", "replace") for line in whole)
-    yield rest.decode("utf-8", "replace")
-
-
 def _backoff(refusals: int) -> float:
     """Seconds to wait where the server named none: [retry] of benchmark.toml, with jitter."""
     least, most = _waits()
@@ -332,17 +276,3 @@ def _backoff(refusals: int) -> float:
 def _waits() -> tuple[float, float]:
     retry = tomllib.loads((ROOT / "benchmark.toml").read_text(encoding="utf-8")).get("retry", {})
     return float(retry.get("wait_seconds", 0.5)), float(retry.get("max_wait_seconds", 30.0))
-
-
-def _look_for(url: str) -> None:
-    """Raise PermanentError where no server is at `url`, before each datapoint finds that out."""
-    parts = urlsplit(url)
-    if {parts.scheme, "all"} & getproxies().keys():
-        return
-    try:
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        socket.create_connection((parts.hostname or "", port), timeout=10).close()
-    except socket.gaierror as error:
-        raise PermanentError(f"there is no host {parts.hostname} ({error.strerror})") from None
-    except OSError as error:
-        raise PermanentError(f"no server answers at {url} ({error})") from None

@@ -89,7 +89,9 @@ def of_status(
     return BadRequest(f"the server does not take the request ({said})")
 
 
-def of_error_inside(error: Mapping[str, Any], said: str, endpoint: Endpoint, model: str) -> Exception:
+def of_error_inside(
+    error: Mapping[str, Any], said: str, endpoint: Endpoint, model: str
+) -> Exception:
     """The fault that an error inside an answer of status 200 means."""
     code = str(error.get("code") or error.get("status") or "")
     if code.isdigit() and 400 <= int(code) < 600:

@@ -14,6 +14,7 @@ from benchmark.llm.endpoint import ROOT, Endpoint
 from harness.errors import HarnessError
 from harness.run.limits import SLACK_SECONDS, WINDOW_SECONDS, Limiter
 
+
 class Tokens:
     """Holds the tokens of any minute within a limit, by a sliding window of what was sent."""
 

@@ -3,6 +3,7 @@
 import tomllib
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from benchmark.llm.answer import Usage
 from benchmark.llm.endpoint import ROOT, endpoint
@@ -40,12 +41,32 @@ class Price:
 
     def _of(self, sent_bytes: int, longest: int) -> float:
         dearest = max(self.output, self.reasoning)
-        return ((sent_bytes // 3 + 16) * max(self.input, self.cached_input) + longest * dearest) / 1e6
+        return (
+            (sent_bytes // 3 + 16) * max(self.input, self.cached_input) + longest * dearest
+        ) / 1e6
 
 
 def price_of(name: str, model: str) -> Price | None:
     """The price of a model at an endpoint, which prices.toml calls by its name or its address."""
     return _price((name, endpoint(name).url), model)
+
+
+def costs(row: dict[str, Any]) -> dict[str, Any]:
+    """What a stored row costs at the prices of today, for `make prices`."""
+    usage = Usage(
+        row.get("prompt_tokens"),
+        row.get("completion_tokens"),
+        row.get("cached_tokens"),
+        row.get("reasoning_tokens"),
+    )
+    # The address, because a name may be declared no more.
+    place = str(row.get("params_server") or row.get("params_endpoint")).partition("?")[0]
+    names = (str(row.get("params_endpoint")), place.partition(" ")[0])
+    price = _price(names, str(row.get("params_model")))
+    cost = price.cost(usage) if price else None
+    if cost is None:
+        return {"cost": row.get("cost"), "price_as_of": row.get("price_as_of")}
+    return {"cost": cost, "price_as_of": price and price.as_of}
 
 
 @lru_cache
