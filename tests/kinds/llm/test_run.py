@@ -132,7 +132,10 @@ def test_no_second_sees_more_calls_than_its_part_of_the_minute(
         assert server.arrivals[-1] - server.arrivals[0] > 799 * 61 / 6000 - 1
 
 
-@pytest.mark.parametrize("fault", ["401", "404", "400", "429:86400"])
+HOSTILE = "422:\x1b]52;c;aGk=\x07[/x]"
+
+
+@pytest.mark.parametrize("fault", ["401", "404", "400", "429:86400", HOSTILE])
 def test_a_permanent_fault_ends_the_run_after_a_few_calls(
     project: LlmProject, tmp_path: Path, fault: str
 ) -> None:
@@ -141,6 +144,7 @@ def test_a_permanent_fault_ends_the_run_after_a_few_calls(
         code, printed = project.harness("dev-run", "--items=240")
         assert code != 0
         assert "max_permanent_errors" in printed
+        assert not set("\x1b\x07") & set(printed)
         assert len(server.arrivals) <= 3 + 16
     assert {row["error_type"] for row in project.rows()} == {"PermanentError"}
 
@@ -175,6 +179,9 @@ def test_answers_that_no_parser_understands_are_counted(
     rows = project.rows()
     assert {row["correct"] for row in rows} == {None}
     assert {row["unparsed"] for row in rows} == {1}
+    metrics = project.rows(table="metrics")
+    assert {(row["correct"], row["correct_n"]) for row in metrics} == {(0.0, 20)}
+    assert {row["correct_of_read_n"] for row in metrics} == {0}
 
 
 def test_the_key_is_written_nowhere(project: LlmProject, tmp_path: Path) -> None:
@@ -289,7 +296,14 @@ def test_an_unknown_price_is_null(project: LlmProject, tmp_path: Path) -> None:
     with FaultServer(tmp_path / "log") as server:
         project.ask(server.url)
         assert project.harness("dev-run", "--items=2")[0] == 0
-    assert {(row["cost"], row["price_as_of"]) for row in project.rows()} == {(None, None)}
+        assert {(row["cost"], row["price_as_of"]) for row in project.rows()} == {(None, None)}
+        _price(project, server.url)
+        assert "8 of 8 rows have another cost" in project.harness("prices", "dev")[1]
+        for row in project.rows():
+            assert row["cost"] == pytest.approx(0.001 * row["prompt_tokens"])
+        # A model that the environment names now was never tried, and the gate says so.
+        project.ask(server.url, "faulty-2")
+        assert "model = faulty-2 has not been dev-run" in project.harness("ready")[1]
 
 
 def test_the_forecast_counts_what_is_new_and_what_it_costs(

@@ -16,12 +16,13 @@ import openai
 from benchmark.llm import canned, faults
 from benchmark.llm.answer import NoAnswer, Said, TwoAnswers, read
 from benchmark.llm.endpoint import CANNED, ROOT, Endpoint, endpoint
-from benchmark.llm.faults import LONGEST_WAIT_SECONDS, BadRequest, RateLimited, ServerFault
+from benchmark.llm.faults import LONGEST_WAIT_SECONDS, RateLimited, ServerFault
 from benchmark.llm.pace import pace_of
 from benchmark.llm.prices import price_of
 from benchmark.llm.request import PATHS, Json, Request, body_of
 from benchmark.llm.secret import json_without_keys, read_key, without_keys
 from benchmark.llm.wire import headers_of, look_for, received
+from harness import PermanentError
 from harness.console import err, styled
 
 _NO_KEY = "none"
@@ -132,7 +133,7 @@ class Client:
             body.pop("stream_options", None)
         for (model, name), words in self._refused.items():
             if model == request.model and name in body:
-                raise BadRequest(words)
+                raise PermanentError(words)
         expected = len(json.dumps(body)) / 4 + (request.max_output_tokens or 0)
         began = time.monotonic()
         refusals = 0
@@ -146,7 +147,7 @@ class Client:
                 self.pace.limiter.throttled(error.retry_after)
                 if time.monotonic() + wait - began > LONGEST_WAIT_SECONDS:
                     minutes = LONGEST_WAIT_SECONDS / 60
-                    raise BadRequest(
+                    raise PermanentError(
                         f"the server has asked for patience for {minutes:g} minutes; "
                         f"run the same command later ({error})"
                     ) from None
@@ -167,7 +168,11 @@ class Client:
     def _learned(self, error: BaseException, body: Json) -> bool:
         """Whether the request may go again without something that we put in unasked."""
         unasked = "stream_options"
-        if unasked not in body or not isinstance(error, BadRequest) or unasked not in str(error):
+        if (
+            unasked not in body
+            or not isinstance(error, PermanentError)
+            or unasked not in str(error)
+        ):
             return False
         self._no_stream_options = True
         del body[unasked]
@@ -220,7 +225,7 @@ class Client:
             events, text = json_without_keys(events, text, self._keys)
             return read(request.api, events), text
         except TwoAnswers as error:
-            raise BadRequest(
+            raise PermanentError(
                 f"{error}; ask for one, and for more with `repeats` in [run]"
             ) from None
         except NoAnswer as error:
@@ -244,7 +249,7 @@ class Client:
         fault = faults.of_status(
             error.status_code, body, error.response.headers, said, self.endpoint, request.model
         )
-        if isinstance(fault, BadRequest) and (name := faults.parameter_in(said)):
+        if isinstance(fault, PermanentError) and (name := faults.parameter_in(said)):
             self._refused[request.model, name] = str(fault)
         return fault
 

@@ -1,8 +1,8 @@
 """What can go wrong, told apart: try again, ask more slowly, fix something, or leave this question.
 
 Faults that pass are ConnectionError or TimeoutError, which [retry] in benchmark.toml lists;
-PermanentError ends the run after a few. `may_cost` says of each whether the server may have
-answered all the same, and charge for it.
+PermanentError ends the run after a few. `may_cost` says whether the server may have answered all
+the same, and charge for it.
 """
 
 import re
@@ -56,12 +56,6 @@ class Unanswerable(Exception):
     may_cost = False
 
 
-class BadRequest(PermanentError):
-    """The server takes no such request."""
-
-    may_cost = False
-
-
 def of_status(
     status: int, body: Any, headers: Mapping[str, str], said: str, endpoint: Endpoint, model: str
 ) -> Exception:
@@ -71,13 +65,13 @@ def of_status(
     wait = asked_wait(headers, body)
     if status in (401, 403):
         key = f"the key in {endpoint.key_variable}, which is for {endpoint.where}"
-        return BadRequest(f"the server refused {key} ({said})")
+        return PermanentError(f"the server refused {key} ({said})")
     if status == 404:
-        return BadRequest(f"no such model or address at {endpoint.url} ({said})")
+        return PermanentError(f"no such model or address at {endpoint.url} ({said})")
     if 300 <= status < 400:
-        return BadRequest(f"{endpoint.url} sends us elsewhere; declare that address ({said})")
+        return PermanentError(f"{endpoint.url} sends us elsewhere; declare that address ({said})")
     if code == "insufficient_quota" or (wait or 0) > LONGEST_WAIT_SECONDS:
-        return BadRequest(f"the quota is used up; run the same command later ({said})")
+        return PermanentError(f"the quota is used up; run the same command later ({said})")
     if status == 429 or status == 529 or (status in _SLOWER and wait is not None):
         return RateLimited(said, retry_after=wait)
     if status >= 500 or status in _RETRIED:
@@ -85,8 +79,8 @@ def of_status(
     if status == 413 or _TOO_LONG.search(f"{code} {said}") or _POLICY.search(_codes(error) + said):
         return Unanswerable(said)
     if name := parameter_in(said):
-        return BadRequest(_about(name, model, said))
-    return BadRequest(f"the server does not take the request ({said})")
+        return PermanentError(_about(name, model, said))
+    return PermanentError(f"the server does not take the request ({said})")
 
 
 def of_error_inside(
@@ -107,11 +101,11 @@ def of_connection(error: BaseException, endpoint: Endpoint, host: str, said: str
     while following := causes[-1].__cause__ or causes[-1].__context__:
         causes.append(following)
     if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
-        return BadRequest(f"{host} has no certificate that can be trusted ({said})")
+        return PermanentError(f"{host} has no certificate that can be trusted ({said})")
     if any("Timeout" in type(cause).__name__ for cause in causes):
         return SlowServer(f"no answer from {host} for {endpoint.timeout:g} s")
     if any(isinstance(cause, ssl.SSLError) for cause in causes) and "EOF" not in said:
-        return BadRequest(f"{host} does not speak TLS there ({said})")
+        return PermanentError(f"{host} does not speak TLS there ({said})")
     return ServerFault(f"the connection to {host} broke ({said})")
 
 
