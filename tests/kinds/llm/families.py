@@ -184,8 +184,8 @@ def stream_of(api: str, name: str, said: Said, kind: str) -> list[str]:
     if api == "anthropic":
         return [_event(each) for each in _message_events(_message(name, said), parts)]
     reply = reply_of(api, name, said)
-    start = {name: value for name, value in reply.items() if name != "usage"}
-    events = []
+    start: Json = {name: value for name, value in reply.items() if name != "usage"}
+    events: list[Json] = []
     for part in parts:
         delta = {"delta": {"content": part}} if api == "chat" else {"text": part}
         events.append(start | {"choices": [{"index": 0, **delta}]})
@@ -196,7 +196,7 @@ def stream_of(api: str, name: str, said: Said, kind: str) -> list[str]:
             start | {"choices": [{"index": 0, "delta": {"tool_calls": [each]}}]}
             for each in (piece, rest)
         ]
-    last = start | {"choices": [{"index": 0, "delta": {}, "finish_reason": said.finish}]}
+    last: Json = start | {"choices": [{"index": 0, "delta": {}, "finish_reason": said.finish}]}
     if "usage" in reply:
         last["usage"] = reply["usage"]
     if kind == "broken_off":

@@ -10,6 +10,7 @@ import re
 import threading
 import time
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
 from numbers import Real
@@ -33,6 +34,11 @@ _NOT_KEPT = frozenset({"error", "error_type", "input_id", "latency"})
 
 # Rows say how many attempts were made; log lines would disturb the progress bar.
 stamina.instrumentation.set_on_retry_hooks([])
+
+
+# Which attempt of a datapoint runs in this thread, from 1: a helper that keeps what an attempt
+# paid for gives it to the next one only.
+attempt_number: ContextVar[int] = ContextVar("attempt_number", default=1)
 
 
 class Limiter(Protocol):
@@ -185,6 +191,7 @@ class Worker:
         if self.limiter is not None:
             self.limiter.acquire()
         self.attempts += 1
+        attempt_number.set(self.attempts)
         # The limit is for predict alone: waiting for a free place, or for a model to load, does not
         # count.
         self._latest = self._began = time.perf_counter()
@@ -247,6 +254,8 @@ class Worker:
         end = time.perf_counter()
         kept = None
         name = type(error).__name__
+        if isinstance(partly := getattr(error, "columns", None), dict):
+            kept = {k: v for k, v in partly.items() if k not in _NOT_KEPT}
         if isinstance(error, _ReturnedError):
             name = error.name
             kept = {k: v for k, v in error.returned.items() if k not in _NOT_KEPT}

@@ -213,7 +213,8 @@ def _responses(events: list[Json]) -> Said:
             _count((usage or {}).get("output_tokens_details"), "reasoning_tokens"),
         ),
         "".join(t.get("text") or "" for t in thoughts) or None,
-        list(output),
+        # Thoughts that the server keeps by their id alone cannot be sent back to it.
+        [item for item in output if item.get("type") != "reasoning" or "encrypted_content" in item],
     )
 
 
