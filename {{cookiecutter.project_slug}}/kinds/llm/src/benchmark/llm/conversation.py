@@ -98,7 +98,7 @@ class Conversation:
         return "\n\n".join(lines)
 
     def columns(self) -> dict[str, Any]:
-        """All calls as columns of one row: sums of tokens, cost and latency, and each in `calls`."""
+        """All calls as one row: sums of tokens, cost and latency, and each call in `calls`."""
         if not self.answers:
             return {}
         last = self.answers[-1].columns()
