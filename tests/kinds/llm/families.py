@@ -178,9 +178,11 @@ def stream_of(api: str, name: str, said: Said, kind: str) -> list[str]:
     parts = [text[: len(text) // 2], text[len(text) // 2 :]]
     if api == "responses":
         whole = _response(name, said)
-        events = [{"type": "response.output_text.delta", "delta": part} for part in parts]
+        said_so: list[Json] = [
+            {"type": "response.output_text.delta", "delta": part} for part in parts
+        ]
         end = f"response.{whole['status']}"
-        return [_event(each) for each in [*events, {"type": end, "response": whole}]]
+        return [_event(each) for each in [*said_so, {"type": end, "response": whole}]]
     if api == "anthropic":
         return [_event(each) for each in _message_events(_message(name, said), parts)]
     reply = reply_of(api, name, said)

@@ -153,4 +153,4 @@ def test_three_turns_with_a_tool_are_one_row(project: LlmProject, tmp_path: Path
     assert {row["attempts"] for row in rows} == {1, 3}
     code, printed = project.harness("sql", "--file=sql/calls.sql", "--phase=dev", "--format=csv")
     assert code == 0, printed
-    assert printed.count("tool_calls") == 12
+    assert printed.count(",tool_calls,") == 12
