@@ -189,6 +189,7 @@ def compare(
 @app.command()
 def rescore(tag: Tag = "") -> None:
     """Score stored rows again with today's metrics.py; predict does not run."""
+    from harness.judging import judged
     from harness.measure.aggregate import rules_of
     from harness.measure.rescore import rescore as score_again
     from harness.project.contract import Project
@@ -197,13 +198,37 @@ def rescore(tag: Tag = "") -> None:
 
     name = newest(tag)
     project = Project.open()
-    rows = score_again(project, name)
+    rows = score_again(project, name, judged(project))
     rules = rules_of(place_for(project.root, project.settings, name), name)
     title = f"{name}, scored again"
     for table in results_tables(title, rows, out.width, rules, project.kind.doubts):
         out.print(table)
     for line in after_rescore(*_here(), name):
         err.print(line, markup=False, soft_wrap=True)
+
+
+@app.command()
+def judge(tag: Tag = "") -> None:
+    """Ask judge.py about stored answers, where a judgement is missing; predict does not run."""
+    from harness.experiment import show_run
+    from harness.judging import judge_answers, refuse_unjudged
+    from harness.project.contract import Project
+    from harness.record.lock import one_at_a_time
+    from harness.version.results_state import note_origins
+
+    name = newest(tag)
+    project = Project.open()
+    if project.judge is None:
+        raise HarnessError("there is no judge", fix="write src/benchmark/judge.py: docs/llm.md")
+    place = place_for(project.root, project.settings, name)
+    with one_at_a_time(place.db.parent, f"the judging of {name}"):
+        note_origins(project.root)
+        report = judge_answers(project, name)
+    if report is None:
+        raise HarnessError(f"there are no answers of {name} yet", fix="make tags")
+    show_run(report)
+    refuse_unjudged(report, f"make judge TAG={name}")
+    rescore(name)
 
 
 @app.command()

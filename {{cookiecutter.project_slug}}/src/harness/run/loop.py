@@ -136,7 +136,7 @@ class _Run:
     def go(self, provenance: Row, limit: int | None) -> RunReport:
         experiment = self.rows.experiment
         track_id = self.rows.track_id
-        if experiment != DEV:
+        if experiment != DEV and not self.place.mixed:
             self._refuse_other_code(experiment)
             self._refuse_other_data(experiment)
         self._continue_from_earlier_runs(experiment)
@@ -238,7 +238,7 @@ class _Run:
         root = self.project.root
         settings = self.project.settings
         readings = []
-        if self.place == place_for(root, settings, experiment):  # a trial does not see them
+        if self.place.db == place_for(root, settings, experiment).db:  # a trial does not see them
             others = databases(root, settings, "experiment")
             readings = [reading_file(path) for path in others if path != self.place.db]
         # The writer's own file is read in its thread, between two batches.
