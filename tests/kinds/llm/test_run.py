@@ -30,9 +30,15 @@ def _faults(prompt: str) -> list[str]:
     return [fault for fault in STORM(prompt) if fault not in ("refusal", "empty")]
 
 
-def _refused(prompt: str) -> int:
-    """How often the server asks for patience, which is no attempt."""
-    return sum(fault.startswith("429") for fault in _faults(prompt))
+def _attempts(prompt: str) -> tuple[int, int]:
+    """Attempts until a question is answered; how often the last one was asked for patience."""
+    made, refused = 1, 0
+    for fault in _faults(prompt):
+        if fault.startswith("429"):
+            refused += 1
+        else:
+            made, refused = made + 1, 0
+    return made, refused
 
 
 def _prompt(row: dict[str, Any]) -> str:
@@ -58,8 +64,9 @@ def test_every_answer_is_in_a_row_and_none_is_asked_for_twice(
     late = {name for name, prompt in answers.items() if _is_late(name, prompt)}
     assert {_answer(row) for row in rows} == set(answers) - late
     assert {prompt: len(_faults(prompt)) + 1 for prompt in asked} == asked
-    assert {_prompt(row): row["attempts"] + row["rate_limited"] for row in rows} == asked
-    assert {_prompt(row): row["rate_limited"] for row in rows} == {p: _refused(p) for p in asked}
+    assert {_prompt(row): (row["attempts"], row["rate_limited"]) for row in rows} == {
+        prompt: _attempts(prompt) for prompt in asked
+    }
     assert most <= 64
     retried = [row for row in rows if row["attempts"] > 1]
     assert len(retried) > 150

@@ -11,7 +11,7 @@ from functools import partial
 from harness.errors import HarnessError
 from harness.project.contract import Project
 from harness.project.grid import Configuration, Grid, resolve_grid
-from harness.project.judge import Judge
+from harness.project.judge import MODULE, Judge
 from harness.record.judgements import COLUMN, Judged, answers
 from harness.record.layout import Place, place_for
 from harness.run.loop import RunReport, run
@@ -87,6 +87,7 @@ def _as_project(project: Project, judge: Judge, place: Place, experiment: str) -
         stamps=judge.stamps,
         reads=frozenset(),
         judge=None,
+        entry=(MODULE,),
     )
 
 

@@ -64,6 +64,8 @@ class Project:
     stamps: dict[str, Stamp]
     reads: frozenset[str]
     judge: Judge | None = None
+    # The module whose code counts, where that is not predict's.
+    entry: tuple[str, ...] = ()
 
     @classmethod
     def open(cls, root: Path | None = None) -> "Project":
@@ -182,7 +184,10 @@ class Project:
     def again(self) -> "Project":
         """The same project with its code as it is on the disk now."""
         code = reachable_code(
-            self.root, also=sorted(self.code.modules), any_name=self.modules is None
+            self.root,
+            *self.entry,
+            also=sorted(self.code.modules),
+            any_name=self.modules is None,
         )
         return dataclasses.replace(self, code=code)
 

@@ -21,7 +21,7 @@ from harness.project.values import Params, Row
 from harness.project.watch import Stamp, stamp
 
 FILE = "src/benchmark/judge.py"
-_MODULE = "benchmark.judge"
+MODULE = "benchmark.judge"
 ID = "id"
 
 
@@ -57,7 +57,7 @@ def read_judge(
         raise HarnessError(
             f"{FILE} defines no function judge({wanted})", fix=f"write def judge({wanted}): in it"
         )
-    code = reachable_code(root, _MODULE)
+    code = reachable_code(root, MODULE)
     return Judge(
         tuple(reads),
         params_type,

@@ -34,7 +34,7 @@ _building = threading.Lock()
 class Answer:
     """One answer. `body` and `request` are JSON as received and as sent; times in seconds.
 
-    `refusals` counts how often the server asked for patience before it answered.
+    `refusals` counts how often the server asked for patience before it answered, in this attempt.
     """
 
     said: Said
