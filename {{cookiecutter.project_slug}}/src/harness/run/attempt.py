@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from numbers import Real
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeGuard
 
 import cloudpickle
 import stamina
@@ -254,7 +254,8 @@ class Worker:
         end = time.perf_counter()
         kept = None
         name = type(error).__name__
-        if isinstance(partly := getattr(error, "columns", None), dict):
+        if _are_columns(partly := getattr(error, "columns", None)):
+            # An error may carry what was paid for before it.
             kept = {k: v for k, v in partly.items() if k not in _NOT_KEPT}
         if isinstance(error, _ReturnedError):
             name = error.name
@@ -321,6 +322,15 @@ def _check_names(names: tuple[object, ...]) -> None:
             raise InvalidResult(f"predict returned {name!r}, a name that the harness fills itself")
     if len(small_names) < len(names):
         raise InvalidResult("predict returned two keys that differ only in case")
+
+
+def _are_columns(found: object) -> TypeGuard[Row]:
+    """Whether what an error carries can become columns; another library's may be anything."""
+    try:
+        _check_names(tuple(found) if isinstance(found, dict) else (None,))
+    except InvalidResult:
+        return False
+    return True
 
 
 def asked_to_wait(error: BaseException) -> float | None:
