@@ -249,25 +249,35 @@ def test_a_database_of_an_earlier_harness_is_merged_by_name(two: Bench) -> None:
 
 
 KILLED = """
-import os, sys
-left = [int(sys.argv[1])]
+import importlib, os, sys
+left, watched = [int(sys.argv[1])], sys.argv[2].split(",")
 def stop(event, arguments):
-    if event in ("os.rename", "os.remove", "sqlite3.connect", "shutil.copyfile"):
+    if event in watched:
         left[0] -= 1
         if left[0] == 0:
             os.kill(os.getpid(), 9)
-import harness.version.merging.results, harness.cli.sharing
+for name in sys.argv[3].split(","):
+    importlib.import_module(name)  # now, since Python renames what it compiles
 sys.addaudithook(stop)
-sys.argv = ["harness", *sys.argv[2:]]
+sys.argv = ["harness", *sys.argv[4:]]
 from harness.cli import main
 main()
 """
 
 
-def killed(bench: Bench, step: int, *command: str) -> bool:
+WATCHED = ("os.rename", "os.remove", "sqlite3.connect", "shutil.copyfile")
+
+
+def killed(
+    bench: Bench,
+    step: int,
+    *command: str,
+    watched: tuple[str, ...] = WATCHED,
+    imported: str = "harness.version.merging.results,harness.cli.sharing",
+) -> bool:
     """Kill -9 a command as it renames, removes, copies or opens its n-th file; whether it was."""
     done = subprocess.run(
-        [sys.executable, "-c", KILLED, str(step), *command],
+        [sys.executable, "-c", KILLED, str(step), ",".join(watched), imported, *command],
         cwd=bench.root, env=bench.environment(), capture_output=True,
     )  # fmt: skip
     return done.returncode != 0

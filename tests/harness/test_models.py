@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.harness.project_fixture import PROJECT, Bench
+from tests.harness.test_merge import WATCHED, killed
 from tests.harness.test_merge_driver import WHO, ready_to_merge
+from tests.harness.test_versions_remotes import bare
 
 # `good` is right on all items, `bad` on none, `fair` on all but one.
 RULE = """
@@ -22,8 +24,12 @@ BIG = b"x" * 150_000
 
 
 @pytest.fixture(scope="module")
-def _kept(make_module_bench: Callable[[], Bench]) -> Bench:
-    bench = make_module_bench()
+def _kept(make_module_bench: Callable[..., Bench]) -> Bench:
+    return four_configurations(make_module_bench())
+
+
+def four_configurations(bench: Bench) -> Bench:
+    """e0.1.0, and a small file of a model for each of its configurations."""
     bench.items(40)
     bench.predict(RULE)
     bench.params('[Params("good"), Params("bad"), Params("fair"), Params("also")]')
@@ -155,6 +161,77 @@ def test_what_two_people_did_with_models_merges_as_it_is(bench: Bench) -> None:
     assert stages(bench)["good"] == "production"
     with closing(sqlite3.connect(bench.root / "results/models.db")) as con:
         assert con.execute("SELECT count(*) FROM model_events").fetchone() == (5,)
+
+
+# -- a kill
+
+STEPS = {
+    "watched": (*WATCHED, "shutil.rmtree", "os.rmdir", "subprocess.Popen"),
+    "imported": "harness.version.models,harness.tell.promotion,harness.cli.models,xetrack.assets",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("with_dvc", [False, True], ids=["git", "dvc"])
+@pytest.mark.parametrize(
+    "command",
+    [("add", "e0.1.0:model=also", "--file=also.bin"), ("promote", "ID"), ("demote",),
+     ("prune", "0", "--metric=correct")],
+    ids=lambda command: command[0],
+)  # fmt: skip
+def test_a_kill_at_any_point_leaves_the_old_state_or_the_new(
+    kept_by: Callable[[bool], Bench], tmp_path: Path, with_dvc: bool, command: tuple[str, ...]
+) -> None:
+    start = kept_by(with_dvc)
+    ids = {each["of"]: each["id"] for each in json.loads(start.run("model", "list", "--json").out)}
+    command = ("model", *(ids["e0.1.0:model=good"] if word == "ID" else word for word in command))
+    old = stages(start)
+    whole = start.copy(tmp_path / "whole")
+    whole.run(*command)
+    new, left = stages(whole), files_of_models(whole)
+    assert old != new
+    seen = set()
+    for step in range(1, 60, 1 if not with_dvc else 2):
+        bench = start.copy(tmp_path / f"bench{step}")
+        if not killed(bench, step, *command, **STEPS):
+            break
+        now = stages(bench)
+        assert now in (old, new), step
+        seen.add(now == new)
+        bench.run("model", "get", ids["e0.1.0:model=bad"], "--out=copy")
+        assert (bench.root / "copy").read_bytes() == BIG + b"bad", step
+        if now == old or command[1] == "prune":
+            bench.run(*command)
+        elif with_dvc and bench.run_dvc("status", "-q", "results/models.db.dvc") is None:
+            assert "is ahead of what DVC has" in bench.run("model", "list").err
+        assert stages(bench) == new
+        assert files_of_models(bench) == left, step
+    assert seen == {True, False}
+
+
+def files_of_models(bench: Bench) -> set[str]:
+    """What lies in models/, but for what only DVC writes there."""
+    found = (bench.root / "models").rglob("*.bin")
+    return {path.relative_to(bench.root).as_posix() for path in found}
+
+
+@pytest.fixture(scope="module")
+def kept_by(make_module_bench: Callable[..., Bench]) -> Callable[[bool], Bench]:
+    """Three candidates over 100 kB, the worst of them in production, by git or by DVC."""
+    made: dict[bool, Bench] = {}
+
+    def make(with_dvc: bool) -> Bench:
+        if with_dvc not in made:
+            bench = four_configurations(make_module_bench(dvc=with_dvc))
+            for name in ("bad", "fair", "good"):
+                bench.file(f"{name}.bin", BIG + name.encode())
+            ids = kept(bench, "bad", "fair", "good")
+            bench.run("model", "promote", ids["bad"])
+            bench.commit("models")
+            made[with_dvc] = bench
+        return made[with_dvc]
+
+    return make
 
 
 def test_the_script_is_the_same(bench: Bench) -> None:
