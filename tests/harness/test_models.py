@@ -13,7 +13,6 @@ import pytest
 from tests.harness.project_fixture import PROJECT, Bench
 from tests.harness.test_merge import WATCHED, killed
 from tests.harness.test_merge_driver import WHO, ready_to_merge
-from tests.harness.test_versions_remotes import bare
 
 # `good` is right on all items, `bad` on none, `fair` on all but one.
 RULE = """
