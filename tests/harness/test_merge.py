@@ -249,8 +249,10 @@ def test_a_database_of_an_earlier_harness_is_merged_by_name(two: Bench) -> None:
 
 
 KILLED = """
-import importlib, os, sys
-left, watched = [int(sys.argv[1])], sys.argv[2].split(",")
+import atexit, importlib, os, sys
+step, watched = int(sys.argv[1]), sys.argv[2].split(",")
+left = [step]
+atexit.register(lambda: print("steps:", step - left[0], file=sys.stderr))
 def stop(event, arguments):
     if event in watched:
         left[0] -= 1
@@ -266,6 +268,7 @@ main()
 
 
 WATCHED = ("os.rename", "os.remove", "sqlite3.connect", "shutil.copyfile")
+MERGING = "harness.version.merging.results,harness.cli.sharing"
 
 
 def killed(
@@ -273,14 +276,26 @@ def killed(
     step: int,
     *command: str,
     watched: tuple[str, ...] = WATCHED,
-    imported: str = "harness.version.merging.results,harness.cli.sharing",
+    imported: str = MERGING,
 ) -> bool:
     """Kill -9 a command as it renames, removes, copies or opens its n-th file; whether it was."""
-    done = subprocess.run(
+    return _watched(bench, step, command, watched, imported).returncode != 0
+
+
+def steps_of(bench: Bench, *command: str, watched: tuple[str, ...], imported: str) -> int:
+    """How many such steps a command has; it is run."""
+    done = _watched(bench, 10**6, command, watched, imported)
+    assert done.returncode == 0, done.stderr
+    return int(done.stderr.decode().rpartition("steps:")[2])
+
+
+def _watched(
+    bench: Bench, step: int, command: tuple[str, ...], watched: tuple[str, ...], imported: str
+) -> "subprocess.CompletedProcess[bytes]":
+    return subprocess.run(
         [sys.executable, "-c", KILLED, str(step), ",".join(watched), imported, *command],
         cwd=bench.root, env=bench.environment(), capture_output=True,
     )  # fmt: skip
-    return done.returncode != 0
 
 
 @pytest.mark.slow

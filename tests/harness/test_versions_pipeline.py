@@ -56,8 +56,8 @@ def test_dvc_runs_the_next_experiment_and_tells_two_apart(
     metrics = json.loads(bench.run_dvc("metrics", "show", "--json"))
     shown = metrics[""]["data"]["results/latest/metrics.json"]["data"]
     assert shown["model=low, threshold=0.25"]["correct"] == 0.5
-    assert "index.html" in bench.run_dvc("plots", "diff", "e0.0.1", "e0.1.0", "-o", ".dev/plots")
-    plots = (bench.root / ".dev/plots/index.html").read_text(encoding="utf-8")
+    assert "index.html" in bench.run_dvc("plots", "diff", "e0.0.1", "e0.1.0", "-o", "dvc_plots")
+    plots = (bench.root / "dvc_plots/index.html").read_text(encoding="utf-8")
     assert "model=high, threshold=0.9" in plots
     assert "each metric of each configuration" in plots
 

@@ -16,6 +16,7 @@ from duckdb import DuckDBPyConnection
 
 from harness.project.declarations import Rule
 from harness.read.results import Experiment, rows_of, which
+from harness.read.views import ask
 from harness.record.columns import quoted
 from harness.stats.intervals import Interval, interval_of_sums
 
@@ -98,8 +99,10 @@ def read_scores(
         fold = "any_value(fold)" if experiment.repeated else "fold"
     heads = ["hash(input_id) AS item", f"TRY_CAST({fold} AS DOUBLE) AS fold"]
     query, values = _by_item(experiment, heads, wanted)
-    found = con.execute(query, [*values, experiment.name]).df()
-    arrays = {name: found[name].to_numpy() for name in found}
+    found = ask(con, query, [*values, experiment.name]).fetchnumpy()
+    # Masked where there is NULL. (As a DataFrame they would be NaN, and pandas be loaded.)
+    arrays = {name: np.ma.filled(column, np.nan) if name not in ("item", "c") else column
+              for name, column in found.items()}  # fmt: skip
     items, row_of = np.unique(arrays["item"].astype(np.uint64), return_inverse=True)
     column_of = arrays["c"].astype(int)
 
