@@ -1,6 +1,6 @@
-"""What is committed beside the database: an experiment's metrics, its summary, its line in the index.
+"""What is committed beside the database: an experiment's metrics, summary and line in the index.
 
-A forge shows these; a rescore writes them again, so that none of them says what was in force before.
+A forge shows these. A rescore writes them again, so that none says what was in force before.
 """
 
 import json

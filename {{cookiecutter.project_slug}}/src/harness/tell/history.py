@@ -36,10 +36,20 @@ class Point:
     row: Row
 
 
-def write_history(listed: Sequence[Known], path: Path, name: str) -> None:
-    """Write the page; experiments stand in the order of their versions, whatever clocks said."""
+def write_history(
+    listed: Sequence[Known], path: Path, name: str, notes: Sequence[str] = ()
+) -> None:
+    """Write the page; experiments stand in the order of their versions, whatever clocks said.
+
+    `notes` are what is to be said of those clocks.
+    """
     ordered = list(listed)
-    sections = [_glance(ordered), *_metrics(ordered), _families(ordered), _all(ordered, path)]
+    sections = [
+        _glance(ordered, notes),
+        *_metrics(ordered),
+        _families(ordered),
+        _all(ordered, path),
+    ]
     path.parent.mkdir(parents=True, exist_ok=True)
     page = render("Experiments so far", sections, name)
     written = path.with_name(f".{path.name}.part")
@@ -47,7 +57,7 @@ def write_history(listed: Sequence[Known], path: Path, name: str) -> None:
     written.replace(path)
 
 
-def _glance(ordered: Sequence[Known]) -> Section:
+def _glance(ordered: Sequence[Known], notes: Sequence[str]) -> Section:
     people = {each.tagged.who for each in ordered if each.tagged}
     data = {each.data for each in ordered if each.data}
     first, last = ordered[0], ordered[-1]
@@ -55,7 +65,7 @@ def _glance(ordered: Sequence[Known]) -> Section:
     text += f"({last.tag}), by {len(people)} people, on {len(data)} versions of the data."
     note = "Intervals are 95%. Points side by side are no comparison: make compare A=… B=… pairs "
     note += "items, and says whether there is a difference."
-    return Section("At a glance", [text, note])
+    return Section("At a glance", [text, note, *(f"{each}." for each in notes)])
 
 
 def _day(known: Known) -> str:
