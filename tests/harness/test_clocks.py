@@ -178,12 +178,12 @@ def test_a_program_that_seeds_pythons_generator_keeps_a_row_of_each_run(bench: B
 # -- another machine, whose clock is wrong
 
 
-def other_clock(bench: Bench, days: int) -> tuple[Bench, dict[str, str]]:
+def other_clock(bench: Bench, days: float) -> tuple[Bench, dict[str, str]]:
     """The same project on a machine whose clock is so many days ahead; its environment."""
     bench.file(
         "../other/sitecustomize.py",
         "import time\n_ns, _s = time.time_ns, time.time\n"
-        f"time.time_ns = lambda: _ns() + {days} * 86_400 * 10**9\n"
+        f"time.time_ns = lambda: _ns() + int({days} * 86_400) * 10**9\n"
         f"time.time = lambda: _s() + {days} * 86_400\n",
     )
     path = f"{(bench.root / '../other').resolve()}:{bench.environment()['PYTHONPATH']}"
@@ -201,7 +201,7 @@ def test_a_clock_that_is_behind_changes_no_order_and_is_said(tagged: Bench, tmp_
     low = tagged.run("model", "add", "e0.0.1:model=low", "--file=low.bin").out.split()[0]
     tagged.run("model", "promote", low)
     tagged.commit()
-    behind, clock = other_clock(tagged, -400)
+    behind, clock = other_clock(tagged, -400.5)
     said = behind.run("experiment", "e0.0.2", "--allow", OPENED, **clock).said
     assert "the last commit is 400 days" in said
     assert "one of two clocks is wrong" in said

@@ -248,6 +248,33 @@ def test_a_database_of_an_earlier_harness_is_merged_by_name(two: Bench) -> None:
     assert "e0.0.0" in two.run("summary", "e0.0.0", expect=None).out
 
 
+def test_a_database_of_a_newer_harness_is_merged_when_that_is_asked(two: Bench) -> None:
+    """It has a table and columns that nobody here knows; nothing of it is lost."""
+    other = two.root.with_name("new.db")
+    shutil.copy(two.db, other)
+    with closing(sqlite3.connect(other)) as con:
+        for table in ("predictions", "metrics", "runs"):
+            con.execute(f"ALTER TABLE {table} ADD COLUMN joules REAL")
+            con.execute(f"UPDATE {table} SET experiment_version = 'e0.7.0', track_id = 'new', "
+                        "joules = 2.5")  # fmt: skip
+        con.execute("CREATE TABLE energy (experiment_version, task_key, joules REAL)")
+        con.execute("INSERT INTO energy VALUES ('e0.7.0', 'k', 1.5)")
+        con.commit()
+    before = two.db.read_bytes()
+    refused = two.run("merge", str(other), expect=1)
+    assert "joules is no column here" in refused.said
+    assert "ALLOW=schema" in refused.said
+    assert two.db.read_bytes() == before
+    two.run("merge", str(other), "--allow", "schema")
+    assert two.sql("SELECT * FROM energy") == [
+        {"experiment_version": "e0.7.0", "task_key": "k", "joules": 1.5}
+    ]
+    assert {row["joules"] for row in two.rows("e0.7.0")} == {2.5}
+    assert {row["joules"] for row in two.rows()} == {None}
+    assert two.run("summary", "e0.7.0", expect=None).out
+    assert "nothing new" in two.run("merge", str(other), "--allow", "schema").said
+
+
 KILLED = """
 import atexit, importlib, os, sys
 step, watched = int(sys.argv[1]), sys.argv[2].split(",")

@@ -124,6 +124,41 @@ def test_what_cannot_be_kept_is_a_sentence(bench: Bench) -> None:
     refused("add", "e0.1.0:model=good", "--file=good.bin", words="good.bin is kept already")
     refused("prune", "0", "--metric=no", words="has no 'no' (there: correct")
     assert bench.git("status", "--porcelain", "--", "models") == ""
+    bench.commit("a candidate")
+    bench.git("checkout", "-q", "--detach")
+    refused("demote", words="no model is called 'production'")
+    refused("promote", "e0.1.0:model=good", words="no branch is checked out")
+    bench.git("switch", "-q", "feat/try")
+    bench.file("bad.bin", BIG)
+    kept(bench, "bad")
+    words = "git has no commit of models/"
+    refused("prune", "0", "--metric=correct", words=words, code=1)
+
+
+def test_a_write_that_was_cut_off_in_the_middle_is_rolled_back(bench: Bench) -> None:
+    """What a kill within SQLite's own commit leaves: half the pages, and a journal of the rest."""
+    kept(bench, "bad", "good")
+    before = stages(bench)
+    bench.python(HALF_WRITTEN)
+    assert (bench.root / "results/models.db-journal").stat().st_size > 0
+    assert stages(bench) == before
+    ids = json.loads(bench.run("model", "list", "--json").out)
+    bench.run("model", "promote", ids[0]["id"])
+    assert stages(bench) == {"bad": "production", "good": "candidate"}
+
+
+HALF_WRITTEN = """
+import os, sqlite3
+if not (child := os.fork()):
+    con = sqlite3.connect("results/models.db", isolation_level=None)
+    con.execute("PRAGMA cache_size = 1")
+    con.execute("BEGIN")
+    con.execute("UPDATE model_events SET what = 'prune'")
+    insert = "INSERT INTO model_events (event, note) VALUES (?, ?)"
+    con.executemany(insert, [(str(number), "x" * 5000) for number in range(200)])
+    os.kill(os.getpid(), 9)
+os.waitpid(child, 0)
+"""
 
 
 def test_a_fitted_model_is_taken_from_the_experiments_assets(bench: Bench) -> None:

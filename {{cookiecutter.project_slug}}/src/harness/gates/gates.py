@@ -9,12 +9,11 @@ import sqlite3
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from pathlib import Path
 
 from harness.console import brief, err
 from harness.errors import HarnessError, explained
-from harness.findings import Finding
+from harness.findings import Finding, many
 from harness.gates.tested import run_tests, tests_passed
 from harness.project.contract import Project
 from harness.project.grid import Grid, column_types
@@ -146,11 +145,18 @@ def _tell_clock(root: Path) -> None:
     if not git.is_repository(root) or (behind := git.seconds_behind(root)) < _SKEW_SECONDS:
         return
     err.print(
-        f"note: the last commit is {timedelta(seconds=behind)} ahead of this machine's clock, so "
+        f"note: the last commit is {_long(behind)} ahead of this machine's clock, so "
         "one of two clocks is wrong (timedatectl shows this one's); versions keep their order, and "
         "what is recorded now is dated by this one",
         soft_wrap=True,
     )
+
+
+def _long(seconds: int) -> str:
+    for size, unit in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
+        if seconds >= size:
+            return many(seconds // size, unit)
+    return many(seconds, "second")
 
 
 def results(now: Situation) -> Blocked | None:

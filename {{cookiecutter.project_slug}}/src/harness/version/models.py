@@ -21,7 +21,7 @@ from harness.project.settings import Settings
 from harness.record.database_file import begin_writing, prepare_to_read
 from harness.record.lock import one_at_a_time
 from harness.version import dvc, git, model_files
-from harness.version.merging.results import MODELS
+from harness.version.merging.results import MODELS, refuse_detached
 from harness.version.past import Held, take
 from harness.version.recorded_versions import FOLDER
 from harness.version.results_state import is_recorded, note_origins, records
@@ -231,6 +231,7 @@ def get(root: Path, model: Model, target: Path) -> None:
 @contextmanager
 def _writing(root: Path, settings: Settings, what: str) -> Iterator[list[str]]:
     """Alone in results/; afterwards the database is handed to DVC. Yields what git is to take."""
+    refuse_detached(root, "feat/models")
     db = database(root)
     changed: list[str] = []
     with one_at_a_time(db.parent, what):
