@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,6 +23,7 @@ smallest_difference = 0.0
 """
 FAILS_ONCE = """
 from pathlib import Path
+from typing import Any
 if item["id"] == "i1" and not Path("repaired").exists():
     raise ValueError("broken")
 return {"prediction": True, "ground_truth": item["label"], "raw_response": "yes"}
@@ -178,7 +180,7 @@ def test_a_program_that_seeds_pythons_generator_keeps_a_row_of_each_run(bench: B
 # -- another machine, whose clock is wrong
 
 
-def other_clock(bench: Bench, days: float) -> tuple[Bench, dict[str, str]]:
+def other_clock(bench: Bench, days: float) -> tuple[Bench, dict[str, Any]]:
     """The same project on a machine whose clock is so many days ahead; its environment."""
     bench.file(
         "../other/sitecustomize.py",
