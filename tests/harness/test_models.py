@@ -14,6 +14,7 @@ import pytest
 from tests.harness.project_fixture import PROJECT, Bench
 from tests.harness.test_merge import WATCHED, killed, steps_of
 from tests.harness.test_merge_driver import WHO, ready_to_merge
+from tests.harness.test_versions_remotes import bare, clone
 
 # `good` is right on all items, `bad` on none, `fair` on all but one.
 RULE = """
@@ -196,6 +197,39 @@ def test_what_two_people_did_with_models_merges_as_it_is(bench: Bench) -> None:
     assert stages(bench)["good"] == "production"
     with closing(sqlite3.connect(bench.root / "results/models.db")) as con:
         assert con.execute("SELECT count(*) FROM model_events").fetchone() == (5,)
+
+
+@pytest.mark.slow
+def test_large_models_travel_by_dvc_also_one_that_was_pruned_before_the_push(
+    kept_by: Callable[[bool], Bench], tmp_path: Path
+) -> None:
+    bench = kept_by(True).copy(tmp_path / "bench")
+    ids = {each["of"]: each["id"] for each in json.loads(bench.run("model", "list", "--json").out)}
+    ids = {of.partition("=")[2]: each for of, each in ids.items()}
+    assert bench.git("ls-files", f"models/{ids['good']}/good.bin.dvc")
+    assert not bench.git("ls-files", f"models/{ids['good']}/good.bin"), "git has no large file"
+    bench.run("model", "promote", ids["good"])
+    bench.run("model", "prune", "1", "--metric=correct")
+    bench.git("remote", "add", "origin", str(bare(tmp_path)))
+    bench.run("remote", "../store")
+    bench.commit("models")
+    assert "5 versions of files" in bench.run("push").said, "database, index, and three models"
+
+    other = clone(bench, tmp_path / "origin.git", tmp_path / "clone")
+    refused = other.run("model", "list", expect=2)
+    assert "DVC keeps results/models.db, and it is not here" in refused.err
+    other.run("pull")
+    assert stages(other) == {"bad": "pruned", "fair": "candidate", "good": "production"}
+    assert not (other.root / f"models/{ids['bad']}").exists()
+    for named, name in (("production", "good"), (ids["fair"][:8], "fair"), (ids["bad"], "bad")):
+        other.run("model", "get", named, "--out", f"../{name}.copy")
+        assert (tmp_path / f"{name}.copy").read_bytes() == BIG + name.encode()
+    assert other.git("status", "--porcelain") == ""
+    (tmp_path / "store").rename(tmp_path / "unmounted")
+    (other.root / ".dvc/cache").rename(tmp_path / "cache")
+    lost = other.run("model", "get", ids["bad"], "--out", "../lost.copy", expect=1)
+    assert f"the remote {tmp_path / 'store'} is not there" in lost.err
+    assert not (tmp_path / "lost.copy").exists()
 
 
 # -- a kill
