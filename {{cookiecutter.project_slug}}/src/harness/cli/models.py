@@ -186,7 +186,7 @@ def list_models(
         name = models.database(root).relative_to(root)
         err.print(
             f"note: {name} is ahead of what DVC has: a command was killed; dvc add {name} && "
-            f'git commit -m "models" -- {name}.dvc',
+            f'git add {name}.dvc && git commit -m "models"',
             soft_wrap=True,
         )
     for each in found:
