@@ -3,7 +3,7 @@
 import contextlib
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -13,6 +13,10 @@ from harness.project.kind import load_kind
 from harness.project.settings import Settings, load_settings
 from harness.record.layout import DEV, databases, place_for
 from harness.seal import HERE
+
+if TYPE_CHECKING:
+    from harness.project.contract import Project
+    from harness.project.values import Row
 
 app = typer.Typer()
 Phase = Literal["dev", "experiment"]
@@ -190,20 +194,28 @@ def compare(
 def rescore(tag: Tag = "") -> None:
     """Score stored rows again with today's metrics.py; predict does not run."""
     from harness.judging import judged
-    from harness.measure.aggregate import rules_of
     from harness.measure.rescore import rescore as score_again
     from harness.project.contract import Project
-    from harness.tell.results_table import results_tables
-    from harness.version.results_state import after_rescore
 
     name = newest(tag)
     project = Project.open()
     rows = score_again(project, name, judged(project))
-    rules = rules_of(place_for(project.root, project.settings, name), name)
-    title = f"{name}, scored again"
+    _show_renewed(project, name, rows, f"{name}, scored again")
+
+
+def _show_renewed(project: "Project", name: str, rows: "list[Row]", title: str) -> None:
+    """Show new metrics of an experiment, renew what git keeps of it, and say what is left to do."""
+    from harness.measure.aggregate import rules_of
+    from harness.tell.committed import renew
+    from harness.tell.results_table import results_tables
+    from harness.version.results_state import after_rescore
+
+    place = place_for(project.root, project.settings, name)
+    rules = rules_of(place, name)
     for table in results_tables(title, rows, out.width, rules, project.kind.doubts):
         out.print(table)
-    for line in after_rescore(*_here(), name):
+    beside = renew(project, place, name, rows)
+    for line in after_rescore(*_here(), name, beside):
         err.print(line, markup=False, soft_wrap=True)
 
 
@@ -234,24 +246,17 @@ def judge(tag: Tag = "") -> None:
 @app.command()
 def prices(tag: Tag = "") -> None:
     """Cost stored rows again at today's prices; predict does not run."""
-    from harness.measure.aggregate import rules_of
     from harness.measure.recost import recost
     from harness.project.contract import Project
-    from harness.tell.results_table import results_tables
-    from harness.version.results_state import after_rescore
 
     name = newest(tag)
     project = Project.open()
     done, rows = recost(project, name)
-    rules = rules_of(place_for(project.root, project.settings, name), name)
-    for table in results_tables(f"{name}, new costs", rows, out.width, rules, project.kind.doubts):
-        out.print(table)
     line = f"{done.changed} of {done.rows} rows have another cost than before"
     if done.unknown:
         line += f"; of {done.unknown} the cost is not known"
     err.print(line, markup=False, soft_wrap=True)
-    for line in after_rescore(*_here(), name):
-        err.print(line, markup=False, soft_wrap=True)
+    _show_renewed(project, name, rows, f"{name}, new costs")
 
 
 @app.command()
