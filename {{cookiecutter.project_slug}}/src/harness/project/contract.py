@@ -138,7 +138,7 @@ class Project:
             code=code,
             stamps=stamps,
             reads=frozenset(reads - {f"module {name}" for name in code.modules}),
-            judge=judge and read_judge(root, judge, *_grid(judge, JUDGE)),
+            judge=None if judge is None else read_judge(root, judge, *_grid(judge, JUDGE)),
         )
 
     @property
