@@ -95,6 +95,7 @@ def test_a_choice_is_the_one_that_the_last_line_names(
         kind.verdict.one_of(answer, ("yes", "no"))
 
 
+@pytest.mark.slow
 def test_a_judge_is_asked_again_where_it_failed_and_the_candidate_never(
     project: LlmProject, tmp_path: Path
 ) -> None:

@@ -213,8 +213,8 @@ class Client:
             sent,
             latency,
             first,
-            price and price.cost(said.usage),
-            price and price.as_of,
+            price.cost(said.usage) if price else None,
+            price.as_of if price else None,
             self.endpoint.url == CANNED,
         )
 
