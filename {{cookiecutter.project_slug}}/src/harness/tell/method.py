@@ -97,9 +97,9 @@ def _comparisons(
         if ranking.rule.name in scores.counted:
             parts.append(
                 "Comparisons are paired: two configurations are compared on the same items"
-                f"{test}. The difference to the first has its own 95% interval; whether it can be told "
-                f"from the first, (=1), is decided under Holm's correction for {others} "
-                f"comparison{'s' if others != 1 else ''}."
+                f"{test}. The difference to the first has its own 95% interval; whether "
+                f"it can be told from the first, (=1), is decided under Holm's correction for "
+                f"{others} comparison{'s' if others != 1 else ''}."
             )
         else:
             level = 100 * (1 - 0.05 / others)
