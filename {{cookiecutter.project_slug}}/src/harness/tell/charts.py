@@ -14,7 +14,6 @@ from xml.sax.saxutils import quoteattr
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
@@ -76,12 +75,13 @@ def _folded(label: str) -> str:
     return "\n".join(lines if len(lines) <= LINES else [*lines[:LINES], "…"])
 
 
-def _scale(axis: Axis, values: Sequence[float | None]) -> None:
+def _scale(axes: Axes, letter: str, values: Sequence[float | None]) -> None:
     """A logarithmic axis with plain numbers, where the largest value is many times the smallest."""
     known = [each for each in values if each is not None]
     if not known or min(known) <= 0 or max(known) <= WIDE * min(known):
         return
-    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+    axes.set(**{f"{letter}scale": "log"})
+    axis = axes.xaxis if letter == "x" else axes.yaxis
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
 
@@ -105,7 +105,7 @@ def forest(
             axes.plot([estimate], [row], "o", color=SERIES[0])
         axes.set_yticks(places, folded)
         axes.set_ylim(sum(heights), 0)
-        _scale(axes.xaxis, [each for bounds in intervals for each in bounds])
+        _scale(axes, "x", [each for bounds in intervals for each in bounds])
         axes.set_xlabel(measured)
         axes.set_title(f"{shown(metric, 40)} and its 95% interval")
 
@@ -147,8 +147,8 @@ def tradeoff(
             on_front = index in front
             axes.plot([x], [y], "o", color=SERIES[0], markerfacecolor=None if on_front else "none")
         axes.margins(0.12)
-        _scale(axes.xaxis, [x for x, _ in points])
-        _scale(axes.yaxis, [y for _, y in points])
+        _scale(axes, "x", [x for x, _ in points])
+        _scale(axes, "y", [y for _, y in points])
         for name, point, (across, up) in zip(names, points, _corners(axes, points), strict=True):
             axes.annotate(
                 _folded(name),
