@@ -19,8 +19,8 @@ RUNS = re.compile(r"<!-- runs: (nothing|new|after (\S+)) -->")
 LANGUAGES = {"console", "python", "toml", "text"}
 GUIDE = sorted(
     path.relative_to(DOCS).as_posix()
-    for folder in ("tutorials", "how-to", "explanation")
-    for path in (DOCS / folder).glob("*.md")
+    for pattern in ("tutorials/*.md", "how-to/*.md", "explanation/*.md", "reference/contracts.md")
+    for path in DOCS.glob(pattern)
 )
 # make, python and cookiecutter as a person has them, but in the environment of the tests.
 PRELUDE = """
@@ -189,6 +189,12 @@ def test_the_links_between_pages_lead_somewhere() -> None:
     for page in DOCS.rglob("*.md"):
         for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text("utf-8")):
             assert (page.parent / link).exists(), f"{page.relative_to(REPOSITORY)}: {link}"
+
+
+def test_the_reference_is_what_the_code_says() -> None:
+    script = str(REPOSITORY / "scripts/reference.py")
+    done = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_lines_are_compared_by_their_words_and_in_their_order() -> None:
