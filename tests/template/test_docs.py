@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.template.conftest import REPOSITORY
+from tests.template.conftest import REPOSITORY, SHELL
 
 DOCS = REPOSITORY / "docs"
 BLOCK = re.compile(r"^```(\w*)(?: title=\"([^\"]*)\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -57,9 +57,11 @@ class Place:
                 "PATH": f"{sys.prefix}/bin{os.pathsep}{os.environ['PATH']}",
                 "PYTHONPATH": str(folder),
                 "COLUMNS": "160",
+                "PYTHONUNBUFFERED": "1",
             },
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,  # as on a terminal, in the order in which it is printed
             encoding="utf-8",
             errors="replace",
         )
@@ -93,7 +95,7 @@ def follow(page: str, place: Place) -> None:
         if language == "console":
             for command, expected in typed(text):
                 done = place.run(command)
-                said = done.stdout + done.stderr
+                said = done.stdout
                 wanted = "  # finds something" in command
                 assert (done.returncode != 0) == wanted, f"{page}: {command}\n{said}"
                 missing = not_in(expected, said)
@@ -107,7 +109,7 @@ def follow(page: str, place: Place) -> None:
             (place.here / ".block.py").write_text(text, encoding="utf-8")
             done = place.run("python .block.py")
             (place.here / ".block.py").unlink()
-            assert done.returncode == 0, f"{page}:\n{text}\n{done.stdout}{done.stderr}"
+            assert done.returncode == 0, f"{page}:\n{text}\n{done.stdout}"
 
 
 def typed(text: str) -> list[tuple[str, list[str]]]:
@@ -202,3 +204,19 @@ def test_lines_are_compared_by_their_words_and_in_their_order() -> None:
     assert not_in(["e0.0.1: 4 of 7 rows", "wrote …report.html in 1 s"], said) == []
     assert not_in(["wrote …report.html", "e0.0.1: 4 of 7 rows"], said) == ["e0.0.1: 4 of 7 rows"]
     assert typed("$ make x\na\n\nb\n$ y\n> z\n") == [("make x", ["a", "b"]), ("y\nz", [])]
+
+
+def test_each_point_of_the_guide_that_it_began_with_has_a_place() -> None:
+    text = (DOCS / "seed.md").read_text("utf-8")
+    harness = REPOSITORY / SHELL / "src/harness"
+    minimal = harness.parents[1] / "kinds/minimal"
+    places = (harness, harness.parents[1], minimal, minimal / "src/benchmark")
+    rows = [line for line in text.splitlines() if line.startswith("| ")][1:]
+    assert len(rows) > 40
+    for row in rows:
+        point, where = row.strip("| ").split(" | ")
+        assert point
+        assert where
+        for name in re.findall(r"`([\w./]+(?:\.py|\.toml|\.md|\.yaml|\.lock|/))`", where):
+            there = name == ".dev/" or any((place / name).exists() for place in places)
+            assert there, f"{name}, of {point}"
