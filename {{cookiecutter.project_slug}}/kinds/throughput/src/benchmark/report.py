@@ -54,9 +54,8 @@ class Load:
     @property
     def rate(self) -> float | None:
         """Requests per second that were asked for; None in a closed loop."""
-        rate = self.configuration.params.get("rate")
-        closed = self.configuration.params.get("mode") == "closed"
-        return float(rate) if isinstance(rate, (int, float)) and not closed else None
+        params = self.configuration.params
+        return None if params.get("mode") == "closed" else float(str(params["rate"]))
 
     @property
     def name(self) -> str:
