@@ -82,8 +82,9 @@ class Place:
             lines = path.read_text("utf-8")
             for line in text.splitlines():
                 key = re.escape(line.split(" = ")[0])
-                lines, found = re.subn(rf"^{key} = .*$", lambda _, new=line: new, lines, flags=re.M)
-                assert found == 1, f"{name} has {found} lines {key} = …"
+                old = re.findall(rf"^{key} = .*$", lines, flags=re.MULTILINE)
+                assert len(old) == 1, f"{name} has {len(old)} lines {key} = …"
+                lines = lines.replace(old[0], line)
             path.write_text(lines, encoding="utf-8")
         else:
             pytest.fail(f"nobody knows what is to be done with {title}")
