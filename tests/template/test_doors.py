@@ -25,7 +25,9 @@ def outside(tmp_path: Path) -> Path:
 def test_a_replay_file_holds_no_answer_that_could_not_be_given(
     template: Path, tmp_path: Path, outside: Path, key: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    answers = {name: each[0] if isinstance(each, list) else each for name, each in QUESTIONS.items()}
+    answers = {
+        name: each[0] if isinstance(each, list) else each for name, each in QUESTIONS.items()
+    }
     answers |= {"project_slug": "x", "__toml_name": "x", "__toml_description": "x"}
     answers |= {"__toml_author": "x", key: "../../outside.txt"}
     replay = tmp_path / "replay.json"

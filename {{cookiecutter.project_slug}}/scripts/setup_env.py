@@ -168,7 +168,9 @@ def install_hashed(venv: Path, python: str, lock: Path) -> None:
         problem = sync(uv or uv_in(venv), venv, lock)
         if not problem:
             return
-        print(f"note: {problem.strip()}\nnote: pip installs instead, which takes longer", flush=True)
+        print(
+            f"note: {problem.strip()}\nnote: pip installs instead, which takes longer", flush=True
+        )
     if run(python_in(venv), "-m", "pip", "--version").returncode:
         create(venv, python)
     done = run(python_in(venv), "-m", "pip", "install", "--quiet", "--require-hashes", "-r", lock)

@@ -1,5 +1,6 @@
 """Run a person's SQL over the results: read-only, and streamed to a file where it is long."""
 
+import json
 import re
 import shutil
 import sys
@@ -26,6 +27,11 @@ _COPY_OPTIONS = {
     "json": "FORMAT json, ARRAY",
     "parquet": "FORMAT parquet",
 }
+# Functions that open a file by its name, or run text as SQL, which may do so.
+_OPENERS = frozenset(
+    {"sqlite_scan", "sqlite_attach", "sqlite_query", "query"}
+    | {"arrow_scan", "arrow_scan_dumb", "pandas_scan"}  # these take addresses in memory
+)
 _SHOWN_ROWS, _SHOWN_CHARACTERS = 100, 200
 
 
@@ -112,7 +118,38 @@ def _reading_only(sql: str) -> list[duckdb.Statement]:
             )
     if any(statement.type != kinds.SET for statement in settings):
         raise HarnessError("There is more than one query.", fix="run one SELECT at a time")
+    for statement in statements:
+        _refuse_other_files(statement.query)
     return statements
+
+
+def _refuse_other_files(sql: str) -> None:
+    """The SQLite extension opens any file by itself, although external access is off."""
+    if not any(name in sql.lower() for name in _OPENERS):
+        return
+    # What SET VARIABLE assigns is an expression, and only a SELECT shows its parts.
+    query = re.sub(r"(?is)\A\s*SET\s+VARIABLE\s+.*?(=|\sTO\s)", "SELECT ", sql, count=1)
+    with duckdb.connect() as con:
+        con.execute("SET enable_external_access = false")
+        [tree] = con.execute(f"SELECT json_serialize_sql({literal(query)})").fetchall()[0]
+    parsed = json.loads(tree)
+    called = _functions(parsed) if not parsed["error"] else set(_OPENERS)
+    if opened := sorted(called.intersection(_OPENERS)):
+        raise HarnessError(
+            f"{opened[0]} reads files beside the results, or SQL that nobody has seen.",
+            fix="read from predictions, metrics and runs; another database: scripts/ --help",
+        )
+
+
+def _functions(node: object) -> set[str]:
+    """The functions that a parsed statement calls, in lower case."""
+    if isinstance(node, list):
+        return set().union(*map(_functions, node))
+    if not isinstance(node, dict):
+        return set()
+    name = node.get("function_name")
+    own = {name.lower()} if isinstance(name, str) else set()
+    return own.union(*map(_functions, node.values()))
 
 
 def _prepare(
