@@ -60,12 +60,14 @@ def test_without_make_python_does_everything_that_make_does(bake: Bake, tmp_path
     assert wanted <= have, sorted(wanted - have)
 
     # Before anything is installed: by a Python that has nothing of it.
-    bare = {"PYTHONPATH": str(project.root / "src"), "PYTHONNOUSERSITE": "1"}
+    bare = {"PYTHONPATH": str(project.root / "src"), "PATH": "/usr/bin:/bin"}
     base = str(Path(sys.base_prefix) / "bin/python3")
     said = project.run(base, "-S", "-m", "harness", "setup", "--help", env=bare).stdout
-    assert "--venv" in said and "--find-python" in said
+    assert "--venv" in said
+    assert "--find-python" in said
     done = project.run(base, "-S", "-m", "harness", "lock", "--venv=no", check=False, env=bare)
-    assert done.returncode in (0, 2) and "Traceback" not in done.stderr
+    assert done.returncode == 2
+    assert "there is no uv here yet" in done.stderr
     (project.root / "src/benchmark/ugly.py").write_text("import os\n")
     done = project.run(sys.executable, "-m", "harness", "lint", check=False)
     assert done.returncode == 1

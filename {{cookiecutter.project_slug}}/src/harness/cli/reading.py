@@ -15,6 +15,7 @@ from harness.record.layout import DEV, databases, place_for
 from harness.seal import HERE
 
 app = typer.Typer()
+_FORMATS = "table, csv, spreadsheet (csv without formulas), json or parquet"
 Phase = Literal["dev", "experiment"]
 Json = Annotated[bool, typer.Option("--json", help="for programs, on standard output")]
 Database = Annotated[Path | None, typer.Argument(help="any that xetrack wrote; default: yours")]
@@ -223,7 +224,7 @@ def rescore(tag: Tag = "") -> None:
 def sql(
     query: Annotated[str | None, typer.Option(help="one SELECT")] = None,
     file: Annotated[Path | None, typer.Option(help="a recipe, such as sql/overview.sql")] = None,
-    fmt: Annotated[str, typer.Option("--format", help="table, csv, json or parquet")] = "table",
+    fmt: Annotated[str, typer.Option("--format", help=_FORMATS)] = "table",
     target: Annotated[Path | None, typer.Option("--out", help="write to this file")] = None,
     variables: Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE")] = None,
     phase: Phase = "experiment",

@@ -21,9 +21,11 @@ from harness.record.columns import quoted
 from harness.record.metrics_table import metrics_in
 from harness.tell.tables import Table, to_grid
 
-Format = Literal["table", "csv", "json", "parquet"]
+# "spreadsheet" is CSV in which no cell is a formula to a program that opens it.
+Format = Literal["table", "csv", "json", "parquet", "spreadsheet"]
 _COPY_OPTIONS = {
     "csv": "FORMAT csv, HEADER",
+    "spreadsheet": "FORMAT csv, HEADER",
     "json": "FORMAT json, ARRAY",
     "parquet": "FORMAT parquet",
 }
@@ -32,6 +34,7 @@ _OPENERS = frozenset(
     {"sqlite_scan", "sqlite_attach", "sqlite_query", "query"}
     | {"arrow_scan", "arrow_scan_dumb", "pandas_scan"}  # these take addresses in memory
 )
+_FORMULA = r"^\s*[-=+@\t\r]"
 _SHOWN_ROWS, _SHOWN_CHARACTERS = 100, 200
 
 
@@ -227,6 +230,8 @@ def _export(
     target: Path | None,
 ) -> None:
     query = statement.query.strip().rstrip(";")
+    if fmt == "spreadsheet":
+        query = _without_formulas(con, query)
     con.execute(f"COPY ({query}\n) TO {literal(str(made))} ({_COPY_OPTIONS[fmt]})")
     if target is not None:
         made.replace(target)
@@ -239,6 +244,20 @@ def _export(
     sys.stdout.flush()
     with made.open("rb") as file:
         shutil.copyfileobj(file, sys.stdout.buffer)
+
+
+def _without_formulas(con: duckdb.DuckDBPyConnection, query: str) -> str:
+    """The same rows, with a quote before each text that a spreadsheet would compute."""
+    described = con.execute(f"DESCRIBE ({query}\n)").fetchall()
+    cells = []
+    for name, kind, *_ in described:
+        column = quoted(str(name))
+        if str(kind) == "VARCHAR":
+            computed = f"regexp_matches({column}, {literal(_FORMULA)})"
+            cells.append(f"if({computed}, chr(39) || {column}, {column}) AS {column}")
+        else:
+            cells.append(column)
+    return f"SELECT {', '.join(cells)} FROM ({query}\n)"
 
 
 def _explained(con: duckdb.DuckDBPyConnection, error: duckdb.Error) -> HarnessError:
