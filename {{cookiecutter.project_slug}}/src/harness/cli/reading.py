@@ -164,6 +164,7 @@ def report(
     """The same and more as one HTML file that opens without network."""
     from harness.read.views import connect
     from harness.tell.report import write_report
+    from harness.tell.table_files import write_tables
 
     root = Path.cwd()
     name = newest(tag)
@@ -171,8 +172,11 @@ def report(
     found_in = _recorded(DEV if name == DEV else "experiment")
     _check_target(target, found_in, force)
     with connect(found_in) as con:
-        found = write_report(con, name, path, load_kind(root))
+        found = write_report(con, name, path, load_kind(root), load_settings(root).report.item)
     out.print(f"wrote {path}", markup=False, soft_wrap=True)
+    if target is None:
+        folder = write_tables(path.with_name(f"{name}-tables"), found.sections)
+        out.print(f"its tables as CSV and LaTeX are in {folder}", markup=False, soft_wrap=True)
     raise typer.Exit(found.exit_code)
 
 
