@@ -98,5 +98,19 @@ def test_the_way_through_the_phases_can_be_walked(bake: Bake, kind: str) -> None
     assert 'make experiment TAG=e0.0.1 MSG="first look"' in walked
     assert project.git("tag", "--list") == "e0.0.1"
     assert "e0.0.1" in project.git("ls-remote", "--tags", "origin")
+    check_own_section(project)
     for name in ("metrics.csv", "predictions.parquet"):
         assert (project.root / name).stat().st_size > 100
+
+
+def check_own_section(project: BakedProject) -> None:
+    """The file that docs/analysis.md shows adds a part to the report."""
+    path = project.root / "src/benchmark/report.py"
+    if path.exists():
+        return  # the kind has one
+    [block] = re.findall(
+        r"```python\n([^`]*def sections[^`]*)```", project.read("docs/analysis.md")
+    )
+    path.write_text(block, encoding="utf-8")
+    project.make("report", check=False)
+    assert "Datapoints of an item" in project.read("results/reports/e0.0.1.html")
