@@ -37,6 +37,8 @@ _COARSE_NS = 20_000_000  # a file's times move in steps of the system's clock
 class Project:
     """A benchmark repository, opened; `takes_resource` where predict has a third argument.
 
+    `predict` may be an async function; `predict_batch`, where there is one, takes many items.
+
     `code` is what predict can reach under every configuration, and `stamps` say when each file of
     it was last written, by place. `reads` is what importing it read (see inputs).
     """
@@ -49,6 +51,7 @@ class Project:
     files: Callable[[Params], Iterable[Path]] | None
     load_items: Callable[..., Iterable[Item]]
     predict: Callable[..., Row]
+    predict_batch: Callable[..., list[Row]] | None
     load: Callable[[Params], object] | None
     fit: Callable[[Params, object], object] | None
     estimate: Callable[[Item, Params], float] | None
@@ -90,12 +93,11 @@ class Project:
         metrics = _import(root, "metrics")
         all_loaded()
         params_type, grid = _grid(params)
-        function = _function(predict, "predict")
-        positional = [
-            p
-            for p in inspect.signature(function).parameters.values()
-            if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-        ]
+        batch = getattr(predict, "predict_batch", None)
+        if batch is not None and not hasattr(predict, "predict"):
+            function = _alone(batch)
+        else:
+            function = _function(predict, "predict")
         load = getattr(predict, "load", None)
         fit = getattr(predict, "fit", None)
         if load and fit:
@@ -104,12 +106,15 @@ class Project:
                 fix="keep one: load for a client or a model in memory, fit for what is kept",
             )
         takes_resource = bool(load or fit)
-        if len(positional) != 2 + takes_resource:
-            wanted = "item, params, resource" if takes_resource else "item, params"
-            raise HarnessError(
-                f"predict takes {len(positional)} arguments, expected ({wanted})",
-                fix=f"write `def predict({wanted}):` in src/{PACKAGE}/predict.py",
-            )
+        if hasattr(predict, "predict"):
+            _check_arguments(function, "predict", "item", takes_resource)
+        if batch is not None:
+            _check_arguments(batch, "predict_batch", "items", takes_resource)
+            if inspect.iscoroutinefunction(batch):
+                raise HarnessError(
+                    "predict_batch is an async function; batches are made by plain functions",
+                    fix=f"write `def predict_batch(...)` in src/{PACKAGE}/predict.py",
+                )
         scores, aggregates = declared_in(metrics)
         return cls(
             root=root,
@@ -120,6 +125,7 @@ class Project:
             files=getattr(params, "files", None),
             load_items=_function(dataset, "load"),
             predict=function,
+            predict_batch=batch,
             load=load,
             fit=fit,
             estimate=getattr(predict, "estimate", None),
@@ -352,6 +358,32 @@ def _function(module: ModuleType, name: str) -> Callable[..., Any]:
         file = f"src/{PACKAGE}/{module.__name__.rpartition('.')[2]}.py"
         raise HarnessError(f"{file} defines no function {name}", fix=f"define {name} in {file}")
     return typing.cast(Callable[..., Any], function)
+
+
+def _alone(batch: Callable[..., list[Row]]) -> Callable[..., Row]:
+    """predict, where predict.py has predict_batch alone: a batch of one."""
+
+    def predict(item: Item, *more: object) -> Row:
+        (result,) = batch([item], *more)
+        return result
+
+    return predict
+
+
+def _check_arguments(
+    function: Callable[..., Any], name: str, first: str, takes_resource: bool
+) -> None:
+    positional = [
+        p
+        for p in inspect.signature(function).parameters.values()
+        if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+    ]
+    wanted = f"{first}, params, resource" if takes_resource else f"{first}, params"
+    if len(positional) != 2 + takes_resource:
+        raise HarnessError(
+            f"{name} takes {len(positional)} arguments, expected ({wanted})",
+            fix=f"write `def {name}({wanted}):` in src/{PACKAGE}/predict.py",
+        )
 
 
 def _grid(module: ModuleType) -> tuple[type, tuple[Params, ...]]:

@@ -37,13 +37,19 @@ class Store(Options):
 
 
 class Run(Options):
-    """How datapoints are computed. Times are in seconds; 0 switches a limit off."""
+    """How datapoints are computed. Times are in seconds; 0 switches a limit off.
+
+    `batch_size` is for predict_batch: 0 finds it by time, 1 makes no batches.
+    """
 
     executor: str = "serial"
     workers: int = Field(default=4, ge=1, le=1024)
     repeats: int = Field(default=1, ge=1)
     dev_items: int = Field(default=20, ge=1)
     timeout_seconds: float = Field(default=0.0, ge=0, strict=False)
+    fit_seconds: float = Field(default=0.0, ge=0, strict=False)
+    memory_mb: int = Field(default=0, ge=0)
+    batch_size: int = Field(default=0, ge=0)
     on_error: Literal["continue", "stop"] = "continue"
     max_errors: int = Field(default=100, ge=0)
     max_permanent_errors: int = Field(default=3, ge=1)
@@ -56,6 +62,17 @@ class Run(Options):
             raise ValueError(
                 'it is "continue" or "stop"; what a failure counts as is declared for each score: '
                 'Score(…, failure="left out") in SCORES of src/benchmark/metrics.py'
+            )
+        return value
+
+    @field_validator("memory_mb")
+    @classmethod
+    def _can_be_ended(cls, value: int, about: ValidationInfo) -> int:
+        executor = about.data.get("executor")
+        if value and executor in ("serial", "threads", "async"):
+            raise ValueError(
+                f'a limit for each worker needs executor = "processes"; those of {executor!r} '
+                "share one process with the run itself"
             )
         return value
 

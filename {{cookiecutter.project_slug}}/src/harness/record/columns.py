@@ -37,8 +37,11 @@ ANSWERS = frozenset({"prediction", "ground_truth", "raw_response"})
 
 
 # The harness's own columns; what predict returns may not take their names.
+# True where `latency` is that of a whole batch.
+LATENCY_SHARED = "latency_shared"
 RESERVED = frozenset(
     {
+        LATENCY_SHARED,
         "track_id",
         "timestamp",
         "function_name",

@@ -7,14 +7,16 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import cloudpickle
 import orjson
+from pebble import ProcessExpired
 
 from harness.errors import HarnessError
 from harness.project.contract import Item, Project
@@ -24,7 +26,11 @@ from harness.project.tasks import Task
 from harness.project.values import Params
 from harness.project.watch import Watch
 from harness.record.store import Store
-from harness.run.executors import process_pool
+from harness.run.attempt import words_of
+from harness.run.pool import Pool, worker_of_process
+from harness.run.time_limit import too_long
+
+_Job: TypeAlias = tuple[Params, object, Path]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +83,10 @@ class Fits:
                 _write(path, kept[1])
             self._known[configuration.digest, fold] = Fitted(path, kept[0])
         jobs = [(configuration.params, folds[fold], path) for fold, path in missing.items()]
-        for (fold, path), fitted in zip(missing.items(), self._run(jobs), strict=True):
+        fold_of = {path: fold for fold, path in missing.items()}
+        # Each is kept as soon as it is there: a kill costs only those that are being fitted.
+        for (_, _, path), fitted in self._run(jobs):
+            fold = fold_of[path]
             self.reads.setdefault(configuration.digest, set()).update(fitted.reads)
             self._known[configuration.digest, fold] = self._taken(configuration, fold, path, fitted)
 
@@ -99,17 +108,23 @@ class Fits:
         model = cloudpickle.loads(path.read_bytes())
         return Fitted(path, self.call(partial(_keep, _name(configuration, fold), model)))
 
-    def _run(self, jobs: list[tuple[Params, object, Path]]) -> Iterator["_Fit"]:
+    def _run(self, jobs: list[_Job]) -> Iterator[tuple[_Job, "_Fit"]]:
+        """Each job with its outcome as soon as there is one."""
         run = self.project.settings.run
-        if run.executor == "processes" and len(jobs) > 1:
-            with process_pool(self.project) as pool:
-                sent = [pool.schedule(_fit_in_process, args=job) for job in jobs]
-                yield from (_outcome_of(future.result) for future in sent)
+        if run.executor == "processes" and jobs:
+            with Pool(self.project) as pool:
+                sent = {
+                    pool.schedule(_fit_in_process, *job, seconds=run.fit_seconds): job
+                    for job in jobs
+                }
+                for future in as_completed(sent):
+                    yield sent[future], _outcome_of(future, pool, run.fit_seconds)
             return
         workers = run.workers if run.executor == "threads" else 1
         with ThreadPoolExecutor(workers) as threads:
-            futures = [threads.submit(_fit, self.project, *job) for job in jobs]
-            yield from (_outcome_of(future.result) for future in futures)
+            futures = {threads.submit(_fit, self.project, *job): job for job in jobs}
+            for future in as_completed(futures):
+                yield futures[future], future.result()
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,15 +164,12 @@ def _fit(project: Project, params: Params, fold: object, path: Path) -> _Fit:
         except Exception as raised:
             error = raised
     if error is not None:
-        return _Fit(None, str(error), type(error).__name__, frozenset(reads))
+        return _Fit(None, words_of(error), type(error).__name__, frozenset(reads))
     return _Fit(part, reads=frozenset(reads))
 
 
 def _fit_in_process(params: Params, fold: object, path: Path) -> _Fit:
-    from harness.run import executors
-
-    assert executors._worker is not None
-    return _fit(executors._worker.project, params, fold, path)
+    return _fit(worker_of_process().project, params, fold, path)
 
 
 def _write(path: Path, model: object) -> None:
@@ -182,8 +194,13 @@ def _pickled(model: object) -> bytes:
         ) from error
 
 
-def _outcome_of(result: Callable[[], _Fit]) -> _Fit:
+def _outcome_of(future: "Future[_Fit]", pool: Pool, seconds: float) -> _Fit:
     try:
-        return result()
-    except Exception as error:  # the process that fitted it died
+        return future.result()
+    except FutureTimeout:
+        return _Fit(None, too_long(seconds, "fit_seconds"), "FitTimeout")
+    except ProcessExpired as expired:
+        error = pool.why_ended(expired, 0)
         return _Fit(None, str(error), type(error).__name__)
+    except Exception as error:  # what was sent does not load here
+        return _Fit(None, words_of(error), type(error).__name__)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.project.tasks import Task
-from harness.run.attempt import Result
+from harness.run.attempt import Result, words_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,3 +26,8 @@ class Outcome:
 
     job: Job
     result: Result
+
+
+def broken(error: BaseException) -> Result:
+    """The result where computing one, or sending it, broke."""
+    return Result(None, words_of(error), type(error).__name__, 1, 0.0, None, permanent=True)

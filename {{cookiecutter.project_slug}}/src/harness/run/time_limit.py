@@ -15,8 +15,8 @@ _GRACE_SECONDS = 2.0
 
 
 @contextmanager
-def time_limit(seconds: float, hard_kill: bool) -> Iterator[None]:
-    """Raise PredictionTimeout in this thread after `seconds` (0: never).
+def time_limit(seconds: float, hard_kill: bool, setting: str = "timeout_seconds") -> Iterator[None]:
+    """Raise PredictionTimeout here after `seconds` (0: never), a limit that `setting` gives.
 
     Works in a process's main thread; in other threads the driver gives up waiting instead. Native
     code that never returns to Python is ended with its process, where `hard_kill` allows it.
@@ -30,7 +30,7 @@ def time_limit(seconds: float, hard_kill: bool) -> Iterator[None]:
         return
 
     def interrupt(signum: int, frame: object) -> None:
-        raise PredictionTimeout(too_long(seconds))
+        raise PredictionTimeout(too_long(seconds, setting))
 
     previous = signal.signal(signal.SIGALRM, interrupt)
     # Fires again every second, in case a bare `except:` in predict swallowed the first one.
@@ -66,6 +66,6 @@ def ended_by_watchdog(pid: int | None) -> bool:
         file.unlink(missing_ok=True)
 
 
-def too_long(seconds: float) -> str:
+def too_long(seconds: float, setting: str = "timeout_seconds") -> str:
     """The message for a call that took longer than its limit."""
-    return f"took longer than {seconds:g} s ([run] timeout_seconds)"
+    return f"took longer than {seconds:g} s ([run] {setting})"
