@@ -38,6 +38,7 @@ from harness.run.job import Job, Outcome
 from harness.run.limits import shared_limiter
 from harness.run.progress import RunProgress
 from harness.run.rows import Rows
+from harness.run.time_limit import unenforced
 
 _LOOKED_UP_AT_ONCE = 256
 # How long a busy predict may keep the recorder waiting for the interpreter, in seconds; Python's
@@ -342,6 +343,8 @@ class _Run:
         if self.project.settings.run.executor == "processes":
             # Checked here: in a worker process nobody would see the error.
             shared_limiter(self.project.settings, self.project.settings.run.workers)
+        for line in unenforced(self.project.settings.run):
+            err.print(f"note: {line}", markup=False, soft_wrap=True)
         limiter = shared_limiter(self.project.settings)
         for outcome in execute(self.project, jobs, limiter, lambda: bool(self.stop)):
             self._record(outcome)

@@ -182,17 +182,15 @@ class Ended:
         return Result(None, str(self.error), type(self.error).__name__, 1, 0.0, None)
 
 
-def packed(result: object) -> bytes:
+def packed(results: list[Result]) -> bytes:
     """Results as they are sent to the driver, with any value that predict put into them.
 
     A value that only cloudpickle can send, such as a lambda, is sent by cloudpickle.
     """
     try:
-        return pickle.dumps(result)
+        return pickle.dumps(results)
     except Exception:
-        results = result if isinstance(result, list) else [result]
-        sendable = [_sendable(each) for each in results]
-        return bytes(cloudpickle.dumps(sendable if isinstance(result, list) else sendable[0]))
+        return bytes(cloudpickle.dumps([_sendable(each) for each in results]))
 
 
 def _sendable(result: Result) -> Result:

@@ -10,8 +10,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from harness.errors import PredictionTimeout
+from harness.project.settings import Run
 
 _GRACE_SECONDS = 2.0
+_CANNOT = {
+    "serial": "serial cannot end native code that never returns to Python, it waits for it",
+    "threads": "threads cannot end a call that overruns; it gets its row and runs on unseen",
+    "async": "async cannot end a call that never awaits, and every other call waits for it",
+}
 
 
 @contextmanager
@@ -69,3 +75,17 @@ def ended_by_watchdog(pid: int | None) -> bool:
 def too_long(seconds: float, setting: str = "timeout_seconds") -> str:
     """The message for a call that took longer than its limit."""
     return f"took longer than {seconds:g} s ([run] {setting})"
+
+
+def unenforced(run: Run) -> Iterator[str]:
+    """What the limits of [run] cannot do under its executor, in words for the start of a run."""
+    cannot = _CANNOT.get(run.executor, "")
+    if run.executor == "processes" and not hasattr(signal, "setitimer"):
+        cannot = "this system has no timer that could end a call"
+    if not cannot:
+        return
+    instead = "" if run.executor == "processes" else '; executor = "processes" ends it'
+    if run.timeout_seconds:
+        yield f"[run] timeout_seconds: {cannot}{instead}"
+    if run.fit_seconds and run.executor != "processes":
+        yield f"[run] fit_seconds cannot end a fit under {run.executor}{instead}"
