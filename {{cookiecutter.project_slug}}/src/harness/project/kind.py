@@ -22,7 +22,7 @@ from harness.errors import HarnessError, in_words
 from harness.project.inputs import brought_by_harness
 
 FILE = "src/benchmark/kind.py"
-EXECUTORS = ("serial", "threads", "processes", "async")  # those of the harness itself
+EXECUTORS = ("serial", "threads", "processes", "async", "dask")  # those of the harness itself
 SHARED = {"latency_shared": "latencies are of whole batches, not of single predictions"}
 _PERSON = "benchmark"
 _REFERENCE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")

@@ -1,5 +1,6 @@
 """benchmark.toml as typed values. A wrong file is explained key by key, with its line."""
 
+import os
 import re
 import tomllib
 from pathlib import Path
@@ -39,7 +40,8 @@ class Store(Options):
 class Run(Options):
     """How datapoints are computed. Times are in seconds; 0 switches a limit off.
 
-    `batch_size` is for predict_batch: 0 finds it by time, 1 makes no batches.
+    `batch_size` is for predict_batch: 0 finds it by time, 1 makes no batches. `scheduler` and
+    `resources` are for Dask: an address (empty: a cluster on this machine), and what a task needs.
     """
 
     executor: str = "serial"
@@ -50,6 +52,8 @@ class Run(Options):
     fit_seconds: float = Field(default=0.0, ge=0, strict=False)
     memory_mb: int = Field(default=0, ge=0)
     batch_size: int = Field(default=0, ge=0)
+    scheduler: str = ""
+    resources: dict[str, float] = Field(default_factory=dict)
     on_error: Literal["continue", "stop"] = "continue"
     max_errors: int = Field(default=100, ge=0)
     max_permanent_errors: int = Field(default=3, ge=1)
@@ -188,6 +192,9 @@ def load_settings(root: Path, kind: Kind | None = None) -> Settings:
                 problems.append(_explain(text, (section, *each["loc"]), each["msg"]))
     if data.pop("extra", None) is not None:  # a field of Settings, and no section
         problems.append(_explain(text, ("extra",), _UNKNOWN))
+    for name in ("executor", "scheduler"):
+        if value := os.environ.get(f"BENCH_{name.upper()}"):
+            data.setdefault("run", {})[name] = value  # of this command: EXECUTOR=dask
     context = {"executors": (*EXECUTORS, *kind.executors)}
     try:
         settings = Settings.model_validate(data, context=context)

@@ -64,7 +64,9 @@ def _open(expected: dict[bytes, Any], items: str | None, share: int, root: str) 
         return "refused", "its grid of configurations is another one"
     for digest, context in found.items():
         if names := differences(expected[digest], context):
-            return "refused", "; ".join(_differs(n, expected[digest], context) for n in sorted(names))
+            return "refused", "; ".join(
+                _differs(n, expected[digest], context) for n in sorted(names)
+            )
     one_worker()
     pool.set_worker(Worker(project, shared_limiter(project.settings, share), hard_kill=True))
     global _driver_root

@@ -2,8 +2,8 @@
 
 Dask sends this module by value, so that a worker needs neither the harness nor the project: only
 the standard library, distributed and psutil are used here. Predict never runs in the worker itself
-but in processes that it starts (`cluster_process`), so that a crash, a time limit or too much memory
-ends one datapoint, and so that two projects on one cluster cannot mix.
+but in processes that it starts (`cluster_process`): a crash, a time limit or too much memory ends
+one datapoint, and two projects on one cluster cannot mix.
 """
 
 import contextlib
@@ -34,7 +34,13 @@ class Project(WorkerPlugin):  # type: ignore[misc]
     """
 
     def __init__(
-        self, name: str, files: dict[str, bytes], root: str, path: list[str], hello: bytes, memory: int
+        self,
+        name: str,
+        files: dict[str, bytes],
+        root: str,
+        path: list[str],
+        hello: bytes,
+        memory: int,
     ) -> None:
         self.name = name
         self.files = files

@@ -1,5 +1,5 @@
 """Where datapoints are computed: in this thread, in threads, in an event loop, in processes,
-or as a kind says.
+on a cluster, or as a kind says.
 
 Each executor is a generator: it takes tasks as they come, keeps a bounded number in flight, and
 yields an Outcome as soon as there is one. None of them writes. A kind may bring more (`Executor` of
@@ -16,6 +16,7 @@ from harness.project.kind import resolve
 from harness.run.asynchronous import check_async, in_event_loop
 from harness.run.attempt import Limiter, Worker
 from harness.run.batches import Sizes, groups
+from harness.run.cluster import check_cluster, on_cluster
 from harness.run.job import Job, Outcome, broken
 from harness.run.processes import processes
 
@@ -29,6 +30,8 @@ def check(project: Project) -> None:
         resolve(own.check)(project)
     if project.settings.run.executor == "async":
         check_async(project)
+    if project.settings.run.executor == "dask":
+        check_cluster(project)
 
 
 def execute(
@@ -54,6 +57,8 @@ def execute(
         return in_event_loop(project, jobs, limiter)
     if name == "processes":
         return processes(project, jobs)
+    if name == "dask":
+        return on_cluster(project, jobs)
     raise ValueError(f"settings let an executor {name!r} pass that nothing runs")
 
 

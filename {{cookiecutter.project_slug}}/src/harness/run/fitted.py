@@ -5,11 +5,12 @@ Processes share a model through a file next to the cache; the asset is the recor
 
 import hashlib
 import os
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from concurrent.futures import TimeoutError as FutureTimeout
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -18,7 +19,7 @@ import cloudpickle
 import orjson
 from pebble import ProcessExpired
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, MemoryLimit, PredictionTimeout, WorkerDied
 from harness.project.contract import Item, Project
 from harness.project.grid import Configuration
 from harness.project.inputs import noted
@@ -27,8 +28,9 @@ from harness.project.values import Params
 from harness.project.watch import Watch
 from harness.record.store import Store
 from harness.run.attempt import words_of
-from harness.run.pool import Pool, worker_of_process
-from harness.run.time_limit import too_long
+from harness.run.cluster import fit_on_cluster
+from harness.run.pool import Pool, died, worker_of_process
+from harness.run.time_limit import time_limit, too_long
 
 _Job: TypeAlias = tuple[Params, object, Path]
 
@@ -120,6 +122,10 @@ class Fits:
                 for future in as_completed(sent):
                     yield sent[future], _outcome_of(future, pool, run.fit_seconds)
             return
+        if run.executor == "dask" and jobs:
+            for job, answer in fit_on_cluster(self.project, jobs):
+                yield job, _arrived(job[2], answer, run.fit_seconds)
+            return
         workers = run.workers if run.executor == "threads" else 1
         with ThreadPoolExecutor(workers) as threads:
             futures = {threads.submit(_fit, self.project, *job): job for job in jobs}
@@ -170,6 +176,37 @@ def _fit(project: Project, params: Params, fold: object, path: Path) -> _Fit:
 
 def _fit_in_process(params: Params, fold: object, path: Path) -> _Fit:
     return _fit(worker_of_process().project, params, fold, path)
+
+
+def fit_in_place(project: Project, params: Params, fold: object) -> tuple["_Fit", bytes]:
+    """Fit on a cluster's worker; the outcome, and the model as it is sent to the driver."""
+    seconds = project.settings.run.fit_seconds
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            with time_limit(seconds, True, "fit_seconds"):
+                fitted = _fit(project, params, fold, Path(folder) / "model.pkl")
+        except PredictionTimeout as error:
+            return _Fit(None, str(error), "FitTimeout"), b""
+        return fitted, fitted.part.read_bytes() if fitted.part else b""
+
+
+def _arrived(path: Path, answer: tuple[Any, ...], seconds: float) -> "_Fit":
+    """The outcome of a fit that ran on a cluster, its model in a temporary file here."""
+    if answer[0] == "fitted":
+        fitted, content = answer[1:]
+        if fitted.part is None:
+            return replace(fitted)
+        part = path.with_suffix(f".{os.getpid()}.part")
+        part.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(content)
+        return replace(fitted, part=part)
+    if answer[0] == "lost":
+        return _Fit(None, words_of(answer[1]), WorkerDied.__name__)
+    _, code, why = answer
+    if why == "time":
+        return _Fit(None, too_long(seconds, "fit_seconds"), "FitTimeout")
+    error = MemoryLimit.__name__ if why == "memory" else WorkerDied.__name__
+    return _Fit(None, died(code), error)
 
 
 def _write(path: Path, model: object) -> None:

@@ -31,6 +31,7 @@ from harness.record.recorder import Counts, Recorder
 from harness.record.runs import new_track_id
 from harness.record.store import Store
 from harness.run.budget import Budget
+from harness.run.cluster import leave_cluster
 from harness.run.executors import execute
 from harness.run.fitted import Fits
 from harness.run.interrupt import graceful
@@ -106,6 +107,7 @@ def run(
         return _Run(project, grid, census, place, rows, recorder, cache).go(provenance, limit)
     finally:
         sys.setswitchinterval(before)
+        leave_cluster(project)
         if recorder.is_alive():
             with contextlib.suppress(HarnessError):
                 recorder.close()
@@ -340,7 +342,7 @@ class _Run:
     def _loop(self, limit: int | None, progress: RunProgress) -> int:
         skipped = [0]
         jobs = self._until_broken(self._jobs(limit, skipped, progress))
-        if self.project.settings.run.executor == "processes":
+        if self.project.settings.run.executor in ("processes", "dask"):
             # Checked here: in a worker process nobody would see the error.
             shared_limiter(self.project.settings, self.project.settings.run.workers)
         for line in unenforced(self.project.settings.run):

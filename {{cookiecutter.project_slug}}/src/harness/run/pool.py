@@ -51,9 +51,14 @@ def worker_of_process() -> Worker:
     return _worker
 
 
+def set_worker(worker: Worker) -> None:
+    """Make `worker` the one of this process."""
+    global _worker
+    _worker = worker
+
+
 def _start_worker(root: Path, workers: int, started: _Pids | None) -> None:
     """Open the project in a new process; its share of the limits is one in `workers`."""
-    global _worker
     from harness.run.limits import shared_limiter
 
     # Ctrl-C reaches the whole terminal; the driver alone decides, and lets this one finish.
@@ -62,7 +67,7 @@ def _start_worker(root: Path, workers: int, started: _Pids | None) -> None:
         started.put(os.getpid())
     project = Project.open(root)
     one_worker()
-    _worker = Worker(project, shared_limiter(project.settings, workers), hard_kill=True)
+    set_worker(Worker(project, shared_limiter(project.settings, workers), hard_kill=True))
 
 
 class _Context:

@@ -13,6 +13,7 @@ from harness.errors import PredictionTimeout
 from harness.project.settings import Run
 
 _GRACE_SECONDS = 2.0
+_ENDING = ("processes", "dask")  # they can end a process
 _CANNOT = {
     "serial": "serial cannot end native code that never returns to Python, it waits for it",
     "threads": "threads cannot end a call that overruns; it gets its row and runs on unseen",
@@ -56,7 +57,12 @@ def time_limit(seconds: float, hard_kill: bool, setting: str = "timeout_seconds"
 
 
 def _watchdog_file(pid: int) -> Path:
-    return Path(tempfile.gettempdir()) / f"benchmark-watchdog-{os.getuid()}-{pid}"
+    return Path(f"{watchdog_prefix()}{pid}")
+
+
+def watchdog_prefix() -> str:
+    """What the file of a process's watchdog is called, up to its id."""
+    return str(Path(tempfile.gettempdir()) / f"benchmark-watchdog-{os.getuid()}-")
 
 
 def ended_by_watchdog(pid: int | None) -> bool:
@@ -80,12 +86,12 @@ def too_long(seconds: float, setting: str = "timeout_seconds") -> str:
 def unenforced(run: Run) -> Iterator[str]:
     """What the limits of [run] cannot do under its executor, in words for the start of a run."""
     cannot = _CANNOT.get(run.executor, "")
-    if run.executor == "processes" and not hasattr(signal, "setitimer"):
+    if run.executor in _ENDING and not hasattr(signal, "setitimer"):
         cannot = "this system has no timer that could end a call"
     if not cannot:
         return
-    instead = "" if run.executor == "processes" else '; executor = "processes" ends it'
+    instead = "" if run.executor in _ENDING else '; executor = "processes" ends it'
     if run.timeout_seconds:
         yield f"[run] timeout_seconds: {cannot}{instead}"
-    if run.fit_seconds and run.executor != "processes":
+    if run.fit_seconds and run.executor not in _ENDING:
         yield f"[run] fit_seconds cannot end a fit under {run.executor}{instead}"
