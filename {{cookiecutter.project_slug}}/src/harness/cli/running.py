@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from harness.project.contract import Project
 
 app = typer.Typer()
+Where = Annotated[list[str] | None, typer.Option(help="NAME=VALUE of a param")]
+Configs = Annotated[int | None, typer.Option(help="at most so many configurations", min=1)]
 
 
 def _project() -> "Project":
@@ -44,12 +46,18 @@ def branch_check() -> None:
 @app.command("dev-run")
 def dev_run(
     items: Annotated[int | None, typer.Option(help="items of each configuration", min=1)] = None,
+    where: Where = None,
+    configs: Configs = None,
 ) -> None:
-    """Run a few items of each configuration, separate from every experiment."""
+    """Run a few items of each configuration, separate from every experiment.
+
+    With --where and --configs those of a part of the grid.
+    """
     from harness.experiment import dev_run as run_dev
+    from harness.project.part import part_of
 
     _check_branch()
-    _leave(run_dev(_project(), items))
+    _leave(run_dev(part_of(_project(), where or [], configs), items))
 
 
 @app.command("dev-clean")
@@ -111,11 +119,12 @@ def ready() -> None:
 
 
 @app.command("dry-run")
-def dry_run() -> None:
+def dry_run(where: Where = None, configs: Configs = None) -> None:
     """How many datapoints are new or cached, and what the new ones would cost."""
+    from harness.project.part import part_of
     from harness.run.explain import preview
 
-    for line in preview(_project()):
+    for line in preview(part_of(_project(), where or [], configs)):
         out.print(line, markup=False, soft_wrap=True)
 
 

@@ -207,7 +207,7 @@ class Cluster:
 
     def _nobody(self) -> HarnessError:
         reasons = sorted(set(self._refused.values()))
-        said = "; ".join(shown(each, 300).plain for each in reasons) or "none is connected"
+        said = "; ".join(each[:300] for each in reasons) or "none is connected"
         return HarnessError(
             f"no worker of the cluster can compute this project: {said}",
             fix="install requirements.lock on the workers, with the same Python",

@@ -91,7 +91,7 @@ def _answer(kind: str, *arguments: Any) -> tuple[Any, ...]:
     if kind == "fit":
         from harness.run.fitted import fit_in_place
 
-        return "fitted", fit_in_place(worker.project, *arguments)
+        return "fitted", *fit_in_place(worker.project, *arguments)
     items, params, digest, model = arguments
     items = [_placed(item) for item in items]
     fitted = None if model is None else Path.cwd() / model

@@ -193,12 +193,12 @@ def fit_in_place(project: Project, params: Params, fold: object) -> tuple["_Fit"
 def _arrived(path: Path, answer: tuple[Any, ...], seconds: float) -> "_Fit":
     """The outcome of a fit that ran on a cluster, its model in a temporary file here."""
     if answer[0] == "fitted":
-        fitted, content = answer[1:]
+        fitted: _Fit = answer[1]
         if fitted.part is None:
-            return replace(fitted)
+            return fitted
         part = path.with_suffix(f".{os.getpid()}.part")
         part.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(content)
+        part.write_bytes(answer[2])
         return replace(fitted, part=part)
     if answer[0] == "lost":
         return _Fit(None, words_of(answer[1]), WorkerDied.__name__)
