@@ -118,6 +118,25 @@ def ready() -> None:
     _leave(1 if blocking else 0)
 
 
+@app.command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="for another program")] = False,
+    online: Annotated[bool, typer.Option(help="ask the remote and the cluster too")] = False,
+) -> None:
+    """Look at all that the benchmark stands on: environment, git, DVC, database, disk and more."""
+    from harness import doctor as parts
+
+    verdicts = list(parts.examine(Path.cwd(), online))
+    if as_json:
+        print(parts.as_json(verdicts))
+    else:
+        styles = {"ok": "green", "note": "yellow", "bad": "red"}
+        for each in verdicts:
+            said = f" {each.part}: {each.message}" + (f"  ->  {each.fix}" if each.fix else "")
+            out.print(styled((f"{each.state:4}", styles[each.state]), said), soft_wrap=True)
+    _leave(int(any(each.state == "bad" for each in verdicts)))
+
+
 @app.command("dry-run")
 def dry_run(where: Where = None, configs: Configs = None) -> None:
     """How many datapoints are new or cached, and what the new ones would cost."""
