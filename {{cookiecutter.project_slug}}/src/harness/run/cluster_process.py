@@ -7,13 +7,12 @@ length, then a pickle.
 import os
 import pickle
 import platform
-import struct
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
-HEADER = struct.Struct(">Q")
+_HEADER = 8  # bytes that say how long a message is
 
 
 def main() -> None:
@@ -110,15 +109,15 @@ def _placed(value: Any) -> Any:
 
 
 def _read(source: BinaryIO) -> bytes | None:
-    header = source.read(HEADER.size)
-    if len(header) < HEADER.size:
+    header = source.read(_HEADER)
+    if len(header) < _HEADER:
         return None
-    return source.read(HEADER.unpack(header)[0])
+    return source.read(int.from_bytes(header, "big"))
 
 
 def _write(target: BinaryIO, found: tuple[Any, ...]) -> None:
     content = pickle.dumps(found)
-    target.write(HEADER.pack(len(content)) + content)
+    target.write(len(content).to_bytes(_HEADER, "big") + content)
     target.flush()
 
 

@@ -11,7 +11,6 @@ import hashlib
 import os
 import pickle
 import shutil
-import struct
 import subprocess
 import sys
 import tempfile
@@ -23,7 +22,7 @@ import psutil
 from distributed import WorkerPlugin, get_worker
 
 _LOOK_SECONDS = 0.05
-HEADER = struct.Struct(">Q")
+_HEADER = 8  # bytes that say how long a message is
 
 
 class Project(WorkerPlugin):  # type: ignore[misc]
@@ -139,11 +138,11 @@ class Process:
         try:
             assert self.process.stdin is not None
             assert self.process.stdout is not None
-            self.process.stdin.write(HEADER.pack(len(message)) + message)
+            self.process.stdin.write(len(message).to_bytes(_HEADER, "big") + message)
             self.process.stdin.flush()
-            header = self.process.stdout.read(HEADER.size)
-            if len(header) == HEADER.size:
-                (size,) = HEADER.unpack(header)
+            header = self.process.stdout.read(_HEADER)
+            if len(header) == _HEADER:
+                size = int.from_bytes(header, "big")
                 content = self.process.stdout.read(size)
                 if len(content) == size:
                     answer: tuple[Any, ...] = pickle.loads(content)
