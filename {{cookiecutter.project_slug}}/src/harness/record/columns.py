@@ -54,6 +54,7 @@ RESERVED = frozenset(
         "repeat",
         "attempts",
         "fit_asset",
+        "fit_seconds",
         "cost_estimate",
     }
 )

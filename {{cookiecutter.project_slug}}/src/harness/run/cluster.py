@@ -66,6 +66,7 @@ class Cluster:
         self._refused: dict[str, str] = {}
         self._looked = 0.0
         self._workers: dict[str, int] = {}  # threads by address
+        self._models: dict[str, Path] = {}  # fitted models by their place there
         cloudpickle.register_pickle_by_value(cluster_slot)
         self._slot = cluster_slot
         self.client: Client = _connect(distributed, self._run.scheduler, self._run.workers)
@@ -164,7 +165,14 @@ class Cluster:
 
     def content(self, names: list[str]) -> dict[str, bytes]:
         """Files of the project that a worker misses."""
-        return {name: (self._project.root / name).read_bytes() for name in names}
+        root = self._project.root
+        return {name: self._models.get(name, root / name).read_bytes() for name in names}
+
+    def model(self, path: Path) -> str:
+        """The place of a fitted model there; here its folder may be that of another checkout."""
+        name = f".fitted/{path.name}"
+        self._models[name] = path
+        return name
 
     def relative(self, path: Path) -> str:
         """The place of a file from the benchmark's folder; raises HarnessError outside of it."""
@@ -179,7 +187,7 @@ class Cluster:
     def _message(self, group: list[Job]) -> tuple[Any, ...]:
         first = group[0]
         configuration = first.task.configuration
-        model = None if first.fitted is None else self.relative(first.fitted)
+        model = None if first.fitted is None else self.model(first.fitted)
         items = [job.task.item for job in group]
         return "predict", items, configuration.params, configuration.digest, model
 
@@ -192,8 +200,8 @@ class Cluster:
                 for name in paths_in(job.task.item, root):
                     place = self.relative(Path(name.partition(" ")[2]))
                     wanted[place] = file_digest(root / place)
-            if group[0].fitted is not None:
-                wanted[self.relative(group[0].fitted)] = file_digest(group[0].fitted)
+            if (fitted := group[0].fitted) is not None:
+                wanted[self.model(fitted)] = file_digest(fitted)
         return wanted
 
     def _now(self) -> dict[str, int]:

@@ -7,6 +7,7 @@ import hashlib
 import os
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -19,6 +20,7 @@ import cloudpickle
 import orjson
 from pebble import ProcessExpired
 
+from harness.console import err, shown
 from harness.errors import HarnessError, MemoryLimit, PredictionTimeout, WorkerDied
 from harness.project.contract import Item, Project
 from harness.project.grid import Configuration
@@ -33,6 +35,7 @@ from harness.run.pool import Pool, died, worker_of_process
 from harness.run.time_limit import time_limit, too_long
 
 _Job: TypeAlias = tuple[Params, object, Path]
+_LONG_SECONDS = 2.0  # of fitting, after which each fit is shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,7 @@ class Fitted:
     asset: str | None
     error: str = ""
     error_type: str = ""
+    seconds: float | None = None  # that fit took; None where that is not known
 
 
 @dataclass(slots=True)
@@ -83,14 +87,25 @@ class Fits:
                 continue
             if not path.exists():
                 _write(path, kept[1])
-            self._known[configuration.digest, fold] = Fitted(path, kept[0])
+            self._known[configuration.digest, fold] = Fitted(path, kept[0], seconds=_took(path))
         jobs = [(configuration.params, folds[fold], path) for fold, path in missing.items()]
         fold_of = {path: fold for fold, path in missing.items()}
+        begun = time.monotonic()
+        done = 0
         # Each is kept as soon as it is there: a kill costs only those that are being fitted.
         for (_, _, path), fitted in self._run(jobs):
             fold = fold_of[path]
             self.reads.setdefault(configuration.digest, set()).update(fitted.reads)
             self._known[configuration.digest, fold] = self._taken(configuration, fold, path, fitted)
+            done += 1
+            if time.monotonic() - begun > _LONG_SECONDS:
+                took = f"{fitted.seconds:.1f} s" if fitted.part else fitted.error_type
+                err.print(
+                    f"fit {done}/{len(jobs)}: {shown(configuration.params, 120)} "
+                    f"fold {shown(folds[fold], 40)}, {took}",
+                    markup=False,
+                    soft_wrap=True,
+                )
 
     def _taken(
         self, configuration: Configuration, fold: bytes, path: Path, fitted: "_Fit"
@@ -107,8 +122,10 @@ class Fits:
         if fitted.part is None:
             return Fitted(None, None, f"fit failed: {fitted.error}", fitted.error_type)
         fitted.part.replace(path)
+        _seconds_file(path).write_text(repr(fitted.seconds))
         model = cloudpickle.loads(path.read_bytes())
-        return Fitted(path, self.call(partial(_keep, _name(configuration, fold), model)))
+        asset = self.call(partial(_keep, _name(configuration, fold), model))
+        return Fitted(path, asset, seconds=fitted.seconds)
 
     def _run(self, jobs: list[_Job]) -> Iterator[tuple[_Job, "_Fit"]]:
         """Each job with its outcome as soon as there is one."""
@@ -141,6 +158,19 @@ class _Fit:
     error: str = ""
     error_type: str = ""
     reads: frozenset[str] = frozenset()
+    seconds: float = 0.0
+
+
+def _seconds_file(path: Path) -> Path:
+    return path.with_suffix(".seconds")
+
+
+def _took(path: Path) -> float | None:
+    """How long a kept model's fit took, where that is still known."""
+    try:
+        return float(_seconds_file(path).read_text())
+    except (OSError, ValueError):
+        return None
 
 
 def _name(configuration: Configuration, fold: bytes) -> str:
@@ -164,14 +194,17 @@ def _fit(project: Project, params: Params, fold: object, path: Path) -> _Fit:
     assert project.fit is not None
     error = None
     part = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.part")
+    begun = time.perf_counter()
     with noted() as reads:
         try:
-            _write_part(part, project.fit(params, fold))
+            model = project.fit(params, fold)
+            seconds = time.perf_counter() - begun
+            _write_part(part, model)
         except Exception as raised:
             error = raised
     if error is not None:
         return _Fit(None, words_of(error), type(error).__name__, frozenset(reads))
-    return _Fit(part, reads=frozenset(reads))
+    return _Fit(part, reads=frozenset(reads), seconds=seconds)
 
 
 def _fit_in_process(params: Params, fold: object, path: Path) -> _Fit:

@@ -11,12 +11,13 @@ from harness.run.attempt import Result, words_of
 class Job:
     """A task to execute, with the file and asset of its fitted model where predict takes one.
 
-    `estimate` is its expected cost in USD, None where it is unknown.
+    `fit_seconds` is how long its fit took, None where that is not known. `estimate` is its expected cost in USD, None where it is unknown.
     """
 
     task: Task
     fitted: Path | None = None
     asset: str | None = None
+    fit_seconds: float | None = None
     estimate: float | None = None
 
 

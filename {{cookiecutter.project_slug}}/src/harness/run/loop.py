@@ -390,7 +390,7 @@ class _Run:
                     self.recorder.put(self.rows.unfitted(task, fitted.error, fitted.error_type))
                     self._count_failure(permanent=True)
                     continue
-                job = Job(task, fitted.path, fitted.asset, job.estimate)
+                job = Job(task, fitted.path, fitted.asset, fitted.seconds, job.estimate)
             if self.budget is not None and not self.budget.admit(job.estimate):
                 self._stop("budget", self.budget.message)
                 return

@@ -25,7 +25,10 @@ from harness.run.limits import shared_limiter
 from harness.run.prepared import Prepared, prepare
 
 # Measured again each time.
-_TIMES = frozenset({"function_time", "latency", "attempts", "cost_estimate", "fit_asset"})
+_TIMES = frozenset(
+    {"function_time", "latency", "latency_shared", "attempts", "cost_estimate"}
+    | {"fit_asset", "fit_seconds"}
+)
 _AT_ONCE = 256
 
 
