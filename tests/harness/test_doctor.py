@@ -9,8 +9,8 @@ PARTS = ["environment", "lock", "settings", "git", "hooks", "DVC", "remote", "da
 PARTS += ["disk", "cluster", "time", "locale"]
 
 
-def verdicts(bench: Bench, expect: int, **environment: str) -> dict[str, dict[str, Any]]:
-    done = bench.run("doctor", "--json", expect=expect, **environment)
+def verdicts(bench: Bench, expect: int) -> dict[str, dict[str, Any]]:
+    done = bench.run("doctor", "--json", expect=expect)
     found = json.loads(done.out)["verdicts"]
     assert all(each["fix"] for each in found if each["state"] == "bad")
     return {each["part"]: each for each in found}
@@ -20,7 +20,8 @@ def test_each_part_has_a_verdict_and_what_is_wrong_a_fix(bench: Bench) -> None:
     bench.file("requirements.lock", "duckdb==0.1.0 \\\n    --hash=sha256:ab\nabsent-package==1\n")
     bench.file("results/benchmark.db", b"SQLite format 3\0" + b"\xff" * 4096)
     bench.file(".pre-commit-config.yaml", "repos: []\n")
-    found = verdicts(bench, expect=1, BENCH_EXECUTOR="dask", BENCH_SCHEDULER="tcp://127.0.0.1:1")
+    bench.settings(run={"executor": "dask", "scheduler": "tcp://127.0.0.1:1"})
+    found = verdicts(bench, expect=1)
     assert list(found) == PARTS
     assert "duckdb" in found["lock"]["message"]
     assert "absent-package is not installed" in found["lock"]["message"]

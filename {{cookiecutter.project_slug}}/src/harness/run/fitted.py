@@ -91,13 +91,11 @@ class Fits:
         jobs = [(configuration.params, folds[fold], path) for fold, path in missing.items()]
         fold_of = {path: fold for fold, path in missing.items()}
         begun = time.monotonic()
-        done = 0
         # Each is kept as soon as it is there: a kill costs only those that are being fitted.
-        for (_, _, path), fitted in self._run(jobs):
+        for done, ((_, _, path), fitted) in enumerate(self._run(jobs), start=1):
             fold = fold_of[path]
             self.reads.setdefault(configuration.digest, set()).update(fitted.reads)
             self._known[configuration.digest, fold] = self._taken(configuration, fold, path, fitted)
-            done += 1
             if time.monotonic() - begun > _LONG_SECONDS:
                 took = f"{fitted.seconds:.1f} s" if fitted.part else fitted.error_type
                 err.print(
@@ -122,9 +120,9 @@ class Fits:
         if fitted.part is None:
             return Fitted(None, None, f"fit failed: {fitted.error}", fitted.error_type)
         fitted.part.replace(path)
-        _seconds_file(path).write_text(repr(fitted.seconds))
         model = cloudpickle.loads(path.read_bytes())
         asset = self.call(partial(_keep, _name(configuration, fold), model))
+        _seconds_file(path).write_text(repr(fitted.seconds))
         return Fitted(path, asset, seconds=fitted.seconds)
 
     def _run(self, jobs: list[_Job]) -> Iterator[tuple[_Job, "_Fit"]]:

@@ -11,7 +11,8 @@ from harness.run.attempt import Result, words_of
 class Job:
     """A task to execute, with the file and asset of its fitted model where predict takes one.
 
-    `fit_seconds` is how long its fit took, None where that is not known. `estimate` is its expected cost in USD, None where it is unknown.
+    `fit_seconds`: what its fit took, None where that is not known. `estimate`: its expected cost in
+    USD, None where it is unknown.
     """
 
     task: Task

@@ -68,7 +68,8 @@ class Rows:
         }
         if outcome.job.asset:
             keep["fit_asset"] = outcome.job.asset
-            keep["fit_seconds"] = outcome.job.fit_seconds
+            if outcome.job.fit_seconds is not None:
+                keep["fit_seconds"] = outcome.job.fit_seconds
         return row, keep
 
     def _row(
