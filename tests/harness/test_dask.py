@@ -137,14 +137,16 @@ def test_no_worker_that_fits_and_no_scheduler_are_said(
     bench = make_bench(fresh=True)
     prepared(bench)
     cluster.worker("differs", FLAVOUR="b")
-    where = {"BENCH_EXECUTOR": "dask", "BENCH_SCHEDULER": cluster.address}
-    done = bench.run("dev-run", expect=1, FLAVOUR="a", **where)
+    run = bench.root / "benchmark.toml"
+    where = f'[run]\nexecutor = "dask"\nscheduler = "{cluster.address}"\n'
+    bench.file(run.name, run.read_text().replace("[run]\n", where))
+    done = bench.run("dev-run", expect=1, FLAVOUR="a")
     assert "no worker of the cluster can compute this project" in done.said
     assert "variable FLAVOUR" in done.said
     assert "Traceback" not in done.said
     assert not bench.executed()
     cluster.end()
-    done = bench.run("dev-run", expect=2, FLAVOUR="a", **where)
+    done = bench.run("dev-run", expect=2, FLAVOUR="a")
     assert "cannot be reached" in done.said
 
 

@@ -68,7 +68,7 @@ class Cluster:
         self._workers: dict[str, int] = {}  # threads by address
         self._models: dict[str, Path] = {}  # fitted models by their place there
         cloudpickle.register_pickle_by_value(cluster_slot)
-        self._slot = cluster_slot
+        self._compute = cluster_slot.task()
         self.client: Client = _connect(distributed, self._run.scheduler, self._run.workers)
         try:
             _wait_for_workers(self.client, self._run.scheduler)
@@ -127,7 +127,7 @@ class Cluster:
         if not fit:
             raise self._nobody()
         return self.client.submit(
-            self._slot.compute,
+            self._compute,
             self._name,
             name,
             messages,

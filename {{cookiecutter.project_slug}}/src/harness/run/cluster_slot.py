@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -202,19 +203,27 @@ def _write(path: Path, content: bytes) -> None:
     part.replace(path)
 
 
-def compute(
-    name: str,
-    chunk: str,
-    groups: list[bytes],
-    sizes: list[int],
-    wanted: dict[str, str],
-    files: dict[str, bytes],
-) -> tuple[str, Any, str]:
-    """A task of Dask: the answers to some groups, with the worker's address."""
-    worker = get_worker()
-    # Said first: where this worker is lost, the driver knows that it had begun.
-    worker.log_event(name, chunk)
-    project = worker.plugins[name]
-    project.keep(files)
-    kind, found = project.run(groups, sizes, wanted)
-    return kind, found, worker.address
+def task() -> Callable[..., tuple[str, Any, str]]:
+    """The function that Dask calls.
+
+    A local one: in a graph, Dask sends a module's function by its name, and the scheduler would
+    have to import the harness.
+    """
+
+    def compute(
+        name: str,
+        chunk: str,
+        groups: list[bytes],
+        sizes: list[int],
+        wanted: dict[str, str],
+        files: dict[str, bytes],
+    ) -> tuple[str, Any, str]:
+        worker = get_worker()
+        # Said first: where this worker is lost, the driver knows that it had begun.
+        worker.log_event(name, chunk)
+        project = worker.plugins[name]
+        project.keep(files)
+        kind, found = project.run(groups, sizes, wanted)
+        return kind, found, worker.address
+
+    return compute
