@@ -1,7 +1,7 @@
 """Whatever breaks: one more `make experiment` finishes it, or one sentence says what is wrong.
 
-Kills at any moment are in tests/harness/test_killed.py, damaged databases in test_damaged_database.py;
-`make test-faults` runs them too.
+Kills at any moment are in tests/harness/test_killed.py, damaged databases in
+test_damaged_database.py; `make test-faults` runs them too.
 """
 
 import os
@@ -32,7 +32,7 @@ def is_whole(bench: Bench, items: int) -> None:
 @pytest.mark.parametrize(
     ("number", "seed"),
     [
-        (signal.SIGTERM, 1),
+        pytest.param(signal.SIGTERM, 1, marks=pytest.mark.slow),
         pytest.param(signal.SIGINT, 2, marks=pytest.mark.slow),
         pytest.param(signal.SIGTERM, 3, marks=pytest.mark.slow),
     ],
@@ -89,9 +89,9 @@ def test_git_fails_in_the_middle_of_the_finish(
     shims.mkdir()
     real = os.popen("command -v git").read().strip()
     shim = shims / "git"
+    fail = '{ echo "disk on fire" >&2; exit 128; }'
     shim.write_text(
-        f'#!/bin/sh\nfor word; do [ "$word" = {broken} ] && {{ echo "disk on fire" >&2; exit 128; }}; '
-        f'done\nexec {real} "$@"\n'
+        f'#!/bin/sh\nfor word; do [ "$word" = {broken} ] && {fail}; done\nexec {real} "$@"\n'
     )
     shim.chmod(shim.stat().st_mode | stat.S_IXUSR)
     path = f"{shims}{os.pathsep}{os.environ['PATH']}"
