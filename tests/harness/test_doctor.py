@@ -31,7 +31,7 @@ def test_each_part_has_a_verdict_and_what_is_wrong_a_fix(bench: Bench) -> None:
     assert found["git"]["message"].startswith("on feat/try")
     assert found["disk"]["state"] == "ok"
     text = bench.run("doctor", expect=1)
-    assert "->  make setup" in text.said
+    assert "-> make setup" in text.said
 
 
 def test_where_all_is_well_it_ends_with_0(bench: Bench) -> None:

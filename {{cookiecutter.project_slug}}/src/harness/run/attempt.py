@@ -262,7 +262,7 @@ class Worker:
 
     def _awaited(self, returned: object) -> object:
         """What an async predict comes to, in an event loop that this worker keeps."""
-        if not inspect.iscoroutine(returned):
+        if isinstance(returned, dict) or not inspect.iscoroutine(returned):
             return returned
         if self._runner is None:
             self._runner = asyncio.Runner()

@@ -80,6 +80,10 @@ def compute_all(worker: Worker, group: list[Job]) -> list[Outcome]:
 
 def _serial(worker: Worker, jobs: Iterator[Job]) -> Iterator[Outcome]:
     one_worker()
+    if worker.project.predict_batch is None:
+        for job in jobs:
+            yield compute(worker, job)
+        return
     sizes = Sizes(worker.project)
     for group in groups(jobs, sizes):
         outcomes = compute_all(worker, group)
