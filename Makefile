@@ -69,4 +69,4 @@ bench: $(VENV)/.ready ## how fast, how much memory, against what
 locks: $(VENV)/.ready ## resolve requirements-dev.lock and the lock of every kind
 	@$(PY) scripts/locks.py
 
-.PHONY: help demo test test-slow test-docs test-remotes docs lint bench locks
+.PHONY: help demo test test-slow test-faults test-docs test-remotes docs lint bench locks

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.harness.project_fixture import Bench, eventually
+from tests.harness.project_fixture import Bench, eventually, finished
 from tests.harness.test_same_rows import PREDICT, SCORE, TIMES
 
 pytest.importorskip("distributed")
@@ -113,13 +113,10 @@ def test_two_workers_in_other_folders_one_killed_give_the_rows_of_serial(
 
     killer = threading.Thread(target=kill)
     killer.start()
-    done = bench.run(
-        *("dev-run", "--items=100"),
-        expect=1,
-        FLAVOUR="a",
-        BENCH_EXECUTOR="dask",
-        BENCH_SCHEDULER=cluster.address,
-    )
+    where = {"BENCH_EXECUTOR": "dask", "BENCH_SCHEDULER": cluster.address}
+    process = bench.start("dev-run", "--items=100", before=None, FLAVOUR="a", **where)
+    done = finished(process, 400)
+    assert done.code == 1, done.said
     killer.join()
     rows = bench.rows("dev")
     assert of(rows, "attempts") == of(serial, "attempts")
