@@ -220,8 +220,8 @@ def test_a_kill_during_the_fifth_fold_refits_none_of_the_first_four(
 ) -> None:
     """Under processes too, where the first fold is the slowest and the others end before it."""
     bench = make_bench(fresh=True)
-    waits = "    if not os.path.exists('go') and fold == (4 if serial else 0):\n"
-    waits += "        time.sleep(600)\n    train ="
+    waits = "    while not os.path.exists('go') and fold == (4 if serial else 0):\n"
+    waits += "        time.sleep(0.05)\n    train ="
     head = f"import os\nimport time\nserial = {executor == 'serial'}\n"
     fitting(bench, executor, FIT.replace("    train =", waits))
     bench.params('[Params("low")]')
@@ -234,8 +234,9 @@ def test_a_kill_during_the_fifth_fold_refits_none_of_the_first_four(
     assert eventually(lambda: bench.executed("fitted").total() == 5, 120)
     assert eventually(lambda: len(list(bench.root.glob(".cache/**/fit_*.seconds"))) == 4, 120)
     process.kill()
-    finished(process)
+    process.wait()
     bench.file("go", "")
+    finished(process)
     bench.run("experiment", "e0.0.1", "--allow", f"{OPENED},inputs")
     last = "4" if executor == "serial" else "0"
     assert bench.executed("fitted") == Counter({("low", str(n)): 1 for n in range(5)}) + Counter(
