@@ -35,7 +35,8 @@ _COARSE_NS = 20_000_000  # a file's times move in steps of the system's clock
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """A benchmark repository, opened; `takes_resource` where predict has a third argument.
+    """A benchmark repository, opened; `takes_resource` where predict has a third argument,
+    `fit_takes_train` where fit has one.
 
     `code` is what predict can reach under every configuration, and `stamps` say when each file of
     it was last written, by place. `reads` is what importing it read (see inputs).
@@ -50,12 +51,13 @@ class Project:
     load_items: Callable[..., Iterable[Item]]
     predict: Callable[..., Row]
     load: Callable[[Params], object] | None
-    fit: Callable[[Params, object], object] | None
+    fit: Callable[..., object] | None
     estimate: Callable[[Item, Params], float] | None
     score: Callable[[Row], Row]
     scores: dict[str, Score]
     aggregates: dict[str, Callable[..., float]]
     takes_resource: bool
+    fit_takes_train: bool
     modules: Callable[[Params], Iterable[str]] | None
     code: Code
     stamps: dict[str, Stamp]
@@ -91,11 +93,7 @@ class Project:
         all_loaded()
         params_type, grid = _grid(params)
         function = _function(predict, "predict")
-        positional = [
-            p
-            for p in inspect.signature(function).parameters.values()
-            if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-        ]
+        positional = _positional(function)
         load = getattr(predict, "load", None)
         fit = getattr(predict, "fit", None)
         if load and fit:
@@ -109,6 +107,11 @@ class Project:
             raise HarnessError(
                 f"predict takes {len(positional)} arguments, expected ({wanted})",
                 fix=f"write `def predict({wanted}):` in src/{PACKAGE}/predict.py",
+            )
+        if fit and len(_positional(fit)) not in (2, 3):
+            raise HarnessError(
+                f"fit takes {len(_positional(fit))} arguments, expected (params, fold, train)",
+                fix=f"write `def fit(params, fold, train):` in src/{PACKAGE}/predict.py",
             )
         scores, aggregates = declared_in(metrics)
         return cls(
@@ -127,6 +130,7 @@ class Project:
             scores=scores,
             aggregates=aggregates,
             takes_resource=takes_resource,
+            fit_takes_train=bool(fit) and len(_positional(fit)) == 3,
             modules=modules,
             code=code,
             stamps=stamps,
@@ -352,6 +356,15 @@ def _function(module: ModuleType, name: str) -> Callable[..., Any]:
         file = f"src/{PACKAGE}/{module.__name__.rpartition('.')[2]}.py"
         raise HarnessError(f"{file} defines no function {name}", fix=f"define {name} in {file}")
     return typing.cast(Callable[..., Any], function)
+
+
+def _positional(function: Callable[..., object]) -> list[str]:
+    """The parameters that may be given by place."""
+    return [
+        name
+        for name, p in inspect.signature(function).parameters.items()
+        if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+    ]
 
 
 def _grid(module: ModuleType) -> tuple[type, tuple[Params, ...]]:

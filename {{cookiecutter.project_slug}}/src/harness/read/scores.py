@@ -1,8 +1,9 @@
 """The one reader of what items scored: each value counted by its rule, repeats averaged first.
 
-An item's repeats count as one, so that they never stand for items of their own. `read_scores` has
-every item, as arrays; `read_segments` has sums, so that the rows of a segment never come into
-memory.
+An item's repeats count as one, so that they never stand for items of their own. Where models were
+fitted for folds, each repeat stays a row, since its model was another one, and the rows of an item
+are a cluster. `read_scores` has every item, as arrays; `read_segments` has sums, so that the rows
+of a segment never come into memory.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,7 @@ from harness.project.declarations import Rule
 from harness.read.results import Experiment, rows_of, which
 from harness.record.columns import quoted
 from harness.stats.intervals import Interval, interval_of_sums
+from harness.stats.paired import ALONE, Units
 
 Numbers = npt.NDArray[np.float64]
 
@@ -26,15 +28,23 @@ Numbers = npt.NDArray[np.float64]
 class Scores:
     """Per item (row) and configuration (column): the mean over repeats, NaN where there is none.
 
-    `items` are 64-bit hashes of the input ids, ascending. `counted` is by the metric's rule. Of a
-    failed datapoint, `left_out` has nothing and `worst` the worst value, where that is known.
+    `rows` name the rows, ascending: two experiments share those whose names are equal. `items` are
+    64-bit hashes of the input ids; one occurs in several rows where each repeat has a fold.
+    `counted` is by the metric's rule. Of a failed datapoint, `left_out` has nothing and `worst` the
+    worst value, where that is known. `units`: which rows belong together.
     """
 
+    rows: npt.NDArray[np.uint64]
     items: npt.NDArray[np.uint64]
     counted: dict[str, Numbers]
     left_out: dict[str, Numbers]
     worst: dict[str, Numbers]
-    folds: npt.NDArray[np.float64] | None = None
+    units: Units = ALONE
+
+    @property
+    def n_items(self) -> int:
+        """How many items there are."""
+        return len(np.unique(self.items))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,28 +103,59 @@ def read_scores(
         ways[name] = [rule.sql(quoted(name), failed) for failed in (rule.failure, None, worst)]
     wanted = list(dict.fromkeys(way for each in ways.values() for way in each))
 
-    fold = "NULL"
-    if "fold" in experiment.columns:
-        fold = "any_value(fold)" if experiment.repeated else "fold"
-    heads = ["hash(input_id) AS item", f"TRY_CAST({fold} AS DOUBLE) AS fold"]
+    folded = "fold" in experiment.columns
+    row = "hash(input_id, repeat)" if folded and experiment.repeated else "hash(input_id)"
+    heads = [f"{row} AS row", "hash(input_id) AS item", *_unit_heads(experiment)]
     query, values = _by_item(experiment, heads, wanted)
     found = con.execute(query, [*values, experiment.name]).df()
     arrays = {name: found[name].to_numpy() for name in found}
-    items, row_of = np.unique(arrays["item"].astype(np.uint64), return_inverse=True)
+    rows, first, row_of = np.unique(
+        arrays["row"].astype(np.uint64), return_index=True, return_inverse=True
+    )
+    items = arrays["item"].astype(np.uint64)[first]
     column_of = arrays["c"].astype(int)
 
     tables: dict[str, Numbers] = {}
     for place, way in enumerate(wanted):
-        tables[way] = np.full((len(items), len(experiment.configurations)), np.nan)
+        tables[way] = np.full((len(rows), len(experiment.configurations)), np.nan)
         tables[way][row_of, column_of] = arrays[f"v{place}"]
     counted, left_out, worst_case = (
         {name: tables[each[index]] for name, each in ways.items()} for index in range(3)
     )
-    folds = None
-    if "fold" in experiment.columns and not np.isnan(arrays["fold"]).all():
-        folds = np.full(len(items), np.nan)
-        folds[row_of] = arrays["fold"]
-    return Scores(items, counted, left_out, worst_case, folds)
+    units = _units(arrays, row_of, len(rows), items)
+    return Scores(rows, items, counted, left_out, worst_case, units)
+
+
+def _unit_heads(experiment: Experiment) -> list[str]:
+    """SQL of what says which rows belong together."""
+    heads = []
+    if "fold" in experiment.columns:
+        # A fold may be a text, and its hash has a place in any array.
+        text = "CAST(fold AS VARCHAR)"
+        hashed = f"CAST(hash({text}) AS DOUBLE)"
+        heads.append(f"CASE WHEN {text} IS NULL THEN NULL ELSE {hashed} END AS fold")
+        for name in ("n_train", "n_test"):
+            if name in experiment.columns:
+                heads.append(f"TRY_CAST({name} AS DOUBLE) AS {name}")
+    return heads
+
+
+def _units(
+    arrays: Mapping[str, npt.NDArray[np.generic]],
+    row_of: npt.NDArray[np.intp],
+    rows: int,
+    items: npt.NDArray[np.uint64],
+) -> Units:
+    """The units of the rows, each from whichever configuration names it."""
+    found: dict[str, Numbers] = {}
+    for name in ("fold", "n_train", "n_test"):
+        if name in arrays:
+            named = arrays[name].astype(np.float64)
+            known = ~np.isnan(named)
+            found[name] = np.full(rows, np.nan)
+            found[name][row_of[known]] = named[known]
+    clusters = items if len(np.unique(items)) < rows else None
+    return Units(clusters, found.get("fold"), found.get("n_train"), found.get("n_test"))
 
 
 def read_segments(con: DuckDBPyConnection, experiment: Experiment, column: str) -> list[Segment]:

@@ -109,8 +109,8 @@ def _findings(experiment: Experiment, scores: Scores, judged: list[Judged]) -> I
         yield "There are no metrics: the experiment is not finished, or score() returned no number."
     if experiment.plan_problem:
         yield f"No hypothesis could be judged: {experiment.plan_problem}."
-    if len(scores.items) < MIN_ITEMS:
-        yield f"Only {len(scores.items)} items: at least {MIN_ITEMS} are needed for any verdict."
+    if scores.n_items < MIN_ITEMS:
+        yield f"Only {scores.n_items} items: at least {MIN_ITEMS} are needed for any verdict."
     for name in dict.fromkeys(each.name for each in experiment.uncounted):
         yield f"{uncounted_words(name, experiment.uncounted)}."
     if any(each.summary.get("score_version") == UNFINISHED for each in experiment.configurations):
@@ -202,7 +202,7 @@ def _at_a_glance(
     failures = _failures_words(experiment, ranking.rule) if total["failed"] else ""
     count = len(experiment.configurations)
     yield (
-        f"{len(scores.items):,} items, {count} configuration{'s' if count != 1 else ''}, "
+        f"{scores.n_items:,} items, {count} configuration{'s' if count != 1 else ''}, "
         f"{total['n']:,} datapoints: {total['executed']:,} executed, {total['cached']:,} from the "
         f"cache, {total['failed']:,} failed.{failures} Intervals in brackets are 95%. "
         f"Data {experiment.data_version[:12] or 'of unknown version'}.{rescored}"
