@@ -102,7 +102,7 @@ def test_a_fit_that_chooses_its_own_items_decides_nothing_and_says_why(bench: Be
     ("fold", "repeats", "fit", "words"),
     [
         ("1", 1, FIT, "fold 1 has no training items: every item is tested in it"),
-        (REPEATED, 2, FIT, "item 'i0' has 3 folds, and [run] repeats is 2"),
+        (REPEATED, 4, FIT, "item 'i0' has 3 folds, and [run] repeats is 4"),
         ("[1, 2] if n else 1", 2, FIT, "11 of 12 items have a list of folds and the others one"),
         (REPEATED, 3, FIT.replace(", train):", "):\n    train = []"), "fit does not take"),
         ("1", 1, "def fit(params):\n    return 1", "fit takes 1 arguments, expected (params, fold"),

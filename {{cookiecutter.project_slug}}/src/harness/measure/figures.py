@@ -138,7 +138,7 @@ def _mean(rule: Rule, rows: ConfigurationRows) -> Interval:
     counted = rows.values[rule.name]
     keep = np.isfinite(counted)
     clusters = rows.items[keep] if rows.items is not None else None
-    return mean_interval(counted[keep], clusters, binary=rule.binary)
+    return mean_interval(counted[keep], clusters, binary=rule.binary, bounds=rule.bounds)
 
 
 def _percentiles(

@@ -106,7 +106,7 @@ def _judge(
         values = scores.counted[metric]
         a, b = (pooled(values, sides[side]) for side in ("better", "than"))
         rule = experiment.rule(metric)
-        verdict = paired_verdict(a, b, scores.units, confidence=confidence, binary=rule.binary)
+        verdict = paired_verdict(a, b, scores.units, confidence=confidence, binary=rule.binary, bounds=rule.bounds)
         judged = _outcome(hypothesis, verdict.difference, verdict.test, verdict.n)
         if cached := not_timed(experiment, rule, [*sides["better"], *sides["than"]]):
             judged = replace(judged, reason=f"{judged.reason}; {cached}")

@@ -1,7 +1,7 @@
 """Which model predicts an item, and on how many items it was fitted and is tested.
 
 An item's "fold" names the model that it is tested with: one value, or a list with one for each
-repeat of a repeated K-fold, whose length is [run] repeats. A model is fitted on the items of all
+repeat of a repeated K-fold, at least as many as [run] repeats. A model is fitted on the items of all
 other folds of its repeat, which `fit(params, fold, train)` is given: so what it saw is known, and
 no item is tested by a model that saw it.
 """
@@ -77,7 +77,7 @@ def read_folds(project: Project, params: Params) -> Folds:
         fold = item.get("fold")
         several = isinstance(fold, (list, tuple))
         lists += several
-        if several and len(fold) != repeats:
+        if several and len(fold) < repeats:
             raise HarnessError(
                 f"item {item['id']!r} has {len(fold)} folds, and [run] repeats is {repeats}",
                 fix=f"give each item one fold for each repeat in {_FILE}, or set repeats",

@@ -70,9 +70,11 @@ class Sums:
         known = spread > 1e-9 * abs(mean) * sqrt(n)
         return cls(round(n), total, spread if known else None, binary=not others)
 
-    def mean(self) -> Interval:
-        """Their mean with its 95% interval."""
-        return interval_of_sums(self.n, self.total, self.spread, binary=self.binary)
+    def mean(self, bounds: tuple[float, float] | None = None) -> Interval:
+        """Their mean with its 95% interval; `bounds`: the values that are possible, if declared."""
+        return interval_of_sums(
+            self.n, self.total, self.spread, binary=self.binary, bounds=bounds
+        )
 
 
 @dataclass(frozen=True, slots=True)

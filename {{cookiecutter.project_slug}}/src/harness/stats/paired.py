@@ -15,6 +15,7 @@ from scipy.special import ndtri
 
 from harness.stats.decision import MIN_ITEMS, position_of
 from harness.stats.intervals import (
+    Bounds,
     Floats,
     Interval,
     Values,
@@ -105,6 +106,7 @@ def paired_verdict(
     confidence: float = 0.95,
     seed: int = 0,
     binary: bool = True,
+    bounds: Bounds | None = None,
 ) -> Verdict:
     """Compare `a` with `b`, both of shape (n,): a[i] and b[i] are of the same item and repeat.
 
@@ -113,7 +115,8 @@ def paired_verdict(
     (`paired_bootstrap`). Where several models were fitted for their folds (`Units.fitted`), the
     corrected resampled t on the folds' mean differences besides: both have to hold, so the bounds
     are the outer ones of the two and p is the larger (values without a fold are left out, and
-    `items_needed` is None). Raises ValueError for unequal lengths.
+    `items_needed` is None). `bounds` are the least and the largest value that a or b can have,
+    where that is declared. Raises ValueError for unequal lengths.
     """
     gap = paired_differences(a, b)
     if units.fitted and units.folds is not None:
@@ -124,7 +127,8 @@ def paired_verdict(
     if binary and sums.size == values.size > 0 and _all_shares(a, b, kept):
         tested = _of_shares(values, confidence)
     else:
-        found = paired_bootstrap(gap, np.zeros(gap.size), units.clusters, confidence, seed)
+        gaps = (gap, np.zeros(gap.size))
+        found = paired_bootstrap(*gaps, units.clusters, confidence, seed, bounds)
         tested = _of_means(*found, sums / sizes)
     if units.fitted:
         tested = _over_folds(tested, values, units.at(np.flatnonzero(kept)), confidence)
@@ -220,7 +224,8 @@ def _of_shares(values: Floats, confidence: float) -> _Tested:
 
 def _of_means(difference: Interval, p: float | None, per_item: Floats) -> _Tested:
     spread = float(per_item.std(ddof=1)) if per_item.size > 1 else None
-    return _Tested(difference, p, "paired t", cohen_dz(per_item), "Cohen's dz", spread)
+    test = "paired bet" if difference.method == "betting" else "paired t"
+    return _Tested(difference, p, test, cohen_dz(per_item), "Cohen's dz", spread)
 
 
 def correct_family(verdicts: Sequence[Verdict], confidence: float = 0.95) -> list[Verdict]:

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 from scipy.special import bdtr, ndtri, stdtr, stdtrit
 
+from harness.stats.bounded import Bets
 from harness.stats.intervals import (
     Floats,
     Interval,
@@ -72,18 +73,25 @@ def paired_bootstrap(
     clusters: ArrayLike | None = None,
     confidence: float = 0.95,
     seed: int = 0,
+    bounds: tuple[float, float] | None = None,
 ) -> tuple[Interval, float | None]:
     """Interval of mean(a - b) as `mean_interval` makes it, and a p (None below two items).
 
     The p is Student's t on the same item totals: resampling can give no p below 1 in the number of
-    resamples, and Holm's correction over many comparisons needs smaller ones.
+    resamples, and Holm's correction over many comparisons needs smaller ones. `bounds` are
+    those of the values of a and b; where their differences get the interval of a bet, p is its own.
     """
     gap = paired_differences(a, b)
-    interval = mean_interval(gap, clusters, confidence, seed, binary=False)
+    reach = None if bounds is None else (bounds[0] - bounds[1], bounds[1] - bounds[0])
+    interval = mean_interval(gap, clusters, confidence, seed, binary=False, bounds=reach)
     kept, codes, _ = finite_values(gap, clusters)
     sums, sizes = cluster_totals(kept, codes)
     estimate = interval.estimate
     if estimate is None or sums.size < 2:
+        return interval, None
+    if reach is not None and interval.method == "betting":
+        return interval, Bets.on(sums, sizes, reach, confidence, seed).p_value(0.0)
+    if reach is not None and interval.low is None:
         return interval, None
     error = 0.0 if without_spread(sums / sizes) else ratio_error(sums, sizes)
     if error == 0:  # every item differs alike: the p says whether there are enough of them

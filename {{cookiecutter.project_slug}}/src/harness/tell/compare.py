@@ -210,6 +210,7 @@ def _pair(con: DuckDBPyConnection, rule: Rule, a: Side, b: Side) -> Pair:
         a.scores.units.at(at_a),
         higher_is_better=not rule.lower,
         binary=rule.binary,
+        bounds=rule.bounds,
     )
     return replace(
         pair,

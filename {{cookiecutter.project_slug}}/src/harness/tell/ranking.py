@@ -160,6 +160,7 @@ def _versus(scores: Scores, rule: Rule, first: int, other: int) -> Verdict:
         scores.units,
         higher_is_better=not rule.lower,
         binary=rule.binary,
+        bounds=rule.bounds,
     )
     return verdict if verdict.n >= MIN_ITEMS else replace(verdict, verdict="undecided")
 
