@@ -149,11 +149,13 @@ def show_run(report: RunReport) -> None:
 def _measure(project: Project, grid: Grid, report: RunReport, name: str) -> list[Row]:
     # Here, because scipy takes a second to load and most commands do without.
     from harness.measure.aggregate import measure, rules_of, uncounted_of
+    from harness.read.results import pooled_rows
     from harness.tell.results_table import results_tables
 
     rows = measure(project, grid, report.place, name, report.track_id)
     rules = rules_of(report.place, name)
-    for table in results_tables(name, rows, out.width, rules, project.kind.doubts):
+    shown_rows = pooled_rows(rows, project.settings.data.seeds, [rule.name for rule in rules])
+    for table in results_tables(name, shown_rows, out.width, rules, project.kind.doubts):
         out.print(table)
     uncounted = uncounted_of(report.place, name)
     for score in dict.fromkeys(each.name for each in uncounted):

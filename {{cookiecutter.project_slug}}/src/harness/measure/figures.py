@@ -17,7 +17,7 @@ from harness.project.contract import Project
 from harness.project.declarations import Rule, Uncounted
 from harness.project.values import INTEGER, REAL, Row
 from harness.read.results import label
-from harness.record.columns import RESERVED, quoted
+from harness.record.columns import CLUSTER, RESERVED, quoted
 from harness.record.metrics_table import percentile_columns
 from harness.stats.intervals import (
     Indices,
@@ -54,7 +54,8 @@ class Calculator:
         measured = {name: quoted(name) for name in ("latency", "cost") if name in self.types}
         measured |= {name: quoted(name) for name in times}
         measured |= {rule.name: rule.counted(quoted(rule.name)) for rule in self.scores}
-        rows = read_rows(self.connection, query, values, measured)
+        clustered = CLUSTER if CLUSTER in self.types else ""
+        rows = read_rows(self.connection, query, values, measured, clustered)
         executed = ~rows.failed & ~rows.cached
         row: Row = {
             **chosen.columns,
@@ -176,7 +177,10 @@ def _aggregate(frame: pd.DataFrame, name: str, aggregate: Aggregate) -> tuple[In
         return float("nan") if number is None else float(number)
 
     try:
-        interval = statistic_interval(len(frame), compute, frame["input_id"].to_numpy())
+        units = frame["input_id"]
+        if CLUSTER in frame:
+            units = frame[CLUSTER].where(frame[CLUSTER].notna(), units)
+        interval = statistic_interval(len(frame), compute, units.to_numpy())
         of_all = reasons[0] if reasons else ""
         return interval, "" if of_all == "nan" else of_all
     except Exception as error:

@@ -55,7 +55,8 @@ def judge(experiment: Experiment, scores: Scores) -> list[Judged]:
 
 
 def columns_of(experiment: Experiment, wanted: dict[str, object]) -> list[int]:
-    """Indices of the configurations that `wanted` matches."""
+    """Indices of the configurations that `wanted` matches; a seed in it is not looked at."""
+    wanted = {name: value for name, value in wanted.items() if name not in experiment.seeds}
     found = enumerate(experiment.configurations)
     return [index for index, each in found if matches(each.params, wanted)]
 
@@ -106,7 +107,9 @@ def _judge(
         values = scores.counted[metric]
         a, b = (pooled(values, sides[side]) for side in ("better", "than"))
         rule = experiment.rule(metric)
-        verdict = paired_verdict(a, b, scores.units, confidence=confidence, binary=rule.binary, bounds=rule.bounds)
+        verdict = paired_verdict(
+            a, b, scores.units, confidence=confidence, binary=rule.binary, bounds=rule.bounds
+        )
         judged = _outcome(hypothesis, verdict.difference, verdict.test, verdict.n)
         if cached := not_timed(experiment, rule, [*sides["better"], *sides["than"]]):
             judged = replace(judged, reason=f"{judged.reason}; {cached}")

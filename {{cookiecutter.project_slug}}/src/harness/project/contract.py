@@ -92,6 +92,12 @@ class Project:
         metrics = _import(root, "metrics")
         all_loaded()
         params_type, grid = _grid(params)
+        fields = {field.name for field in dataclasses.fields(params_type)}
+        if unknown := [name for name in settings.data.seeds if name not in fields]:
+            raise HarnessError(
+                f"[data] seeds names {unknown[0]}, and Params has no such field",
+                fix="name fields of Params in src/benchmark/params.py, or none, in benchmark.toml",
+            )
         function = _function(predict, "predict")
         positional = _positional(function)
         load = getattr(predict, "load", None)

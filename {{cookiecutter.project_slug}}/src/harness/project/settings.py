@@ -68,6 +68,17 @@ class Run(Options):
         return value
 
 
+class Data(Options):
+    """How the items were drawn, and which params only draw at random.
+
+    `cluster` names the key of an item that says what it was drawn with (a patient, a passage);
+    `seeds` are params that make replicates of a configuration, not rivals.
+    """
+
+    cluster: str = ""
+    seeds: list[str] = Field(default_factory=list)
+
+
 class Retry(Options):
     """When a failed attempt is tried again; the wait doubles each time, with jitter."""
 
@@ -102,6 +113,7 @@ class Settings(Options):
     benchmark: Benchmark = Benchmark()
     store: Store = Store()
     run: Run = Run()
+    data: Data = Data()
     retry: Retry = Retry()
     key: Key = Key()
     limits: Limits = Limits()

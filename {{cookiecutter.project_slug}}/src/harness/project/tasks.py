@@ -137,6 +137,7 @@ def _look_at(project: Project, params: Params, limit: int | None, content: "hash
     for count, item in enumerate(project.items(params, limit), start=1):
         try:
             digest = _digest_of(item, project.root)
+            cluster_of(item, project.settings.data.cluster)
         except ValueError as error:
             problems.append(f"item {count} (of dataset.load): {error}")
             if len(problems) > _SHOWN:
@@ -168,6 +169,18 @@ def _digest_of(item: object, root: Path) -> bytes:
         return item_digest(item, root)
     except (TypeError, ValueError) as error:
         raise ValueError(f"id {item['id']!r} cannot be written as JSON: {error}") from None
+
+
+def cluster_of(item: Item, name: str) -> str | None:
+    """What an item was drawn with; None where [data] names nothing. ValueError: it lacks that."""
+    if not name:
+        return None
+    found = item.get(name)
+    if not isinstance(found, (str, int)) or found == "":
+        raise ValueError(
+            f"id {item['id']!r} has no {brief(name)}, which [data] cluster of benchmark.toml names"
+        )
+    return str(found)
 
 
 def _mark_of(item: Item) -> str:

@@ -17,8 +17,8 @@ from duckdb import DuckDBPyConnection
 
 from harness.project.declarations import Rule
 from harness.read.results import Experiment, rows_of, which
-from harness.record.columns import quoted
-from harness.stats.intervals import Interval, interval_of_sums
+from harness.record.columns import CLUSTER, quoted
+from harness.stats.intervals import Interval, interval_of_clusters, interval_of_sums
 from harness.stats.paired import ALONE, Units
 
 Numbers = npt.NDArray[np.float64]
@@ -51,13 +51,17 @@ class Scores:
 class Sums:
     """What n values come to: their sum, and their standard deviation (n - 1).
 
-    `spread` is None where there is none, `binary` says that each value is 0 or 1.
+    `spread` is None where there is none, `binary` says that each value is 0 or 1. Values that were
+    drawn together have the number of their clusters as `units`, and the standard `error` of their
+    mean.
     """
 
     n: int
     total: float | None
     spread: float | None
     binary: bool
+    units: int | None = None
+    error: float | None = None
 
     @classmethod
     def of_squares(cls, n: float, total: float | None, squares: float | None, others: int) -> Self:
@@ -72,9 +76,9 @@ class Sums:
 
     def mean(self, bounds: tuple[float, float] | None = None) -> Interval:
         """Their mean with its 95% interval; `bounds`: the values that are possible, if declared."""
-        return interval_of_sums(
-            self.n, self.total, self.spread, binary=self.binary, bounds=bounds
-        )
+        if self.units is not None:
+            return interval_of_clusters(self.n, self.total, self.units, self.error, self.binary)
+        return interval_of_sums(self.n, self.total, self.spread, binary=self.binary, bounds=bounds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +135,8 @@ def read_scores(
 def _unit_heads(experiment: Experiment) -> list[str]:
     """SQL of what says which rows belong together."""
     heads = []
+    if CLUSTER in experiment.columns:
+        heads.append(f"hash(coalesce({CLUSTER}, input_id)) AS cluster")
     if "fold" in experiment.columns:
         # A fold may be a text, and its hash has a place in any array.
         text = "CAST(fold AS VARCHAR)"
@@ -156,19 +162,17 @@ def _units(
             known = ~np.isnan(named)
             found[name] = np.full(rows, np.nan)
             found[name][row_of[known]] = named[known]
-    clusters = items if len(np.unique(items)) < rows else None
+    labels = items
+    if "cluster" in arrays:
+        labels = np.zeros(rows, np.uint64)
+        labels[row_of] = arrays["cluster"].astype(np.uint64)
+    clusters = labels if len(np.unique(labels)) < rows else None
     return Units(clusters, found.get("fold"), found.get("n_train"), found.get("n_test"))
 
 
 def read_segments(con: DuckDBPyConnection, experiment: Experiment, column: str) -> list[Segment]:
     """The experiment's scores by the values of a column and configuration, each item once."""
     rules = [experiment.rule(name) for name in experiment.scores]
-    parts = ["segment, c, count(*) AS items"]
-    for place in range(len(rules)):
-        v = f"v{place}"
-        parts.append(
-            f"[count({v}), sum({v}), stddev_samp({v}), bool_and({v} IN (0, 1))::INT] AS s{place}"
-        )
     # Who raises returns no column, and left out of its segment a failure would flatter it: what the
     # item's other rows agree on holds for the failed one too.
     value = f"CAST({quoted(column)} AS VARCHAR)"
@@ -179,6 +183,9 @@ def read_segments(con: DuckDBPyConnection, experiment: Experiment, column: str) 
         f"GROUP BY 1 HAVING min({value}) = max({value})"
     )
     heads = [f"left(coalesce({value}, _known, '(not recorded)'), 200) AS segment", "input_id"]
+    clustered = CLUSTER in experiment.columns
+    if clustered:
+        heads.append(f"coalesce({CLUSTER}, input_id) AS unit")
     query, values = _by_item(
         experiment,
         heads,
@@ -187,17 +194,63 @@ def read_segments(con: DuckDBPyConnection, experiment: Experiment, column: str) 
     )
     rows = rows_of(
         con,
-        f"SELECT {', '.join(parts)} FROM ({query}) GROUP BY segment, c",
+        (_clustered_sums if clustered else _sums)(query, len(rules)),
         [*values, *[experiment.name] * 3],
     )
     segments = []
     for row in rows:
         scores = {}
         for place, rule in enumerate(rules):
-            n, total, spread, shares = row[f"s{place}"]
-            scores[rule.name] = Sums(int(n), total, spread, rule.binary and shares != 0)
+            n, total, spread, shares, *of_clusters = row[f"s{place}"]
+            binary = rule.binary and shares != 0
+            scores[rule.name] = Sums(int(n), total, spread, binary, *_error(n, total, *of_clusters))
         segments.append(Segment(row["segment"], row["c"], row["items"], scores))
     return segments
+
+
+def _sums(query: str, scores: int) -> str:
+    """SQL of what items come to by segment and configuration, each score's in a list `s0`, `s1`."""
+    parts = ["segment, c, count(*) AS items"]
+    for place in range(scores):
+        v = f"v{place}"
+        parts.append(
+            f"[count({v}), sum({v}), stddev_samp({v}), bool_and({v} IN (0, 1))::INT] AS s{place}"
+        )
+    return f"SELECT {', '.join(parts)} FROM ({query}) GROUP BY segment, c"
+
+
+def _clustered_sums(query: str, scores: int) -> str:
+    """`_sums` of items in clusters, with what `_error` takes at the end of each list."""
+    inner, outer = ["segment, c, unit, count(*) AS items"], ["segment, c, sum(items) AS items"]
+    for place in range(scores):
+        v, total, size = f"v{place}", f"t{place}", f"k{place}"
+        inner.append(f"sum({v}) AS {total}, count({v}) AS {size}")
+        inner.append(f"bool_and({v} IN (0, 1)) AS b{place}")
+        outer.append(
+            f"[sum({size}), sum({total}), NULL, bool_and(b{place})::INT, "
+            f"count(*) FILTER ({size} > 0), sum({total} * {total}), sum({total} * {size}), "
+            f"sum({size} * {size})] AS s{place}"
+        )
+    by_cluster = f"SELECT {', '.join(inner)} FROM ({query}) GROUP BY segment, c, unit"
+    return f"SELECT {', '.join(outer)} FROM ({by_cluster}) GROUP BY segment, c"
+
+
+def _error(n: float, total: float | None, *sums: float) -> tuple[int | None, float | None]:
+    """The clusters, and the standard error of the mean of their values (`ratio_error`).
+
+    `sums`: how many clusters, and over them the sums of total squared, total times size, and size
+    squared; none where values stand for themselves.
+    """
+    if not sums:
+        return None, None
+    units, squares, products, sizes = int(sums[0]), *sums[1:]
+    if units < 2 or not n or total is None:
+        return units, None
+    mean = total / n
+    residual = max(0.0, squares - 2 * mean * products + mean**2 * sizes)
+    # What rounding leaves of a difference of squares is no spread.
+    known = residual > 1e-12 * squares
+    return units, sqrt(units / (units - 1) * residual) / n if known else None
 
 
 def _by_item(

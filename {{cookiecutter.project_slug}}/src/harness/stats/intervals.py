@@ -259,6 +259,26 @@ def interval_of_sums(
     return Interval(mean, max(low, mean - margin), min(high, mean + margin), n, method)
 
 
+def interval_of_clusters(
+    n: int, total: float | None, units: int, error: float | None, binary: bool = False
+) -> Interval:
+    """The mean of n values that were drawn in `units` clusters, with its 95% interval.
+
+    `error` is the standard error of the mean over clusters (`ratio_error`), None where they do not
+    differ. Wilson at the effective n for 0 and 1 (`binary`), else Student's t.
+    """
+    mean = (total or 0.0) / n if n else None
+    if mean is None or units < 2:
+        return Interval(mean, None, None, n, "none", "a single cluster" if n else "no values")
+    if binary:
+        size = _size_with(error, mean, units, n, 0.025) if error else float(units)
+        return Interval(mean, *_score_bounds(mean, size, 0.025), n, "Wilson, effective n")
+    if error is None:
+        return Interval(mean, None, None, n, "none", "all equal")
+    margin = float(stdtrit(units - 1, 0.975)) * error
+    return Interval(mean, mean - margin, mean + margin, n, "t")
+
+
 def tail_of(confidence: float) -> float:
     """What is left out on each side; ValueError unless 0 < confidence < 1."""
     if not 0 < confidence < 1:
@@ -313,8 +333,12 @@ def _effective_size(sums: Floats, sizes: Floats, tail: float) -> float:
     error = ratio_error(sums, sizes) if sums.size > 1 else 0.0
     if error == 0:  # every item has the same mean: repeats cannot show that they add anything
         return float(sums.size)
-    few_units = float(ndtri(tail) / stdtrit(sums.size - 1, tail)) ** 2
-    return min(float(sizes.sum()), p * (1 - p) / error**2 * few_units)
+    return _size_with(error, p, sums.size, float(sizes.sum()), tail)
+
+
+def _size_with(error: float, p: float, units: int, n: float, tail: float) -> float:
+    few_units = float(ndtri(tail) / stdtrit(units - 1, tail)) ** 2
+    return min(n, p * (1 - p) / error**2 * few_units)
 
 
 def _score_bounds(p: float, n: float, tail: float) -> Bounds:

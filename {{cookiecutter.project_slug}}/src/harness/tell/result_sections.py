@@ -92,7 +92,9 @@ def _metric(summary: Row, rule: Rule) -> str:
     own = summary.get(f"{rule.name}_n")
     if rule.fresh and own == 0 and summary.get("cached"):
         return "cached"
-    return with_own_n(_bounded(summary, rule.name), own, summary.get("n"))
+    text = with_own_n(_bounded(summary, rule.name), own, summary.get("n"))
+    spread = summary.get(f"{rule.name}_spread")
+    return text if spread is None else f"{text}, seeds ±{number(spread, 2)}"
 
 
 def counting_section(experiment: Experiment) -> Section:
