@@ -18,13 +18,12 @@ def kept_by_the_paper(x: Floats, confidence: float) -> list[float]:
     kept = []
     for m in np.linspace(0.001, 0.999, 999):
         up = down = wealth = 1.0
-        mean, spread = 0.5, 0.25
+        spread = 0.25
         for t, value in enumerate(x, start=1):
             bet = np.sqrt(2 * np.log(2 / alpha) / (n * spread))
             up *= 1 + min(bet, 0.5 / m) * (value - m)
             down *= 1 - min(bet, 0.5 / (1 - m)) * (value - m)
             wealth = max(wealth, (up + down) / 2)
-            mean = (0.5 + x[:t].sum()) / (t + 1)
             means = [(0.5 + x[: i + 1].sum()) / (i + 2) for i in range(t)]
             spread = (0.25 + sum((v - c) ** 2 for v, c in zip(x[:t], means, strict=True))) / (t + 1)
         if wealth < 1 / alpha:

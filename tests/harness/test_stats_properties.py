@@ -4,7 +4,6 @@
 
 from itertools import pairwise
 from math import isclose
-from typing import Any
 
 import numpy as np
 import pytest

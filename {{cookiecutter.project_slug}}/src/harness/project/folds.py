@@ -1,9 +1,9 @@
 """Which model predicts an item, and on how many items it was fitted and is tested.
 
 An item's "fold" names the model that it is tested with: one value, or a list with one for each
-repeat of a repeated K-fold, at least as many as [run] repeats. A model is fitted on the items of all
-other folds of its repeat, which `fit(params, fold, train)` is given: so what it saw is known, and
-no item is tested by a model that saw it.
+repeat of a repeated K-fold, at least as many as [run] repeats. A model is fitted on the items of
+all other folds of its repeat, which `fit(params, fold, train)` is given: so what it saw is known,
+and no item is tested by a model that saw it.
 """
 
 from collections import Counter

@@ -103,9 +103,9 @@ def mean_interval(
         short = join_notes(note, f"n too small, needs {NEEDS}")
         return Interval(estimate, None, None, x.size, "none", short)
     found = _of_sample(x, sums, sizes, tail, seed, note)
-    if found.low is not None and found.high is not None:
-        if not unseen(estimate, found.low, found.high, units, bounds, tail):
-            return found
+    shown = found.low is not None and found.high is not None
+    if shown and not unseen(estimate, found.low or 0.0, found.high or 0.0, units, bounds, tail):
+        return found
     low, high = Bets.on(sums, sizes, bounds, confidence, seed).interval()
     return Interval(estimate, min(low, estimate), max(high, estimate), x.size, "betting", note)
 

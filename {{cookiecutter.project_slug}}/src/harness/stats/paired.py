@@ -10,7 +10,7 @@ from math import ceil
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from harness.stats.decision import MIN_ITEMS, position_of
