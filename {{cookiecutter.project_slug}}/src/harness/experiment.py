@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 def dev_run(project: Project, items: int | None) -> int:
     """Run a few items of each configuration; returns the exit code (1 where datapoints failed)."""
     place = place_for(project.root, project.settings, DEV)
+    project = replace(project, settings=project.settings.for_dev())
     with one_at_a_time(place.db.parent, "a dev-run"):
         return _dev_run(project, place, items or project.settings.run.dev_items)
 

@@ -114,7 +114,7 @@ class Project:
                 f"predict takes {len(positional)} arguments, expected ({wanted})",
                 fix=f"write `def predict({wanted}):` in src/{PACKAGE}/predict.py",
             )
-        if fit and len(_positional(fit)) not in (2, 3):
+        if callable(fit) and len(_positional(fit)) not in (2, 3):
             raise HarnessError(
                 f"fit takes {len(_positional(fit))} arguments, expected (params, fold, train)",
                 fix=f"write `def fit(params, fold, train):` in src/{PACKAGE}/predict.py",
@@ -136,7 +136,7 @@ class Project:
             scores=scores,
             aggregates=aggregates,
             takes_resource=takes_resource,
-            fit_takes_train=bool(fit) and len(_positional(fit)) == 3,
+            fit_takes_train=callable(fit) and len(_positional(fit)) == 3,
             modules=modules,
             code=code,
             stamps=stamps,

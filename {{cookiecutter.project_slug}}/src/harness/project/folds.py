@@ -75,11 +75,11 @@ def read_folds(project: Project, params: Params) -> Folds:
     for item in project.items(params):
         count += 1
         fold = item.get("fold")
-        several = isinstance(fold, (list, tuple))
-        lists += several
-        if several and len(fold) < repeats:
+        several = list(fold) if isinstance(fold, (list, tuple)) else []
+        lists += bool(several)
+        if several and len(several) < repeats:
             raise HarnessError(
-                f"item {item['id']!r} has {len(fold)} folds, and [run] repeats is {repeats}",
+                f"item {item['id']!r} has {len(several)} folds, and [run] repeats is {repeats}",
                 fix=f"give each item one fold for each repeat in {_FILE}, or set repeats",
             )
         for repeat in range(repeats if several else 1):

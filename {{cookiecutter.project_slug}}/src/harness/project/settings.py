@@ -24,6 +24,7 @@ class Benchmark(Options):
     protected_branches: list[str] = Field(default_factory=lambda: ["main", "master"])
 
 
+DEV_REPEATS = 2
 Layout = Literal["append-only", "table-per-experiment", "database-per-experiment"]
 LAYOUTS: tuple[str, ...] = get_args(Layout)
 
@@ -36,6 +37,9 @@ class Store(Options):
     dvc: bool = True
 
 
+Order = Literal["configurations", "interleaved", "phases"]
+
+
 class Run(Options):
     """How datapoints are computed. Times are in seconds; 0 switches a limit off."""
 
@@ -43,6 +47,7 @@ class Run(Options):
     workers: int = Field(default=4, ge=1, le=1024)
     repeats: int = Field(default=1, ge=1)
     dev_items: int = Field(default=20, ge=1)
+    order: Order = "configurations"
     timeout_seconds: float = Field(default=0.0, ge=0, strict=False)
     on_error: Literal["continue", "stop"] = "continue"
     max_errors: int = Field(default=100, ge=0)
@@ -122,6 +127,11 @@ class Settings(Options):
     def options(self, section: str, form: type[Section]) -> Section:
         """A section of the kind with its defaults, as the Options that kind.py gives for it."""
         return form.model_validate(self.extra.get(section, {}))
+
+    def for_dev(self) -> "Settings":
+        """The same for a dev-run, which is for a look: at most two repeats."""
+        run = self.run.model_copy(update={"repeats": min(self.run.repeats, DEV_REPEATS)})
+        return self.model_copy(update={"run": run})
 
     def with_layout(self, layout: str) -> "Settings":
         """The same settings for results in another layout."""

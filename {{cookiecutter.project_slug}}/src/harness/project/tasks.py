@@ -13,6 +13,7 @@ from harness.errors import HarnessError
 from harness.project.contract import Item, Project
 from harness.project.grid import Configuration, Grid
 from harness.project.keys import item_digest, task_key
+from harness.project.order import Items, in_order
 from harness.project.values import Params
 
 _SHOWN = 5
@@ -46,18 +47,19 @@ def touched(task: Task, root: Path) -> str:
 
 
 def tasks(project: Project, grid: Grid, census: "Census", limit: int | None) -> Iterator[Task]:
-    """Every task of a run, configuration by configuration, so that a worker keeps its resource.
+    """Every task of a run, in the order of [run] order.
 
     Raises HarnessError where dataset.load returns other items than when `census` was taken.
     """
-    repeats = project.settings.run.repeats
-    for index, configuration in enumerate(grid.configurations):
-        prefix = configuration.context.prefix
-        expected = census.of(index)
-        for item, digest in expected.checked(project, configuration.params, limit):
-            for repeat in range(repeats):
-                key = task_key(prefix, configuration.digest, digest, repeat)
-                yield Task(item, configuration, repeat, key, digest.hex())
+    every = grid.configurations
+
+    def items_of(index: int) -> Items:
+        return census.of(index).checked(project, every[index].params, limit)
+
+    for index, repeat, item, digest in in_order(project, len(every), items_of):
+        configuration = every[index]
+        key = task_key(configuration.context.prefix, configuration.digest, digest, repeat)
+        yield Task(item, configuration, repeat, key, digest.hex())
 
 
 @dataclass(frozen=True, slots=True)

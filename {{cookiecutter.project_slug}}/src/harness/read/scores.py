@@ -9,7 +9,7 @@ of a segment never come into memory.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -109,12 +109,12 @@ def read_scores(
         ways[name] = [rule.sql(quoted(name), failed) for failed in (rule.failure, None, worst)]
     wanted = list(dict.fromkeys(way for each in ways.values() for way in each))
 
-    folded = "fold" in experiment.columns
-    row = "hash(input_id, repeat)" if folded and experiment.repeated else "hash(input_id)"
+    grouped = experiment.columns & {"fold", CLUSTER}
+    row = "hash(input_id, repeat)" if grouped and experiment.repeated else "hash(input_id)"
     heads = [f"{row} AS row", "hash(input_id) AS item", *_unit_heads(experiment)]
     query, values = _by_item(experiment, heads, wanted)
     found = con.execute(query, [*values, experiment.name]).df()
-    arrays = {name: found[name].to_numpy() for name in found}
+    arrays = {str(name): found[name].to_numpy() for name in found}
     rows, first, row_of = np.unique(
         arrays["row"].astype(np.uint64), return_index=True, return_inverse=True
     )
@@ -149,7 +149,7 @@ def _unit_heads(experiment: Experiment) -> list[str]:
 
 
 def _units(
-    arrays: Mapping[str, npt.NDArray[np.generic]],
+    arrays: Mapping[str, npt.NDArray[Any]],
     row_of: npt.NDArray[np.intp],
     rows: int,
     items: npt.NDArray[np.uint64],

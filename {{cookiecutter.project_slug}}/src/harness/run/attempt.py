@@ -89,7 +89,7 @@ class Worker:
         self._began: float | None = None  # when the current call of predict began
         self._latest = 0.0
         self._deciding = threading.Lock()
-        self._resources: dict[Path | None, object] = {}
+        self._resources: dict[tuple[bytes, Path | None], object] = {}
         self._resources_of: bytes | None = None
 
     def run(self, item: Item, params: Params, digest: bytes, fitted: Path | None) -> Result:
@@ -227,16 +227,20 @@ class Worker:
         )
 
     def _resource(self, params: Params, digest: bytes, fitted: Path | None) -> object:
-        """predict's third argument, kept while the configuration stays the same."""
-        if self._resources_of != digest:
+        """predict's third argument, kept while the configuration stays the same.
+
+        Where configurations are interleaved, what was loaded for each is kept.
+        """
+        if self._resources_of != digest and self.project.settings.run.order != "interleaved":
             self._resources.clear()
-            self._resources_of = digest
-        if fitted not in self._resources:
+        self._resources_of = digest
+        wanted = (digest, fitted)
+        if wanted not in self._resources:
             if fitted is not None:
-                self._resources[fitted] = cloudpickle.loads(fitted.read_bytes())
+                self._resources[wanted] = cloudpickle.loads(fitted.read_bytes())
             elif self.project.load is not None:
-                self._resources[fitted] = self.project.load(params)
-        return self._resources[fitted]
+                self._resources[wanted] = self.project.load(params)
+        return self._resources[wanted]
 
 
 def check(returned: object, input_id: str) -> None:

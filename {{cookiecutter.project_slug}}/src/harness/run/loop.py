@@ -204,6 +204,8 @@ class _Run:
     def _designed(self, task: Task) -> Row:
         """What a row says of where its task stands in the design: cluster and fold."""
         row = {} if self.fits is None else self.fits.columns(task)
+        if self.project.kind.in_phases(self.project.settings.run.executor):
+            return row | {"cluster": f"phase {task.repeat}"}
         cluster = cluster_of(task.item, self.project.settings.data.cluster)
         return row if cluster is None else row | {"cluster": cluster}
 

@@ -106,10 +106,9 @@ def unseen(estimate: float, low: float, high: float, n: int, bounds: Limits, tai
     `high`, the interval is not to be believed.
     """
     missed = 1 - tail ** (1 / n)
-    return (
-        missed * (bounds[1] - estimate) > high - estimate
-        or missed * (estimate - bounds[0]) > estimate - low
-    )
+    above = missed * (bounds[1] - estimate) > high - estimate
+    below = missed * (estimate - bounds[0]) > estimate - low
+    return bool(above or below)
 
 
 def empirical_bernstein(spread: float, n: int, bounds: Limits, tail: float) -> float:

@@ -210,6 +210,10 @@ def percentiles(
             effective = int(_effective_size(*cluster_totals(below, codes), tail))
         if effective < needed:
             short = join_notes(note, f"n too small, needs {needed}")
+            if x.size >= needed and codes is not None:
+                units = len(np.unique(codes))
+                more = ceil(units * needed / max(effective, 1))
+                short = join_notes(note, f"{units} clusters are too few, about {more} would do")
             result[q] = Interval(None, None, None, x.size, "order statistics", short)
             continue
         estimate = float(np.quantile(ranked, q))

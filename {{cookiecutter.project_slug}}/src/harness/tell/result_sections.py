@@ -168,7 +168,9 @@ def _percentile_table(labels: list[str], summaries: list[Row], time: str) -> Tab
         count, cells = each.get(f"{time}_n") or 0, []
         for percentile in _SHOWN:
             needed = percentile_needs(PERCENTILES[percentile])
-            if count >= needed:
+            if count >= needed and each.get(f"{time}_{percentile}") is None:
+                cells.append("too few clusters")
+            elif count >= needed:
                 cells.append(_bounded(each, f"{time}_{percentile}", per_second))
             else:
                 cells.append("cached" if not count and each.get("cached") else f"needs {needed:,}")
