@@ -36,7 +36,7 @@ _COARSE_NS = 20_000_000  # a file's times move in steps of the system's clock
 @dataclass(frozen=True, slots=True)
 class Project:
     """A benchmark repository, opened; `takes_resource` where predict has a third argument,
-    `fit_takes_train` where fit has one.
+    `takes_repeat` where it has one called repeat, `fit_takes_train` where fit has a third one.
 
     `code` is what predict can reach under every configuration, and `stamps` say when each file of
     it was last written, by place. `reads` is what importing it read (see inputs).
@@ -57,6 +57,7 @@ class Project:
     scores: dict[str, Score]
     aggregates: dict[str, Callable[..., float]]
     takes_resource: bool
+    takes_repeat: bool
     fit_takes_train: bool
     modules: Callable[[Params], Iterable[str]] | None
     code: Code
@@ -99,7 +100,7 @@ class Project:
                 fix="name fields of Params in src/benchmark/params.py, or none, in benchmark.toml",
             )
         function = _function(predict, "predict")
-        positional = _positional(function)
+        positional = [name for name in _positional(function) if name != "repeat"]
         load = getattr(predict, "load", None)
         fit = getattr(predict, "fit", None)
         if load and fit:
@@ -136,6 +137,7 @@ class Project:
             scores=scores,
             aggregates=aggregates,
             takes_resource=takes_resource,
+            takes_repeat="repeat" in inspect.signature(function).parameters,
             fit_takes_train=callable(fit) and len(_positional(fit)) == 3,
             modules=modules,
             code=code,

@@ -91,9 +91,13 @@ class Worker:
         self._deciding = threading.Lock()
         self._resources: dict[tuple[bytes, Path | None], object] = {}
         self._resources_of: bytes | None = None
+        self._named: dict[str, int] = {}  # arguments of predict by name
 
-    def run(self, item: Item, params: Params, digest: bytes, fitted: Path | None) -> Result:
+    def run(
+        self, item: Item, params: Params, digest: bytes, fitted: Path | None, repeat: int = 0
+    ) -> Result:
         """Execute predict for one datapoint; raises nothing except KeyboardInterrupt."""
+        self._named = {"repeat": repeat} if self.project.takes_repeat else {}
         with noted() as reads:
             result = self._run(item, params, digest, fitted)
         if reads:
@@ -174,9 +178,9 @@ class Worker:
         try:
             if self._seconds:
                 with time_limit(self._seconds, self.hard_kill):
-                    returned = self.project.predict(*given)
+                    returned = self.project.predict(*given, **self._named)
             else:
-                returned = self.project.predict(*given)
+                returned = self.project.predict(*given, **self._named)
             check(returned, str(arguments[0]["id"]))
             if returned.get("error") is not None:
                 raise _ReturnedError(returned)
