@@ -36,7 +36,7 @@ _COARSE_NS = 20_000_000  # a file's times move in steps of the system's clock
 @dataclass(frozen=True, slots=True)
 class Project:
     """A benchmark repository, opened; `takes_resource` where predict has a third argument,
-    `takes_repeat` where it has one called repeat, `fit_takes_train` where fit has a third one.
+    `final` where its items are those of the holdout. `takes_repeat` where it has one called repeat, `fit_takes_train` where fit has a third one.
 
     `code` is what predict can reach under every configuration, and `stamps` say when each file of
     it was last written, by place. `reads` is what importing it read (see inputs).
@@ -63,6 +63,7 @@ class Project:
     code: Code
     stamps: dict[str, Stamp]
     reads: frozenset[str]
+    final: bool = False
 
     @classmethod
     def open(cls, root: Path | None = None) -> "Project":
@@ -222,10 +223,17 @@ class Project:
         """The items of one configuration, at most `limit` of them.
 
         A limited run takes a seeded sample spread over the whole where the length is known
-        (data sorted by class would otherwise show one class only), else the first ones.
+        (data sorted by class would otherwise show one class only), else the first ones. The holdout
+        is left out, or all there is where the project is `final`.
         """
+        from harness.project.holdout import part  # here, because keys.py needs what is above
+
+        data = self.settings.data
         try:
             items = self.load_items(params) if self.items_by_params else self.load_items()
+            if data.holdout:
+                chosen_part = part(items, data, self.final, self.root)
+                items = list(chosen_part) if isinstance(items, Sized) else chosen_part
             if limit is None:
                 yield from items
             elif isinstance(items, Sized) and len(items) > limit:

@@ -91,6 +91,14 @@ def read_folds(project: Project, params: Params) -> Folds:
     return found
 
 
+def check_folds(project: Project) -> None:
+    """What is wrong with the folds of any configuration is said before anything runs."""
+    if project.fit is None:
+        return
+    for params in project.grid if project.items_by_params else project.grid[:1]:
+        read_folds(project, params)
+
+
 def _check(found: Folds, lists: int) -> None:
     if lists not in (0, found.items):
         raise HarnessError(

@@ -77,11 +77,13 @@ class Data(Options):
     """How the items were drawn, and which params only draw at random.
 
     `cluster` names the key of an item that says what it was drawn with (a patient, a passage);
-    `seeds` are params that make replicates of a configuration, not rivals.
+    `seeds` are params that make replicates of a configuration, not rivals. `holdout` is the share
+    of items that only a final experiment sees.
     """
 
     cluster: str = ""
     seeds: list[str] = Field(default_factory=list)
+    holdout: float = Field(default=0.0, ge=0, lt=1, strict=False)
 
 
 class Retry(Options):

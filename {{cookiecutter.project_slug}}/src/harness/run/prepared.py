@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from harness.errors import HarnessError
+from harness.project import holdout
 from harness.project.contract import Project
-from harness.project.folds import read_folds
+from harness.project.folds import check_folds
 from harness.project.grid import Grid, resolve_grid
 from harness.project.tasks import Census, take_census
 from harness.run import executors
@@ -25,15 +26,15 @@ def prepare(project: Project, limit: int | None) -> Prepared:
     Raises HarnessError where the project cannot be run as it is.
     """
     executors.check(project)
+    holdout.check(project.settings.data, project.final, fitted=project.fit is not None)
     if missing := dvc.missing_data(project.root):
         names = ", ".join(missing[:5])
         raise HarnessError(f"DVC keeps {names}, and it is not here", fix="dvc pull")
+    check_folds(project)
     grid = resolve_grid(project)
     census = take_census(project, limit)
     if project.fit is not None:
         # A fitted model depends on all items, also where only a few are evaluated.
-        for params in project.grid if project.items_by_params else project.grid[:1]:
-            read_folds(project, params)  # what is wrong with them is said before anything runs
         whole = census if limit is None else take_census(project, None)
         grid = grid.with_items(whole.digest)
     return Prepared(grid, census)

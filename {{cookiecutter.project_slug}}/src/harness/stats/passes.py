@@ -42,12 +42,14 @@ def _mean(
     codes, names = pd.factorize(rows["input_id"])
     right = np.nan_to_num(rows[score].to_numpy(dtype=float))
     # An item that a resample drew m times is m items of n tries, and not one of m times n.
-    repeats = rows["repeat"].to_numpy()
-    drawn = np.bincount(codes[repeats == repeats.min()], minlength=len(names)).astype(float)
+    tries, _ = pd.factorize(rows["repeat"])
+    size = tries.max() + 1
+    drawn = np.bincount(codes * size + tries, minlength=len(names) * size).reshape(-1, size)
+    drawn = drawn.max(axis=1).astype(float)
     n, c = np.bincount(codes) / drawn, np.bincount(codes, right) / drawn
     if (short := np.flatnonzero(~(n >= k))).size:
-        tries = np.bincount(codes)[short[0]]
-        raise ValueError(f"item {names[short[0]]} has {tries} tries, and {k} are needed")
+        few = np.bincount(codes)[short[0]]
+        raise ValueError(f"item {names[short[0]]} has {few} tries, and {k} are needed")
     return float(np.average(chance(n, c), weights=drawn))
 
 

@@ -12,6 +12,7 @@ from duckdb import DuckDBPyConnection
 from harness.errors import HarnessError, in_words
 from harness.measure.judge import Judged, Judgement, judge
 from harness.project.declarations import Rule, uncounted_words
+from harness.project.holdout import OPENED
 from harness.project.kind import PLAIN, Kind, resolve
 from harness.read.results import Experiment, doubt_words, planned_metrics, read_experiment
 from harness.read.scores import Scores, read_scores
@@ -199,6 +200,8 @@ def _at_a_glance(
         if versions
         else ""
     )
+    if experiment.runs and experiment.runs[-1].get("holdout") == OPENED:
+        yield "On the holdout, opened once under this plan."
     failures = _failures_words(experiment, ranking.rule) if total["failed"] else ""
     count = len(experiment.configurations)
     yield (
