@@ -36,7 +36,7 @@ def test_bets_are_those_of_waudby_smith_and_ramdas() -> None:
     order = np.random.default_rng(0).permutation(25)
     kept = kept_by_the_paper(x[order], 0.95)
     low, high = Bets.on(x, np.ones(25), (0.0, 1.0)).interval()
-    assert (low, high) == (pytest.approx(kept[0], abs=1e-3), pytest.approx(kept[-1], abs=1e-3))
+    assert [low, high] == pytest.approx([kept[0], kept[-1]], abs=1e-3)
     assert low < kept[0] < kept[-1] < high
     bets = Bets.on(x, np.ones(25), (0.0, 1.0))
     assert bets.p_value(low) == pytest.approx(0.05, rel=1e-6)
@@ -46,7 +46,7 @@ def test_bounds_in_other_units_give_the_same_interval() -> None:
     x = np.random.default_rng(5).beta(2.0, 5.0, 30)
     low, high = Bets.on(x, np.ones(30), (0.0, 1.0)).interval()
     moved = Bets.on(10 * x - 3, np.ones(30), (-3.0, 7.0)).interval()
-    assert moved == (pytest.approx(10 * low - 3), pytest.approx(10 * high - 3))
+    assert [*moved] == pytest.approx([10 * low - 3, 10 * high - 3])
 
 
 def test_a_sample_without_its_tail_says_how_far_the_mean_may_lie() -> None:

@@ -126,7 +126,7 @@ def test_swapping_the_sides_swaps_the_verdict(
 ) -> None:
     a, b = ([row[i] for row in rows] for i in range(2))
     labels = np.array([row[2] for row in rows], dtype=float)
-    some = {"smallest_difference": smallest, "binary": binary}
+    some: dict[str, Any] = {"smallest_difference": smallest, "binary": binary}
     for units in (Units(), Units(labels), Units(None, labels, np.full(len(rows), 40.0))):
         verdict = paired_verdict(a, b, units, **some)
         swapped = paired_verdict(b, a, units, **some)

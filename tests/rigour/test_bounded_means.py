@@ -29,10 +29,15 @@ def spread(rng: Generator, n: int) -> Floats:
     return rng.beta(2.0, 2.0, n)
 
 
-MEANS = {losses: (0.02 * CLIP + 0.98 * 0.15, CLIP), crowded: (8 / 8.5, 1.0), spread: (0.5, 1.0)}
+Draw = Callable[[Generator, int], Floats]
+MEANS: dict[Draw, tuple[float, float]] = {
+    losses: (0.02 * CLIP + 0.98 * 0.15, CLIP),
+    crowded: (8 / 8.5, 1.0),
+    spread: (0.5, 1.0),
+}
 
 
-def covered(draw: Callable[[Generator, int], Floats], n: int, runs: int) -> tuple[float, float]:
+def covered(draw: Draw, n: int, runs: int) -> tuple[float, float]:
     """The share of intervals shown that hold the mean."""
     mean, high = MEANS[draw]
 
@@ -53,9 +58,7 @@ def test_rare_huge_losses_are_covered_quick() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("n", [10, 30, 100, 400])
 @pytest.mark.parametrize("draw", list(MEANS), ids=lambda draw: draw.__name__)
-def test_every_interval_shown_of_a_bounded_mean_covers(
-    draw: Callable[[Generator, int], Floats], n: int
-) -> None:
+def test_every_interval_shown_of_a_bounded_mean_covers(draw: Draw, n: int) -> None:
     held, error = covered(draw, n, 1_500)
     print(f"{draw.__name__}, n {n}: {held:.3f} +- {error:.3f}")
     assert held >= 0.93 - 2 * error

@@ -1,5 +1,7 @@
 """Repeated K-fold: what two equally good models come to, and what a better one does."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from numpy.random import Generator
@@ -16,7 +18,7 @@ def centroids_right(x: Floats, y: Floats, train: NDArray[np.bool_]) -> Floats:
     """Of each item not trained on, whether the nearer centroid of the two classes is its own."""
     middle = [x[train & (y == side)].mean(axis=0) for side in (0, 1)]
     away = [((x[~train] - each) ** 2).sum(axis=1) for each in middle]
-    return ((away[1] < away[0]) == y[~train]).astype(float)
+    return np.asarray((away[1] < away[0]) == y[~train], dtype=float)
 
 
 def decided(rng: Generator, repeats: int, ahead: float = 0.0, folds: int = 5) -> str:
@@ -54,10 +56,15 @@ def test_equal_models_are_told_apart_in_no_more_than_one_in_twenty(repeats: int)
     assert wrong <= 0.05 + 2 * error
 
 
+def finds_the_better(rng: Generator, repeats: int) -> bool:
+    return decided(rng, repeats, 0.5) == "better"
+
+
 @pytest.mark.slow
 def test_ten_repeats_decide_what_one_cannot() -> None:
     power = {}
     for repeats in (1, 10):
-        power[repeats] = share(lambda rng, n=repeats: decided(rng, n, 0.5) == "better", 300, 3)[0]
+        finds = partial(finds_the_better, repeats=repeats)
+        power[repeats] = share(finds, 300, 3)[0]
     print(f"power: {power}")
     assert power[10] > power[1] + 0.1

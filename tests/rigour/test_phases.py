@@ -24,7 +24,8 @@ def exponential(rng: Generator, shape: tuple[int, int]) -> Floats:
 
 def uneven(rng: Generator, shape: tuple[int, int]) -> Floats:
     """Service times of M/G/1, mean 1: one in ten takes 5.5 times as long as the others."""
-    return np.where(rng.random(shape) < 0.1, 3.7931, 0.6897) * rng.uniform(0.5, 1.5, shape)
+    rare = rng.random(shape) < 0.1
+    return np.asarray(np.where(rare, 3.7931, 0.6897) * rng.uniform(0.5, 1.5, shape))
 
 
 def load(

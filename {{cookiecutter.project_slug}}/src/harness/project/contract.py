@@ -35,11 +35,12 @@ _COARSE_NS = 20_000_000  # a file's times move in steps of the system's clock
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """A benchmark repository, opened; `takes_resource` where predict has a third argument,
-    `final` where its items are those of the holdout. `takes_repeat` where it has one called repeat, `fit_takes_train` where fit has a third one.
+    """A benchmark repository, opened; `takes_resource` where predict has a third argument.
 
-    `code` is what predict can reach under every configuration, and `stamps` say when each file of
-    it was last written, by place. `reads` is what importing it read (see inputs).
+    `takes_repeat` where predict has an argument of that name, `fit_takes_train` where fit has a
+    third one, `final` where its items are those of the holdout. `code` is what predict can reach
+    under every configuration, and `stamps` say when each file of it was last written, by place.
+    `reads` is what importing it read (see inputs).
     """
 
     root: Path
