@@ -4,6 +4,7 @@
 
 from itertools import pairwise
 from math import isclose
+from typing import Any
 
 import numpy as np
 import pytest

@@ -4,7 +4,6 @@ import contextlib
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from harness.clock import now
 from harness.console import err, out, shown
@@ -33,9 +32,6 @@ from harness.version.published import (
     runs_line,
     runs_of,
 )
-
-if TYPE_CHECKING:
-    from harness.tell.summary import Summary
 
 
 def dev_run(project: Project, items: int | None) -> int:
@@ -208,6 +204,7 @@ def _finish(
     census: Census,
 ) -> None:
     """Commit and tag what was recorded: both, or neither."""
+    from harness.tell.committed import write_metrics, write_summary
     from harness.tell.latest import write_latest
     from harness.tell.tag_message import tag_message, write_index
 
@@ -215,9 +212,9 @@ def _finish(
     _refuse_taken(root, project.settings, tag)
     begin_finishing(root, tag)
     update_run(place, track_id, {"published": now()})
-    found = _write_summary(project, place, tag)
+    found = write_summary(project, place, tag)
     words = tag_message(rows, census.digest, message, found)
-    kept = [_write_metrics(root, tag, rows), f"results/{tag}.md"]
+    kept = [write_metrics(root, tag, rows), f"results/{tag}.md"]
     kept.append(write_index(root, tag, rows, found, census.digest, message))
     kept += write_latest(root, tag, rows, [*found.experiment.rules.values()], census.digest)
     if project.settings.store.dvc:
@@ -290,25 +287,3 @@ def _push(root: Path, settings: Settings, tag: str) -> int:
         fix=_retag(found, tag) if taken else f"see what it wants, then {later}",
         code=1,
     )
-
-
-def _write_metrics(root: Path, tag: str, rows: list[Row]) -> str:
-    """Write the metrics next to the database, in a form that git shows in a diff."""
-    path = root / "results" / f"{tag}.json"
-    path.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    return path.relative_to(root).as_posix()
-
-
-def _write_summary(project: Project, place: Place, tag: str) -> "Summary":
-    """The summary, which git keeps, and the report, which `make report` can make again."""
-    from harness.read.views import connect
-    from harness.tell.report import write_report
-    from harness.tell.section import to_markdown
-
-    path = project.root / "results" / f"{tag}.md"
-    report = project.root / "results" / "reports" / f"{tag}.html"
-    with connect([place.db]) as con:
-        found = write_report(con, tag, report, project.kind)
-    path.write_text(to_markdown(f"Results of {tag}", found.sections), encoding="utf-8")
-    out.print(f"report: {report.relative_to(project.root)}", markup=False, soft_wrap=True)
-    return found

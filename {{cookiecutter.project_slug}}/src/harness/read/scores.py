@@ -9,7 +9,7 @@ of a segment never come into memory.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from duckdb import DuckDBPyConnection
 
 from harness.project.declarations import Rule
 from harness.read.results import Experiment, rows_of, which
+from harness.read.views import ask
 from harness.record.columns import CLUSTER, quoted
 from harness.stats.intervals import Interval, interval_of_clusters, interval_of_sums
 from harness.stats.paired import ALONE, Units
@@ -113,43 +114,42 @@ def read_scores(
     row = "hash(input_id, repeat)" if grouped and experiment.repeated else "hash(input_id)"
     heads = [f"{row} AS row", "hash(input_id) AS item", *_unit_heads(experiment)]
     query, values = _by_item(experiment, heads, wanted)
-    found = con.execute(query, [*values, experiment.name]).df()
-    arrays = {str(name): found[name].to_numpy() for name in found}
-    rows, first, row_of = np.unique(
-        arrays["row"].astype(np.uint64), return_index=True, return_inverse=True
-    )
-    items = arrays["item"].astype(np.uint64)[first]
-    column_of = arrays["c"].astype(int)
+    found = ask(con, query, [*values, experiment.name]).fetchnumpy()
+    named = np.asarray(found["row"], dtype=np.uint64)
+    rows, first, row_of = np.unique(named, return_index=True, return_inverse=True)
+    items = np.asarray(found["item"], dtype=np.uint64)[first]
+    column_of = np.asarray(found["c"], dtype=int)
 
     tables: dict[str, Numbers] = {}
     for place, way in enumerate(wanted):
         tables[way] = np.full((len(rows), len(experiment.configurations)), np.nan)
-        tables[way][row_of, column_of] = arrays[f"v{place}"]
+        tables[way][row_of, column_of] = _numbers(found[f"v{place}"])
     counted, left_out, worst_case = (
         {name: tables[each[index]] for name, each in ways.items()} for index in range(3)
     )
-    units = _units(arrays, row_of, len(rows), items)
+    units = _units(found, row_of, len(rows), items)
     return Scores(rows, items, counted, left_out, worst_case, units)
 
 
 def _unit_heads(experiment: Experiment) -> list[str]:
-    """SQL of what says which rows belong together."""
-    heads = []
+    """SQL of what says which rows belong together; seeds of one row agree on it."""
+    parts = {}
     if CLUSTER in experiment.columns:
-        heads.append(f"hash(coalesce({CLUSTER}, input_id)) AS cluster")
+        parts["cluster"] = f"hash(coalesce({CLUSTER}, input_id))"
     if "fold" in experiment.columns:
         # A fold may be a text, and its hash has a place in any array.
         text = "CAST(fold AS VARCHAR)"
         hashed = f"CAST(hash({text}) AS DOUBLE)"
-        heads.append(f"CASE WHEN {text} IS NULL THEN NULL ELSE {hashed} END AS fold")
+        parts["fold"] = f"CASE WHEN {text} IS NULL THEN NULL ELSE {hashed} END"
         for name in ("n_train", "n_test"):
             if name in experiment.columns:
-                heads.append(f"TRY_CAST({name} AS DOUBLE) AS {name}")
-    return heads
+                parts[name] = f"TRY_CAST({name} AS DOUBLE)"
+    one = "any_value" if experiment.repeated else ""
+    return [f"{one}({part}) AS {name}" for name, part in parts.items()]
 
 
 def _units(
-    arrays: Mapping[str, npt.NDArray[Any]],
+    columns: Mapping[str, object],
     row_of: npt.NDArray[np.intp],
     rows: int,
     items: npt.NDArray[np.uint64],
@@ -157,17 +157,27 @@ def _units(
     """The units of the rows, each from whichever configuration names it."""
     found: dict[str, Numbers] = {}
     for name in ("fold", "n_train", "n_test"):
-        if name in arrays:
-            named = arrays[name].astype(np.float64)
+        if name in columns:
+            named = _numbers(columns[name])
             known = ~np.isnan(named)
             found[name] = np.full(rows, np.nan)
             found[name][row_of[known]] = named[known]
     labels = items
-    if "cluster" in arrays:
+    if "cluster" in columns:
         labels = np.zeros(rows, np.uint64)
-        labels[row_of] = arrays["cluster"].astype(np.uint64)
+        labels[row_of] = np.asarray(columns["cluster"], dtype=np.uint64)
     clusters = labels if len(np.unique(labels)) < rows else None
     return Units(clusters, found.get("fold"), found.get("n_train"), found.get("n_test"))
+
+
+def _numbers(column: object) -> Numbers:
+    """A column as DuckDB gives it, masked where it is NULL: NaN there.
+
+    (As a DataFrame it would be that at once, and pandas be loaded.)
+    """
+    numbers = np.array(column, dtype=np.float64)
+    numbers[np.asarray(getattr(column, "mask", False))] = np.nan
+    return numbers
 
 
 def read_segments(con: DuckDBPyConnection, experiment: Experiment, column: str) -> list[Segment]:
