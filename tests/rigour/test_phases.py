@@ -79,7 +79,7 @@ def test_ten_phases_cover_the_median_quick() -> None:
 @pytest.mark.parametrize("utilisation", [0.3, 0.5, 0.7, 0.9])
 @pytest.mark.parametrize("q", [0.5, 0.95, 0.99])
 def test_ten_phases_cover_what_is_shown(service: Service, utilisation: float, q: float) -> None:
-    covered(utilisation, service, q, 1_000, 400)
+    covered(utilisation, service, q, 1_000, 200)
 
 
 def told_apart(rng: Generator, utilisation: float, service: Service, requests: int) -> bool:
@@ -96,7 +96,7 @@ def told_apart(rng: Generator, utilisation: float, service: Service, requests: i
 def test_servers_that_are_the_same_are_rarely_told_apart(
     service: Service, utilisation: float
 ) -> None:
-    wrong, error = share(lambda rng: told_apart(rng, utilisation, service, 500), 1_000, seed=7)
+    wrong, error = share(lambda rng: told_apart(rng, utilisation, service, 500), 600, seed=7)
     print(f"{service.__name__} {utilisation}: {wrong:.3f} +- {error:.3f} false verdicts")
     assert wrong <= 0.05 + 2 * error
 
