@@ -189,9 +189,11 @@ def test_a_page_has_no_block_that_nobody_runs(page: str) -> None:
 
 
 def test_the_links_between_pages_lead_somewhere() -> None:
-    for page in DOCS.rglob("*.md"):
+    for page in [REPOSITORY / "README.md", *DOCS.rglob("*.md")]:
         for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text("utf-8")):
             assert (page.parent / link).exists(), f"{page.relative_to(REPOSITORY)}: {link}"
+    # A picture that asks for a font would be another picture where there is no network.
+    assert not re.search(r"@font-face|url\(http", (DOCS / "images/terminal.svg").read_text("utf-8"))
 
 
 def test_the_reference_is_what_the_code_says() -> None:
