@@ -76,7 +76,7 @@ def test_its_interval_is_over_items() -> None:
 @pytest.mark.parametrize("executor", ["serial", "processes"])
 def test_predict_is_told_which_repeat_it_is(bench: Bench, executor: str) -> None:
     bench.settings(run={"repeats": 3, "executor": executor, "workers": 2})
-    bench.predict('return {"prediction": int(repeat == 1), "ground_truth": 1}')
+    bench.predict('return {"prediction": int(repeat == 1), "ground_truth": 1, "raw_response": "x"}')
     path = bench.root / "src/benchmark/predict.py"
     bench.file("src/benchmark/predict.py", path.read_text().replace("params):", "params, repeat):"))
     bench.score(SCORE)

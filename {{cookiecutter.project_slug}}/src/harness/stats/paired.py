@@ -64,9 +64,19 @@ class Units:
         return Units(*(None if each is None else each[rows] for each in arrays))  # type: ignore[arg-type]
 
     @property
+    def n_clusters(self) -> int | None:
+        """How many clusters there are; None where each value is one."""
+        return None if self.clusters is None else len(np.unique(self.clusters))
+
+    @property
+    def n_folds(self) -> int:
+        """How many folds there are."""
+        return 0 if self.folds is None else len(np.unique(self.folds[~np.isnan(self.folds)]))
+
+    @property
     def fitted(self) -> bool:
         """Whether the values are of several models, each of which was fitted for its fold."""
-        return self.folds is not None and len(np.unique(self.folds[~np.isnan(self.folds)])) > 1
+        return self.n_folds > 1
 
 
 ALONE = Units()  # each value stands for itself
