@@ -223,3 +223,10 @@ def test_each_point_of_the_guide_that_it_began_with_has_a_place() -> None:
         for name in re.findall(r"`([\w./]+(?:\.py|\.toml|\.md|\.yaml|\.lock|/))`", where):
             there = name == ".dev/" or any((place / name).exists() for place in places)
             assert there, f"{name}, of {point}"
+
+
+def test_the_kind_that_is_shown_can_be_made() -> None:
+    [(_, _, block)] = [b for b in BLOCK.findall((DOCS / "kinds.md").read_text("utf-8")) if b[0]]
+    made: dict[str, object] = {}
+    exec(compile(block, "kinds.md", "exec"), made)
+    assert type(made["KIND"]).__name__ == "Kind"
