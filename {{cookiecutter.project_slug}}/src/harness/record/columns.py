@@ -55,6 +55,7 @@ RESERVED = frozenset(
         "attempts",
         "fit_asset",
         "cost_estimate",
+        "cost_lost",
     }
 )
 
