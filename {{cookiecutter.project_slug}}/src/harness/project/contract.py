@@ -67,13 +67,10 @@ class Project:
     code: Code
     stamps: dict[str, Stamp]
     reads: frozenset[str]
-<<<<<<< HEAD
     final: bool = False
-=======
     judge: Judge | None = None
     # The module whose code counts, where that is not predict's.
     entry: tuple[str, ...] = ()
->>>>>>> house
 
     @classmethod
     def open(cls, root: Path | None = None) -> "Project":
@@ -162,6 +159,12 @@ class Project:
     def failures_are_results(self) -> bool:
         """Whether a failure is what is measured: tried again alone, it would hide what it met."""
         return self.kind.failures_are_results(self.settings.run.executor)
+
+    @property
+    def order(self) -> str:
+        """In which order tasks come: as [run] order says, else as suits the kind."""
+        own = "interleaved" if self.kind.interleaved else "configurations"
+        return self.settings.run.order or own
 
     @property
     def items_by_params(self) -> bool:
@@ -389,7 +392,6 @@ def _function(module: ModuleType, name: str) -> Callable[..., Any]:
     return typing.cast(Callable[..., Any], function)
 
 
-<<<<<<< HEAD
 def _positional(function: Callable[..., object]) -> list[str]:
     """The parameters that may be given by place."""
     return [
@@ -399,11 +401,7 @@ def _positional(function: Callable[..., object]) -> list[str]:
     ]
 
 
-def _grid(module: ModuleType) -> tuple[type, tuple[Params, ...]]:
-    file = f"src/{PACKAGE}/params.py"
-=======
 def _grid(module: ModuleType, file: str = PARAMS) -> tuple[type, tuple[Params, ...]]:
->>>>>>> house
     params_type = getattr(module, "Params", None)
     grid = getattr(module, "GRID", None)
     if not (isinstance(params_type, type) and dataclasses.is_dataclass(params_type)):

@@ -23,11 +23,10 @@ def in_order(
 
     Drawn from one seed, so that a run that is resumed asks in the same order.
     """
-    run = project.settings.run
-    if run.order == "interleaved":
+    if project.order == "interleaved":
         yield from _interleaved(project, configurations, items_of)
         return
-    for index, repeats in _blocks(run.order, configurations, run.repeats):
+    for index, repeats in _blocks(project.order, configurations, project.settings.run.repeats):
         for item, digest in items_of(index):
             for repeat in repeats:
                 yield index, repeat, item, digest

@@ -37,7 +37,7 @@ class Store(Options):
     dvc: bool = True
 
 
-Order = Literal["configurations", "interleaved", "phases"]
+Order = Literal["", "configurations", "interleaved", "phases"]
 
 
 class Run(Options):
@@ -47,7 +47,7 @@ class Run(Options):
     workers: int = Field(default=4, ge=1, le=1024)
     repeats: int = Field(default=1, ge=1)
     dev_items: int = Field(default=20, ge=1)
-    order: Order = "configurations"
+    order: Order = ""
     timeout_seconds: float = Field(default=0.0, ge=0, strict=False)
     on_error: Literal["continue", "stop"] = "continue"
     max_errors: int = Field(default=100, ge=0)

@@ -52,7 +52,6 @@ def tasks(project: Project, grid: Grid, census: "Census", limit: int | None) -> 
     A kind may want them item by item (`interleaved`); then configurations that share their items
     are. Raises HarnessError where dataset.load returns other items than when `census` was taken.
     """
-<<<<<<< HEAD
     every = grid.configurations
 
     def items_of(index: int) -> Items:
@@ -62,19 +61,6 @@ def tasks(project: Project, grid: Grid, census: "Census", limit: int | None) -> 
         configuration = every[index]
         key = task_key(configuration.context.prefix, configuration.digest, digest, repeat)
         yield Task(item, configuration, repeat, key, digest.hex())
-=======
-    together = [list(grid.configurations)]
-    if not project.kind.interleaved or len(census.passes) > 1:
-        together = [[each] for each in grid.configurations]
-    for index, configurations in enumerate(together):
-        prefixes = [each.context.prefix for each in configurations]
-        expected = census.of(index)
-        for item, digest in expected.checked(project, configurations[0].params, limit):
-            for configuration, prefix in zip(configurations, prefixes, strict=True):
-                for repeat in range(project.settings.run.repeats):
-                    key = task_key(prefix, configuration.digest, digest, repeat)
-                    yield Task(item, configuration, repeat, key, digest.hex())
->>>>>>> house
 
 
 @dataclass(frozen=True, slots=True)

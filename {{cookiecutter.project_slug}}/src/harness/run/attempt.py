@@ -112,13 +112,10 @@ class Worker:
         self, item: Item, params: Params, digest: bytes, fitted: Path | None, repeat: int = 0
     ) -> Result:
         """Execute predict for one datapoint; raises nothing except KeyboardInterrupt."""
-<<<<<<< HEAD
         self._named = {"repeat": repeat} if self.project.takes_repeat else {}
-=======
         self.lost = 0
         self._calls = 1
         self._current = (item, params)
->>>>>>> house
         with noted() as reads:
             result = self._run(item, params, digest, fitted)
         result.lost = self.lost
@@ -282,7 +279,7 @@ class Worker:
 
         Where configurations are interleaved, what was loaded for each is kept.
         """
-        if self._resources_of != digest and self.project.settings.run.order != "interleaved":
+        if self._resources_of != digest and self.project.order != "interleaved":
             self._resources.clear()
         self._resources_of = digest
         wanted = (digest, fitted)

@@ -60,13 +60,9 @@ class Rows:
             result.latency,
             outcome.job.asset,
         )
-<<<<<<< HEAD
         row |= returned | self.designed(task)
-=======
-        row |= returned
         if estimate and result.lost:
             row["cost_lost"] = result.lost * estimate
->>>>>>> house
         if result.error_type is not None:
             return row, None
         keep = returned | {
