@@ -57,7 +57,7 @@ def versions(lock: Path) -> str:
 
 
 def resolve_site(lock: Path) -> None:
-    """The site's tools run on any Python, so the bounds of a benchmark (pyproject) are not theirs."""
+    """The tools of the site run on any Python, so the bounds in pyproject.toml are not theirs."""
     uv = Path(sys.executable).with_name("uv")
     how = "--quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url"
     needs = lock.with_suffix(".in")
