@@ -61,7 +61,15 @@ def resolve_site(lock: Path) -> None:
     uv = Path(sys.executable).with_name("uv")
     how = "--quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url"
     needs = lock.with_suffix(".in")
-    command = [uv, "pip", "compile", "--no-config", "--python-version", "3.11", *how.split()]
+    command: list[str | Path] = [
+        uv,
+        "pip",
+        "compile",
+        "--no-config",
+        "--python-version",
+        "3.11",
+        *how.split(),
+    ]
     subprocess.run([*command, needs, "--output-file", lock], check=True)
 
 
