@@ -36,6 +36,9 @@ ANSWERS = frozenset({"prediction", "ground_truth", "raw_response"})
 """Those of them that only predict can fill."""
 
 
+CLUSTER = "cluster"  # what items were drawn with, where [data] of benchmark.toml names it
+
+
 # The harness's own columns; what predict returns may not take their names.
 # True where `latency` is that of a whole batch.
 LATENCY_SHARED = "latency_shared"
@@ -56,6 +59,7 @@ RESERVED = frozenset(
         "fit_asset",
         "fit_seconds",
         "cost_estimate",
+        "cost_lost",
     }
 )
 

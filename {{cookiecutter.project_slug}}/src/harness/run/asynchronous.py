@@ -20,7 +20,7 @@ from harness.errors import HarnessError, PredictionTimeout
 from harness.project.contract import Item, Project
 from harness.project.inputs import noted
 from harness.project.values import Params, Row
-from harness.run.attempt import Limiter, Result, Worker, checked
+from harness.run.attempt import Limiter, Result, Worker, attempt_number, checked
 from harness.run.job import Job, Outcome, broken
 from harness.run.time_limit import too_long
 
@@ -63,11 +63,14 @@ class AsyncWorker(Worker):
         return self._shared[wanted]
 
     async def run_async(
-        self, item: Item, params: Params, digest: bytes, fitted: Path | None
+        self, item: Item, params: Params, digest: bytes, fitted: Path | None, repeat: int
     ) -> Result:
         """As `run`; raises nothing except CancelledError where the loop is stopped."""
+        self._begin(item, params, repeat)
         with noted() as reads:
             result = await self._run_async(item, params, digest, fitted)
+        result.lost = self.lost
+        result.calls = self._calls
         if reads:
             result.reads = frozenset(reads)
         return result
@@ -111,9 +114,12 @@ class AsyncWorker(Worker):
         if self.limiter is not None:
             await self.limiter.acquire_async()
         self.attempts += 1
+        attempt_number.set(self.attempts)
         self._latest = self._began = time.perf_counter()
         try:
-            returned = await self._within_limit(self.project.predict(item, *arguments[1:]))
+            returned = await self._within_limit(
+                self.project.predict(item, *arguments[1:], **self._named)
+            )
             row = checked(returned, input_id)
         except BaseException as error:
             self._settle(error)
@@ -171,7 +177,11 @@ class _Loop(threading.Thread):
         configuration = job.task.configuration
         try:
             result = await worker.run_async(
-                job.task.item, configuration.params, configuration.digest, job.fitted
+                job.task.item,
+                configuration.params,
+                configuration.digest,
+                job.fitted,
+                job.task.repeat,
             )
         except BaseException as error:
             result = broken(error)

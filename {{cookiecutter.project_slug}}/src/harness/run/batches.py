@@ -23,8 +23,9 @@ class Sizes:
         fixed = project.settings.run.batch_size
         self.adaptive = project.predict_batch is not None and not fixed
         self.now = 2 if self.adaptive else fixed or 1
-        if project.predict_batch is None:
+        if project.predict_batch is None or project.takes_repeat:
             self.now = 1
+            self.adaptive = False
         self._best = float("inf")  # seconds per datapoint at the size before this one
 
     def report(self, results: Sequence[Result]) -> None:

@@ -189,7 +189,8 @@ class Cluster:
         configuration = first.task.configuration
         model = None if first.fitted is None else self.model(first.fitted)
         items = [job.task.item for job in group]
-        return "predict", items, configuration.params, configuration.digest, model
+        repeats = [job.task.repeat for job in group]
+        return "predict", items, configuration.params, configuration.digest, model, repeats
 
     def _wanted(self, chunk: _Chunk) -> dict[str, str]:
         """SHA-256 of the files that a chunk needs, by place."""
@@ -421,14 +422,14 @@ def _unpacked(content: bytes, size: int) -> list[Result]:
         return [broken(error)] * size
 
 
-def fit_on_cluster(project: Project, jobs: list[tuple[Any, object, Path]]) -> Iterator[Any]:
-    """Each job (params, fold, path) of fits with the answer to it, as soon as there is one."""
+def fit_on_cluster(project: Project, jobs: list[tuple[Any, int, object, Path]]) -> Iterator[Any]:
+    """Each job (params, repeat, fold, path) of fits with the answer to it, as soon as there is one."""
     cluster = cluster_of(project)
-    ended: queue.SimpleQueue[tuple[tuple[Any, object, Path], Future]] = queue.SimpleQueue()
+    ended: queue.SimpleQueue[tuple[tuple[Any, int, object, Path], Future]] = queue.SimpleQueue()
 
-    def send(job: tuple[Any, object, Path]) -> None:
-        message = pickle.dumps(("fit", *job[:2]))
-        name = hashlib.sha256(str(job[2]).encode()).hexdigest()
+    def send(job: tuple[Any, int, object, Path]) -> None:
+        message = pickle.dumps(("fit", *job[:3]))
+        name = hashlib.sha256(str(job[3]).encode()).hexdigest()
         future = cluster.submit(name, [message], [1], {}, None)
         future.add_done_callback(lambda done: ended.put((job, done)))
 

@@ -91,10 +91,10 @@ def _answer(kind: str, *arguments: Any) -> tuple[Any, ...]:
         from harness.run.fitted import fit_in_place
 
         return "fitted", *fit_in_place(worker.project, *arguments)
-    items, params, digest, model = arguments
+    items, params, digest, model, repeats = arguments
     items = [_placed(item) for item in items]
     fitted = None if model is None else Path.cwd() / model
-    return "ok", packed(worker.run_all(items, params, digest, fitted))
+    return "ok", packed(worker.run_all(items, params, digest, fitted, repeats))
 
 
 def _placed(value: Any) -> Any:

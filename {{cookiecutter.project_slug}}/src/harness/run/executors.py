@@ -65,7 +65,13 @@ def execute(
 def compute(worker: Worker, job: Job) -> Outcome:
     """Run predict for one job in this thread."""
     configuration = job.task.configuration
-    result = worker.run(job.task.item, configuration.params, configuration.digest, job.fitted)
+    result = worker.run(
+        job.task.item,
+        configuration.params,
+        configuration.digest,
+        job.fitted,
+        job.task.repeat,
+    )
     return Outcome(job, result)
 
 
@@ -74,7 +80,10 @@ def compute_all(worker: Worker, group: list[Job]) -> list[Outcome]:
     first = group[0]
     configuration = first.task.configuration
     items = [job.task.item for job in group]
-    results = worker.run_all(items, configuration.params, configuration.digest, first.fitted)
+    repeats = [job.task.repeat for job in group]
+    results = worker.run_all(
+        items, configuration.params, configuration.digest, first.fitted, repeats
+    )
     return [Outcome(job, result) for job, result in zip(group, results, strict=True)]
 
 

@@ -17,16 +17,16 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import cloudpickle
-import orjson
 from pebble import ProcessExpired
 
 from harness.console import err, shown
 from harness.errors import HarnessError, MemoryLimit, PredictionTimeout, WorkerDied
-from harness.project.contract import Item, Project
+from harness.project.contract import Project
+from harness.project.folds import Folds, part_of, read_folds, training_items
 from harness.project.grid import Configuration
 from harness.project.inputs import noted
 from harness.project.tasks import Task
-from harness.project.values import Params
+from harness.project.values import Params, Row
 from harness.project.watch import Watch
 from harness.record.store import Store
 from harness.run.attempt import words_of
@@ -34,7 +34,7 @@ from harness.run.cluster import fit_on_cluster
 from harness.run.pool import Pool, died, worker_of_process
 from harness.run.time_limit import time_limit, too_long
 
-_Job: TypeAlias = tuple[Params, object, Path]
+_Job: TypeAlias = tuple[Params, int, object, Path]
 _LONG_SECONDS = 2.0  # of fitting, after which each fit is shown
 
 
@@ -64,43 +64,55 @@ class Fits:
     call: Callable[[Callable[[Store], Any]], Any]
     reads: dict[bytes, set[str]] = field(default_factory=dict)
     _known: dict[tuple[bytes, bytes], Fitted] = field(default_factory=dict)
+    _folds: dict[bytes, Folds] = field(default_factory=dict)
 
     def for_task(self, task: Task) -> Fitted:
         """The model for a task's params and fold.
 
         Raises HarnessError where code was written since the run began.
         """
-        wanted = (task.configuration.digest, _fold(task.item))
+        wanted = (task.configuration.digest, part_of(task.item, task.repeat))
         if wanted not in self._known:
             self._fit_all(task.configuration)
         return self._known[wanted]
 
+    def columns(self, task: Task) -> Row:
+        """What a task's row says of its model, see `Folds`."""
+        return self.folds(task.configuration).columns(task)
+
+    def folds(self, configuration: Configuration) -> Folds:
+        """The folds of a configuration's items. Raises what `read_folds` does."""
+        key = configuration.digest if self.project.items_by_params else b""
+        if key not in self._folds:
+            self._folds[key] = read_folds(self.project, configuration.params)
+        return self._folds[key]
+
     def _fit_all(self, configuration: Configuration) -> None:
-        folds = {_fold(item): item.get("fold") for item in self.project.items(configuration.params)}
+        named = self.folds(configuration).named
         missing: dict[bytes, Path] = {}
-        for fold in folds:
-            name = _name(configuration, fold)
+        for part in named:
+            name = _name(configuration, part)
             path = self.folder / f"{name}.pkl"
             kept = self.call(partial(_kept, name))
             if kept is None:
-                missing[fold] = path
+                missing[part] = path
                 continue
             if not path.exists():
                 _write(path, kept[1])
-            self._known[configuration.digest, fold] = Fitted(path, kept[0], seconds=_took(path))
-        jobs = [(configuration.params, folds[fold], path) for fold, path in missing.items()]
-        fold_of = {path: fold for fold, path in missing.items()}
+            self._known[configuration.digest, part] = Fitted(path, kept[0], seconds=_took(path))
+        jobs = [(configuration.params, *named[part], path) for part, path in missing.items()]
+        part_at = {path: part for part, path in missing.items()}
         begun = time.monotonic()
         # Each is kept as soon as it is there: a kill costs only those that are being fitted.
-        for done, ((_, _, path), fitted) in enumerate(self._run(jobs), start=1):
-            fold = fold_of[path]
+        for done, ((_, _, fold, path), fitted) in enumerate(self._run(jobs), start=1):
+            part = part_at[path]
             self.reads.setdefault(configuration.digest, set()).update(fitted.reads)
-            self._known[configuration.digest, fold] = self._taken(configuration, fold, path, fitted)
+            self._known[configuration.digest, part] = self._taken(configuration, part, path, fitted)
             if time.monotonic() - begun > _LONG_SECONDS:
                 took = f"{fitted.seconds:.1f} s" if fitted.part else fitted.error_type
                 err.print(
                     f"fit {done}/{len(jobs)}: {shown(configuration.params, 120)} "
-                    f"fold {shown(folds[fold], 40)}, {took}",
+                    f"fold {shown(fold, 40)}, {took}",
                     markup=False,
                     soft_wrap=True,
                 )
@@ -139,7 +151,7 @@ class Fits:
             return
         if run.executor == "dask" and jobs:
             for job, answer in fit_on_cluster(self.project, jobs):
-                yield job, _arrived(job[2], answer, run.fit_seconds)
+                yield job, _arrived(job[3], answer, run.fit_seconds)
             return
         workers = run.workers if run.executor == "threads" else 1
         with ThreadPoolExecutor(workers) as threads:
@@ -184,18 +196,17 @@ def _keep(name: str, model: object, store: Store) -> str:
     return store.keep_asset(name, model)
 
 
-def _fold(item: Item) -> bytes:
-    return orjson.dumps(item.get("fold"))
-
-
-def _fit(project: Project, params: Params, fold: object, path: Path) -> _Fit:
+def _fit(project: Project, params: Params, repeat: int, fold: object, path: Path) -> _Fit:
     assert project.fit is not None
     error = None
     part = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.part")
+    given: list[object] = [params, fold]
+    if project.fit_takes_train:
+        given.append(training_items(project.items(params), repeat, fold))
     begun = time.perf_counter()
     with noted() as reads:
         try:
-            model = project.fit(params, fold)
+            model = project.fit(*given)
             seconds = time.perf_counter() - begun
             _write_part(part, model)
         except Exception as raised:
@@ -205,17 +216,19 @@ def _fit(project: Project, params: Params, fold: object, path: Path) -> _Fit:
     return _Fit(part, reads=frozenset(reads), seconds=seconds)
 
 
-def _fit_in_process(params: Params, fold: object, path: Path) -> _Fit:
-    return _fit(worker_of_process().project, params, fold, path)
+def _fit_in_process(params: Params, repeat: int, fold: object, path: Path) -> _Fit:
+    return _fit(worker_of_process().project, params, repeat, fold, path)
 
 
-def fit_in_place(project: Project, params: Params, fold: object) -> tuple["_Fit", bytes]:
+def fit_in_place(
+    project: Project, params: Params, repeat: int, fold: object
+) -> tuple["_Fit", bytes]:
     """Fit on a cluster's worker; the outcome, and the model as it is sent to the driver."""
     seconds = project.settings.run.fit_seconds
     with tempfile.TemporaryDirectory() as folder:
         try:
             with time_limit(seconds, True, "fit_seconds"):
-                fitted = _fit(project, params, fold, Path(folder) / "model.pkl")
+                fitted = _fit(project, params, repeat, fold, Path(folder) / "model.pkl")
         except PredictionTimeout as error:
             return _Fit(None, str(error), "FitTimeout"), b""
         return fitted, fitted.part.read_bytes() if fitted.part else b""

@@ -19,10 +19,10 @@ from harness.run.pool import Ended, Pool, packed, worker_of_process
 
 
 def compute_in_process(
-    items: list[Item], params: Params, digest: bytes, fitted: Path | None
+    items: list[Item], params: Params, digest: bytes, fitted: Path | None, repeats: list[int]
 ) -> bytes:
     """The packed results of several datapoints."""
-    return packed(worker_of_process().run_all(items, params, digest, fitted))
+    return packed(worker_of_process().run_all(items, params, digest, fitted, repeats))
 
 
 def processes(project: Project, jobs: Iterator[Job]) -> Iterator[Outcome]:
@@ -59,6 +59,7 @@ class _Flow:
             configuration.params,
             configuration.digest,
             first.fitted,
+            [job.task.repeat for job in group],
         )
         future.add_done_callback(partial(_put, self._ended.put, group))
         self._in_flight += 1

@@ -26,7 +26,7 @@ from harness.run.prepared import Prepared, prepare
 
 # Measured again each time.
 _TIMES = frozenset(
-    {"function_time", "latency", "latency_shared", "attempts", "cost_estimate"}
+    {"function_time", "latency", "latency_shared", "attempts", "cost_estimate", "cost_lost"}
     | {"fit_asset", "fit_seconds"}
 )
 _AT_ONCE = 256
