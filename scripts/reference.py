@@ -85,6 +85,7 @@ RUNS = {
     "harness_digest": "hash of its files",
     "harness_edited": "its files that differ from its seal, JSON",
     "published": "when its experiment was about to be tagged",
+    "holdout": "`kept` or `opened`; empty: there is none",
 }
 
 

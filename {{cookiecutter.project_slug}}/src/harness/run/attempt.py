@@ -190,9 +190,7 @@ class Worker:
         """The result of each item; None where the batch gave no good one."""
         arguments: _Arguments = [items, params]
         self._named = {}
-        self._current = (
-            None  # no budget is asked for a batch: it is not tried twice where it may cost
-        )
+        self._current = None  # where it may cost, a batch is not tried twice
         self.lost = 0
         self._limit = self._seconds * len(items)
         self.attempts = 0

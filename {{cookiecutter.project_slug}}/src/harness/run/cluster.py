@@ -423,7 +423,7 @@ def _unpacked(content: bytes, size: int) -> list[Result]:
 
 
 def fit_on_cluster(project: Project, jobs: list[tuple[Any, int, object, Path]]) -> Iterator[Any]:
-    """Each job (params, repeat, fold, path) of fits with the answer to it, as soon as there is one."""
+    """Each job (params, repeat, fold, path) of fits with its answer, as soon as there is one."""
     cluster = cluster_of(project)
     ended: queue.SimpleQueue[tuple[tuple[Any, int, object, Path], Future]] = queue.SimpleQueue()
 

@@ -82,7 +82,7 @@ def _intervals(experiment: Experiment, scores: Scores) -> str:
         ways.append("resampled items for figures of many rows")
     said = f" It is {_listed(ways)}." if ways else ""
     repeats = " Repeats of an item count as one." if experiment.repeated else ""
-    given = " It takes the fitted models as given." if fold_labels(scores) is not None else ""
+    given = " It takes the fitted models as given." if scores.units.fitted else ""
     return (
         "Brackets hold a 95% confidence interval: of a hundred experiments on other items drawn "
         "alike, some 95 give one that holds the true value. It says nothing of other data, models "
