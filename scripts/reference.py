@@ -89,7 +89,6 @@ RUNS = {
     "harness_edited": "its files that differ from its seal, JSON",
     "holdout": "`kept` or `opened` (FINAL=1), empty where [data] names none",
     "published": "when its experiment was about to be tagged",
-    "holdout": "`kept` or `opened`; empty: there is none",
 }
 
 
