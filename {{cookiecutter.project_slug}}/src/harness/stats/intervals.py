@@ -197,7 +197,7 @@ def percentiles(
     wanted one (Beran & Hall 1993, JRSS B 55:643), whatever the shape. Where n is too small for a
     bound on both sides (`percentile_needs`), the estimate is None and the note says what is needed.
     Clusters count by their effective sample size (Woodruff 1952, JASA 47:635), and by no more than
-    that at the median. Whether they are enough is judged by what that is at least (one-sided 95%),
+    that at the median. Whether they are enough is judged by what that is at least (one-sided 99%),
     and not by the tail: samples that missed the longest queues look independent there, so that
     of a p95 at utilisation .9 a third was shown, and 54% of those covered.
     """
@@ -239,7 +239,7 @@ def _independent(
     if q == 0.5 or units < 2:
         return int(sizes[0]), sizes[0]
     # A variance over few clusters is known within the limits of chi-squared.
-    return int(min(sizes)), sizes[1] * float(chdtri(units - 1, 0.95)) / (units - 1)
+    return int(min(sizes)), sizes[1] * float(chdtri(units - 1, 0.99)) / (units - 1)
 
 
 def percentile_needs(q: float, confidence: float = 0.95) -> int:
