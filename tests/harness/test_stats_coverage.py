@@ -18,9 +18,9 @@ from scipy import stats as scipy_stats
 from harness.stats import intervals as stats
 from harness.stats.intervals import Interval, mean_interval, percentiles, statistic_interval, wilson
 from harness.stats.paired import correct_family, paired_verdict
+from harness.stats.power import items_needed
 from harness.stats.significance import (
     corrected_resampled_t,
-    items_needed,
     paired_proportions_interval,
 )
 

@@ -7,7 +7,6 @@ hypotheses every interval is widened (Bonferroni), so that together they hold at
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
-from typing import Literal
 
 import numpy as np
 from scipy.special import ndtri
@@ -16,12 +15,17 @@ from harness.project.declarations import Rule
 from harness.project.hypotheses import Hypothesis, matches
 from harness.read.results import Experiment, label
 from harness.read.scores import Numbers, Scores
-from harness.stats.decision import MIN_ITEMS, position_of
+from harness.stats.decision import (
+    MIN_ITEMS,
+    Outcome,
+    Position,
+    mirrored,
+    outcome_of,
+    position_of,
+)
 from harness.stats.intervals import Interval
 from harness.stats.paired import paired_verdict
-from harness.stats.significance import items_needed
-
-Judgement = Literal["supported", "refuted", "undecided"]
+from harness.stats.power import POWER, POWER_OF_BOTH_ENDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +37,7 @@ class Judged:
     """
 
     hypothesis: Hypothesis
-    outcome: Judgement
+    outcome: Outcome
     difference: Interval
     test: str
     reason: str
@@ -44,10 +48,8 @@ class Judged:
 def judge(experiment: Experiment, scores: Scores) -> list[Judged]:
     """Judge the plan under which the experiment's first run was started.
 
-    - supported: the whole interval lies beyond `smallest_difference` in the direction claimed;
-    - refuted: the whole interval lies short of it, so any difference is too small to matter, or
-      points the other way;
-    - undecided: the interval holds both, or there are too few items to say.
+    Supported and refuted are what `stats.decision.outcome_of` says of the interval. Undecided: the
+    interval holds both, or there are too few items to say.
     """
     hypotheses = experiment.plan.hypotheses
     confidence = 1 - 0.05 / max(1, len(hypotheses))
@@ -113,12 +115,20 @@ def _judge(
         a, b = (pooled(values, sides[side]) for side in ("better", "than"))
         folds = fold_labels(scores)
         rule = experiment.rule(metric)
-        verdict = paired_verdict(a, b, folds=folds, confidence=confidence, binary=rule.binary)
+        verdict = paired_verdict(
+            a,
+            b,
+            folds=folds,
+            confidence=confidence,
+            binary=rule.binary,
+            smallest_difference=hypothesis.smallest_difference,
+            power=power_of(hypothesis),
+        )
         judged = _outcome(hypothesis, verdict.difference, verdict.test, verdict.n)
         if cached := not_timed(experiment, rule, [*sides["better"], *sides["than"]]):
             judged = replace(judged, reason=f"{judged.reason}; {cached}")
-        if folds is None and judged.answerable and judged.outcome == "undecided":
-            return _with_items_needed(judged, float(np.nanstd(a - b, ddof=1)), confidence)
+        if judged.answerable and judged.outcome == "undecided":
+            return _with_items_needed(judged, verdict.items_needed)
         return judged
     if metric in experiment.metrics:
         if lost := left_out_of(experiment, metric, [*sides["better"], *sides["than"]]):
@@ -160,8 +170,7 @@ def apart(
 
 
 def _outcome(hypothesis: Hypothesis, difference: Interval, test: str, items: int) -> Judged:
-    smallest = hypothesis.smallest_difference
-    outcome: Judgement = "undecided"
+    outcome: Outcome = "undecided"
     if difference.low is None or difference.high is None or difference.estimate is None:
         reason = difference.note or "no item has a value under both"
         return Judged(hypothesis, outcome, difference, test, reason, items, False)
@@ -171,28 +180,40 @@ def _outcome(hypothesis: Hypothesis, difference: Interval, test: str, items: int
     if items < MIN_ITEMS:
         reason = f"{items} shared items, at least {MIN_ITEMS} are needed"
         return Judged(hypothesis, outcome, difference, test, reason, items, False)
-    up = hypothesis.direction == "higher"
-    low, high = (difference.low, difference.high) if up else (-difference.high, -difference.low)
-    position = position_of(low, high, smallest)
-    if position == "above":
-        outcome, reason = "supported", "the whole interval is a difference that matters"
-    elif position in ("open", "not below"):
-        reason = "the interval holds both a difference that matters and one that does not"
-    else:
-        outcome, reason = "refuted", "the interval holds no difference as large as claimed"
-        if high < 0:
-            reason = "the other one is better"
-        elif position == "within":
-            reason = "any difference is too small to matter"
+    position = position_of(difference.low, difference.high, hypothesis.smallest_difference)
+    if hypothesis.lower:
+        position = mirrored(position)
+    outcome = outcome_of(hypothesis.kind, position)
+    high = -difference.low if hypothesis.lower else difference.high
+    reason = _because(hypothesis, outcome, position, ahead=high >= 0)
     return Judged(hypothesis, outcome, difference, test, reason, items)
 
 
-def _with_items_needed(judged: Judged, spread: float, confidence: float) -> Judged:
-    """How many items would tell the difference seen from the smallest one that matters."""
-    claimed = judged.hypothesis.smallest_difference
-    limit = claimed if judged.hypothesis.direction == "higher" else -claimed
-    apart = (judged.difference.estimate or 0.0) - limit
-    needed = items_needed(apart, spread, confidence=confidence)
+def _because(hypothesis: Hypothesis, outcome: Outcome, position: Position, ahead: bool) -> str:
+    """The reason in words; `ahead`: some of the interval is on the side that is claimed."""
+    matters = (
+        "a loss that matters" if hypothesis.kind == "not_worse" else "a difference that matters"
+    )
+    if outcome == "undecided":
+        return f"the interval holds both {matters} and one that does not"
+    if hypothesis.kind == "superior" and outcome == "refuted":
+        if not ahead:
+            return "the other one is better"
+        if position == "within":
+            return "any difference is too small to matter"
+        return "the interval holds no difference as large as claimed"
+    if hypothesis.kind != "superior" and outcome == "supported":
+        return f"the interval holds no {matters.removeprefix('a ')}"
+    return f"the whole interval is {matters}"
+
+
+def power_of(hypothesis: Hypothesis) -> float:
+    """How surely one end of the interval has to be where it belongs, so that all of it is in 80%."""
+    return POWER_OF_BOTH_ENDS if hypothesis.kind == "equivalent" else POWER
+
+
+def _with_items_needed(judged: Judged, needed: int | None) -> Judged:
+    """How many items would tell the smallest difference that matters from none."""
     if needed is None or needed <= judged.items:
         return judged
     return replace(judged, reason=f"{judged.reason}; about {needed:,} items would decide")

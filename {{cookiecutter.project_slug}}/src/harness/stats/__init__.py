@@ -1,1 +1,3 @@
-"""Pure functions on numbers: intervals, significance (tests), decision (the rule), paired."""
+"""Pure functions on numbers: intervals, significance (tests), power, decision
+(the rule), paired.
+"""

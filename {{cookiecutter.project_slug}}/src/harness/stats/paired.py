@@ -6,14 +6,11 @@ pair in which either value is missing (None, NaN, infinite) is left out and coun
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import ceil
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtri
 
-from harness.stats.decision import MIN_ITEMS, position_of
+from harness.stats.decision import MIN_ITEMS, Decision, decision_of, mirrored, position_of
 from harness.stats.intervals import (
     Floats,
     Interval,
@@ -21,22 +18,18 @@ from harness.stats.intervals import (
     cluster_totals,
     finite_values,
     join_notes,
-    tail_of,
 )
+from harness.stats.power import POWER, items_needed
 from harness.stats.significance import (
     cohen_dz,
     cohen_g,
     corrected_resampled_t,
     holm,
-    items_needed,
     mcnemar_exact,
     paired_bootstrap,
     paired_differences,
     paired_proportions_interval,
 )
-
-Decision = Literal["better", "worse", "equivalent", "undecided"]
-POWER = 0.80
 
 
 @dataclass(frozen=True)
@@ -44,12 +37,14 @@ class Verdict:
     """What a comparison of a with b came to; `n` counts items.
 
     - "better", "worse": p < 1 - confidence, and the whole interval lies on that side by at least
-      `smallest_difference`. "equivalent": the whole interval lies within +-smallest_difference,
-      where that is above 0. Otherwise "undecided": the data cannot tell, which does not say that
-      there is no difference. See `decision.position_of`.
+      `smallest_difference`. "equivalent", "not worse": all of `together` lies where it has to.
+      Otherwise "undecided": the data cannot tell, which does not say that there is no difference.
+      See `decision.decision_of`.
+    - `together` is the interval that holds at the same time as those of all other comparisons of
+      the family (Bonferroni); `difference` that of this comparison by itself.
     - `effect` is what `effect_name` says, positive where a is larger.
-    - `items_needed`: items with which a true difference as large as the one seen would be decided
-      four times in five; None where that is unknown. Of interest where undecided.
+    - `items_needed`: items that tell a difference of `smallest_difference` from none, four times in
+      five; it never depends on the difference seen. None where that is 0, or unknown.
     """
 
     difference: Interval
@@ -60,6 +55,9 @@ class Verdict:
     verdict: Decision
     n: int
     items_needed: int | None
+    together: Interval
+    smallest_difference: float = 0.0
+    higher_is_better: bool = True
     note: str = ""
     p_adjusted: float | None = None
 
@@ -74,6 +72,8 @@ def paired_verdict(
     confidence: float = 0.95,
     seed: int = 0,
     binary: bool = True,
+    family: int = 1,
+    power: float = POWER,
 ) -> Verdict:
     """Compare `a` with `b`, both of shape (n,): a[i] and b[i] are of the same item and repeat.
 
@@ -81,8 +81,8 @@ def paired_verdict(
     model was fitted per fold. With folds: the corrected resampled t on the folds' mean differences
     (rows whose fold is NaN are left out, and `items_needed` is None). Else exact McNemar with
     Tango's interval where all values are 0 or 1 without repeats, unless `binary` says that they are
-    no shares; and otherwise the mean difference (`paired_bootstrap`). Raises ValueError for unequal
-    lengths.
+    no shares; and otherwise the mean difference (`paired_bootstrap`). `family`: how many
+    comparisons are made at once; see `correct_family`. Raises ValueError for unequal lengths.
     """
     gap = paired_differences(a, b)
     labels = None if folds is None else np.asarray(folds)
@@ -91,37 +91,36 @@ def paired_verdict(
     kept = np.isfinite(gap)
     values, codes, note = finite_values(gap, clusters)
     sums, sizes = cluster_totals(values, codes)
-    if labels is not None:
-        tested = _by_fold(values, sums / sizes, labels[kept], confidence)
-    elif binary and sums.size == values.size > 0 and _all_shares(a, b, kept):
-        tested = _of_shares(values, confidence)
-    else:
+
+    def test(confidence: float) -> _Tested:
+        if labels is not None:
+            return _by_fold(values, sums / sizes, labels[kept], confidence)
+        if binary and sums.size == values.size > 0 and _all_shares(a, b, kept):
+            return _of_shares(values, confidence)
         found = paired_bootstrap(a, b, clusters, confidence, seed)
-        tested = _of_means(*found, sums / sizes)
-    needed, difference = None, tested.difference
-    if difference.estimate is not None and (tested.spread or tested.discordant):
-        needed = items_needed(
-            difference.estimate,
-            tested.spread,
-            tested.discordant,
-            smallest_difference,
-            confidence,
-            POWER,
-        )
-    outcome = _decide(
-        difference, tested.p, sums.size, smallest_difference, higher_is_better, confidence
-    )
-    return Verdict(
-        difference,
+        return _of_means(*found, sums / sizes)
+
+    tested = test(confidence)
+    among = 1 - (1 - confidence) / max(1, family)
+    together = test(among).difference if family > 1 else tested.difference
+    needed = None
+    if tested.spread or tested.discordant:
+        needed = items_needed(smallest_difference, tested.spread, tested.discordant, among, power)
+    verdict = Verdict(
+        tested.difference,
         tested.p,
         tested.test,
         tested.effect,
         tested.effect_name,
-        outcome,
+        "undecided",
         sums.size,
         needed,
+        together,
+        smallest_difference,
+        higher_is_better,
         note,
     )
+    return replace(verdict, verdict=_decide(verdict, tested.p, confidence))
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,39 +172,39 @@ def _of_means(difference: Interval, p: float | None, per_item: Floats) -> _Teste
 def correct_family(verdicts: Sequence[Verdict], confidence: float = 0.95) -> list[Verdict]:
     """The verdicts of one family of comparisons after Holm's correction.
 
-    "better" and "worse" stand only where the adjusted p is still below 1 - confidence; the bounds
-    stay those of each comparison by itself. `items_needed` grows to what the smallest p of the
-    family has to pass.
+    "better" and "worse" stand only where the adjusted p is still below 1 - confidence; what is
+    "equivalent" or "not worse" was found in `together`, which is wide enough for the family that
+    `paired_verdict` was told of. The bounds of `difference` stay those of each comparison alone.
     """
     adjusted = holm([verdict.p_value for verdict in verdicts])
     family = max(1, sum(p is not None for p in adjusted))
-    tails = np.array([tail_of(confidence) / family, tail_of(confidence)])
-    alone, among = (ndtri(POWER) - ndtri(tails[::-1])) ** 2
     corrected = []
     for verdict, p in zip(verdicts, adjusted, strict=True):
-        needed = verdict.items_needed and ceil(verdict.items_needed * float(among / alone))
-        changed = replace(verdict, p_adjusted=p, items_needed=needed)
-        if verdict.verdict in ("better", "worse") and (p is None or p >= 1 - confidence):
-            note = join_notes(verdict.note, f"not clear among {family} comparisons")
-            changed = replace(changed, verdict="undecided", note=note)
-        corrected.append(changed)
+        decided = _decide(verdict, p, confidence)
+        note = verdict.note
+        if verdict.verdict in ("better", "worse") and decided != verdict.verdict:
+            note = join_notes(note, f"not clear among {family} comparisons")
+        corrected.append(replace(verdict, p_adjusted=p, verdict=decided, note=note))
     return corrected
 
 
-def _decide(
-    difference: Interval,
-    p: float | None,
-    n: int,
-    smallest: float,
-    higher_is_better: bool,
-    confidence: float,
-) -> Decision:
-    position = position_of(difference.low, difference.high, smallest)
+def _decide(verdict: Verdict, p: float | None, confidence: float) -> Decision:
     if p is None:
         return "undecided"
-    if position == "within":
-        # Bounds without width, where a few items all differ alike, are no proof that all others do.
-        return "undecided" if difference.low == difference.high and n < MIN_ITEMS else "equivalent"
-    if position not in ("above", "below") or p >= 1 - confidence:
+    alone = _decided(verdict, verdict.difference)
+    if alone in ("better", "worse") and p < 1 - confidence:
+        return alone
+    among = _decided(verdict, verdict.together)
+    if among == "worse" or verdict.smallest_difference == 0:
         return "undecided"
-    return "better" if (position == "above") == higher_is_better else "worse"
+    # Bounds without width, where a few items all differ alike, are no proof that all others do.
+    if verdict.together.low == verdict.together.high and verdict.n < MIN_ITEMS:
+        return "undecided"
+    # Better by more than what matters is not worse, also where the p is not small enough.
+    return "not worse" if among == "better" else among
+
+
+def _decided(verdict: Verdict, difference: Interval) -> Decision:
+    smallest = verdict.smallest_difference
+    position = position_of(difference.low, difference.high, smallest)
+    return decision_of(position if verdict.higher_is_better else mirrored(position), smallest)

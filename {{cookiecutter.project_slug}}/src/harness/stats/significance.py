@@ -1,4 +1,4 @@
-"""Tests, intervals of a difference, effect sizes, Holm's correction, and how many items it takes.
+"""Tests, intervals of a difference, effect sizes, Holm's correction.
 
 Pure functions on numpy and scipy. A difference is always a - b, in the units of the metric. A pair
 in which either value is missing (None, NaN, infinite) is left out. Every p is two-sided.
@@ -6,7 +6,7 @@ in which either value is missing (None, NaN, infinite) is left out. Every p is t
 
 from collections.abc import Sequence
 from dataclasses import replace
-from math import ceil, isfinite, isnan, sqrt
+from math import isnan, sqrt
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -134,36 +134,6 @@ def holm(pvalues: Sequence[float | None]) -> list[float | None]:
     for rank, (p, i) in enumerate(known):
         adjusted[i] = largest = max(largest, min(1.0, (len(known) - rank) * p))
     return adjusted
-
-
-def items_needed(
-    difference: float,
-    spread: float | None = None,
-    discordant: float | None = None,
-    smallest_difference: float = 0.0,
-    confidence: float = 0.95,
-    power: float = 0.80,
-) -> int | None:
-    """Items (pairs) that decide a true `difference` with probability `power`; None if none would.
-
-    Give the standard deviation of the items' differences as `spread`: (z_a + z_b)^2 spread^2 / m^2
-    + z_a^2 / 2 (Guenther 1981, Am Stat 35:243). Or the share of pairs that disagree as
-    `discordant`, for McNemar's test: ((z_a sqrt(psi) + z_b sqrt(psi - d^2)) / m)^2 (Connor 1987,
-    Biometrics 43:207). m is how far the difference lies from what it is judged against: 0, or the
-    nearer of +-smallest_difference.
-    """
-    margin = abs(abs(difference) - smallest_difference)
-    za, zb = -float(ndtri(tail_of(confidence))), float(ndtri(power))
-    if (spread is None) == (discordant is None):
-        raise ValueError("items_needed takes either spread or discordant")
-    if margin == 0:
-        return None
-    if discordant is not None:
-        against = za * sqrt(discordant) + zb * sqrt(max(0.0, discordant - difference**2))
-        needed = (against / margin) ** 2
-    else:
-        needed = ((za + zb) * (spread or 0.0) / margin) ** 2 + za**2 / 2
-    return max(2, ceil(needed)) if isfinite(needed) and needed < 1e12 else None
 
 
 def _t_test(estimate: float, error: float, units: int) -> float:

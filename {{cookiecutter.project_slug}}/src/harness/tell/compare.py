@@ -102,8 +102,17 @@ def compare(
                 f"{name_a} has a single configuration, so there is nothing to compare",
                 fix=f"make compare A={name_a} B=<another tag>",
             )
+    family = len(metrics) * len(chosen)
+    matters = {name: _smallest(first, second, name) for name in metrics}
     pairs = [
-        _pair(con, rules[name], replace(side_a, chosen=x), replace(side_b, chosen=y))
+        _pair(
+            con,
+            rules[name],
+            replace(side_a, chosen=x),
+            replace(side_b, chosen=y),
+            matters[name],
+            family,
+        )
         for name in metrics
         for x, y in chosen
     ]
@@ -124,11 +133,19 @@ def _rule(first: Experiment, second: Experiment, metric: str) -> Rule:
     return theirs if theirs.declared and not ours.declared else ours
 
 
+def _smallest(first: Experiment, second: Experiment, metric: str) -> float:
+    """The smallest difference that matters: as B's plan has it, or A's where B's says nothing."""
+    return second.plan.smallest_difference(metric) or first.plan.smallest_difference(metric)
+
+
+_WITHOUT_DIRECTION = {"better": "higher", "worse": "lower", "not worse": "not lower"}
+
+
 def _outcome(rule: Rule, verdict: Verdict) -> str:
     """The verdict on B; only higher or lower where nothing declares which way is better."""
-    if rule.ranks or verdict.verdict not in ("better", "worse"):
+    if rule.ranks:
         return verdict.verdict
-    return "higher" if verdict.verdict == "better" else "lower"
+    return _WITHOUT_DIRECTION.get(verdict.verdict, verdict.verdict)
 
 
 def reversal(metric: str, wrong: float, left_out: float) -> str:
@@ -181,7 +198,9 @@ def _planned(experiment: Experiment) -> list[str]:
     return list(dict.fromkeys(each.metric for each in experiment.plan.hypotheses))
 
 
-def _pair(con: DuckDBPyConnection, rule: Rule, a: Side, b: Side) -> Pair:
+def _pair(
+    con: DuckDBPyConnection, rule: Rule, a: Side, b: Side, smallest: float, family: int
+) -> Pair:
     tagged, metric = a.experiment is not b.experiment, rule.name
     items, at_a, at_b = np.intersect1d(a.scores.items, b.scores.items, return_indices=True)
     x = pooled(a.scores.counted[metric][at_a], list(a.chosen))
@@ -210,6 +229,8 @@ def _pair(con: DuckDBPyConnection, rule: Rule, a: Side, b: Side) -> Pair:
         folds=None if folds is None else folds[at_a],
         higher_is_better=not rule.lower,
         binary=rule.binary,
+        smallest_difference=smallest,
+        family=family,
     )
     return replace(
         pair,

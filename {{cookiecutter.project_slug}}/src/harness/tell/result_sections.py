@@ -25,14 +25,13 @@ def hypotheses_section(experiment: Experiment, judged: list[Judged]) -> Section:
     rows = []
     for each in judged:
         said, gap = each.hypothesis, each.difference
-        amount = f"{number(said.smallest_difference)} or more " if said.smallest_difference else ""
         test = f" ({each.test})" if each.test != "none" else ""
-        sides = f"{label(said.better)} than {label(said.than)}"
-        called = experiment.rule(said.metric).called
+        called, amount = experiment.rule(said.metric).called, number(said.smallest_difference)
+        figures = said.says(called, label(said.better), label(said.than), amount)
         rows.append(
             [
                 each.outcome, said.id,
-                f"{said.claim}\n({called} {amount}{said.direction}: {sides})",
+                f"{said.claim}\n({figures})",
                 interval(gap.estimate, gap.low, gap.high, signed=True),
                 f"{each.items:,}", f"{each.reason}{test}",
             ]

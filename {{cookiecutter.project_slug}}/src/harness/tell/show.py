@@ -66,9 +66,8 @@ def _outcome(verdicts: str, hypothesis: Hypothesis) -> str:
 
 def _wanted(hypothesis: Hypothesis) -> str:
     sides = (json.dumps(each, ensure_ascii=False) for each in (hypothesis.better, hypothesis.than))
-    better, than = sides
-    by = f" by {number(hypothesis.smallest_difference)}" if hypothesis.smallest_difference else ""
-    return f"{hypothesis.metric} {hypothesis.direction}{by}: {better} than {than}"
+    amount = number(hypothesis.smallest_difference)
+    return hypothesis.says(hypothesis.metric, *sides, amount)
 
 
 def _figures(known: Known) -> Section:

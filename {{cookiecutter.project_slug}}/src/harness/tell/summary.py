@@ -10,14 +10,14 @@ import numpy as np
 from duckdb import DuckDBPyConnection
 
 from harness.errors import HarnessError, in_words
-from harness.measure.judge import Judged, Judgement, judge
+from harness.measure.judge import Judged, judge
 from harness.project.declarations import Rule, uncounted_words
 from harness.project.kind import PLAIN, Kind, resolve
 from harness.read.results import Experiment, doubt_words, planned_metrics, read_experiment
 from harness.read.scores import Scores, read_scores
 from harness.record.layout import DEV, UNFINISHED
 from harness.seal import identity, modified_words
-from harness.stats.decision import MIN_ITEMS
+from harness.stats.decision import MIN_ITEMS, Outcome
 from harness.tell.compare import reversal
 from harness.tell.ranking import Ranking, rank
 from harness.tell.result_sections import (
@@ -184,7 +184,7 @@ def _at_a_glance(
 ) -> Iterator[str]:
     outcomes = [each.outcome for each in judged]
     if outcomes:
-        counts = [f"{outcomes.count(each)} {each}" for each in get_args(Judgement)]
+        counts = [f"{outcomes.count(each)} {each}" for each in get_args(Outcome)]
         yield f"Hypotheses: {', '.join(each for each in counts if each[0] != '0')}."
     if words := ranking.words(experiment):
         yield f"{words}."
