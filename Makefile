@@ -6,7 +6,7 @@ export PYTHONPATH := $(CURDIR)/$(SHELL_DIR)/src
 .DEFAULT_GOAL := help
 
 help: ## list the commands
-	@awk 'BEGIN { FS = ":[^#]*## " } /^[a-z-]+:[^#]*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk 'BEGIN { FS = ":[^#]*## " } /^[a-z-]+:[^#]*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 # One environment holds what every kind needs and the makers' tools; generated projects share it in the tests.
 $(VENV)/.ready: requirements-dev.lock
@@ -24,6 +24,9 @@ demo: $(VENV)/.ready ## generate the sklearn kind into .demo/, run dev-run and e
 test: $(VENV)/.ready ## every test but the slow ones
 	@$(PY) -m pytest -q -n auto --dist loadgroup -m "not slow" tests
 
+test-rigour: $(VENV)/.ready ## simulations: does every verdict err as seldom as it says?
+	@$(PY) -m pytest -q -rP tests/rigour
+
 test-slow: $(VENV)/.ready ## the tests that take minutes
 	@$(PY) -m pytest -q -m slow tests
 
@@ -40,4 +43,4 @@ bench: $(VENV)/.ready ## how fast, how much memory, against what
 locks: $(VENV)/.ready ## resolve requirements-dev.lock and the lock of every kind
 	@$(PY) scripts/locks.py
 
-.PHONY: help demo test test-slow lint bench locks
+.PHONY: help demo test test-rigour test-slow lint bench locks

@@ -94,29 +94,38 @@ def experiment(
 @app.command()
 def ready() -> None:
     """What still blocks an experiment."""
-    from harness.gates.gates import Situation, look
+    from harness.gates.gates import Situation, look, power_forecasts
     from harness.run.prepared import prepare
 
     project = _project()
     prepared = prepare(project, None)
+    now = Situation(project, prepared.grid, prepared.census)
     blocking = 0
-    for name, blocked in look(Situation(project, prepared.grid, prepared.census)).items():
+    for name, blocked in look(now).items():
         if blocked is None:
             out.print(styled(("ok  ", "green"), f" {name}"))
             continue
         blocking += 1
         said = f" {name}: {blocked.message}  ->  {blocked.fix}"
         out.print(styled(("no  ", "red"), said), soft_wrap=True)
+    for each in power_forecasts(now):
+        out.print(each.words(), markup=False, soft_wrap=True)
     _leave(1 if blocking else 0)
 
 
 @app.command("dry-run")
 def dry_run() -> None:
-    """How many datapoints are new or cached, and what the new ones would cost."""
+    """How many datapoints are new or cached, what the new ones would cost, what they can tell."""
+    from harness.gates.gates import Situation, power_forecasts
     from harness.run.explain import preview
+    from harness.run.prepared import prepare
 
-    for line in preview(_project()):
+    project = _project()
+    prepared = prepare(project, None)
+    for line in preview(project, prepared):
         out.print(line, markup=False, soft_wrap=True)
+    for each in power_forecasts(Situation(project, prepared.grid, prepared.census)):
+        out.print(each.words(), markup=False, soft_wrap=True)
 
 
 @app.command("spot-check")

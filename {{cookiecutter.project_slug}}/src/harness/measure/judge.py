@@ -208,7 +208,7 @@ def _because(hypothesis: Hypothesis, outcome: Outcome, position: Position, ahead
 
 
 def power_of(hypothesis: Hypothesis) -> float:
-    """How surely one end of the interval has to be where it belongs, so that all of it is in 80%."""
+    """How surely each end of the interval must lie where it has to, so that it decides in 80%."""
     return POWER_OF_BOTH_ENDS if hypothesis.kind == "equivalent" else POWER
 
 

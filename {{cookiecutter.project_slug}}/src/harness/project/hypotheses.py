@@ -17,7 +17,9 @@
                                            # "equivalent": neither better nor worse by that
 
 With kind "not_worse" or "equivalent" the two sides are called `this` and `than`, and the smallest
-difference, which trials call a margin, may be written as `margin`. The plan is judged as it was committed before the run (`runs.plan` keeps it), so that no hypothesis
+difference, which trials call a margin, may be written as `margin`.
+
+The plan is judged as it was committed before the run (`runs.plan` keeps it), so that no hypothesis
 can be fitted to the results. Only a difference of `smallest_difference` or more counts, so any
 claim can fail.
 """
@@ -273,8 +275,10 @@ def _number_in(text: str) -> float | None:
         return None
 
 
-def _fields(params: Params) -> Row:
+def configuration_of(params: Params) -> Row:
     """A configuration as its columns are named, the classes of nested dataclasses among them."""
+    if isinstance(params, Mapping):
+        return dict(params)
     return {name.removeprefix("params_"): value for name, value in params_columns(params).items()}
 
 
@@ -291,7 +295,7 @@ def plan_findings(
     grid: configurations, as params dataclasses or as dicts of their fields. scores: SCORES of
     metrics.py, which the plan must not contradict.
     """
-    configurations = [dict(each) if isinstance(each, Mapping) else _fields(each) for each in grid]
+    configurations = [configuration_of(each) for each in grid]
     findings = [
         f"PLAN.toml: segmentation {name!r} is no column of predictions; return it from predict()"
         for name in plan.segmentations
