@@ -1,7 +1,6 @@
-"""Before money is spent: what this number of items can tell, and a gate where that is too little."""
+"""Before money is spent: what so many items can tell, and a gate where that is too little."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -32,14 +31,14 @@ def planned(bench: Bench, smallest: float, kind: str = "not_worse") -> None:
 
 
 @pytest.fixture
-def ready(bench: Bench) -> Iterator[Bench]:
+def ready(bench: Bench) -> Bench:
     """240 items of which 40 were dev-run: 8 of them differ."""
     bench.items(240, n="n")
     bench.predict(RULE)
     planned(bench, 0.05)
     bench.commit()
     bench.dev_run(40)
-    yield bench
+    return bench
 
 
 def test_ready_and_dry_run_say_what_the_items_tell_and_how_many_it_takes(ready: Bench) -> None:

@@ -14,9 +14,9 @@ from harness.stats.intervals import (
     mean_interval,
     percentile_needs,
     percentiles,
-    statistic_interval,
     wilson,
 )
+from harness.stats.resampling import statistic_interval
 
 
 @pytest.fixture

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from scipy import stats as scipy_stats
 
 from harness.stats import intervals as stats
-from harness.stats.intervals import Interval, mean_interval, percentiles, statistic_interval, wilson
+from harness.stats.intervals import Interval, mean_interval, percentiles, wilson
 from harness.stats.paired import correct_family, paired_verdict
 from harness.stats.power import items_needed
+from harness.stats.resampling import statistic_interval
 from harness.stats.significance import (
     corrected_resampled_t,
     paired_proportions_interval,

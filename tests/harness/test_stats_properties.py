@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.stats.intervals import Interval, mean_interval, percentiles, statistic_interval, wilson
+from harness.stats.intervals import Interval, mean_interval, percentiles, wilson
 from harness.stats.paired import correct_family, paired_verdict
 from harness.stats.power import items_needed
+from harness.stats.resampling import statistic_interval
 from harness.stats.significance import (
     holm,
     mcnemar_exact,

@@ -1,4 +1,4 @@
-"""Each kind of hypothesis is wrong no more often than it says, exactly where it is hardest to judge.
+"""Each kind of hypothesis is wrong no more often than it says, just where it is hardest to judge.
 
 Figures with their Monte-Carlo error stand in docs/decisions/statistics.md.
 """

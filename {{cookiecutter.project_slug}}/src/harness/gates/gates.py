@@ -348,7 +348,9 @@ def power(now: Situation) -> Blocked | None:
     short = [each for each in power_forecasts(now) if each.too_few]
     if not short:
         return None
-    fix = "more items, or a larger smallest_difference in PLAN.toml; ALLOW=power goes on all the same"
+    fix = (
+        "more items, or a larger smallest_difference in PLAN.toml; ALLOW=power goes on all the same"
+    )
     return Blocked("; ".join(each.words() for each in short), fix)
 
 

@@ -117,7 +117,9 @@ def forecasts(
 
 def _spreads(root: Path, settings: Settings, plan: Plan) -> Mapping[str, Spread | str]:
     """The spread of each hypothesis, or why it is unknown, by id."""
-    found: dict[str, Spread | str] = {each.id: "nothing is recorded yet" for each in plan.hypotheses}
+    found: dict[str, Spread | str] = {
+        each.id: "nothing is recorded yet" for each in plan.hypotheses
+    }
     for phase in ("experiment", DEV):
         unknown = [each for each in plan.hypotheses if isinstance(found[each.id], str)]
         files = databases(root, settings, phase)

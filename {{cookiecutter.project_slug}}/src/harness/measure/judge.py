@@ -26,6 +26,7 @@ from harness.stats.decision import (
 from harness.stats.intervals import Interval
 from harness.stats.paired import paired_verdict
 from harness.stats.power import POWER, POWER_OF_BOTH_ENDS
+from harness.stats.resampling import interval_of_difference
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,32 +140,42 @@ def _judge(
             difference = Interval(None, None, None, 0, "none", note)
         else:
             better, than = (sides[side][0] for side in ("better", "than"))
-            difference = apart(experiment, metric, better, than, confidence)
+            difference, _ = apart(experiment, better, experiment, than, metric, confidence)
         return _outcome(hypothesis, difference, difference.method, difference.n)
     reason = f"no row of {experiment.name} has the metric {metric!r}"
     return Judged(hypothesis, "undecided", nothing, "none", reason, answerable=False)
 
 
 def apart(
-    experiment: Experiment, metric: str, first: int, second: int, confidence: float
-) -> Interval:
-    """Bounds of a difference of two aggregates (first - second), known by their own intervals only.
+    a: Experiment, first: int, b: Experiment, second: int, metric: str, confidence: float
+) -> tuple[Interval, float | None]:
+    """The difference of two aggregates (a's configuration `first` - b's `second`), and a p.
 
-    Both intervals together can only be too wide for the difference, so a verdict on it is safe. At
-    another confidence they are stretched as a normal interval would be.
+    Paired, where both were computed on the same draws of the same items. Else only their own
+    intervals are known: both together can only be too wide for the difference, so a verdict on it
+    is safe, and there is no p. At another confidence they are stretched as a normal interval.
     """
-    a, b = (experiment.configurations[index].summary for index in (first, second))
-    if any(row.get(f"{metric}{end}") is None for row in (a, b) for end in ("", "_low", "_high")):
+    one, other = (e.resamples.get(metric, {}).get(i) for e, i in ((a, first), (b, second)))
+    if one is not None and other is not None and one.items == other.items:
+        return interval_of_difference(one, other, confidence)
+    return _both_intervals(a, first, b, second, metric, confidence), None
+
+
+def _both_intervals(
+    a: Experiment, first: int, b: Experiment, second: int, metric: str, confidence: float
+) -> Interval:
+    x, y = a.configurations[first].summary, b.configurations[second].summary
+    if any(row.get(f"{metric}{end}") is None for row in (x, y) for end in ("", "_low", "_high")):
         return Interval(None, None, None, 0, "none", "has no interval for each configuration")
     stretch = float(ndtri((1 + confidence) / 2) / ndtri(0.975))
-    estimate = a[metric] - b[metric]
-    low = a[f"{metric}_low"] - b[f"{metric}_high"]
-    high = a[f"{metric}_high"] - b[f"{metric}_low"]
+    estimate = x[metric] - y[metric]
+    low = x[f"{metric}_low"] - y[f"{metric}_high"]
+    high = x[f"{metric}_high"] - y[f"{metric}_low"]
     return Interval(
         estimate,
         estimate - stretch * (estimate - low),
         estimate + stretch * (high - estimate),
-        int(min(row.get(f"{metric}_n") or row["n"] for row in (a, b))),
+        int(min(row.get(f"{metric}_n") or row["n"] for row in (x, y))),
         "both intervals apart",
     )
 

@@ -20,7 +20,9 @@ from harness.read.views import columns
 from harness.record.columns import quoted
 from harness.record.layout import DEV
 from harness.record.metrics_table import metrics_in
+from harness.record.resamples_table import RESAMPLED, RESAMPLES_OF, resamples_of
 from harness.record.score_tables import DECLARED, RULES_OF, UNCOUNTED, UNCOUNTED_OF, rule_of
+from harness.stats.resampling import Resamples
 
 _JSON = ("packages", "settings", "gates", "grid", "grid_files", "code_parts", "harness_edited")
 
@@ -39,7 +41,8 @@ class Experiment:
     """An experiment as its tables hold it; `scores` are the metrics that each item has.
 
     `rules` say how they count, by name and in the order in which they are shown; `uncounted`, what
-    was returned and cannot count.
+    was returned and cannot count. `resamples`: aggregates on draws of the items, by name and by the
+    index of the configuration.
     """
 
     name: str
@@ -53,6 +56,7 @@ class Experiment:
     repeated: bool
     rules: dict[str, Rule]
     uncounted: list[Uncounted]
+    resamples: dict[str, dict[int, Resamples]]
 
     def rule(self, metric: str) -> Rule:
         """How a metric counts; latency and cost are known without a declaration."""
@@ -113,6 +117,7 @@ def read_experiment(con: DuckDBPyConnection, name: str) -> Experiment:
         repeated=repeated == (True,),
         rules=rules,
         uncounted=_uncounted(con, name),
+        resamples=_resamples(con, name, configurations),
     )
 
 
@@ -210,6 +215,20 @@ def _uncounted(con: DuckDBPyConnection, name: str) -> list[Uncounted]:
     if not columns(con, UNCOUNTED):
         return []
     return [Uncounted(*row) for row in con.execute(UNCOUNTED_OF, [name]).fetchall()]
+
+
+def _resamples(
+    con: DuckDBPyConnection, name: str, configurations: Sequence[RecordedConfiguration]
+) -> dict[str, dict[int, Resamples]]:
+    if not columns(con, RESAMPLED):
+        return {}
+    places = {each.summary.get("params_key"): i for i, each in enumerate(configurations)}
+    found: dict[str, dict[int, Resamples]] = {}
+    for row in con.execute(RESAMPLES_OF, [name]).fetchall():
+        key, metric, resamples = resamples_of(row)
+        if key in places:
+            found.setdefault(metric, {})[places[key]] = resamples
+    return found
 
 
 def doubt_words(rows: Sequence[Row], doubts: Mapping[str, str]) -> list[str]:

@@ -20,6 +20,7 @@ from harness.stats.intervals import (
     join_notes,
 )
 from harness.stats.power import POWER, items_needed
+from harness.stats.resampling import Resamples, interval_of_difference
 from harness.stats.significance import (
     cohen_dz,
     cohen_g,
@@ -121,6 +122,37 @@ def paired_verdict(
         note,
     )
     return replace(verdict, verdict=_decide(verdict, tested.p, confidence))
+
+
+def aggregate_verdict(
+    a: Resamples,
+    b: Resamples,
+    smallest_difference: float = 0.0,
+    higher_is_better: bool = True,
+    confidence: float = 0.95,
+    family: int = 1,
+) -> Verdict:
+    """Compare two aggregates over the same draws of the same items; see `paired_verdict`.
+
+    Raises ValueError where the items are not the same.
+    """
+    difference, p = interval_of_difference(a, b, confidence)
+    among = 1 - (1 - confidence) / max(1, family)
+    together = interval_of_difference(a, b, among)[0] if family > 1 else difference
+    verdict = Verdict(
+        difference,
+        p,
+        "paired bootstrap",
+        None,
+        "",
+        "undecided",
+        a.units,
+        None,
+        together,
+        smallest_difference,
+        higher_is_better,
+    )
+    return replace(verdict, verdict=_decide(verdict, p, confidence))
 
 
 @dataclass(frozen=True, slots=True)

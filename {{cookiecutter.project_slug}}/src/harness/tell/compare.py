@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from harness.console import CELL
 from harness.errors import HarnessError
-from harness.measure.judge import fold_labels, not_timed, pooled
+from harness.measure.judge import fold_labels, left_out_of, not_timed, pooled
 from harness.project.declarations import Rule
 from harness.project.scores import MEASURED
 from harness.read.outputs import read_outputs
@@ -19,7 +19,7 @@ from harness.read.results import Experiment, read_experiment
 from harness.read.scores import Numbers, read_scores
 from harness.stats.decision import MIN_ITEMS
 from harness.stats.intervals import join_notes
-from harness.stats.paired import Verdict, correct_family, paired_verdict
+from harness.stats.paired import Verdict, aggregate_verdict, correct_family, paired_verdict
 from harness.tell.changes import changes
 from harness.tell.section import number
 from harness.tell.sides import Side, facing, selected
@@ -90,8 +90,9 @@ def compare(
     metrics = _metrics(first, second, metric)
     rules = {name: _rule(first, second, name) for name in metrics}
     warnings += _direction_warnings(first, second, metrics)
-    side_a = Side(first, read_scores(con, first, metrics, rules))
-    side_b = side_a if second is first else Side(second, read_scores(con, second, metrics, rules))
+    of_items = [name for name in metrics if not rules[name].aggregate]
+    side_a = Side(first, read_scores(con, first, of_items, rules))
+    side_b = side_a if second is first else Side(second, read_scores(con, second, of_items, rules))
     if second is not first or wanted_a or wanted_b:
         chosen = facing(first, second, wanted_a, wanted_b)
     else:
@@ -182,10 +183,11 @@ def _direction_warnings(first: Experiment, second: Experiment, metrics: list[str
 
 def _metrics(first: Experiment, second: Experiment, metric: str | None) -> list[str]:
     scores = [each for each in first.scores if each in second.scores]
-    known = scores + sorted(MEASURED & first.columns & second.columns - set(scores))
+    aggregates = [each for each in first.metrics if each in second.metrics and each not in scores]
+    known = scores + sorted(MEASURED & first.columns & second.columns - set(scores)) + aggregates
     if metric is not None and metric not in known:
         raise HarnessError(
-            f"{metric!r} is no score that items of {first.name} and {second.name} have",
+            f"{metric!r} is no score or aggregate that {first.name} and {second.name} have",
             fix=f"name one of: {', '.join(known) or 'none was recorded'}",
         )
     planned = [each for each in _planned(second) if each in known]
@@ -201,6 +203,8 @@ def _planned(experiment: Experiment) -> list[str]:
 def _pair(
     con: DuckDBPyConnection, rule: Rule, a: Side, b: Side, smallest: float, family: int
 ) -> Pair:
+    if rule.aggregate:
+        return _aggregate_pair(rule, a, b, smallest, family)
     tagged, metric = a.experiment is not b.experiment, rule.name
     items, at_a, at_b = np.intersect1d(a.scores.items, b.scores.items, return_indices=True)
     x = pooled(a.scores.counted[metric][at_a], list(a.chosen))
@@ -239,6 +243,35 @@ def _pair(
         failures=reversal(rule.called, *gaps),
         flips=_flips(con, a, b, items, y - x),
     )
+
+
+def _aggregate_pair(rule: Rule, a: Side, b: Side, smallest: float, family: int) -> Pair:
+    """The comparison of an aggregate, over the same draws of the same items."""
+    tagged, metric = a.experiment is not b.experiment, rule.name
+    pair = Pair(metric, a.label(tagged), b.label(tagged), "not comparable", called=rule.called)
+    if len(a.chosen) > 1 or len(b.chosen) > 1:
+        return replace(pair, reason="an aggregate is of one configuration, a side has several")
+    for side in (a, b):
+        if lost := left_out_of(side.experiment, metric, side.chosen):
+            return replace(pair, reason=f"{lost}, so it says nothing of them")
+    [i], [j] = a.chosen, b.chosen
+    there = [e.resamples.get(metric, {}).get(k) for e, k in ((a.experiment, i), (b.experiment, j))]
+    if there[0] is None or there[1] is None:
+        again = f"make rescore TAG={(a if there[0] is None else b).experiment.name}"
+        return replace(pair, reason=f"its draws are not recorded; {again} records them")
+    if there[0].items != there[1].items:
+        return replace(pair, reason="the two are not of the same items")
+    if there[0].units < MIN_ITEMS:
+        reason = f"{there[0].units} shared items with a value, at least {MIN_ITEMS} are needed"
+        return replace(pair, reason=reason)
+    verdict = aggregate_verdict(
+        there[1],
+        there[0],
+        smallest_difference=smallest,
+        higher_is_better=not rule.lower,
+        family=family,
+    )
+    return replace(pair, outcome="undecided", verdict=verdict)
 
 
 def _cached(rule: Rule, a: Side, b: Side) -> str:

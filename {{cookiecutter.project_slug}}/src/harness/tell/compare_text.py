@@ -65,10 +65,11 @@ def _line(pair: Pair) -> list[str]:
         return [pair.called, pair.a, pair.b, outcome, "", "", "", "", pair.reason]
     verdict, gap = pair.verdict, pair.verdict.difference
     notes = [verdict.test, pair.reason]
+    effect = f"{verdict.effect_name} {number(verdict.effect, 2)}" if verdict.effect_name else ""
     if pair.outcome == "undecided" and (verdict.items_needed or 0) > verdict.n:
         notes.append(f"about {verdict.items_needed:,} items would decide")
     return [
         pair.called, pair.a, pair.b, outcome, interval(gap.estimate, gap.low, gap.high),
         f"{verdict.n:,}", number(verdict.p_adjusted, 2),
-        f"{verdict.effect_name} {number(verdict.effect, 2)}", "; ".join(filter(None, notes)),
+        effect, "; ".join(filter(None, notes)),
     ]  # fmt: skip

@@ -144,11 +144,12 @@ def _like_the_first(
         verdicts = [_versus(scores, rule, first, other) for other in others]
         ahead = [verdict.verdict == "better" for verdict in correct_family(verdicts)]
     else:
-        # Of an aggregate only its own interval is known.
         confidence = 1 - 0.05 / max(1, len(others))
-        gaps = [apart(experiment, rule.name, first, other, confidence) for other in others]
         wanted = "below" if rule.lower else "above"
-        ahead = [position_of(gap.low, gap.high) == wanted for gap in gaps]
+        ahead = []
+        for other in others:
+            gap, _ = apart(experiment, first, experiment, other, rule.name, confidence)
+            ahead.append(position_of(gap.low, gap.high) == wanted)
     return frozenset(other for other, led in zip(others, ahead, strict=True) if not led)
 
 
