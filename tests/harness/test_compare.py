@@ -169,6 +169,25 @@ def test_configurations_of_one_experiment_are_compared_pair_by_pair_with_holm(
     assert smallest.p_adjusted == pytest.approx(min(1, 10 * (smallest.p_value or 0)))
 
 
+def test_one_pair_of_a_tag_is_corrected_for_all_that_the_tag_makes(tmp_path: Path) -> None:
+    rng = np.random.default_rng(7)
+    rows = [
+        row
+        for depth in range(5)
+        for row in rows_for(OLD, {"depth": depth}, right(rng.random(80) < 0.7))
+    ]
+    every = run(tmp_path / "all", rows, [run_for(OLD)], OLD).pairs
+    best = min(every, key=lambda pair: pair.verdict.p_value if pair.verdict else 1.0)
+    asked = run(tmp_path / "one", rows, [run_for(OLD)], f"{OLD}:{best.a}", f"{OLD}:{best.b}").pairs
+    assert len(asked) == 1
+    assert asked[0].verdict is not None
+    assert best.verdict is not None
+    assert asked[0].verdict.p_adjusted == pytest.approx(best.verdict.p_adjusted)
+    assert asked[0].verdict.p_value == pytest.approx(best.verdict.p_value)
+    assert asked[0].outcome == best.outcome
+    assert asked[0].verdict.together == best.verdict.together
+
+
 @pytest.mark.slow
 def test_no_difference_is_called_one_in_at_most_one_of_twenty_families(tmp_path: Path) -> None:
     rng = np.random.default_rng(20_240_607)

@@ -230,7 +230,7 @@ def test_the_first_lines_give_the_verdicts_and_the_best(tmp_path: Path) -> None:
     found = read(tmp_path, scored(2, 60) + scored(8, 95), run_for(TAG, plan(*claims)))
     first, best, counts = found.sections[0].text
     assert first == "Hypotheses: 1 supported, 1 refuted, 1 undecided."
-    assert best == "Highest correct: 0.950 [0.900, 1.000], depth=8."
+    assert best == "Best by correct, ahead of all others: depth=8, 0.950 [0.900, 1.000]."
     assert counts.startswith("100 items, 2 configurations, 200 datapoints")
     text = to_markdown("t", found.sections)
     assert "(correct 0.05 or more higher: depth=8 than depth=2)" in text

@@ -30,6 +30,7 @@ from harness.stats.significance import (
     paired_bootstrap,
     paired_differences,
     paired_proportions_interval,
+    paired_t,
 )
 
 
@@ -124,6 +125,25 @@ def paired_verdict(
     return replace(verdict, verdict=_decide(verdict, tested.p, confidence))
 
 
+def paired_p(
+    a: Values, b: Values, folds: ArrayLike | None = None, binary: bool = True
+) -> float | None:
+    """The p of `paired_verdict` by itself, of items without repeats; None below 10 shared items."""
+    gap = paired_differences(a, b)
+    kept = np.isfinite(gap)
+    if folds is not None:
+        labels = np.asarray(folds)
+        kept &= ~np.isnan(labels)
+    values = gap[kept]
+    if values.size < MIN_ITEMS:
+        return None
+    if folds is not None:
+        return _by_fold(values, values, labels[kept], 0.95).p
+    if binary and _all_shares(a, b, kept):
+        return mcnemar_exact(int((values > 0).sum()), int((values < 0).sum()))
+    return paired_t(values)
+
+
 def aggregate_verdict(
     a: Resamples,
     b: Resamples,
@@ -201,17 +221,22 @@ def _of_means(difference: Interval, p: float | None, per_item: Floats) -> _Teste
     return _Tested(difference, p, "paired t", cohen_dz(per_item), "Cohen's dz", spread)
 
 
-def correct_family(verdicts: Sequence[Verdict], confidence: float = 0.95) -> list[Verdict]:
-    """The verdicts of one family of comparisons after Holm's correction.
+def correct_family(
+    verdicts: Sequence[Verdict],
+    confidence: float = 0.95,
+    others: Sequence[float | None] = (),
+) -> list[Verdict]:
+    """The verdicts of one family of comparisons after Holm's correction; `others` are the p of
+    those in the family that were not asked for.
 
     "better" and "worse" stand only where the adjusted p is still below 1 - confidence; what is
     "equivalent" or "not worse" was found in `together`, which is wide enough for the family that
     `paired_verdict` was told of. The bounds of `difference` stay those of each comparison alone.
     """
-    adjusted = holm([verdict.p_value for verdict in verdicts])
+    adjusted = holm([*(verdict.p_value for verdict in verdicts), *others])
     family = max(1, sum(p is not None for p in adjusted))
     corrected = []
-    for verdict, p in zip(verdicts, adjusted, strict=True):
+    for verdict, p in zip(verdicts, adjusted, strict=False):
         decided = _decide(verdict, p, confidence)
         note = verdict.note
         if verdict.verdict in ("better", "worse") and decided != verdict.verdict:

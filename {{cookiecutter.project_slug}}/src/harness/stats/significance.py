@@ -80,15 +80,28 @@ def paired_bootstrap(
     """
     gap = paired_differences(a, b)
     interval = mean_interval(gap, clusters, confidence, seed, binary=False)
+    estimate, error, units = _paired_t(gap, clusters)
+    if interval.estimate is None or units < 2:
+        return interval, None
+    if error == 0:  # every item differs alike: the p says whether there are enough of them
+        interval = replace(interval, low=interval.estimate, high=interval.estimate)
+    return interval, _t_test(estimate, error, units)
+
+
+def paired_t(gap: Values, clusters: ArrayLike | None = None) -> float | None:
+    """p of `paired_bootstrap` by itself, from the differences; None below two items."""
+    estimate, error, units = _paired_t(gap, clusters)
+    return _t_test(estimate, error, units) if units > 1 else None
+
+
+def _paired_t(gap: Values, clusters: ArrayLike | None) -> tuple[float, float, int]:
+    """Mean difference, its standard error, and how many items there are."""
     kept, codes, _ = finite_values(gap, clusters)
     sums, sizes = cluster_totals(kept, codes)
-    estimate = interval.estimate
-    if estimate is None or sums.size < 2:
-        return interval, None
+    if sums.size < 2:
+        return 0.0, 0.0, sums.size
     error = 0.0 if without_spread(sums / sizes) else ratio_error(sums, sizes)
-    if error == 0:  # every item differs alike: the p says whether there are enough of them
-        interval = replace(interval, low=estimate, high=estimate)
-    return interval, _t_test(estimate, error, sums.size)
+    return float(kept.mean()), error, sums.size
 
 
 def corrected_resampled_t(

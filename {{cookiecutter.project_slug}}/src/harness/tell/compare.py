@@ -3,7 +3,9 @@
 Every verdict is about B, seen from A, after Holm's correction over all comparisons of the call.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from itertools import combinations
 
 import numpy as np
 from duckdb import DuckDBPyConnection
@@ -11,7 +13,7 @@ from numpy.typing import NDArray
 
 from harness.console import CELL
 from harness.errors import HarnessError
-from harness.measure.judge import fold_labels, left_out_of, not_timed, pooled
+from harness.measure.judge import apart, fold_labels, left_out_of, not_timed, pooled
 from harness.project.declarations import Rule
 from harness.project.scores import MEASURED
 from harness.read.outputs import read_outputs
@@ -19,7 +21,13 @@ from harness.read.results import Experiment, read_experiment
 from harness.read.scores import Numbers, read_scores
 from harness.stats.decision import MIN_ITEMS
 from harness.stats.intervals import join_notes
-from harness.stats.paired import Verdict, aggregate_verdict, correct_family, paired_verdict
+from harness.stats.paired import (
+    Verdict,
+    aggregate_verdict,
+    correct_family,
+    paired_p,
+    paired_verdict,
+)
 from harness.tell.changes import changes
 from harness.tell.section import number
 from harness.tell.sides import Side, facing, selected
@@ -75,7 +83,8 @@ def compare(
 
     Two tags: each configuration that both ran. Params: the configurations that they match (of
     several, each item's mean); `depth=None` matches those whose depth is None, and no others. One
-    tag: every two of its configurations. `metric` is a score, latency or cost; without one the
+    tag: every two of its configurations; naming two of one tag shows this pair alone, and corrects for
+    all that the tag makes. `metric` is a score, latency or cost; without one the
     plan's metrics are compared, or all scores where it has none. B's declarations say how scores
     count, and which way is better.
 
@@ -103,7 +112,8 @@ def compare(
                 f"{name_a} has a single configuration, so there is nothing to compare",
                 fix=f"make compare A={name_a} B=<another tag>",
             )
-    family = len(metrics) * len(chosen)
+    others = _others(side_a, chosen, rules) if second is first else []
+    family = len(metrics) * len(chosen) + len(others)
     matters = {name: _smallest(first, second, name) for name in metrics}
     pairs = [
         _pair(
@@ -117,7 +127,8 @@ def compare(
         for name in metrics
         for x, y in chosen
     ]
-    corrected = iter(correct_family([pair.verdict for pair in pairs if pair.verdict]))
+    verdicts = [pair.verdict for pair in pairs if pair.verdict]
+    corrected = iter(correct_family(verdicts, others=others))
     for index, pair in enumerate(pairs):
         if pair.verdict:
             final = next(corrected)
@@ -126,6 +137,31 @@ def compare(
             pairs[index] = replace(pair, verdict=final, outcome=outcome, reason=reason)
     warnings += [f"{pair.a} / {pair.b}: {pair.failures}" for pair in pairs if pair.failures]
     return Comparison(a, b or a, changes(first, second), pairs, warnings)
+
+
+def _others(
+    side: Side,
+    chosen: Sequence[tuple[tuple[int, ...], tuple[int, ...]]],
+    rules: Mapping[str, Rule],
+) -> list[float | None]:
+    """The p of the pairs of one experiment that were not asked for.
+
+    Who asks for one pair has seen the figures of all, and has chosen it by them.
+    """
+    asked = {frozenset(i + j) for i, j in chosen}
+    every = range(len(side.experiment.configurations))
+    found = []
+    for i, j in combinations(every, 2):
+        if {i, j} not in asked:
+            found += [_p_of(side, i, j, rule) for rule in rules.values()]
+    return found
+
+
+def _p_of(side: Side, i: int, j: int, rule: Rule) -> float | None:
+    if rule.aggregate:
+        return apart(side.experiment, i, side.experiment, j, rule.name, 0.95)[1]
+    values = side.scores.counted[rule.name]
+    return paired_p(values[:, i], values[:, j], fold_labels(side.scores), rule.binary)
 
 
 def _rule(first: Experiment, second: Experiment, metric: str) -> Rule:

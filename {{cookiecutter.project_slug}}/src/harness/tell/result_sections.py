@@ -76,8 +76,11 @@ def results_section(experiment: Experiment, scores: Scores, ranking: Ranking) ->
     text = [f"The same in all: {label(shared)}."] if shared and len(rows) > 1 else []
     if ranking.rule is not None and len(rows) > 1:
         text.append(f"In the order of {ranking.rule.called}, {ranking.rule.better} is better.")
-        if ranking.alike:
-            text.append("(=1): paired on the same items, it cannot be told from the first.")
+        if any(first != last for first, last in ranking.ranges):
+            text.append(
+                "#: the ranks that each may have; with 95% all of these are right. Ranges that "
+                "overlap are not separable."
+            )
     return Section(RESULTS, text, [Table(heads, rows)])
 
 
