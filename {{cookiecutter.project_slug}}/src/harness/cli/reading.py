@@ -133,7 +133,7 @@ def summary(tag: Tag = "", target: Annotated[Path | None, typer.Option("--out")]
     if target is not None:
         check_target(target, found_in)
     with connect(found_in) as con:
-        found = summarise_experiment(con, name, load_kind(Path.cwd()))
+        found = summarise_experiment(con, name, load_kind(Path.cwd()), Path.cwd())
     text = to_markdown(f"Results of {name}", found.sections)
     if target is None:
         print(text, end="")
@@ -157,7 +157,7 @@ def report(tag: Tag = "", target: Annotated[Path | None, typer.Option("--out")] 
     if target is not None:
         check_target(target, found_in)
     with connect(found_in) as con:
-        found = write_report(con, name, path, load_kind(root))
+        found = write_report(con, name, path, load_kind(root), root)
     out.print(f"wrote {path}", markup=False, soft_wrap=True)
     raise typer.Exit(found.exit_code)
 
@@ -175,10 +175,12 @@ def compare(
     from harness.tell.compare import compare as between
     from harness.tell.compare_text import sections
     from harness.tell.section import to_console
+    from harness.version.looks_log import note_comparison
 
     phase = DEV if a.partition(":")[0] == DEV else "experiment"
     with connect(_recorded(phase)) as con:
         found = between(con, a, b, metric, force)
+    note_comparison(Path.cwd(), a, b or a, metric, found.data)
     if as_json:
         print(json.dumps(found.as_json(), indent=2))
     else:

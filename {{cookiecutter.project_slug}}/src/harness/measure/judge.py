@@ -34,6 +34,7 @@ class Judged:
     """A hypothesis and what came of it; `difference` is better - than, in units of the metric.
 
     `items` is how many both sides have (`difference.n` counts folds where there are some).
+    `exploratory` says why it is no prediction: its result could be seen before it was written.
     `answerable` is False where the results could not have decided it: what it names did not run.
     """
 
@@ -44,6 +45,12 @@ class Judged:
     reason: str
     items: int = 0
     answerable: bool = True
+    exploratory: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """The outcome as a tag has it: `supported`, or `supported (exploratory)`."""
+        return f"{self.outcome} (exploratory)" if self.exploratory else self.outcome
 
 
 def judge(experiment: Experiment, scores: Scores) -> list[Judged]:

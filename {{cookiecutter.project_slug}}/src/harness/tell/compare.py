@@ -57,13 +57,16 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What `make compare` says. `changed` lists differences as (what, in A, in B)."""
+    """What `make compare` says. `changed` lists differences as (what, in A, in B), `data`
+    is the data version of B.
+    """
 
     a: str
     b: str
     changed: list[tuple[str, str, str]]
     pairs: list[Pair]
     warnings: list[str]
+    data: str = ""
 
     @property
     def exit_code(self) -> int:
@@ -83,8 +86,8 @@ def compare(
 
     Two tags: each configuration that both ran. Params: the configurations that they match (of
     several, each item's mean); `depth=None` matches those whose depth is None, and no others. One
-    tag: every two of its configurations; naming two of one tag shows this pair alone, and corrects for
-    all that the tag makes. `metric` is a score, latency or cost; without one the
+    tag: every two of its configurations; naming two of one tag shows this pair alone, and corrects
+    for all that the tag makes. `metric` is a score, latency or cost; without one the
     plan's metrics are compared, or all scores where it has none. B's declarations say how scores
     count, and which way is better.
 
@@ -136,7 +139,7 @@ def compare(
             reason = join_notes(final.note, pair.reason)
             pairs[index] = replace(pair, verdict=final, outcome=outcome, reason=reason)
     warnings += [f"{pair.a} / {pair.b}: {pair.failures}" for pair in pairs if pair.failures]
-    return Comparison(a, b or a, changes(first, second), pairs, warnings)
+    return Comparison(a, b or a, changes(first, second), pairs, warnings, second.data_version)
 
 
 def _others(

@@ -26,12 +26,15 @@ WORST = 20  # items shown with their raw output
 FOREST = 24  # configurations in a chart of intervals
 
 
-def write_report(con: DuckDBPyConnection, name: str, path: Path, kind: Kind = PLAIN) -> Summary:
-    """Write the report of an experiment to `path`; `kind` may add sections (see `section`).
+def write_report(
+    con: DuckDBPyConnection, name: str, path: Path, kind: Kind = PLAIN, root: Path | None = None
+) -> Summary:
+    """Write the report of an experiment to `path`; `kind` and `root`: see
+    `summarise_experiment`.
 
     Raises HarnessError where there is no such experiment.
     """
-    summary = summarise_experiment(con, name, kind)
+    summary = summarise_experiment(con, name, kind, root)
     experiment = summary.experiment
     ranking = summary.ranking
     drawn = {RESULTS: _forest(experiment, ranking), PRICES: _tradeoffs(experiment, ranking)}

@@ -60,7 +60,8 @@ def _plan(known: Known) -> list[Section]:
 
 def _outcome(verdicts: str, hypothesis: Hypothesis) -> str:
     name = re.escape(hypothesis.id)
-    found = re.search(rf"(?:^|, ){name} (supported|refuted|undecided)(?:,|$)", verdicts)
+    outcome = r"(?:supported|refuted|undecided)(?: \(exploratory\))?"
+    found = re.search(rf"(?:^|, ){name} ({outcome})(?:,|$)", verdicts)
     return found[1] if found else "not in its tag: make report"
 
 

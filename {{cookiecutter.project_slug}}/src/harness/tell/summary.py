@@ -2,8 +2,9 @@
 
 import importlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
@@ -13,6 +14,7 @@ from harness.errors import HarnessError, in_words
 from harness.measure.judge import Judged, judge
 from harness.project.declarations import Rule, uncounted_words
 from harness.project.kind import PLAIN, Kind, resolve
+from harness.read.looks import Looks, read_looks
 from harness.read.results import Experiment, doubt_words, planned_metrics, read_experiment
 from harness.read.scores import Scores, read_scores
 from harness.record.layout import DEV, UNFINISHED
@@ -24,12 +26,14 @@ from harness.tell.result_sections import (
     counting_section,
     errors_section,
     hypotheses_section,
+    looks_words,
     provenance_section,
     results_section,
     times_section,
 )
 from harness.tell.section import Section, number
 from harness.tell.segments import segment_sections
+from harness.version.looks_log import comparisons_on
 
 _OWN = "benchmark.report:sections"
 
@@ -44,6 +48,7 @@ class Summary:
     sections: list[Section]
     findings: list[str]
     ranking: Ranking
+    looks: Looks
 
     @property
     def leader(self) -> str | None:
@@ -59,23 +64,31 @@ class Summary:
         return int(bool(self.findings))
 
 
-def summarise_experiment(con: DuckDBPyConnection, name: str, kind: Kind = PLAIN) -> Summary:
+def summarise_experiment(
+    con: DuckDBPyConnection, name: str, kind: Kind = PLAIN, root: Path | None = None
+) -> Summary:
     """Read and judge an experiment; `kind` may add sections (see `section`).
 
-    Raises HarnessError where there is none of that name.
+    `root`: the clone whose comparisons count as looks. Raises HarnessError where there is none of
+    that name.
     """
     experiment = read_experiment(con, name)
     scores = read_scores(con, experiment, planned_metrics(experiment))
-    judged = judge(experiment, scores)
+    looks = read_looks(con, experiment)
+    judged = [
+        replace(each, exploratory=looks.exploratory(each.hypothesis))
+        for each in judge(experiment, scores)
+    ]
     findings = list(_findings(experiment, scores, judged))
-    found = Summary(experiment, scores, judged, [], findings, rank(experiment, scores))
-    found.sections.extend(_opening(found, kind))
+    found = Summary(experiment, scores, judged, [], findings, rank(experiment, scores), looks)
+    compared = comparisons_on(root, experiment.data_version) if root else 0
+    found.sections.extend(_opening(found, kind, looks_words(looks, compared)))
     found.sections.extend(_figures(con, found, kind))
     found.sections.extend(_closing(con, found))
     return found
 
 
-def _opening(found: Summary, kind: Kind) -> Iterator[Section]:
+def _opening(found: Summary, kind: Kind, looks: str) -> Iterator[Section]:
     """What came out, what to be careful about, and what was asked."""
     experiment, scores, judged = found.experiment, found.scores, found.judged
     yield Section("At a glance", list(_at_a_glance(experiment, scores, judged, found.ranking)))
@@ -84,7 +97,7 @@ def _opening(found: Summary, kind: Kind) -> Iterator[Section]:
     if experiment.plan.questions:
         yield Section("Questions", experiment.plan.questions)
     if judged:
-        yield hypotheses_section(experiment, judged)
+        yield hypotheses_section(experiment, judged, looks)
 
 
 def _figures(con: DuckDBPyConnection, found: Summary, kind: Kind) -> Iterator[Section]:
@@ -182,9 +195,10 @@ def _reversals(experiment: Experiment, scores: Scores, metric: str) -> Iterator[
 def _at_a_glance(
     experiment: Experiment, scores: Scores, judged: list[Judged], ranking: Ranking
 ) -> Iterator[str]:
-    outcomes = [each.outcome for each in judged]
-    if outcomes:
-        counts = [f"{outcomes.count(each)} {each}" for each in get_args(Outcome)]
+    outcomes = [each.outcome for each in judged if not each.exploratory]
+    counts = [f"{outcomes.count(each)} {each}" for each in get_args(Outcome)]
+    counts.append(f"{len(judged) - len(outcomes)} exploratory")
+    if judged:
         yield f"Hypotheses: {', '.join(each for each in counts if each[0] != '0')}."
     if words := ranking.words(experiment):
         yield f"{words}."

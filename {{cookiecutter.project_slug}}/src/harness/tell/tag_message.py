@@ -52,7 +52,7 @@ def write_index(
 
 
 def _verdicts(found: Summary) -> str:
-    return hypotheses_line((each.hypothesis.id, each.outcome) for each in found.judged)
+    return hypotheses_line((each.hypothesis.id, each.verdict) for each in found.judged)
 
 
 def _rules(found: Summary) -> list[Rule]:
