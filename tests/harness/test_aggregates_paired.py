@@ -142,7 +142,7 @@ def measured(bench: Bench) -> Bench:
 
 
 def test_compare_hypothesis_and_rank_decide_what_both_intervals_would_not(measured: Bench) -> None:
-    rows = measured.rows(table="metrics")
+    rows = measured.sql("SELECT * FROM metrics")
     low, high = (next(row for row in rows if row["params_model"] == m) for m in ("low", "high"))
     assert high["rmse_high"] > low["rmse_low"], "the intervals overlap"
     command = ("compare", "e0.0.1:model=low", "e0.0.1:model=high", "--metric", "rmse", "--json")
@@ -162,7 +162,7 @@ def test_compare_hypothesis_and_rank_decide_what_both_intervals_would_not(measur
 def test_draws_are_made_anew_with_the_scores_and_go_with_the_rows(measured: Bench) -> None:
     query = "SELECT estimate FROM aggregate_resamples ORDER BY 1"
     before = [row["estimate"] for row in measured.sql(query)]
-    measured.score(METRICS.replace('rows["off"]', '10 * rows["off"]'))
+    measured.score(METRICS.replace('rows["off"]', '(10 * rows["off"])'))
     measured.run("rescore", "e0.0.1", expect=None)
     after = [row["estimate"] for row in measured.sql(query)]
     assert after == pytest.approx([10 * each for each in before])

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import stats as scipy_stats
 
 from harness.stats import intervals as stats
+from harness.stats import resampling
 from harness.stats.intervals import (
     mean_interval,
     percentile_needs,
@@ -243,7 +244,7 @@ def test_the_grouped_jackknife_agrees_with_the_bootstrap(
         return float(np.median(latencies[chosen]))
 
     bootstrap = statistic_interval(1_500, median)
-    monkeypatch.setattr(stats, "STATISTIC_UNITS", 1_000)
+    monkeypatch.setattr(resampling, "STATISTIC_UNITS", 1_000)
     widths = []
     for seed in range(20):
         jackknife = statistic_interval(1_500, median, seed=seed)

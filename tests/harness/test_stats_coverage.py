@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy import stats as scipy_stats
 
 from harness.stats import intervals as stats
+from harness.stats import resampling
 from harness.stats.intervals import Interval, mean_interval, percentiles, wilson
 from harness.stats.paired import correct_family, paired_verdict
 from harness.stats.power import items_needed
@@ -168,7 +169,7 @@ def test_macro_f1_covers() -> None:
 
 @pytest.mark.slow
 def test_the_grouped_jackknife_covers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stats, "STATISTIC_UNITS", 1_000)
+    monkeypatch.setattr(resampling, "STATISTIC_UNITS", 1_000)
 
     def interval(rng: Generator, seed: int) -> Interval:
         cost, right = rng.lognormal(0.0, 0.5, 4_000), rng.random(4_000) < 0.8

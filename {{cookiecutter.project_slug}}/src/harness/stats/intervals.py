@@ -21,7 +21,6 @@ Bounds = tuple[float, float]
 
 RESAMPLES = 2_000
 BOOTSTRAP_UNITS = range(15, 2_001)  # with fewer or more independent units: Student's t
-STATISTIC_UNITS = 20_000  # above this an aggregate gets the grouped jackknife
 DRAWS_AT_ONCE = 100_000  # random indices at a time, so that they stay in the processor's cache
 
 

@@ -15,7 +15,6 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtri, stdtr, stdtrit
 
 from harness.stats.intervals import (
-    STATISTIC_UNITS,
     Floats,
     Indices,
     Interval,
@@ -25,6 +24,7 @@ from harness.stats.intervals import (
     without_spread,
 )
 
+STATISTIC_UNITS = 20_000  # above this an aggregate gets the grouped jackknife
 NO_ITEMS = Interval(None, None, None, 0, "none", "no values")
 _DRAWS_BEYOND = 5  # draws that have to lie beyond a bound, or it is too far out to be read off
 
@@ -75,7 +75,10 @@ def resample(
     units = names.size
 
     def compute(chosen: Indices) -> float:
-        picked = order[chosen] if single else np.concatenate([rows[unit] for unit in chosen])
+        if single:
+            picked = order[chosen]
+        else:
+            picked = np.concatenate([order[:0], *(rows[unit] for unit in chosen)])
         if picked.size == 0:
             return float("nan")
         try:
