@@ -9,7 +9,6 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats as scipy_stats
 
-from harness.stats import intervals as stats
 from harness.stats import resampling
 from harness.stats.intervals import (
     mean_interval,

@@ -15,7 +15,6 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy import stats as scipy_stats
 
-from harness.stats import intervals as stats
 from harness.stats import resampling
 from harness.stats.intervals import Interval, mean_interval, percentiles, wilson
 from harness.stats.paired import correct_family, paired_verdict

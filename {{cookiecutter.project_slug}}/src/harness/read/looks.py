@@ -44,16 +44,18 @@ class Looks:
 
 def read_looks(con: DuckDBPyConnection, experiment: Experiment) -> Looks:
     """What is recorded of earlier looks; nothing of a dev-run, whose file is another one."""
-    if experiment.name == DEV or not experiment.runs:
+    known = columns(con, "runs").keys() >= {"plan", "data_version", "timestamp"}
+    if experiment.name == DEV or not experiment.runs or not known:
         return Looks([], 0, 0, 0, {})
-    began = rows_of(
+    runs = rows_of(
         con,
-        "SELECT experiment_version AS name, min(timestamp) AS at, arg_min(plan, timestamp) AS "
-        "plan, arg_min(data_version, timestamp) AS data FROM runs GROUP BY 1 ORDER BY at",
+        "SELECT experiment_version AS name, min(timestamp) AS began, "
+        "arg_min(plan, timestamp) AS plan, arg_min(data_version, timestamp) AS data "
+        "FROM runs GROUP BY 1 ORDER BY began",
         [],
     )
-    mine = next(row for row in began if row["name"] == experiment.name)
-    earlier = [row for row in began if row["at"] < mine["at"]]
+    mine = next(row for row in runs if row["name"] == experiment.name)
+    earlier = [row for row in runs if row["began"] < mine["began"]]
     same = [row for row in earlier if row["data"] == mine["data"]]
     plans = [recorded_plan(row["plan"])[0] for row in (*same, mine)]
     return Looks(
