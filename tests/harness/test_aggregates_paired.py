@@ -130,15 +130,22 @@ smallest_difference = 0.1
 """
 
 
-@pytest.fixture
-def measured(bench: Bench) -> Bench:
+@pytest.fixture(scope="module")
+def shared(make_module_bench: Callable[[], Bench]) -> Bench:
     """An experiment with an aggregate."""
+    bench = make_module_bench()
     bench.items(120, n="n")
     bench.predict(RULE)
     bench.score(METRICS)
     bench.file("PLAN.toml", PLAN)
     bench.experiment("e0.0.1")
     return bench
+
+
+@pytest.fixture
+def measured(shared: Bench, tmp_path: Path) -> Bench:
+    """A copy of it, to do with as one likes."""
+    return shared.copy(tmp_path / "bench")
 
 
 def test_compare_hypothesis_and_rank_decide_what_both_intervals_would_not(measured: Bench) -> None:
@@ -172,7 +179,7 @@ def test_draws_are_made_anew_with_the_scores_and_go_with_the_rows(measured: Benc
     assert "2" in open_to_all.out
 
 
-def test_an_experiment_without_draws_says_how_to_get_them(measured: Bench, tmp_path: Path) -> None:
+def test_an_experiment_without_draws_says_how_to_get_them(measured: Bench) -> None:
     measured.python(
         "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); "
         "c.execute('DROP TABLE aggregate_resamples'); c.commit()",

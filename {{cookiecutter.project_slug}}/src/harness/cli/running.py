@@ -154,6 +154,30 @@ def spot_check(
 
 
 @app.command()
+def gate(
+    base: str,
+    target: Annotated[Path | None, typer.Option("--out", help="Markdown, to this file")] = None,
+) -> None:
+    """May this branch be merged? 0: no worse than BASE, 1: worse, 3: cannot tell."""
+    from harness.pull_request import gate as check
+    from harness.tell.query import check_target
+    from harness.tell.section import to_console, to_markdown
+
+    if target is not None:
+        check_target(target, [])
+    found = check(_project(), base)
+    to_console(found.sections)
+    text = to_markdown(f"Benchmark against {found.base}", found.sections)
+    if target is not None:
+        target.write_text(text, encoding="utf-8")
+    # GitHub shows on the page of a run what is appended to this file.
+    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+        with Path(summary).open("a", encoding="utf-8") as file:
+            file.write(text)
+    _leave(found.exit_code)
+
+
+@app.command()
 def explain(
     keys: Annotated[list[str] | None, typer.Argument(help="task keys or input ids")] = None,
 ) -> None:

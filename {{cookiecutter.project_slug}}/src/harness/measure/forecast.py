@@ -43,14 +43,16 @@ class Spread:
 
     def need(self, difference: float, confidence: float, power: float, best: bool = False) -> int:
         """Items that tell a difference from none; 0 where that is unknown."""
-        value = self.least if best else self.value
-        given = (None, value) if self.shares else (value, None)
-        return items_needed(difference, *given, confidence, power) or 0
+        spread, discordant = self._as_given(self.least if best else self.value)
+        return items_needed(difference, spread, discordant, confidence, power) or 0
 
     def detects(self, items: int, confidence: float, power: float) -> float | None:
         """The smallest difference that so many items tell from none."""
-        given = (None, self.value) if self.shares else (self.value, None)
-        return detectable(items, *given, confidence, power)
+        spread, discordant = self._as_given(self.value)
+        return detectable(items, spread, discordant, confidence, power)
+
+    def _as_given(self, value: float) -> tuple[float | None, float | None]:
+        return (None, value) if self.shares else (value, None)
 
 
 @dataclass(frozen=True, slots=True)

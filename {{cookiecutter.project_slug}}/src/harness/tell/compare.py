@@ -80,16 +80,22 @@ class Comparison:
 
 
 def compare(
-    con: DuckDBPyConnection, a: str, b: str = "", metric: str | None = None, force: bool = False
+    con: DuckDBPyConnection,
+    a: str,
+    b: str = "",
+    metric: str | None = None,
+    force: bool = False,
+    alone: bool = False,
 ) -> Comparison:
     """Compare B with A; each is a tag, or a tag and params: `e0.0.1:depth=8,model=forest`.
 
     Two tags: each configuration that both ran. Params: the configurations that they match (of
     several, each item's mean); `depth=None` matches those whose depth is None, and no others. One
     tag: every two of its configurations; naming two of one tag shows this pair alone, and corrects
-    for all that the tag makes. `metric` is a score, latency or cost; without one the
+    for all that the tag makes. `metric` is a score, an aggregate, latency or cost; without one the
     plan's metrics are compared, or all scores where it has none. B's declarations say how scores
-    count, and which way is better.
+    count, and which way is better. `alone`: "equivalent" and "not worse" are of each pair by
+    itself, for who asks for all of them to hold.
 
     Raises HarnessError for an unknown tag, params or metric, and where the data differ (`force`
     compares the shared items all the same, with a warning).
@@ -125,7 +131,7 @@ def compare(
             replace(side_a, chosen=x),
             replace(side_b, chosen=y),
             matters[name],
-            family,
+            1 if alone else family,
         )
         for name in metrics
         for x, y in chosen

@@ -176,8 +176,8 @@ def _ranges(
     else:
         noise, df = _aggregate_noise(experiment, rule, known)
         for i, j in combinations(range(count), 2):
-            gap, found = apart(experiment, known[i], experiment, known[j], rule.name, 0.95)
-            if gap.n >= MIN_ITEMS and found is not None:
+            between, found = apart(experiment, known[i], experiment, known[j], rule.name, 0.95)
+            if between.n >= MIN_ITEMS and found is not None:
                 p[i, j] = found
     separate = told_apart(p, noise, float(df))
     figures = [values[index] or 0.0 for index in known]

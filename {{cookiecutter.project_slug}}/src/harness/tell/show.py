@@ -66,9 +66,11 @@ def _outcome(verdicts: str, hypothesis: Hypothesis) -> str:
 
 
 def _wanted(hypothesis: Hypothesis) -> str:
-    sides = (json.dumps(each, ensure_ascii=False) for each in (hypothesis.better, hypothesis.than))
+    better, than = (
+        json.dumps(each, ensure_ascii=False) for each in (hypothesis.better, hypothesis.than)
+    )
     amount = number(hypothesis.smallest_difference)
-    return hypothesis.says(hypothesis.metric, *sides, amount)
+    return hypothesis.says(hypothesis.metric, better, than, amount)
 
 
 def _figures(known: Known) -> Section:
