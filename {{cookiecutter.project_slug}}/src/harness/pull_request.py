@@ -119,7 +119,7 @@ def gate(project: Project, base: str) -> GateResult:
     checked = [_check(pair, before, after, rescored) for pair in comparison.pairs]
     answers = [each.answer for each in checked]
     order: tuple[Answer, ...] = ("worse", "cannot tell", "no worse")
-    answer = next((each for each in order if each in answers), "cannot tell")
+    answer: Answer = next((each for each in order if each in answers), "cannot tell")
     parts = list(_sections(tag, answer, checked, comparison, report, looks))
     return GateResult(tag, answer, checked, parts)
 

@@ -13,6 +13,7 @@ from scipy.special import ndtri
 
 from harness.project.declarations import Rule
 from harness.project.hypotheses import Hypothesis, matches
+from harness.project.scores import LARGEST
 from harness.read.results import Experiment, label
 from harness.read.scores import Numbers, Scores
 from harness.stats.decision import (
@@ -24,6 +25,7 @@ from harness.stats.decision import (
     position_of,
 )
 from harness.stats.intervals import Interval
+from harness.stats.missing import gap_bounds
 from harness.stats.paired import paired_verdict
 from harness.stats.power import POWER, POWER_OF_BOTH_ENDS
 from harness.stats.resampling import interval_of_difference
@@ -135,9 +137,10 @@ def _judge(
         judged = _outcome(hypothesis, verdict.difference, verdict.test, verdict.n)
         if cached := not_timed(experiment, rule, [*sides["better"], *sides["than"]]):
             judged = replace(judged, reason=f"{judged.reason}; {cached}")
-        if judged.answerable and judged.outcome == "undecided":
-            return _with_items_needed(judged, verdict.items_needed)
-        return judged
+        if judged.outcome == "undecided":
+            return _with_items_needed(judged, verdict.items_needed) if judged.answerable else judged
+        both = scores.ran[:, sides["better"] + sides["than"]].all(axis=1)
+        return _unless_reversed(judged, rule, a[both], b[both])
     if metric in experiment.metrics:
         if lost := left_out_of(experiment, metric, [*sides["better"], *sides["than"]]):
             reason = f"{lost}, so it says nothing of them"
@@ -223,6 +226,28 @@ def _because(hypothesis: Hypothesis, outcome: Outcome, position: Position, ahead
     if hypothesis.kind != "superior" and outcome == "supported":
         return f"the interval holds no {matters.removeprefix('a ')}"
     return f"the whole interval is {matters}"
+
+
+def _unless_reversed(judged: Judged, rule: Rule, a: Numbers, b: Numbers) -> Judged:
+    """Undecided, where values that are left out could make the outcome another one."""
+    if rule.fresh or np.isfinite(a - b).all():
+        return judged
+    said = judged.hypothesis
+    for end in gap_bounds(a, b, rule.low, rule.high):
+        position = position_of(*_point(end), said.smallest_difference)
+        if outcome_of(said.kind, mirrored(position) if said.lower else position) != judged.outcome:
+            missing = int(a.size - np.isfinite(a - b).sum())
+            reason = (
+                f"{missing:,} items are left out, and whatever they had scored could reverse it"
+            )
+            return replace(judged, outcome="undecided", reason=f"{judged.reason}; {reason}")
+    return judged
+
+
+def _point(value: float) -> tuple[float, float]:
+    # An infinite bound is no bound: as far out as a number that counts can be.
+    finite = max(-LARGEST, min(LARGEST, value))
+    return finite, finite
 
 
 def power_of(hypothesis: Hypothesis) -> float:

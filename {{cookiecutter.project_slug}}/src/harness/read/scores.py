@@ -6,7 +6,7 @@ memory.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import sqrt
 from typing import Self
 
@@ -28,6 +28,7 @@ class Scores:
 
     `items` are 64-bit hashes of the input ids, ascending. `counted` is by the metric's rule. Of a
     failed datapoint, `left_out` has nothing and `worst` the worst value, where that is known.
+    `ran` says which items a configuration has rows of.
     """
 
     items: npt.NDArray[np.uint64]
@@ -35,6 +36,7 @@ class Scores:
     left_out: dict[str, Numbers]
     worst: dict[str, Numbers]
     folds: npt.NDArray[np.float64] | None = None
+    ran: npt.NDArray[np.bool_] = field(default_factory=lambda: np.ones((0, 0), dtype=np.bool_))
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,9 @@ def read_scores(
     if "fold" in experiment.columns and not np.isnan(arrays["fold"]).all():
         folds = np.full(len(items), np.nan)
         folds[row_of] = arrays["fold"]
-    return Scores(items, counted, left_out, worst_case, folds)
+    ran = np.zeros((len(items), len(experiment.configurations)), dtype=np.bool_)
+    ran[row_of, column_of] = True
+    return Scores(items, counted, left_out, worst_case, folds, ran)
 
 
 def read_segments(con: DuckDBPyConnection, experiment: Experiment, column: str) -> list[Segment]:

@@ -19,6 +19,7 @@ from harness.project.values import Row
 from harness.read.results import Experiment, RecordedConfiguration
 from harness.read.scores import Numbers, Scores
 from harness.stats.decision import MIN_ITEMS
+from harness.stats.missing import gap_bounds
 from harness.stats.paired import paired_p
 from harness.stats.ranks import Range, item_noise, rank_ranges, told_apart
 from harness.tell.section import interval
@@ -165,13 +166,16 @@ def _ranges(
     p = np.full((count, count), np.nan)
     if rule.name in scores.counted:
         columns = scores.counted[rule.name][:, list(known)]
-        folds = fold_labels(scores)
+        folds, ran = fold_labels(scores), scores.ran[:, list(known)]
         for i, j in combinations(range(count), 2):
             found = paired_p(columns[:, i], columns[:, j], folds, rule.binary)
             # Where what they share says otherwise than all of it, nothing is clear.
             gap = np.nanmean(columns[:, i] - columns[:, j]) if found is not None else 0.0
             agree = gap * ((values[known[i]] or 0.0) - (values[known[j]] or 0.0)) > 0
-            p[i, j] = found if found is not None and agree else np.nan
+            both = ran[:, i] & ran[:, j]
+            sides = columns[both, i], columns[both, j]
+            clear = found is not None and agree and _whatever_is_missing(*sides, rule)
+            p[i, j] = found if clear else np.nan
         noise, df = item_noise(columns), max(1, np.isfinite(columns).sum(axis=0).min() - 1)
     else:
         noise, df = _aggregate_noise(experiment, rule, known)
@@ -182,6 +186,14 @@ def _ranges(
     separate = told_apart(p, noise, float(df))
     figures = [values[index] or 0.0 for index in known]
     return dict(zip(known, rank_ranges(figures, separate, rule.lower), strict=True))
+
+
+def _whatever_is_missing(a: Numbers, b: Numbers, rule: Rule) -> bool:
+    """Whether what is left out could not turn two configurations round."""
+    if rule.fresh or np.isfinite(a - b).all():
+        return True
+    low, high = gap_bounds(a, b, rule.low, rule.high)
+    return low > 0 or high < 0
 
 
 def _aggregate_noise(

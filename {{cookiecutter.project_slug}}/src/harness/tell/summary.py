@@ -4,6 +4,7 @@ import importlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
+from math import isfinite
 from pathlib import Path
 from typing import get_args
 
@@ -20,6 +21,7 @@ from harness.read.scores import Scores, read_scores
 from harness.record.layout import DEV, UNFINISHED
 from harness.seal import identity, modified_words
 from harness.stats.decision import MIN_ITEMS, Outcome
+from harness.stats.missing import mean_bounds
 from harness.tell.compare import reversal
 from harness.tell.ranking import Ranking, rank
 from harness.tell.result_sections import (
@@ -159,6 +161,7 @@ def _warnings(experiment: Experiment, scores: Scores, kind: Kind) -> Iterator[st
     for metric in experiment.metrics:
         if metric in scores.counted:
             yield from _reversals(experiment, scores, metric)
+            yield from _left_out(experiment, scores, metric)
 
 
 def _modified_harness(experiment: Experiment) -> Iterator[str]:
@@ -190,6 +193,24 @@ def _reversals(experiment: Experiment, scores: Scores, metric: str) -> Iterator[
     yield from found[:5]
     if len(found) > 5:
         yield f"The same holds for {len(found) - 5} more pairs by {called}."
+
+
+def _left_out(experiment: Experiment, scores: Scores, metric: str) -> Iterator[str]:
+    """What the mean could be, whatever the datapoints that are left out had scored."""
+    rule = experiment.rule(metric)
+    if rule.fresh:
+        return
+    for index, each in enumerate(experiment.configurations):
+        values = scores.counted[metric][scores.ran[:, index], index]
+        missing = int(np.isnan(values).sum())
+        if not missing or missing == values.size:
+            continue
+        low, high = mean_bounds(values, rule.low, rule.high)
+        ends = [number(end) if isfinite(end) else "no bound" for end in (low, high)]
+        yield (
+            f"{each.label}: {rule.called} leaves out {missing:,} of {values.size:,} items; "
+            f"whatever they had scored, its mean lies between {ends[0]} and {ends[1]}."
+        )
 
 
 def _at_a_glance(
