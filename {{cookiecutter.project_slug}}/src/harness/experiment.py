@@ -101,7 +101,7 @@ def _experiment(project: Project, tag: str, message: str, allow: set[str]) -> in
     if report.unkeyed and "inputs" not in allow:
         read = sorted(report.unkeyed)
         raise HarnessError(
-            f"{tag} is not tagged: predict read what no key holds: {', '.join(read)}",
+            f"{tag} is not tagged: predict read {', '.join(read)}, which no key holds",
             fix=" ; ".join([*map(advice, read), f"or `{again} ALLOW=inputs`"]),
             code=1,
         )

@@ -78,7 +78,9 @@ def branch_problem(root: Path, protected: list[str]) -> Blocked | None:
     if not ref.startswith(git.BRANCHES):
         return Blocked(f"HEAD is {ref}, which is no branch of this repository", fix)
     if git.is_protected(root, ref, protected):
-        return Blocked(f"{ref.removeprefix(git.BRANCHES)} is a protected branch", fix)
+        name = ref.removeprefix(git.BRANCHES)
+        listed = "[benchmark] protected_branches in benchmark.toml"
+        return Blocked(f"{name} is a protected branch ({listed})", fix)
     return None
 
 
@@ -221,7 +223,7 @@ def inputs(now: Situation) -> Blocked | None:
     if not left:
         return None
     return Blocked(
-        f"predict reads what no key holds: {', '.join(left)}",
+        f"predict reads {', '.join(left)}, which no key holds",
         f"{' ; '.join(map(advice, left))} ; then make dev-run",
     )
 

@@ -13,6 +13,7 @@ from harness.read.looks import Looks
 from harness.read.results import Experiment, label
 from harness.read.scores import Scores
 from harness.record.metrics_table import PERCENTILES
+from harness.record.runs import MADE_BY, RAN_ON, WENT
 from harness.stats.intervals import mean_interval, percentile_needs
 from harness.tell.ranking import Ranking
 from harness.tell.section import Section, Table, interval, number, time_unit, with_own_n
@@ -233,11 +234,7 @@ def errors_section(con: DuckDBPyConnection, experiment: Experiment) -> Section:
 
 def provenance_section(experiment: Experiment) -> Section:
     """What made it: code, data, machine, gates."""
-    names = (
-        "message", "started", "ended", "ended_how", "executed", "cached", "failed", "branch",
-        "commit_hash", "dirty", "code_key", "data_version", "lock_hash", "harness_version",
-        "harness_digest", "python", "platform", "cpu",
-    )  # fmt: skip
+    names = ("message", *WENT, "branch", *MADE_BY, *RAN_ON)
     # Facts down, runs across only where there is one; else a line per run.
     rows = [[_fact(name, run.get(name)) for name in names] for run in experiment.runs]
     heads = [name.replace("_", " ") for name in names]
