@@ -106,7 +106,7 @@ def test_nothing_executed_and_a_plan_afterwards_is_no_support(bench: Bench) -> N
     bench.file("PLAN.toml", PLAN)
     done = bench.experiment("e0.0.2")
     assert "0 executed" in done.said
-    assert "h1 refuted (exploratory)" in bench.git("tag", "-n99", "-l", "e0.0.2")
+    assert "h1 undecided (exploratory)" in bench.git("tag", "-n99", "-l", "e0.0.2")
     assert "exploratory" in bench.run("show", "e0.0.2").said
     summary = bench.run("summary", "e0.0.2").out
     assert "1 earlier experiment (e0.0.1), 2 plans, 1 hypothesis, 1 comparison in this" in summary
