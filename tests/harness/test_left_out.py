@@ -46,6 +46,8 @@ def story(folder: Path, crashes: int, score: Score) -> Summary:
     for line in metrics:
         mine = [row for row in rows if row["params_system"] == line["params_system"]]
         known = [row["f1"] for row in mine if row["error"] is None]
+        if score.failure is None:  # so it counts as the worst value
+            known += [0.0] * (len(mine) - len(known))
         line |= {"f1": float(np.mean(known)), "f1_n": len(known)}
     runs = [run_for(TAG, {"hypotheses": [CLAIM]})]
     db = record(folder / "r.db", rows, metrics, runs, {"f1": score})
