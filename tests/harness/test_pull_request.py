@@ -20,13 +20,13 @@ smallest_difference = 0.1
 """
 RULE = """
 n = item["n"]
-right = n % 7 > 0
+right = n % 2 > 0
 return {"prediction": right, "ground_truth": True, "raw_response": str(n)}
 """
-REFACTORED = RULE.replace("n % 7 > 0", "bool(n % 7)")
-BROKEN = RULE.replace("n % 7 > 0", "n % 7 > 0 and n % 3 > 0")
-# Some right ones are lost, and as many gained: 5% of the items each.
-OTHERWISE = RULE.replace("n % 7 > 0", "(n + n // 60) % 7 > 0")
+REFACTORED = RULE.replace("n % 2 > 0", "bool(n % 2)")
+BROKEN = RULE.replace("n % 2 > 0", "n % 4 > 2")
+# A quarter of the items is lost, and as many are gained.
+OTHERWISE = RULE.replace("n % 2 > 0", "(n + n // 60) % 2 > 0")
 
 
 @pytest.fixture(scope="module")

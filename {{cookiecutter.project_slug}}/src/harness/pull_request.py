@@ -221,7 +221,8 @@ def _table(checked: list[Checked]) -> Table:
         gap = interval(*_bounds(each.pair)) if verdict else ""
         margin = number(verdict.smallest_difference) if verdict else ""
         n = f"{verdict.n:,}" if verdict else ""
-        rows.append([each.answer, each.pair.called, each.pair.b, gap, margin, n, each.because])
+        name = each.pair.b.removeprefix(f"{NAME}: ")
+        rows.append([each.answer, each.pair.called, name, gap, margin, n, each.because])
     heads = ("answer", "metric", "configuration", "branch - base [95%]", "margin", "n", "because")
     return Table(heads, rows)
 
