@@ -6,7 +6,11 @@ export PYTHONPATH := $(CURDIR)/$(SHELL_DIR)/src
 .DEFAULT_GOAL := help
 
 help: ## list the commands
+<<<<<<< HEAD
 	@awk 'BEGIN { FS = ":[^#]*## " } /^[a-z-]+:[^#]*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+=======
+	@awk 'BEGIN { FS = ":[^#]*## " } /^[a-z-]+:[^#]*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+>>>>>>> house
 
 # One environment holds what every kind needs and the makers' tools; generated projects share it in the tests.
 $(VENV)/.ready: requirements-dev.lock
@@ -30,6 +34,15 @@ test-rigour: $(VENV)/.ready ## simulations: does every verdict err as seldom as 
 test-slow: $(VENV)/.ready ## the tests that take minutes
 	@$(PY) -m pytest -q -m slow tests
 
+# One lock over the other, in an environment of its own: half the size of the first comes on top.
+REMOTES = .venv-remotes
+$(REMOTES)/.ready: requirements-dev.lock requirements-remotes.lock
+	@cat $^ > requirements-both.lock
+	@python3 "$(SHELL_DIR)/scripts/setup_env.py" --venv "$(REMOTES)" --python 3.11 --lock requirements-both.lock
+
+test-remotes: $(REMOTES)/.ready ## the tests of S3 and SSH, which need packages of their own
+	@"$(REMOTES)/bin/python" -m pytest -q -m slow tests/harness/test_versions_remotes.py
+
 lint: $(VENV)/.ready ## ruff and mypy over harness, kinds, hooks and tests
 	@$(PY) -m ruff check . "$(SHELL_DIR)/src/harness"
 	@$(PY) -m ruff format --check . "$(SHELL_DIR)/src/harness"
@@ -43,4 +56,8 @@ bench: $(VENV)/.ready ## how fast, how much memory, against what
 locks: $(VENV)/.ready ## resolve requirements-dev.lock and the lock of every kind
 	@$(PY) scripts/locks.py
 
+<<<<<<< HEAD
 .PHONY: help demo test test-rigour test-slow lint bench locks
+=======
+.PHONY: help demo test test-slow test-remotes lint bench locks
+>>>>>>> house

@@ -3,7 +3,6 @@
 import contextlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from harness.clock import now
 from harness.console import err, out, shown
@@ -31,9 +30,6 @@ from harness.version.published import (
     runs_line,
     runs_of,
 )
-
-if TYPE_CHECKING:
-    from harness.tell.summary import Summary
 
 
 def dev_run(project: Project, items: int | None) -> int:
@@ -198,6 +194,7 @@ def _finish(
     census: Census,
 ) -> None:
     """Commit and tag what was recorded: both, or neither."""
+    from harness.tell.committed import write_metrics, write_summary
     from harness.tell.latest import write_latest
     from harness.tell.tag_message import tag_message, write_index
 
@@ -205,9 +202,9 @@ def _finish(
     _refuse_taken(root, project.settings, tag)
     begin_finishing(root, tag)
     update_run(place, track_id, {"published": now()})
-    found = _write_summary(project, place, tag)
+    found = write_summary(project, place, tag)
     words = tag_message(rows, census.digest, message, found)
-    kept = [_write_metrics(root, tag, rows), f"results/{tag}.md"]
+    kept = [write_metrics(root, tag, rows), f"results/{tag}.md"]
     kept.append(write_index(root, tag, rows, found, census.digest, message))
     kept += write_latest(root, tag, rows, [*found.experiment.rules.values()], census.digest)
     if project.settings.store.dvc:
@@ -280,6 +277,7 @@ def _push(root: Path, settings: Settings, tag: str) -> int:
         fix=_retag(found, tag) if taken else f"see what it wants, then {later}",
         code=1,
     )
+<<<<<<< HEAD
 
 
 def _write_metrics(root: Path, tag: str, rows: list[Row]) -> str:
@@ -302,3 +300,5 @@ def _write_summary(project: Project, place: Place, tag: str) -> "Summary":
     path.write_text(to_markdown(f"Results of {tag}", found.sections), encoding="utf-8")
     out.print(f"report: {report.relative_to(project.root)}", markup=False, soft_wrap=True)
     return found
+=======
+>>>>>>> house

@@ -194,17 +194,20 @@ def rescore(tag: Tag = "") -> None:
     from harness.measure.aggregate import rules_of
     from harness.measure.rescore import rescore as score_again
     from harness.project.contract import Project
+    from harness.tell.committed import renew
     from harness.tell.results_table import results_tables
     from harness.version.results_state import after_rescore
 
     name = newest(tag)
     project = Project.open()
     rows = score_again(project, name)
-    rules = rules_of(place_for(project.root, project.settings, name), name)
+    place = place_for(project.root, project.settings, name)
+    rules = rules_of(place, name)
     title = f"{name}, scored again"
     for table in results_tables(title, rows, out.width, rules, project.kind.doubts):
         out.print(table)
-    for line in after_rescore(*_here(), name):
+    beside = renew(project, place, name, rows)
+    for line in after_rescore(*_here(), name, beside):
         err.print(line, markup=False, soft_wrap=True)
 
 
