@@ -6,11 +6,7 @@ export PYTHONPATH := $(CURDIR)/$(SHELL_DIR)/src
 .DEFAULT_GOAL := help
 
 help: ## list the commands
-<<<<<<< HEAD
-	@awk 'BEGIN { FS = ":[^#]*## " } /^[a-z-]+:[^#]*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
-=======
 	@awk 'BEGIN { FS = ":[^#]*## " } /^[a-z-]+:[^#]*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
->>>>>>> house
 
 # One environment holds what every kind needs and the makers' tools; generated projects share it in the tests.
 $(VENV)/.ready: requirements-dev.lock
@@ -56,8 +52,4 @@ bench: $(VENV)/.ready ## how fast, how much memory, against what
 locks: $(VENV)/.ready ## resolve requirements-dev.lock and the lock of every kind
 	@$(PY) scripts/locks.py
 
-<<<<<<< HEAD
-.PHONY: help demo test test-rigour test-slow lint bench locks
-=======
-.PHONY: help demo test test-slow test-remotes lint bench locks
->>>>>>> house
+.PHONY: help demo test test-rigour test-slow test-remotes lint bench locks

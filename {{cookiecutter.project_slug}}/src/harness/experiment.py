@@ -277,28 +277,3 @@ def _push(root: Path, settings: Settings, tag: str) -> int:
         fix=_retag(found, tag) if taken else f"see what it wants, then {later}",
         code=1,
     )
-<<<<<<< HEAD
-
-
-def _write_metrics(root: Path, tag: str, rows: list[Row]) -> str:
-    """Write the metrics next to the database, in a form that git shows in a diff."""
-    path = root / "results" / f"{tag}.json"
-    path.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    return path.relative_to(root).as_posix()
-
-
-def _write_summary(project: Project, place: Place, tag: str) -> "Summary":
-    """The summary, which git keeps, and the report, which `make report` can make again."""
-    from harness.read.views import connect
-    from harness.tell.report import write_report
-    from harness.tell.section import to_markdown
-
-    path = project.root / "results" / f"{tag}.md"
-    report = project.root / "results" / "reports" / f"{tag}.html"
-    with connect([place.db]) as con:
-        found = write_report(con, tag, report, project.kind, project.root)
-    path.write_text(to_markdown(f"Results of {tag}", found.sections), encoding="utf-8")
-    out.print(f"report: {report.relative_to(project.root)}", markup=False, soft_wrap=True)
-    return found
-=======
->>>>>>> house

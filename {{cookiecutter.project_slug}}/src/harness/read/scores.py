@@ -116,15 +116,10 @@ def read_scores(
     folds, recorded = None, _numbers(found["fold"])
     if "fold" in experiment.columns and not np.isnan(recorded).all():
         folds = np.full(len(items), np.nan)
-<<<<<<< HEAD
-        folds[row_of] = arrays["fold"]
+        folds[row_of] = recorded
     ran = np.zeros((len(items), len(experiment.configurations)), dtype=np.bool_)
     ran[row_of, column_of] = True
     return Scores(items, counted, left_out, worst_case, folds, ran)
-=======
-        folds[row_of] = recorded
-    return Scores(items, counted, left_out, worst_case, folds)
->>>>>>> house
 
 
 def _numbers(column: object) -> Numbers:
