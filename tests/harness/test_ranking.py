@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from harness.project.kind import Kind
 from harness.project.scores import Score
 from harness.read import views
 from harness.tell.compare import compare
@@ -158,6 +159,16 @@ def test_an_experiment_recorded_before_is_ranked_by_its_plan_alone(tmp_path: Pat
         .text[1]
         .startswith("Best by abs_error, ahead of all others: depth=8, 2.8")
     )
+
+
+def test_what_is_no_rival_has_no_rank_and_leads_nobody(tmp_path: Path) -> None:
+    db = made(tmp_path, errors({2: 50.0, 4: 20.0, 8: 0.0}), LOWER)
+    with views.connect([db]) as con:
+        found = summarise_experiment(con, TAG, Kind(unranked={"depth": 8}))
+    assert found.sections[0].text[0].startswith("Best by error, ahead of all others: depth=4")
+    text = to_markdown("t", found.sections)
+    assert "| – | depth=8 | 40 |" in text
+    assert "Not ranked, as no rival of the others: depth=8." in text
 
 
 def asked(db: Path, recipe: str, **variables: str) -> list[dict[str, Any]]:

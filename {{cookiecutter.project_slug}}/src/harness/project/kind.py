@@ -59,6 +59,8 @@ class Kind:
     times: columns of seconds beside `latency`; each gets its percentiles in the table metrics.
     doubts: columns that are true where a row's numbers mean little, each with the words that follow
     "All 40" or "3 of 40" wherever the numbers are shown.
+    unranked: params and the value with which a configuration is no rival of the others, so that it
+    has no rank among them.
     """
 
     settings: Mapping[str, type[Options]] = field(default_factory=dict)
@@ -69,6 +71,7 @@ class Kind:
     constant: frozenset[str] = frozenset()
     times: tuple[str, ...] = ()
     doubts: Mapping[str, str] = field(default_factory=dict)
+    unranked: Mapping[str, object] = field(default_factory=dict)
 
     def failures_are_results(self, executor: str) -> bool:
         """Whether a failure is what that executor measures."""

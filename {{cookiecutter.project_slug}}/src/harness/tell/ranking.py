@@ -30,7 +30,8 @@ class Ranking:
     """`order`: indices of the configurations, best first by `rule`, whose figures are `values`.
 
     Without a `rule` the order is the grid's, and `reason` says why. `ranges`: the ranks that each
-    configuration may have, all of them right together with 95%; see `stats.ranks`.
+    configuration may have, all of them right together with 95%; see `stats.ranks`. `aside`: those
+    that the kind ranks among no others, the last ones of the order.
     """
 
     order: list[int]
@@ -38,6 +39,12 @@ class Ranking:
     values: Sequence[float | None] = ()
     ranges: Sequence[Range] = ()
     reason: str = ""
+    aside: frozenset[int] = frozenset()
+
+    @property
+    def count(self) -> int:
+        """How many are ranked."""
+        return len(self.order) - len(self.aside)
 
     @property
     def best(self) -> list[int]:
@@ -47,11 +54,11 @@ class Ranking:
     @property
     def leads(self) -> bool:
         """Whether the first one is ahead of every other."""
-        return len(self.order) > 1 and len(self.best) == 1
+        return self.count > 1 and len(self.best) == 1
 
     def place(self, index: int) -> str:
         """`3`, or `1–3` where more than one rank is possible; `–` where none is known."""
-        if self.rule is None or self.values[index] is None:
+        if self.rule is None or self.values[index] is None or index in self.aside:
             return "–"
         first, last = self.ranges[index]
         return str(first) if first == last else f"{first}–{last}"
@@ -65,7 +72,7 @@ class Ranking:
 
     def words(self, experiment: Experiment) -> str:
         """What is to be said of the order, in one sentence without its full stop."""
-        if len(self.order) < 2:
+        if self.count < 2:
             return ""
         if self.rule is None:
             return f"{self.short_words()}: {self.reason}"
@@ -77,7 +84,7 @@ class Ranking:
         names = [experiment.configurations[index].label for index in self.best[:SHOWN]]
         more = f" and {len(self.best) - SHOWN} more" if len(self.best) > SHOWN else ""
         return (
-            f"Best by {self.rule.called}, not separable (ranks 1–{last} of {len(self.order)}): "
+            f"Best by {self.rule.called}, not separable (ranks 1–{last} of {self.count}): "
             f"{'; '.join(names)}{more}"
         )
 
@@ -85,8 +92,13 @@ class Ranking:
 SHOWN = 8  # configurations that may be the best, by name
 
 
-def rank(experiment: Experiment, scores: Scores) -> Ranking:
-    """Order the configurations of an experiment, which stand in the order of the grid."""
+def rank(
+    experiment: Experiment, scores: Scores, unranked: Mapping[str, object] | None = None
+) -> Ranking:
+    """Order the configurations of an experiment, which stand in the order of the grid.
+
+    `unranked`: see `project.kind.Kind`.
+    """
     grid = list(range(len(experiment.configurations)))
     able = in_order_of_rank(_rules(experiment))
     if not able:
@@ -95,17 +107,27 @@ def rank(experiment: Experiment, scores: Scores) -> Ranking:
     if reason := _not_ranked_on(experiment, rule):
         return Ranking(grid, reason=reason)
     values = [_value(experiment, scores, rule, index) for index in grid]
-    known = [index for index in grid if values[index] is not None]
+    aside = frozenset(
+        index
+        for index in grid
+        if any(
+            experiment.configurations[index].params.get(name) == value
+            for name, value in (unranked or {}).items()
+        )
+    )
+    known = [index for index in grid if values[index] is not None and index not in aside]
     if not known:
         return Ranking(grid, reason=f"no configuration has a value of {rule.called}")
     sign = 1 if rule.lower else -1
     order = sorted(known, key=lambda index: sign * (values[index] or 0.0))
-    unknown = [index for index in grid if index not in known]
+    unknown = [index for index in grid if index not in known and index not in aside]
     ranges = _ranges(experiment, scores, rule, order, values)
     # Who has no value may be anywhere, and nobody is ahead of it: nothing is known of it.
     ranges = {index: (low, high + len(unknown)) for index, (low, high) in ranges.items()}
-    ranges |= dict.fromkeys(unknown, (1, len(grid)))
-    return Ranking(order + unknown, rule, values, [ranges[index] for index in grid])
+    ranges |= dict.fromkeys(unknown, (1, len(grid) - len(aside)))
+    ranges |= dict.fromkeys(aside, (0, 0))
+    every = [*order, *unknown, *sorted(aside)]
+    return Ranking(every, rule, values, [ranges[index] for index in grid], aside=aside)
 
 
 def _rules(experiment: Experiment) -> list[Rule]:

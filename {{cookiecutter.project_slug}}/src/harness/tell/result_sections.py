@@ -118,6 +118,9 @@ def results_section(experiment: Experiment, scores: Scores, ranking: Ranking) ->
     text = [f"The same in all: {label(shared)}."] if shared and len(rows) > 1 else []
     if ranking.rule is not None and len(rows) > 1:
         text.append(f"In the order of {ranking.rule.called}, {ranking.rule.better} is better.")
+        if ranking.aside:
+            names = (experiment.configurations[index].label for index in sorted(ranking.aside))
+            text.append(f"Not ranked, as no rival of the others: {'; '.join(names)}.")
         if any(first != last for first, last in ranking.ranges):
             text.append(
                 "#: the ranks that each may have; with 95% all of these are right. Ranges that "

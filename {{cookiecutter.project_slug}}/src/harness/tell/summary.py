@@ -82,7 +82,8 @@ def summarise_experiment(
         for each in judge(experiment, scores)
     ]
     findings = list(_findings(experiment, scores, judged))
-    found = Summary(experiment, scores, judged, [], findings, rank(experiment, scores), looks)
+    ranking = rank(experiment, scores, kind.unranked)
+    found = Summary(experiment, scores, judged, [], findings, ranking, looks)
     compared = comparisons_on(root, experiment.data_version) if root else 0
     found.sections.extend(_opening(found, kind, looks_words(looks, compared)))
     found.sections.extend(_figures(con, found, kind))
