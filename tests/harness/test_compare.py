@@ -177,7 +177,7 @@ def test_one_pair_of_a_tag_is_corrected_for_all_that_the_tag_makes(tmp_path: Pat
         for row in rows_for(OLD, {"depth": depth}, right(rng.random(80) < 0.7))
     ]
     every = run(tmp_path / "all", rows, [run_for(OLD)], OLD).pairs
-    best = min(every, key=lambda pair: pair.verdict.p_value if pair.verdict else 1.0)
+    best = min(every, key=lambda pair: (pair.verdict and pair.verdict.p_value) or 1.0)
     asked = run(tmp_path / "one", rows, [run_for(OLD)], f"{OLD}:{best.a}", f"{OLD}:{best.b}").pairs
     assert len(asked) == 1
     assert asked[0].verdict is not None

@@ -56,7 +56,7 @@ def story(folder: Path, crashes: int, score: Score) -> Summary:
 
 
 @pytest.mark.parametrize("bounds", [{"low": 0, "high": 1}, {}], ids=["bounded", "unbounded"])
-def test_the_crasher_never_leads_alone(tmp_path: Path, bounds: dict[str, float]) -> None:
+def test_the_crasher_never_leads_alone(tmp_path: Path, bounds: dict[str, Any]) -> None:
     left_out = Score("mean", better="higher", failure="left out", **bounds)
     found = story(tmp_path, 67, left_out)
     text = to_markdown("t", found.sections)
