@@ -149,6 +149,7 @@ def report(tag: Tag = "", target: Annotated[Path | None, typer.Option("--out")] 
     from harness.read.views import connect
     from harness.tell.query import check_target
     from harness.tell.report import write_report
+    from harness.tell.table_files import write_tables
 
     root = Path.cwd()
     name = newest(tag)
@@ -157,8 +158,12 @@ def report(tag: Tag = "", target: Annotated[Path | None, typer.Option("--out")] 
     if target is not None:
         check_target(target, found_in)
     with connect(found_in) as con:
-        found = write_report(con, name, path, load_kind(root), root)
+        kind, columns = load_kind(root), load_settings(root).report.item
+        found = write_report(con, name, path, kind, columns, root)
     out.print(f"wrote {path}", markup=False, soft_wrap=True)
+    if target is None:
+        folder = write_tables(path.with_name(f"{name}-tables"), found.sections)
+        out.print(f"its tables as CSV and LaTeX are in {folder}", markup=False, soft_wrap=True)
     raise typer.Exit(found.exit_code)
 
 

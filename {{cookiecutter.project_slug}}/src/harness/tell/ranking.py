@@ -5,7 +5,7 @@ better. Where neither says it there is none, and the order is that of the grid.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from math import isfinite
 
@@ -19,8 +19,9 @@ from harness.project.values import Row
 from harness.read.results import Experiment, RecordedConfiguration
 from harness.read.scores import Numbers, Scores
 from harness.stats.decision import MIN_ITEMS
+from harness.stats.intervals import Interval
 from harness.stats.missing import gap_bounds
-from harness.stats.paired import paired_p
+from harness.stats.paired import paired_p, paired_verdict
 from harness.stats.ranks import Range, item_noise, rank_ranges, told_apart
 from harness.tell.section import interval
 
@@ -31,7 +32,8 @@ class Ranking:
 
     Without a `rule` the order is the grid's, and `reason` says why. `ranges`: the ranks that each
     configuration may have, all of them right together with 95%; see `stats.ranks`. `aside`: those
-    that the kind ranks among no others, the last ones of the order.
+    that the kind ranks among no others, the last ones of the order. `behind`: each other one's
+    difference to the first (it - the first), by its index.
     """
 
     order: list[int]
@@ -40,6 +42,7 @@ class Ranking:
     ranges: Sequence[Range] = ()
     reason: str = ""
     aside: frozenset[int] = frozenset()
+    behind: Mapping[int, Interval] = field(default_factory=dict)
 
     @property
     def count(self) -> int:
@@ -127,7 +130,9 @@ def rank(
     ranges |= dict.fromkeys(unknown, (1, len(grid) - len(aside)))
     ranges |= dict.fromkeys(aside, (0, 0))
     every = [*order, *unknown, *sorted(aside)]
-    return Ranking(every, rule, values, [ranges[index] for index in grid], aside=aside)
+    possible = [ranges[index] for index in grid]
+    behind = _behind(experiment, scores, rule, order)
+    return Ranking(every, rule, values, possible, aside=aside, behind=behind)
 
 
 def _rules(experiment: Experiment) -> list[Rule]:
@@ -208,6 +213,25 @@ def _ranges(
     separate = told_apart(p, noise, float(df))
     figures = [values[index] or 0.0 for index in known]
     return dict(zip(known, rank_ranges(figures, separate, rule.lower), strict=True))
+
+
+def _behind(
+    experiment: Experiment, scores: Scores, rule: Rule, order: Sequence[int]
+) -> dict[int, Interval]:
+    """How far each is from the first, paired."""
+    first, found = order[0], dict[int, Interval]()
+    for other in order[1:]:
+        if rule.name in scores.counted:
+            values = scores.counted[rule.name]
+            found[other] = paired_verdict(
+                values[:, other],
+                values[:, first],
+                folds=fold_labels(scores),
+                binary=rule.binary,
+            ).difference
+        else:
+            found[other], _ = apart(experiment, other, experiment, first, rule.name, 0.95)
+    return found
 
 
 def _whatever_is_missing(a: Numbers, b: Numbers, rule: Rule) -> bool:

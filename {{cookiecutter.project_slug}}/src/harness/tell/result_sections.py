@@ -97,6 +97,11 @@ def results_section(experiment: Experiment, scores: Scores, ranking: Ranking) ->
     ]
     heads = ["#", "configuration", "n", "failed"]
     heads += [experiment.rule(metric).called for metric in metrics]
+    # Beside the figure that it is about, which has no column where it is latency or cost.
+    place = len(heads) - len(metrics)
+    if ranking.behind and ranking.rule is not None:
+        place += int(ranking.rule.name in metrics)
+        heads.insert(place, f"{ranking.rule.called}, difference to #1")
     heads += [f"{experiment.rule(metric).called}, failures left out" for metric in apart]
     rows = []
     for index in ranking.order:
@@ -108,6 +113,8 @@ def results_section(experiment: Experiment, scores: Scores, ranking: Ranking) ->
             f"{each.summary.get('failed') or 0:,}",
         ]
         row += [_metric(each.summary, experiment.rule(metric)) for metric in metrics]
+        if ranking.behind:
+            row.insert(place, _behind(ranking, index))
         for metric in apart:
             rule, values = experiment.rule(metric), scores.left_out[metric][:, index]
             found = mean_interval(values, binary=rule.binary)
@@ -127,6 +134,12 @@ def results_section(experiment: Experiment, scores: Scores, ranking: Ranking) ->
                 "overlap are not separable."
             )
     return Section(RESULTS, text, [Table(heads, rows)])
+
+
+def _behind(ranking: Ranking, index: int) -> str:
+    """The paired difference to the first one, by what the ranks are by."""
+    gap = ranking.behind.get(index)
+    return interval(gap.estimate, gap.low, gap.high, signed=True) if gap else ABSENT
 
 
 def _columns(experiment: Experiment, ranking: Ranking) -> list[str]:

@@ -23,6 +23,7 @@ from harness.seal import identity, modified_words
 from harness.stats.decision import MIN_ITEMS, Outcome
 from harness.stats.missing import mean_bounds
 from harness.tell.compare import reversal
+from harness.tell.method import method_section
 from harness.tell.ranking import Ranking, rank
 from harness.tell.result_sections import (
     counting_section,
@@ -99,6 +100,7 @@ def _opening(found: Summary, kind: Kind, looks: str) -> Iterator[Section]:
         yield Section("Read this first", warnings, warning=True)
     if experiment.plan.questions:
         yield Section("Questions", experiment.plan.questions)
+    yield method_section(experiment, scores, found.ranking, judged)
     if judged:
         yield hypotheses_section(experiment, judged, looks)
 
