@@ -9,10 +9,9 @@ from harness.stats.intervals import BOOTSTRAP_UNITS
 from harness.tell.ranking import Ranking
 from harness.tell.section import Section, number
 
-
 RANKS = (
-    "Ranks come from all pairs at once (max-T, stepped down): with 95% all ranges hold the true rank "
-    "(Mogstad et al. 2024)."
+    "Ranks come from all pairs at once (max-T, stepped down): with 95% all ranges hold the true "
+    "rank (Mogstad et al. 2024)."
 )
 
 
