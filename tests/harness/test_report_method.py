@@ -141,12 +141,21 @@ def test_tables_are_written_for_a_program_and_for_a_paper(
 def test_a_cell_is_text_in_either_of_them() -> None:
     table = Table(
         ["a_b", "n", "x"],
-        [["=1+1 & 50% {\\x}", "1,200", "0.5 [0.4, 0.6], n 3"], ["[x]", "–", "2 [no interval]"]],
+        [
+            ["=1+1 & 50% {\\x}", "1,200", "0.5 [0.4, 0.6], n 3"],
+            ["[x]", "–", "2 [no interval]"],
+            ["y", "3", "–, n 0"],
+        ],
     )
     assert numeric_rows(table) == [
         ["a_b", "n", "x", "x low", "x high", "x n"],
         ["'=1+1 & 50% {\\x}", "1200", "0.5", "0.4", "0.6", "3"],
         ["[x]", "", "2", "", "", ""],
+        ["y", "3", "", "", "", "0"],
+    ]
+    without = Table(["train"], [["1 [no interval]"], ["0.9 [no interval]"]])
+    assert numeric_rows(without) == [["train", "train low", "train high"]] + [
+        [value, "", ""] for value in ("1", "0.9")
     ]
     latex = to_latex("Of 100%", "t", table)
     assert r"=1+1 \& 50\% \{\textbackslash{}x\} & 1,200 & 0.5 [0.4, 0.6], n 3 \\" in latex

@@ -189,9 +189,11 @@ def test_a_page_has_no_block_that_nobody_runs(page: str) -> None:
 
 
 def test_the_links_between_pages_lead_somewhere() -> None:
-    for page in DOCS.rglob("*.md"):
+    for page in [REPOSITORY / "README.md", *DOCS.rglob("*.md")]:
         for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text("utf-8")):
             assert (page.parent / link).exists(), f"{page.relative_to(REPOSITORY)}: {link}"
+    # A picture that asks for a font would be another picture where there is no network.
+    assert not re.search(r"@font-face|url\(http", (DOCS / "images/terminal.svg").read_text("utf-8"))
 
 
 def test_the_reference_is_what_the_code_says() -> None:
@@ -221,3 +223,10 @@ def test_each_point_of_the_guide_that_it_began_with_has_a_place() -> None:
         for name in re.findall(r"`([\w./]+(?:\.py|\.toml|\.md|\.yaml|\.lock|/))`", where):
             there = name == ".dev/" or any((place / name).exists() for place in places)
             assert there, f"{name}, of {point}"
+
+
+def test_the_kind_that_is_shown_can_be_made() -> None:
+    [(_, _, block)] = [b for b in BLOCK.findall((DOCS / "kinds.md").read_text("utf-8")) if b[0]]
+    made: dict[str, object] = {}
+    exec(compile(block, "kinds.md", "exec"), made)
+    assert type(made["KIND"]).__name__ == "Kind"

@@ -3,8 +3,11 @@
 import re
 import shlex
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
+from cookiecutter.main import cookiecutter
 
 from tests.template.conftest import KINDS, Bake, BakedProject
 
@@ -14,7 +17,17 @@ COMMANDS = re.compile(r"(make|git|dvc|python) .+")
 PATHS = re.compile(r"[\w.*-]+(/[\w.*-]+)*(/|\.(py|toml|md|sql|json|txt|csv))")
 OF_THE_KIND = "src/benchmark"  # where the four files lie, which pages call by their name
 # Come into being: by a run, by the person, or they are named as examples.
-LATER = (".dev/", ".venv/", ".cruft.json", "aside/", "data/", "results/", "models/", "prompts/")
+LATER = (
+    ".dev/",
+    ".venv/",
+    ".cruft.json",
+    "aside/",
+    "data/",
+    "src/benchmark/report.py",
+    "results/",
+    "models/",
+    "prompts/",
+)
 # Find something where there is something to find, and say so by their exit code.
 MAY_FIND = {"inspect", "ready", "validate", "compare"}
 
@@ -38,9 +51,24 @@ def is_there(project: BakedProject, name: str) -> bool:
     return any(list(place.glob(name.rstrip("/"))) for place in places)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_what_the_pages_of_a_new_project_name_is_there(bake: Bake, kind: str) -> None:
-    project = bake(kind=kind)
+@pytest.fixture(scope="module", params=KINDS)
+def project(
+    request: pytest.FixtureRequest, template: Path, tmp_path_factory: pytest.TempPathFactory
+) -> BakedProject:
+    """A new project of each kind, which nobody changes."""
+    made = cookiecutter(
+        str(template), no_input=True, extra_context={"kind": request.param}, default_config=True,
+        output_dir=str(tmp_path_factory.mktemp("made")), accept_hooks=True,
+    )  # fmt: skip
+    return BakedProject(Path(made))
+
+
+def kind_of(project: BakedProject) -> str:
+    return str(tomllib.loads(project.read("benchmark.toml"))["benchmark"]["kind"])
+
+
+def test_what_the_pages_of_a_new_project_name_is_there(project: BakedProject) -> None:
+    kind = kind_of(project)
     listed = project.make("help").stdout
     assert f"docs/{kind}.md" in pages(project)
     for page in pages(project):
@@ -59,10 +87,8 @@ def test_what_the_pages_of_a_new_project_name_is_there(bake: Bake, kind: str) ->
             assert (project.root / page).parent.joinpath(link).exists(), f"{page} links to {link}"
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_agent_is_led_to_the_same_page(bake: Bake, kind: str) -> None:
-    project = bake(kind=kind)
-
+def test_every_agent_is_led_to_the_same_page(project: BakedProject) -> None:
+    kind = kind_of(project)
     assert "@AGENTS.md" in project.read("CLAUDE.md")
     assert "](../AGENTS.md)" in project.read(".github/copilot-instructions.md")
     assert f"`docs/{kind}.md`" in project.read("AGENTS.md")
@@ -98,5 +124,19 @@ def test_the_way_through_the_phases_can_be_walked(bake: Bake, kind: str) -> None
     assert 'make experiment TAG=e0.0.1 MSG="first look"' in walked
     assert project.git("tag", "--list") == "e0.0.1"
     assert "e0.0.1" in project.git("ls-remote", "--tags", "origin")
+    check_own_section(project)
     for name in ("metrics.csv", "predictions.parquet"):
         assert (project.root / name).stat().st_size > 100
+
+
+def check_own_section(project: BakedProject) -> None:
+    """The file that docs/analysis.md shows adds a part to the report."""
+    path = project.root / "src/benchmark/report.py"
+    if path.exists():
+        return  # the kind has one
+    [block] = re.findall(
+        r"```python\n([^`]*def sections[^`]*)```", project.read("docs/analysis.md")
+    )
+    path.write_text(block, encoding="utf-8")
+    project.make("report", check=False)
+    assert "Datapoints of an item" in project.read("results/reports/e0.0.1.html")

@@ -8,6 +8,7 @@ from harness.clock import now
 from harness.console import err, out, shown
 from harness.errors import HarnessError
 from harness.gates.gates import Situation, pass_gates
+from harness.judging import judge_answers, judged, refuse_unjudged
 from harness.project.contract import Project
 from harness.project.declarations import uncounted_words, undeclared_words, without_direction
 from harness.project.grid import Grid
@@ -45,7 +46,10 @@ def _dev_run(project: Project, place: Place, limit: int) -> int:
     made_by = provenance(project, ready.grid, ready.census, "dev", {})
     report = run(project, DEV, ready.grid, ready.census, made_by, limit)
     show_run(report)
+    judging = _judge(project, DEV) if report.ended_how == "finished" else None
     _measure(project, ready.grid, report, DEV)
+    if judging is not None:
+        refuse_unjudged(judging, "make dev-run")
     if report.ended_how != "finished":
         raise HarnessError(
             f"the dev-run stopped: {report.reason}", fix="fix the cause, then make dev-run", code=1
@@ -92,7 +96,12 @@ def _experiment(project: Project, tag: str, message: str, allow: set[str]) -> in
             fix=f"make discard TAG={tag}, then `{again}`; what was computed comes from the cache",
             code=1,
         )
+    judging = _judge(project, tag)
+    if judging is not None and judging.ended_how != "finished":
+        refuse_unjudged(judging, again)
     rows = _measure(project, ready.grid, report, tag)
+    if judging is not None:
+        refuse_unjudged(judging, again)
     _check_unchanged(project, ready.grid, commit, "clean" in allow)
     if report.unkeyed and "inputs" not in allow:
         read = sorted(report.unkeyed)
@@ -127,6 +136,15 @@ def _experiment(project: Project, tag: str, message: str, allow: set[str]) -> in
     return _push(root, settings, tag)
 
 
+def _judge(project: Project, name: str) -> RunReport | None:
+    """Let judge.py, where there is one, judge what is recorded; see `judging`."""
+    report = judge_answers(project, name)
+    if report is not None:
+        err.print("judged:", markup=False)
+        show_run(report)
+    return report
+
+
 def show_run(report: RunReport) -> None:
     """Print how a run went, on standard error."""
     counts = report.counts
@@ -147,7 +165,7 @@ def _measure(project: Project, grid: Grid, report: RunReport, name: str) -> list
     from harness.measure.aggregate import measure, rules_of, uncounted_of
     from harness.tell.results_table import results_tables
 
-    rows = measure(project, grid, report.place, name, report.track_id)
+    rows = measure(project, grid, report.place, name, report.track_id, judged=judged(project))
     rules = rules_of(report.place, name)
     for table in results_tables(name, rows, out.width, rules, project.kind.doubts):
         out.print(table)

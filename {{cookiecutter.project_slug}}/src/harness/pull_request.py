@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from harness.errors import HarnessError
+from harness.judging import judge_answers, judged, refuse_unjudged
 from harness.measure.aggregate import measure
 from harness.project.contract import Project
 from harness.read.excerpt import past_database
@@ -160,7 +161,10 @@ def _run(
             fix="fix the cause, then the same command goes on from the cache",
             code=1,
         )
-    measure(project, ready.grid, place, NAME, report.track_id)
+    judging = judge_answers(project, NAME, place, [past])
+    if judging is not None:
+        refuse_unjudged(judging, f"make gate BASE={before.name}")
+    measure(project, ready.grid, place, NAME, report.track_id, judged=judged(project))
     return report
 
 

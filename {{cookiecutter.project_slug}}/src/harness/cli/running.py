@@ -1,6 +1,5 @@
 """The commands that run something: the dev phase, an experiment, its gates, the tests."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -80,8 +79,6 @@ def experiment(
     from harness.experiment import experiment as run_experiment
     from harness.gates.gates import known_gates
 
-    # In an ASCII locale Python passes each byte of an accented letter as half a character.
-    message = os.fsencode(message).decode("utf-8", "replace")
     if tag == "next":
         from harness.suggest import suggest
 
@@ -196,6 +193,35 @@ def run_the_tests(arguments: Annotated[list[str] | None, typer.Argument()] = Non
     from harness.gates.tested import run_tests
 
     _leave(run_tests(Path.cwd(), arguments or []))
+
+
+@app.command()
+def lint() -> None:
+    """Run ruff and mypy over your files, as `make lint` does."""
+    import subprocess
+    import sys
+
+    for command in (("ruff", "check", "."), ("ruff", "format", "--check", "."), ("mypy",)):
+        done = subprocess.run([sys.executable, "-m", *command], check=False)
+        if done.returncode:
+            _leave(1)
+
+
+def _by_the_script() -> None:
+    # __main__ runs the script before anything of this is imported; here they are for --help.
+    raise HarnessError("that is run by python -m harness", fix="python -m harness setup")
+
+
+@app.command()
+def setup() -> None:
+    """Build the environment from requirements.lock; --help lists its options."""
+    _by_the_script()
+
+
+@app.command()
+def lock() -> None:
+    """Resolve the .in files into requirements.lock."""
+    _by_the_script()
 
 
 @app.command()

@@ -184,9 +184,11 @@ def _resampled(
     if frame.empty:
         return None, ""
     reasons: list[str] = []
+    repeated = frame["input_id"].duplicated().any()
 
     def compute(chosen: Indices) -> float:
-        number, reason = as_number(aggregate(frame.iloc[chosen]))
+        drawn = _apart(frame, chosen) if repeated else frame.iloc[chosen]
+        number, reason = as_number(aggregate(drawn))
         reasons.append(reason)
         return float("nan") if number is None else float(number)
 
@@ -200,6 +202,26 @@ def _resampled(
             fix="correct src/benchmark/metrics.py and run `make rescore`; the results are kept",
             code=1,
         ) from error
+
+
+def _apart(frame: pd.DataFrame, chosen: Indices) -> pd.DataFrame:
+    """The chosen rows; an item that was drawn twice is two items.
+
+    An aggregate that groups repeats by `input_id`, as pass@k does, would otherwise see one item
+    with twice as many repeats.
+    """
+    drawn = frame.iloc[chosen]
+    order = np.argsort(chosen, kind="stable")
+    ranks = np.arange(len(chosen))
+    begins = np.append(True, np.diff(chosen[order]) != 0)
+    times = np.empty(len(chosen), dtype=np.int64)
+    times[order] = ranks - np.maximum.accumulate(np.where(begins, ranks, 0))
+    if not times.any():
+        return drawn
+    names = drawn["input_id"].to_numpy(dtype=object, copy=True)
+    again = np.flatnonzero(times)
+    names[again] = [f"{names[at]} (drawn again: {times[at]})" for at in again]
+    return drawn.assign(input_id=names)
 
 
 def _columns(rule: Rule, interval: Interval) -> dict[str, float | int | None]:

@@ -21,6 +21,8 @@ from typing import Any, TypeAlias
 from harness.errors import HarnessError, in_words
 from harness.project.fingerprint import Code, reachable_code
 from harness.project.inputs import all_loaded, begin, loaded_since, noted
+from harness.project.judge import FILE as JUDGE
+from harness.project.judge import Judge, read_judge
 from harness.project.kind import Kind, load_kind
 from harness.project.modules import Modules, repository_top
 from harness.project.scores import Score, declared_in
@@ -29,6 +31,7 @@ from harness.project.values import Params, Row
 from harness.project.watch import Stamp, stamp
 
 PACKAGE = "benchmark"
+PARAMS = f"src/{PACKAGE}/params.py"
 Item: TypeAlias = dict[str, Any]
 _COARSE_NS = 20_000_000  # a file's times move in steps of the system's clock
 
@@ -60,6 +63,9 @@ class Project:
     code: Code
     stamps: dict[str, Stamp]
     reads: frozenset[str]
+    judge: Judge | None = None
+    # The module whose code counts, where that is not predict's.
+    entry: tuple[str, ...] = ()
 
     @classmethod
     def open(cls, root: Path | None = None) -> "Project":
@@ -88,6 +94,7 @@ class Project:
         _refuse_written(before, stamps, begun)
         dataset = _import(root, "dataset")
         metrics = _import(root, "metrics")
+        judge = _import(root, "judge") if (root / JUDGE).is_file() else None
         all_loaded()
         params_type, grid = _grid(params)
         function = _function(predict, "predict")
@@ -131,6 +138,7 @@ class Project:
             code=code,
             stamps=stamps,
             reads=frozenset(reads - {f"module {name}" for name in code.modules}),
+            judge=None if judge is None else read_judge(root, judge, *_grid(judge, JUDGE)),
         )
 
     @property
@@ -176,7 +184,10 @@ class Project:
     def again(self) -> "Project":
         """The same project with its code as it is on the disk now."""
         code = reachable_code(
-            self.root, also=sorted(self.code.modules), any_name=self.modules is None
+            self.root,
+            *self.entry,
+            also=sorted(self.code.modules),
+            any_name=self.modules is None,
         )
         return dataclasses.replace(self, code=code)
 
@@ -354,8 +365,7 @@ def _function(module: ModuleType, name: str) -> Callable[..., Any]:
     return typing.cast(Callable[..., Any], function)
 
 
-def _grid(module: ModuleType) -> tuple[type, tuple[Params, ...]]:
-    file = f"src/{PACKAGE}/params.py"
+def _grid(module: ModuleType, file: str = PARAMS) -> tuple[type, tuple[Params, ...]]:
     params_type = getattr(module, "Params", None)
     grid = getattr(module, "GRID", None)
     if not (isinstance(params_type, type) and dataclasses.is_dataclass(params_type)):

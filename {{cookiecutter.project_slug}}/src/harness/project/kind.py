@@ -57,6 +57,9 @@ class Kind:
     sections: (connection, experiment) -> parts of the summary and the report, see `tell.section`.
     constant: columns of `predictions` that may hold one value throughout.
     times: columns of seconds beside `latency`; each gets its percentiles in the table metrics.
+    costs: (row) -> columns, what a stored row costs at today's prices; `make prices` writes them.
+    interleaved: whether every item is asked of each configuration before the next item, because
+    they wait for different servers; otherwise configuration by configuration.
     doubts: columns that are true where a row's numbers mean little, each with the words that follow
     "All 40" or "3 of 40" wherever the numbers are shown.
     unranked: params and the value with which a configuration is no rival of the others, so that it
@@ -72,6 +75,8 @@ class Kind:
     times: tuple[str, ...] = ()
     doubts: Mapping[str, str] = field(default_factory=dict)
     unranked: Mapping[str, object] = field(default_factory=dict)
+    interleaved: bool = False
+    costs: str = ""
 
     def failures_are_results(self, executor: str) -> bool:
         """Whether a failure is what that executor measures."""
@@ -81,7 +86,8 @@ class Kind:
         """Everything that is named and not yet imported."""
         of_executors = [each.execute for each in self.executors.values()]
         of_executors += [each.check for each in self.executors.values() if each.check]
-        return [*of_executors, *self.checks, *self.dev_checks, *self.sections]
+        of_rows = [self.costs] if self.costs else []
+        return [*of_executors, *self.checks, *self.dev_checks, *self.sections, *of_rows]
 
 
 PLAIN = Kind()

@@ -48,16 +48,20 @@ def touched(task: Task, root: Path) -> str:
 def tasks(project: Project, grid: Grid, census: "Census", limit: int | None) -> Iterator[Task]:
     """Every task of a run, configuration by configuration, so that a worker keeps its resource.
 
-    Raises HarnessError where dataset.load returns other items than when `census` was taken.
+    A kind may want them item by item (`interleaved`); then configurations that share their items
+    are. Raises HarnessError where dataset.load returns other items than when `census` was taken.
     """
-    repeats = project.settings.run.repeats
-    for index, configuration in enumerate(grid.configurations):
-        prefix = configuration.context.prefix
+    together = [list(grid.configurations)]
+    if not project.kind.interleaved or len(census.passes) > 1:
+        together = [[each] for each in grid.configurations]
+    for index, configurations in enumerate(together):
+        prefixes = [each.context.prefix for each in configurations]
         expected = census.of(index)
-        for item, digest in expected.checked(project, configuration.params, limit):
-            for repeat in range(repeats):
-                key = task_key(prefix, configuration.digest, digest, repeat)
-                yield Task(item, configuration, repeat, key, digest.hex())
+        for item, digest in expected.checked(project, configurations[0].params, limit):
+            for configuration, prefix in zip(configurations, prefixes, strict=True):
+                for repeat in range(project.settings.run.repeats):
+                    key = task_key(prefix, configuration.digest, digest, repeat)
+                    yield Task(item, configuration, repeat, key, digest.hex())
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,7 @@ RESERVED = frozenset(
         "attempts",
         "fit_asset",
         "cost_estimate",
+        "cost_lost",
     }
 )
 

@@ -141,7 +141,7 @@ class _Run:
     def go(self, provenance: Row, limit: int | None) -> RunReport:
         experiment = self.rows.experiment
         track_id = self.rows.track_id
-        if experiment != DEV:
+        if experiment != DEV and not self.place.mixed:
             self._refuse_other_code(experiment)
             self._refuse_other_data(experiment)
         self._continue_from_earlier_runs(experiment)
@@ -243,9 +243,8 @@ class _Run:
         root = self.project.root
         settings = self.project.settings
         readings = [reading_file(path) for path in self.others or ()]
-        if self.others is None and self.place == place_for(
-            root, settings, experiment
-        ):  # a trial does not see them
+        mine = self.others is None and self.place.db == place_for(root, settings, experiment).db
+        if mine:  # a trial does not see them
             others = databases(root, settings, "experiment")
             readings = [reading_file(path) for path in others if path != self.place.db]
         # The writer's own file is read in its thread, between two batches.
@@ -350,6 +349,8 @@ class _Run:
             # Checked here: in a worker process nobody would see the error.
             shared_limiter(self.project.settings, self.project.settings.run.workers)
         limiter = shared_limiter(self.project.settings)
+        if limiter is not None and self.budget is not None:
+            limiter.more = self.budget.more
         for outcome in execute(self.project, jobs, limiter, lambda: bool(self.stop)):
             self._record(outcome)
             progress.before = skipped[0]
@@ -435,7 +436,10 @@ class _Run:
         self._check_limits()
         result = outcome.result
         if self.budget is not None:
-            self.budget.spent(outcome.job.estimate, (result.result or {}).get("cost"))
+            cost = (result.result or {}).get("cost")
+            if result.error_type is not None and cost is None:
+                cost = 0.0  # what it may have cost is among the attempts that are lost
+            self.budget.spent(outcome.job.estimate, cost, result.lost, result.calls)
         if result.error_type is not None:
             self._count_failure(result.permanent)
 

@@ -42,7 +42,8 @@ class Rows:
         result = outcome.result
         estimate = outcome.job.estimate
         returned = dict(result.result or {})
-        if estimate is not None:  # a resumed run counts it where the true cost is not known
+        if estimate is not None and result.error_type is None:
+            # A resumed run counts it where the true cost is not known.
             returned["cost_estimate"] = estimate
         row = self._row(
             task,
@@ -54,6 +55,8 @@ class Rows:
             outcome.job.asset,
         )
         row |= returned
+        if estimate and result.lost:
+            row["cost_lost"] = result.lost * estimate
         if result.error_type is not None:
             return row, None
         keep = returned | {

@@ -42,7 +42,7 @@ def chart(draw: Callable[[Axes], None], description: str, height: float = 2.8) -
     Colours for `draw`: SERIES in order, INK and MUTED. height: inches, at a width of 5. Draw at
     most some thousand points: each is markup in the page.
     """
-    with rc_context({**_STYLE, "svg.hashsalt": description}):
+    with rc_context({**_STYLE, "svg.hashsalt": shown(description, 400)}):
         figure = Figure(figsize=(5, height), layout="constrained")
         figure.patch.set_visible(False)
         axes = figure.subplots()
@@ -53,16 +53,24 @@ def chart(draw: Callable[[Axes], None], description: str, height: float = 2.8) -
     svg = written.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    # Group names repeat from chart to chart, and an id may stand only once in a page. Markers and
-    # clip paths are named by a hash, salted with the description.
-    svg = re.sub(r' id="(?![mp][0-9a-f]{10}")[^"]*"', "", svg)
-    # The page's own font and style; the `*` in this one would reach all of the page.
-    svg = re.sub(r'<defs>\s*<style.*?</defs>|font-family: [^;"]*;?', "", svg, flags=re.DOTALL)
-    for colour, variable in _VARIABLES.items():
-        svg = svg.replace(colour, f"var({variable})")
+    # The page has a style of its own; the `*` in this one would reach all of it.
+    svg = re.sub(r"<defs>\s*<style.*?</defs>", "", svg, flags=re.DOTALL)
+    # Within tags only: a label may read like any of what is taken out.
+    svg = re.sub(r"<[^>]+>", _own_tag, svg)
     attributes = f'<svg class="chart" role="img" aria-label={quoteattr(shown(description, 400))}'
     svg = re.sub(r'^<svg|(?<= )(width|height)="[0-9.]+pt" ', _first(attributes), svg, count=3)
     return re.sub(r"\n\s*", "\n", svg)
+
+
+def _own_tag(found: re.Match[str]) -> str:
+    """A tag without names, fonts and colours of its own."""
+    # Group names repeat from chart to chart, and an id may stand only once in a page. Markers and
+    # clip paths are named by a hash, salted with the description.
+    tag = re.sub(r' id="(?![mp][0-9a-f]{10}")[^"]*"', "", found[0])
+    tag = re.sub(r'font-family: [^;"]*;?', "", tag)
+    for colour, variable in _VARIABLES.items():
+        tag = tag.replace(colour, f"var({variable})")
+    return tag
 
 
 def _first(attributes: str) -> Callable[[re.Match[str]], str]:
@@ -159,8 +167,8 @@ def tradeoff(
                 va="center",
                 fontsize=9,
             )
-        axes.set_title(f"{shown(quality, 40)} against {price}")
-        axes.set_xlabel(price)
+        axes.set_title(f"{shown(quality, 40)} against {shown(price, 40)}")
+        axes.set_xlabel(shown(price, 40))
         axes.set_ylabel(shown(quality, 40))
 
     best = ", ".join(names[i] for i in front)

@@ -10,7 +10,7 @@ from harness.tell.section import Section, Table
 
 _NUMBER = r"[-+]?[0-9][0-9,]*(?:\.[0-9]+)?(?:e[-+]?[0-9]+)?"
 _INTERVAL = re.compile(
-    rf"({_NUMBER}) \[(?:({_NUMBER}), ({_NUMBER})|no interval)\](?:, n ([0-9,]+))?"
+    rf"({_NUMBER}|{ABSENT})(?: \[(?:({_NUMBER}), ({_NUMBER})|no interval)\])?(?:, n ([0-9,]+))?"
 )
 _PLAIN = re.compile(_NUMBER)
 _LATEX = {
@@ -45,7 +45,7 @@ def numeric_rows(table: Table) -> list[list[str]]:
 def _numeric(name: str, cells: Sequence[str]) -> list[list[str]]:
     """One column as one, or three where it holds intervals, or four where some have their own n."""
     parts = [_INTERVAL.fullmatch(cell) for cell in cells]
-    if not any(parts):
+    if not any(part and part[0] != part[1] for part in parts):
         return [[name, *map(_cell, cells)]]
     columns = [[name], [f"{name} low"], [f"{name} high"], [f"{name} n"]]
     for part, cell in zip(parts, cells, strict=True):
