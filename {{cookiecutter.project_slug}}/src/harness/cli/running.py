@@ -1,5 +1,6 @@
 """The commands that run something: the dev phase, an experiment, its gates, the tests."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 

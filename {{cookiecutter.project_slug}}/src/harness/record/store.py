@@ -375,7 +375,7 @@ def clear_rows(place: Place, experiment: str) -> int:
     begin_writing(place.db)
     with explained(place.db), contextlib.closing(sqlite3.connect(place.db, timeout=10)) as con:
         deleted = 0
-        tables = (DECLARED, UNCOUNTED, RESAMPLED, place.metrics, place.predictions, JUDGEMENTS)
+        tables = (DECLARED, UNCOUNTED, RESAMPLED, JUDGEMENTS, place.metrics, place.predictions)
         for table in tables:
             if con.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone():
                 deleted = con.execute(
