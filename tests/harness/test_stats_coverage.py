@@ -17,7 +17,7 @@ from scipy import stats as scipy_stats
 
 from harness.stats import resampling
 from harness.stats.intervals import Interval, mean_interval, percentiles, wilson
-from harness.stats.paired import correct_family, paired_verdict
+from harness.stats.paired import Units, correct_family, paired_verdict
 from harness.stats.power import items_needed
 from harness.stats.resampling import statistic_interval
 from harness.stats.significance import (
@@ -220,7 +220,7 @@ def wrong_families(
     corrected = raw = 0
     for seed in range(families):
         verdicts = [
-            paired_verdict(a, b, clusters, seed=seed) for a, b in combinations(draw(rng), 2)
+            paired_verdict(a, b, Units(clusters), seed=seed) for a, b in combinations(draw(rng), 2)
         ]
         raw += any(verdict.verdict in ("better", "worse") for verdict in verdicts)
         final = correct_family(verdicts)

@@ -14,7 +14,7 @@ from duckdb import DuckDBPyConnection
 from scipy.special import chdtri
 
 from harness.errors import HarnessError
-from harness.measure.judge import columns_of, fold_labels, pooled, power_of
+from harness.measure.judge import columns_of, pooled, power_of
 from harness.project.hypotheses import Hypothesis, Plan
 from harness.project.settings import Settings
 from harness.read.results import Experiment, read_experiment, rows_of
@@ -150,8 +150,10 @@ def _of_phase(con: DuckDBPyConnection, wanted: Sequence[Hypothesis]) -> dict[str
             found[each.id] = f"{_source(name)} did not have both sides"
         elif each.metric not in metrics:
             found[each.id] = f"{each.metric} is no score of single items"
-        elif fold_labels(scores) is not None:
+        elif scores.units.fitted:
             found[each.id] = "with folds the spread depends on how many there are"
+        elif scores.units.clusters is not None:
+            found[each.id] = "items come in clusters, so their number says too little"
         else:
             gap = np.subtract(*(pooled(scores.counted[each.metric], side) for side in sides))
             found[each.id] = _spread(experiment, each.metric, gap[np.isfinite(gap)])

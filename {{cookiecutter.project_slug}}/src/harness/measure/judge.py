@@ -67,7 +67,8 @@ def judge(experiment: Experiment, scores: Scores) -> list[Judged]:
 
 
 def columns_of(experiment: Experiment, wanted: dict[str, object]) -> list[int]:
-    """Indices of the configurations that `wanted` matches."""
+    """Indices of the configurations that `wanted` matches; a seed in it is not looked at."""
+    wanted = {name: value for name, value in wanted.items() if name not in experiment.seeds}
     found = enumerate(experiment.configurations)
     return [index for index, each in found if matches(each.params, wanted)]
 
@@ -75,12 +76,6 @@ def columns_of(experiment: Experiment, wanted: dict[str, object]) -> list[int]:
 def pooled(values: Numbers, chosen: list[int]) -> Numbers:
     """Per item the mean over the chosen configurations; NaN where one of them has no value."""
     return np.asarray(values[:, chosen].mean(axis=1))
-
-
-def fold_labels(scores: Scores) -> Numbers | None:
-    """The folds, where there are at least two."""
-    folds = scores.folds
-    return None if folds is None or len(np.unique(folds[~np.isnan(folds)])) < 2 else folds
 
 
 def not_timed(experiment: Experiment, rule: Rule, chosen: Sequence[int]) -> str:
@@ -123,14 +118,14 @@ def _judge(
     if metric in scores.counted:
         values = scores.counted[metric]
         a, b = (pooled(values, sides[side]) for side in ("better", "than"))
-        folds = fold_labels(scores)
         rule = experiment.rule(metric)
         verdict = paired_verdict(
             a,
             b,
-            folds=folds,
+            scores.units,
             confidence=confidence,
             binary=rule.binary,
+            bounds=rule.bounds,
             smallest_difference=hypothesis.smallest_difference,
             power=power_of(hypothesis),
         )

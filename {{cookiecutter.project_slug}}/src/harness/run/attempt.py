@@ -104,11 +104,15 @@ class Worker:
         self._began: float | None = None  # when the current call of predict began
         self._latest = 0.0
         self._deciding = threading.Lock()
-        self._resources: dict[Path | None, object] = {}
+        self._resources: dict[tuple[bytes, Path | None], object] = {}
         self._resources_of: bytes | None = None
+        self._named: dict[str, int] = {}  # arguments of predict by name
 
-    def run(self, item: Item, params: Params, digest: bytes, fitted: Path | None) -> Result:
+    def run(
+        self, item: Item, params: Params, digest: bytes, fitted: Path | None, repeat: int = 0
+    ) -> Result:
         """Execute predict for one datapoint; raises nothing except KeyboardInterrupt."""
+        self._named = {"repeat": repeat} if self.project.takes_repeat else {}
         self.lost = 0
         self._calls = 1
         self._current = (item, params)
@@ -198,9 +202,9 @@ class Worker:
         try:
             if self._seconds:
                 with time_limit(self._seconds, self.hard_kill):
-                    returned = self.project.predict(*given)
+                    returned = self.project.predict(*given, **self._named)
             else:
-                returned = self.project.predict(*given)
+                returned = self.project.predict(*given, **self._named)
             check(returned, str(arguments[0]["id"]))
             if returned.get("error") is not None:
                 raise _ReturnedError(returned)
@@ -271,16 +275,20 @@ class Worker:
         )
 
     def _resource(self, params: Params, digest: bytes, fitted: Path | None) -> object:
-        """predict's third argument, kept while the configuration stays the same."""
-        if self._resources_of != digest:
+        """predict's third argument, kept while the configuration stays the same.
+
+        Where configurations are interleaved, what was loaded for each is kept.
+        """
+        if self._resources_of != digest and self.project.order != "interleaved":
             self._resources.clear()
-            self._resources_of = digest
-        if fitted not in self._resources:
+        self._resources_of = digest
+        wanted = (digest, fitted)
+        if wanted not in self._resources:
             if fitted is not None:
-                self._resources[fitted] = cloudpickle.loads(fitted.read_bytes())
+                self._resources[wanted] = cloudpickle.loads(fitted.read_bytes())
             elif self.project.load is not None:
-                self._resources[fitted] = self.project.load(params)
-        return self._resources[fitted]
+                self._resources[wanted] = self.project.load(params)
+        return self._resources[wanted]
 
 
 def may_cost(error: BaseException) -> bool:

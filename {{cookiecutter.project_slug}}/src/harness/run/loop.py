@@ -22,7 +22,7 @@ from harness.project.contract import Item, Project
 from harness.project.grid import Configuration, Grid, column_types, resolve_grid
 from harness.project.inputs import advice, unkeyed
 from harness.project.keys import differences
-from harness.project.tasks import Census, Task, tasks, touched
+from harness.project.tasks import Census, Task, cluster_of, tasks, touched
 from harness.project.values import Row
 from harness.record.cache import ResultCache
 from harness.record.known import Knowledge, Reading, reading_file
@@ -201,9 +201,18 @@ class _Run:
         if self.project.fit is not None:
             folder = self.place.cache / "fitted"
             self.fits = Fits(self.project, self.grid.watch(), folder, call)
+        self.rows.designed = self._designed
         self.budget = Budget(most, call(lambda store: store.spent()) if most else 0.0)
         for configuration in self.grid.configurations:
             self._note_reads(self.project.reads, {}, configuration)
+
+    def _designed(self, task: Task) -> Row:
+        """What a row says of where its task stands in the design: cluster and fold."""
+        row = {} if self.fits is None else self.fits.columns(task)
+        if self.project.kind.in_phases(self.project.settings.run.executor):
+            return row | {"cluster": f"phase {task.repeat}"}
+        cluster = cluster_of(task.item, self.project.settings.data.cluster)
+        return row if cluster is None else row | {"cluster": cluster}
 
     def _end(self, row: Row, report: RunReport) -> None:
         """Record how the run ended, and wait until everything is written."""

@@ -35,6 +35,16 @@ def item_noise(values: Floats, seed: int = 0) -> Floats:
     return np.asarray(rng.normal(size=(DRAWS, scale.size)) * scale @ turned)
 
 
+def cluster_means(values: Floats, clusters: NDArray[np.generic] | None) -> Floats:
+    """The mean of each cluster of rows, shape (clusters, k); without labels each row is one."""
+    if clusters is None:
+        return values
+    _, codes = np.unique(clusters, return_inverse=True)
+    sums = np.zeros((codes.max() + 1, values.shape[1]))
+    np.add.at(sums, codes, values)
+    return np.asarray(sums / np.bincount(codes)[:, None])
+
+
 def told_apart(
     p: Floats, noise: Floats, df: float, confidence: float = 0.95, seed: int = 0
 ) -> NDArray[np.bool_]:

@@ -12,7 +12,7 @@ from math import isfinite
 import numpy as np
 
 from harness.console import brief
-from harness.measure.judge import apart, fold_labels, left_out_of
+from harness.measure.judge import apart, left_out_of
 from harness.project.declarations import Rule, in_order_of_rank
 from harness.project.scores import MEASURED
 from harness.project.values import Row
@@ -22,7 +22,7 @@ from harness.stats.decision import MIN_ITEMS
 from harness.stats.intervals import Interval
 from harness.stats.missing import gap_bounds
 from harness.stats.paired import paired_p, paired_verdict
-from harness.stats.ranks import Range, item_noise, rank_ranges, told_apart
+from harness.stats.ranks import Range, cluster_means, item_noise, rank_ranges, told_apart
 from harness.tell.section import interval
 
 
@@ -193,9 +193,9 @@ def _ranges(
     p = np.full((count, count), np.nan)
     if rule.name in scores.counted:
         columns = scores.counted[rule.name][:, list(known)]
-        folds, ran = fold_labels(scores), scores.ran[:, list(known)]
+        units, ran = scores.units, scores.ran[:, list(known)]
         for i, j in combinations(range(count), 2):
-            found = paired_p(columns[:, i], columns[:, j], folds, rule.binary)
+            found = paired_p(columns[:, i], columns[:, j], units, rule.binary, rule.bounds)
             # Where what they share says otherwise than all of it, nothing is clear.
             gap = np.nanmean(columns[:, i] - columns[:, j]) if found is not None else 0.0
             agree = gap * ((values[known[i]] or 0.0) - (values[known[j]] or 0.0)) > 0
@@ -203,7 +203,8 @@ def _ranges(
             sides = columns[both, i], columns[both, j]
             clear = found is not None and agree and _whatever_is_missing(*sides, rule)
             p[i, j] = found if clear else np.nan
-        noise, df = item_noise(columns), max(1, np.isfinite(columns).sum(axis=0).min() - 1)
+        of_units = cluster_means(columns, units.clusters)
+        noise, df = item_noise(of_units), max(1, np.isfinite(of_units).sum(axis=0).min() - 1)
     else:
         noise, df = _aggregate_noise(experiment, rule, known)
         for i, j in combinations(range(count), 2):
@@ -226,8 +227,9 @@ def _behind(
             found[other] = paired_verdict(
                 values[:, other],
                 values[:, first],
-                folds=fold_labels(scores),
+                scores.units,
                 binary=rule.binary,
+                bounds=rule.bounds,
             ).difference
         else:
             found[other], _ = apart(experiment, other, experiment, first, rule.name, 0.95)
