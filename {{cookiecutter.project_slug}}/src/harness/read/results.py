@@ -302,7 +302,10 @@ def _resamples(
 ) -> dict[str, dict[int, Resamples]]:
     if not columns(con, RESAMPLED):
         return {}
-    places = {each.summary.get("params_key"): i for i, each in enumerate(configurations)}
+    # What stands for several seeds has a mean of their aggregates, of which nothing was drawn.
+    places = {
+        each.summary.get("params_key"): i for i, each in enumerate(configurations) if not each.seeds
+    }
     found: dict[str, dict[int, Resamples]] = {}
     for row in con.execute(RESAMPLES_OF, [name]).fetchall():
         key, metric, resamples = resamples_of(row)
