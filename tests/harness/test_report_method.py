@@ -91,7 +91,7 @@ def test_folds_and_repeats_are_part_of_the_method(tmp_path: Path) -> None:
     finally:
         con.close()
     for words in (
-        "each of 2 configurations, 3 times each: 240 datapoints. The items lie in 4 folds.",
+        "each of 2 configurations, 3 times each: 240 datapoints. Models were fitted for 4 folds.",
         "it stands first in SCORES",
         "It takes the fitted models as given. Repeats of an item count as one.",
         "the same items, by the folds' differences (corrected resampled t).",
