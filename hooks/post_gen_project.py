@@ -67,10 +67,12 @@ def template_address(folder: str) -> str:
     return re.sub(r"(?<=://)[^/@]*@", "", address) if address.startswith("http") else address
 
 
-def record_origin(root: Path) -> str:
+def record_origin(root: Path, keep: set[str]) -> str:
     """What cruft records, so that `make upgrade` finds the template; returns what is missing."""
     if ANSWERS.get("_commit"):
         return ""  # cruft does it itself
+    if ".cruft.json" in keep:
+        return ""  # most of the files are still those of that commit
     try:
         folder = template_folder()
         commit = git("-C", folder, "rev-parse", "HEAD")
@@ -95,32 +97,88 @@ def record_origin(root: Path) -> str:
     return ""
 
 
-def lay_kind_over(root: Path) -> None:
-    """Files of the kind replace or join the project's; the other kinds are deleted."""
-    shutil.copytree(root / "kinds" / ANSWERS["kind"], root, dirs_exist_ok=True)
+def files_to_keep(root: Path) -> set[str]:
+    """What stands in an existing folder and is to stay: all of it, where cookiecutter got -s.
+
+    Then it has not written the Makefile again, whose time the first hook noted.
+    """
+    note = root / ".before-generation.json"
+    if not note.exists():
+        return set()
+    before = json.loads(note.read_text(encoding="utf-8"))
+    note.unlink()
+    makefile = root / "Makefile"
+    kept = before.get("Makefile") == makefile.lstat().st_mtime_ns
+    return set(before) if kept else set()
+
+
+def lay_kind_over(root: Path, keep: set[str]) -> list[str]:
+    """Files of the kind replace or join the project's, but for those to keep.
+
+    The other kinds are deleted. Returns the names of files that are kept and differ.
+    """
+    differ = []
+    kind = root / "kinds" / ANSWERS["kind"]
+    for source in sorted(path for path in kind.rglob("*") if path.is_file()):
+        name = source.relative_to(kind).as_posix()
+        target = root / name
+        if name in keep:
+            differ += [name] if source.read_bytes() != target.read_bytes() else []
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(source, target)
     shutil.rmtree(root / "kinds")
+    return differ
 
 
 def sweep(root: Path) -> None:
     """Delete the caches of tools, which a template copied from a working folder contains."""
     for pattern in ("__pycache__", ".*_cache"):
         for folder in list(root.rglob(pattern)):
-            shutil.rmtree(folder)
+            if folder.relative_to(root).parts[0] not in (".git", ".venv"):
+                shutil.rmtree(folder)
 
 
-def choose_files(root: Path) -> None:
+def choose_files(root: Path, keep: set[str]) -> None:
     """Keep the lock that fits the answer about DVC, and the licence asked for."""
     without_dvc = root / "requirements-without-dvc.lock"
     if ANSWERS["use_dvc"] == "no":
-        without_dvc.replace(root / "requirements.lock")
-        shutil.rmtree(root / ".dvc")
-        (root / ".dvcignore").unlink()
-        (root / "dvc.yaml").unlink()
-        shutil.rmtree(root / "results" / "incoming")
-    else:
-        without_dvc.unlink()
-    (root / "licenses" / ANSWERS["license"]).replace(root / "LICENSE")
+        if "requirements.lock" not in keep:
+            without_dvc.replace(root / "requirements.lock")
+        for name in {".dvcignore", "dvc.yaml"} - keep:
+            (root / name).unlink()
+        for name in (".dvc", "results/incoming"):
+            if not any(each.startswith(f"{name}/") for each in keep):
+                shutil.rmtree(root / name)
+    without_dvc.unlink(missing_ok=True)
+    if "LICENSE" not in keep:
+        (root / "licenses" / ANSWERS["license"]).replace(root / "LICENSE")
     shutil.rmtree(root / "licenses")
+
+
+def kept_words(keep: set[str], differ: list[str]) -> str:
+    """What is said where files stayed as they were."""
+    if not keep:
+        return ""
+    names = f" ({', '.join(differ)})" if differ else ""
+    return (
+        f"The files that were here stayed as they were; {len(differ)} of them differ from the "
+        f"template's{names}.\n"
+    )
+
+
+def python_words(root: Path) -> str:
+    """What to install where this machine has no Python that the environment can be made with."""
+    command = [sys.executable, "scripts/setup_env.py", "--find-python"]
+    command.append(f"--usual={ANSWERS['python_version']}")
+    try:
+        done = subprocess.run(
+            command, cwd=root, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8",
+            errors="replace", timeout=60,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return f"Warning: {done.stderr.removeprefix('setup: ')}" if done.returncode else ""
 
 
 def inside_repository() -> bool:
@@ -165,10 +223,11 @@ def start_history() -> str:
 def main() -> None:
     """Finish the project and say what comes next."""
     root = Path.cwd()
+    keep = files_to_keep(root)
     sweep(root)
-    lay_kind_over(root)
-    choose_files(root)
-    missing = record_origin(root)
+    differ = lay_kind_over(root, keep)
+    choose_files(root, keep)
+    missing = record_origin(root, keep)
     try:
         history = start_history()
     except GitFailed as error:
@@ -176,7 +235,8 @@ def main() -> None:
             f"The project is complete, but git could not start its history: {error}\n"
             f"Later, in the folder: {BEGIN}"
         )
-    text = f"{missing}{history}\nNext: cd {ANSWERS['project_slug']} && make dev-run\n"
+    said = kept_words(keep, differ) + missing + python_words(root)
+    text = f"{said}{history}\nNext: cd {ANSWERS['project_slug']} && make dev-run\n"
     sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
 
 

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -129,34 +128,63 @@ def test_scripts_name_what_is_wrong_in_one_sentence_and_exit_2(tmp_path: Path, n
     assert script(name).returncode == 2
 
 
-def test_browse_serves_on_this_machine_only_and_writes_nothing(db: Path) -> None:
+def browsing(db: Path) -> "subprocess.Popen[str]":
+    code = (
+        "import sys; from pathlib import Path; from harness.tell.browse import browse\n"
+        "sys.exit(browse([Path(sys.argv[1])], open_browser=False))"
+    )
+    return subprocess.Popen(
+        [sys.executable, "-u", "-c", code, str(db)],
+        env={**os.environ, "PYTHONPATH": str(PROJECT / "src"), "TMPDIR": str(db.parent)},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+    )  # fmt: skip
+
+
+def asked(url: str, **headers: str) -> int:
+    """The status of an answer to somebody without the token."""
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers)) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def test_browse_answers_only_who_has_its_token_and_writes_nothing(db: Path) -> None:
     # A run has it open: what is in its write-ahead log must show, and stay untouched.
     with closing(sqlite3.connect(db)) as writer:
         writer.execute("PRAGMA journal_mode = WAL")
         writer.execute("UPDATE predictions SET prediction = 'now'")
         writer.commit()
         before = _digest(db)
-        code = (
-            "import sys; from pathlib import Path; from harness.tell.browse import browse\n"
-            "sys.exit(browse([Path(sys.argv[1])], open_browser=False))"
-        )
-        server = subprocess.Popen(
-            [sys.executable, "-c", code, str(db)],
-            env={**os.environ, "PYTHONPATH": str(PROJECT / "src")},
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
-        )  # fmt: skip
+        there = {path.name for path in db.parent.iterdir()}
+        server = browsing(db)
         try:
-            address = _address(server)
+            link = _link(server)
+            address, _, token = link.partition("/-/auth-token")
             assert address.startswith("http://127.0.0.1:")
             count = "benchmark.json?sql=select+count(*)+from+predictions+where+prediction='now'"
-            with urllib.request.urlopen(f"{address}/{count}") as answer:
+            # Another user of this machine, and a page whose name was made to point here.
+            for page in ("", count, "benchmark.db", "-/databases.json"):
+                assert asked(f"{address}/{page}") in (403, 404)
+            assert asked(link, Host="evil.example") == 421
+            opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+            opener.open(f"{address}/-/auth-token{token}").close()
+            with opener.open(f"{address}/{count}") as answer:
                 assert json.load(answer)["rows"] == [[200]]
             with pytest.raises(urllib.error.HTTPError):
-                urllib.request.urlopen(f"{address}/benchmark.json?sql=delete+from+predictions")
+                opener.open(f"{address}/benchmark.json?sql=delete+from+predictions")
+            rebound = urllib.request.Request(f"{address}/{count}", headers={"Host": "evil.example"})
+            with pytest.raises(urllib.error.HTTPError, match="421"):
+                opener.open(rebound)
+            server.terminate()
+            assert server.wait(timeout=20) == 0
+            with pytest.raises(urllib.error.URLError):
+                urllib.request.urlopen(address)
         finally:
-            os.killpg(server.pid, signal.SIGINT)
+            server.kill()
             server.wait(timeout=20)
         assert _digest(db) == before
+        assert {path.name for path in db.parent.iterdir()} == there
 
 
 def _digest(db: Path) -> bytes:
@@ -164,12 +192,15 @@ def _digest(db: Path) -> bytes:
     return subprocess.run(["sha256sum", str(db)], capture_output=True, check=True).stdout
 
 
-def _address(server: "subprocess.Popen[str]") -> str:
+def _link(server: "subprocess.Popen[str]") -> str:
     assert server.stdout is not None
     deadline = time.monotonic() + 30
+    link = ""
     for line in server.stdout:
+        if "/-/auth-token" in line:
+            link = line.strip()
         if "running on" in line:
-            return line.split("running on ")[1].split()[0]
+            return link
         assert time.monotonic() < deadline, line
     raise AssertionError("the server ended at once")
 

@@ -168,6 +168,9 @@ def install_hashed(venv: Path, python: str, lock: Path) -> None:
         problem = sync(uv or uv_in(venv), venv, lock)
         if not problem:
             return
+        print(
+            f"note: {problem.strip()}\nnote: pip installs instead, which takes longer", flush=True
+        )
     if run(python_in(venv), "-m", "pip", "--version").returncode:
         create(venv, python)
     done = run(python_in(venv), "-m", "pip", "install", "--quiet", "--require-hashes", "-r", lock)
@@ -314,11 +317,14 @@ def main() -> int:
     parser.add_argument("--python", default="", help="the Python wanted, such as 3.12")
     parser.add_argument("--usual", default=SUPPORTED[0], help="the Python where none is wanted")
     parser.add_argument("--lock", default="requirements.lock", help="what to install")
+    parser.add_argument("--find-python", action="store_true", help="only say which would be used")
     parser.add_argument("--relock", action="store_true", help="only write requirements.lock again")
     options = parser.parse_args()
     root = Path.cwd().resolve()
     try:
-        if options.relock:
+        if options.find_python:
+            print(find_python(options.python or options.usual))
+        elif options.relock:
             relock(root / options.venv, root)
         else:
             set_up(root / options.venv, root, root / options.lock, options.usual, options.python)

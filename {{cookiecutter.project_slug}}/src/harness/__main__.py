@@ -1,6 +1,31 @@
-"""`python -m harness`: see harness.cli."""
+"""`python -m harness`: see harness.cli; `setup` and `lock` work before anything is installed."""
 
-from harness.cli import main
+import runpy
+import sys
+from pathlib import Path
+
+_SCRIPT = Path("scripts/setup_env.py")
+
+
+def _set_up(arguments: list[str]) -> None:
+    """Run the script that builds the environment, which needs nothing but Python."""
+    if not _SCRIPT.is_file():
+        sys.exit(f"error: there is no {_SCRIPT} here\n  fix: start this in the benchmark's folder")
+    sys.argv = [str(_SCRIPT), *arguments]
+    runpy.run_path(str(_SCRIPT), run_name="__main__")
+
+
+def _run() -> None:
+    command = sys.argv[1:2]
+    if command == ["setup"]:
+        _set_up(sys.argv[2:])
+    elif command == ["lock"]:
+        _set_up(["--relock", *sys.argv[2:]])
+    else:
+        from harness.cli import main
+
+        main()
+
 
 if __name__ == "__main__":
-    main()
+    _run()

@@ -4,6 +4,7 @@ Each module has the commands of one part of the way. A command imports what it n
 called, since most commands need little.
 """
 
+import os
 import sys
 import traceback
 from pathlib import Path
@@ -53,6 +54,7 @@ def main(arguments: list[str] | None = None) -> None:
     """
     typed = sys.argv[1:] if arguments is None else arguments
     try:
+        typed = [_as_text(each) for each in typed]
         _refuse_anothers(Path.cwd() / "src/harness")
         # Not standalone: typer would print what was typed as it is, escape sequences and all.
         code = app(typed or ["--help"], standalone_mode=False)
@@ -74,6 +76,23 @@ def main(arguments: list[str] | None = None) -> None:
             # Nobody foresaw this one. Its text may be anybody's, so it takes the same way.
             err.print(traceback.format_exc().rstrip(), soft_wrap=True)
         sys.exit(1)
+
+
+def _as_text(argument: str) -> str:
+    """What was typed, where Python could not tell that its bytes are UTF-8.
+
+    Raises HarnessError where they are no text at all: no key, query or name can hold them.
+    """
+    try:
+        argument.encode("utf-8")
+    except UnicodeEncodeError:
+        try:
+            return os.fsencode(argument).decode("utf-8")
+        except UnicodeError:
+            raise HarnessError(
+                f"{argument!r} is not valid UTF-8 text", fix="type it again, in UTF-8"
+            ) from None
+    return argument
 
 
 def _refuse_anothers(here: Path) -> None:

@@ -166,6 +166,7 @@ def cleanup(tag: Annotated[str, typer.Argument()] = "") -> None:
 @app.command()
 def history(
     target: Annotated[Path | None, typer.Option("--out", help="default: results/reports")] = None,
+    force: Annotated[bool, typer.Option(help="replace a file outside this repository")] = False,
 ) -> None:
     """All experiments over time as one HTML page that opens without network."""
     from harness.tell.history import write_history
@@ -175,6 +176,10 @@ def history(
     known = listed()
     if not known:
         raise HarnessError("there is no experiment yet", fix="make experiment TAG=e0.0.1", code=1)
+    if target is not None:
+        from harness.tell.target import check_place
+
+        check_place(root, target, force)
     path = target or root / "results" / "reports" / "history.html"
     write_history(known, path, settings.benchmark.name, clock_notes(root, known))
     out.print(f"wrote {path}", markup=False, soft_wrap=True)

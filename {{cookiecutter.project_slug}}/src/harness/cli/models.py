@@ -134,11 +134,13 @@ def get(
     target: Annotated[Path | None, typer.Option("--out", help="default: its file's name")] = None,
 ) -> None:
     """Bring the file of a model here, also of one that was pruned."""
+    from harness.tell.target import check_place
     from harness.version import models
 
     root, _ = _here()
     wanted = models.find(root, name)
     place = target or Path(wanted.added.file)
+    check_place(root, place)
     models.get(root, wanted, place)
     out.print(f"{place} is {wanted.id} ({wanted.of})", soft_wrap=True)
 

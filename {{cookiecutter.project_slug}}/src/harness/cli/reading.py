@@ -3,7 +3,7 @@
 import contextlib
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -14,11 +14,17 @@ from harness.project.settings import Settings, load_settings
 from harness.record.layout import DEV, databases, place_for
 from harness.seal import HERE
 
+if TYPE_CHECKING:
+    from harness.project.contract import Project
+    from harness.project.values import Row
+
 app = typer.Typer()
+_FORMATS = "table, csv, spreadsheet (csv without formulas), json or parquet"
 Phase = Literal["dev", "experiment"]
 Json = Annotated[bool, typer.Option("--json", help="for programs, on standard output")]
 Database = Annotated[Path | None, typer.Argument(help="any that xetrack wrote; default: yours")]
 Table = Annotated[str, typer.Argument(help="default: all tables of predictions")]
+Force = Annotated[bool, typer.Option("--force", help="replace a file outside this repository")]
 Tag = Annotated[str, typer.Argument(help="an experiment's tag; the newest one, if left out")]
 
 
@@ -33,6 +39,15 @@ def _recorded(phase: str) -> list[Path]:
         command = "make dev-run" if phase == DEV else "make experiment TAG=e0.0.1"
         raise HarnessError("nothing is recorded yet", fix=command)
     return found
+
+
+def _check_target(target: Path | None, found_in: list[Path], force: bool) -> None:
+    from harness.tell.query import check_target
+    from harness.tell.target import check_place
+
+    if target is not None:
+        check_target(target, found_in)
+        check_place(Path.cwd(), target, force)
 
 
 def newest(tag: str) -> str:
@@ -98,14 +113,13 @@ def export(
     database: Annotated[Path, typer.Argument(help="any that xetrack wrote")],
     table: Table = "",
     target: Annotated[Path | None, typer.Option("--out", help="default: standard output")] = None,
+    force: Force = False,
 ) -> None:
     """Figures of any database of xetrack as Markdown, with what validation found in it."""
     from harness.read.validate import check, examine
     from harness.tell.overview import overview_markdown
-    from harness.tell.query import check_target
 
-    if target is not None:
-        check_target(target, [database])
+    _check_target(target, [database], force)
     kind = load_kind(HERE.parents[1])
     title = f"Results of {database.name}"
     text = examine(
@@ -121,17 +135,19 @@ def export(
 
 
 @app.command()
-def summary(tag: Tag = "", target: Annotated[Path | None, typer.Option("--out")] = None) -> None:
+def summary(
+    tag: Tag = "",
+    target: Annotated[Path | None, typer.Option("--out")] = None,
+    force: Force = False,
+) -> None:
     """Results with their intervals, as Markdown."""
     from harness.read.views import connect
-    from harness.tell.query import check_target
     from harness.tell.section import to_markdown
     from harness.tell.summary import summarise_experiment
 
     name = newest(tag)
     found_in = _recorded(DEV if name == DEV else "experiment")
-    if target is not None:
-        check_target(target, found_in)
+    _check_target(target, found_in, force)
     with connect(found_in) as con:
         found = summarise_experiment(con, name, load_kind(Path.cwd()))
     text = to_markdown(f"Results of {name}", found.sections)
@@ -144,21 +160,27 @@ def summary(tag: Tag = "", target: Annotated[Path | None, typer.Option("--out")]
 
 
 @app.command()
-def report(tag: Tag = "", target: Annotated[Path | None, typer.Option("--out")] = None) -> None:
+def report(
+    tag: Tag = "",
+    target: Annotated[Path | None, typer.Option("--out")] = None,
+    force: Force = False,
+) -> None:
     """The same and more as one HTML file that opens without network."""
     from harness.read.views import connect
-    from harness.tell.query import check_target
     from harness.tell.report import write_report
+    from harness.tell.table_files import write_tables
 
     root = Path.cwd()
     name = newest(tag)
     path = target or root / "results" / "reports" / f"{name}.html"
     found_in = _recorded(DEV if name == DEV else "experiment")
-    if target is not None:
-        check_target(target, found_in)
+    _check_target(target, found_in, force)
     with connect(found_in) as con:
-        found = write_report(con, name, path, load_kind(root))
+        found = write_report(con, name, path, load_kind(root), load_settings(root).report.item)
     out.print(f"wrote {path}", markup=False, soft_wrap=True)
+    if target is None:
+        folder = write_tables(path.with_name(f"{name}-tables"), found.sections)
+        out.print(f"its tables as CSV and LaTeX are in {folder}", markup=False, soft_wrap=True)
     raise typer.Exit(found.exit_code)
 
 
@@ -189,19 +211,25 @@ def compare(
 @app.command()
 def rescore(tag: Tag = "") -> None:
     """Score stored rows again with today's metrics.py; predict does not run."""
-    from harness.measure.aggregate import rules_of
+    from harness.judging import judged
     from harness.measure.rescore import rescore as score_again
     from harness.project.contract import Project
+
+    name = newest(tag)
+    project = Project.open()
+    rows = score_again(project, name, judged(project))
+    _show_renewed(project, name, rows, f"{name}, scored again")
+
+
+def _show_renewed(project: "Project", name: str, rows: "list[Row]", title: str) -> None:
+    """Show new metrics of an experiment, renew what git keeps of it, and say what is left to do."""
+    from harness.measure.aggregate import rules_of
     from harness.tell.committed import renew
     from harness.tell.results_table import results_tables
     from harness.version.results_state import after_rescore
 
-    name = newest(tag)
-    project = Project.open()
-    rows = score_again(project, name)
     place = place_for(project.root, project.settings, name)
     rules = rules_of(place, name)
-    title = f"{name}, scored again"
     for table in results_tables(title, rows, out.width, rules, project.kind.doubts):
         out.print(table)
     beside = renew(project, place, name, rows)
@@ -210,13 +238,54 @@ def rescore(tag: Tag = "") -> None:
 
 
 @app.command()
+def judge(tag: Tag = "") -> None:
+    """Ask judge.py about stored answers, where a judgement is missing; predict does not run."""
+    from harness.experiment import show_run
+    from harness.judging import judge_answers, refuse_unjudged
+    from harness.project.contract import Project
+    from harness.record.lock import one_at_a_time
+    from harness.version.results_state import note_origins
+
+    name = newest(tag)
+    project = Project.open()
+    if project.judge is None:
+        raise HarnessError("there is no judge", fix="write src/benchmark/judge.py: docs/llm.md")
+    place = place_for(project.root, project.settings, name)
+    with one_at_a_time(place.db.parent, f"the judging of {name}"):
+        note_origins(project.root)
+        report = judge_answers(project, name)
+    if report is None:
+        raise HarnessError(f"there are no answers of {name} yet", fix="make tags")
+    show_run(report)
+    refuse_unjudged(report, f"make judge TAG={name}")
+    rescore(name)
+
+
+@app.command()
+def prices(tag: Tag = "") -> None:
+    """Cost stored rows again at today's prices; predict does not run."""
+    from harness.measure.recost import recost
+    from harness.project.contract import Project
+
+    name = newest(tag)
+    project = Project.open()
+    done, rows = recost(project, name)
+    line = f"{done.changed} of {done.rows} rows have another cost than before"
+    if done.unknown:
+        line += f"; of {done.unknown} the cost is not known"
+    err.print(line, markup=False, soft_wrap=True)
+    _show_renewed(project, name, rows, f"{name}, new costs")
+
+
+@app.command()
 def sql(
     query: Annotated[str | None, typer.Option(help="one SELECT")] = None,
     file: Annotated[Path | None, typer.Option(help="a recipe, such as sql/overview.sql")] = None,
-    fmt: Annotated[str, typer.Option("--format", help="table, csv, json or parquet")] = "table",
+    fmt: Annotated[str, typer.Option("--format", help=_FORMATS)] = "table",
     target: Annotated[Path | None, typer.Option("--out", help="write to this file")] = None,
     variables: Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE")] = None,
     phase: Phase = "experiment",
+    force: Force = False,
 ) -> None:
     """Query the results with DuckDB; reading only."""
     from typing import cast
@@ -230,8 +299,13 @@ def sql(
     if wrong := [pair for pair in variables or [] if not pair.partition("=")[1]]:
         raise HarnessError(f"--set {wrong[0]} gives no value", fix=f"--set {wrong[0]}=VALUE")
     given = dict(pair.partition("=")[::2] for pair in variables or [])
-    text = query if file is None else file.read_text(encoding="utf-8")
-    run_sql(_recorded(phase), text or "", cast(Format, fmt), target, given)
+    try:
+        text = query if file is None else file.read_text(encoding="utf-8")
+    except (UnicodeDecodeError, OSError) as error:
+        raise HarnessError(f"{file} cannot be read as text: {error}", fix="ls sql/") from None
+    found_in = _recorded(phase)
+    _check_target(target, found_in, force)
+    run_sql(found_in, text or "", cast(Format, fmt), target, given)
 
 
 @app.command()

@@ -1,6 +1,5 @@
 """The commands that run something: the dev phase, an experiment, its gates, the tests."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -72,6 +71,7 @@ def experiment(
     tag: str,
     message: Annotated[str, typer.Option(help="what this experiment is about")] = "",
     allow: Annotated[list[str] | None, typer.Option(help="override a gate by name")] = None,
+    final: Annotated[bool, typer.Option("--final", help="on the holdout, once a plan")] = False,
 ) -> None:
     """Gates, every datapoint, metrics, commit, tag. The same command resumes.
 
@@ -80,15 +80,13 @@ def experiment(
     from harness.experiment import experiment as run_experiment
     from harness.gates.gates import known_gates
 
-    # In an ASCII locale Python passes each byte of an accented letter as half a character.
-    message = os.fsencode(message).decode("utf-8", "replace")
     if tag == "next":
         from harness.suggest import suggest
 
         found = suggest(Path.cwd())
         tag = found.version
         err.print(f"{tag}: {found.why}", soft_wrap=True)
-    _leave(run_experiment(_project(), tag, message, known_gates(allow or [])))
+    _leave(run_experiment(_project(), tag, message, known_gates(allow or []), final))
 
 
 @app.command()
@@ -163,6 +161,35 @@ def run_the_tests(arguments: Annotated[list[str] | None, typer.Argument()] = Non
     from harness.gates.tested import run_tests
 
     _leave(run_tests(Path.cwd(), arguments or []))
+
+
+@app.command()
+def lint() -> None:
+    """Run ruff and mypy over your files, as `make lint` does."""
+    import subprocess
+    import sys
+
+    for command in (("ruff", "check", "."), ("ruff", "format", "--check", "."), ("mypy",)):
+        done = subprocess.run([sys.executable, "-m", *command], check=False)
+        if done.returncode:
+            _leave(1)
+
+
+def _by_the_script() -> None:
+    # __main__ runs the script before anything of this is imported; here they are for --help.
+    raise HarnessError("that is run by python -m harness", fix="python -m harness setup")
+
+
+@app.command()
+def setup() -> None:
+    """Build the environment from requirements.lock; --help lists its options."""
+    _by_the_script()
+
+
+@app.command()
+def lock() -> None:
+    """Resolve the .in files into requirements.lock."""
+    _by_the_script()
 
 
 @app.command()

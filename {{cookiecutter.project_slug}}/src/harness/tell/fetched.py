@@ -9,6 +9,7 @@ from harness.project.settings import Settings
 from harness.read.excerpt import past_database, results_of
 from harness.read.views import connect, literal
 from harness.tell.section import Section, Table
+from harness.tell.target import check_place
 from harness.version.past import files_at, find, take
 
 TABLES = ("predictions", "metrics", "runs")
@@ -36,6 +37,7 @@ def get(root: Path, settings: Settings, tag: str, name: str, target: Path | None
     beside, start = root.parent, f"{root.name}-{tag}-"
     if name == REPORT or name in TABLES:
         target = target or beside / f"{start}{name}.{'html' if name == REPORT else 'csv'}"
+        check_place(root, target)
         if target.exists():
             raise HarnessError(f"{target} is there already", fix="another OUT=, or move it away")
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -47,6 +49,7 @@ def get(root: Path, settings: Settings, tag: str, name: str, target: Path | None
     target = target or beside / f"{start}{base}"
     if target.is_dir():
         target = target / base
+    check_place(root, target)
     take(root, held, target.absolute())
     return target
 
@@ -60,7 +63,7 @@ def _report(root: Path, settings: Settings, tag: str, name: str, target: Path) -
         tempfile.TemporaryDirectory(dir=target.parent.absolute(), prefix=".get-") as folder,
     ):
         made = Path(folder) / "report.html"
-        write_report(con, tag, made, load_kind(root))
+        write_report(con, tag, made, load_kind(root), settings.report.item)
         made.rename(target)
 
 

@@ -1,5 +1,6 @@
 """Run a person's SQL over the results: read-only, and streamed to a file where it is long."""
 
+import json
 import re
 import shutil
 import sys
@@ -20,12 +21,20 @@ from harness.record.columns import quoted
 from harness.record.metrics_table import metrics_in
 from harness.tell.tables import Table, to_grid
 
-Format = Literal["table", "csv", "json", "parquet"]
+# "spreadsheet" is CSV in which no cell is a formula to a program that opens it.
+Format = Literal["table", "csv", "json", "parquet", "spreadsheet"]
 _COPY_OPTIONS = {
     "csv": "FORMAT csv, HEADER",
+    "spreadsheet": "FORMAT csv, HEADER",
     "json": "FORMAT json, ARRAY",
     "parquet": "FORMAT parquet",
 }
+# Functions that open a file by its name, or run text as SQL, which may do so.
+_OPENERS = frozenset(
+    {"sqlite_scan", "sqlite_attach", "sqlite_query", "query"}
+    | {"arrow_scan", "arrow_scan_dumb", "pandas_scan"}  # these take addresses in memory
+)
+_FORMULA = r"^\s*[-=+@\t\r]"
 _SHOWN_ROWS, _SHOWN_CHARACTERS = 100, 200
 
 
@@ -112,7 +121,38 @@ def _reading_only(sql: str) -> list[duckdb.Statement]:
             )
     if any(statement.type != kinds.SET for statement in settings):
         raise HarnessError("There is more than one query.", fix="run one SELECT at a time")
+    for statement in statements:
+        _refuse_other_files(statement.query)
     return statements
+
+
+def _refuse_other_files(sql: str) -> None:
+    """The SQLite extension opens any file by itself, although external access is off."""
+    if not any(name in sql.lower() for name in _OPENERS):
+        return
+    # What SET VARIABLE assigns is an expression, and only a SELECT shows its parts.
+    query = re.sub(r"(?is)\A\s*SET\s+VARIABLE\s+.*?(=|\sTO\s)", "SELECT ", sql, count=1)
+    with duckdb.connect() as con:
+        con.execute("SET enable_external_access = false")
+        [tree] = con.execute(f"SELECT json_serialize_sql({literal(query)})").fetchall()[0]
+    parsed = json.loads(tree)
+    called = _functions(parsed) if not parsed["error"] else set(_OPENERS)
+    if opened := sorted(called.intersection(_OPENERS)):
+        raise HarnessError(
+            f"{opened[0]} reads files beside the results, or SQL that nobody has seen.",
+            fix="read from predictions, metrics and runs; another database: scripts/ --help",
+        )
+
+
+def _functions(node: object) -> set[str]:
+    """The functions that a parsed statement calls, in lower case."""
+    if isinstance(node, list):
+        return set().union(*map(_functions, node))
+    if not isinstance(node, dict):
+        return set()
+    name = node.get("function_name")
+    own = {name.lower()} if isinstance(name, str) else set()
+    return own.union(*map(_functions, node.values()))
 
 
 def _prepare(
@@ -190,6 +230,8 @@ def _export(
     target: Path | None,
 ) -> None:
     query = statement.query.strip().rstrip(";")
+    if fmt == "spreadsheet":
+        query = _without_formulas(con, query)
     con.execute(f"COPY ({query}\n) TO {literal(str(made))} ({_COPY_OPTIONS[fmt]})")
     if target is not None:
         made.replace(target)
@@ -202,6 +244,20 @@ def _export(
     sys.stdout.flush()
     with made.open("rb") as file:
         shutil.copyfileobj(file, sys.stdout.buffer)
+
+
+def _without_formulas(con: duckdb.DuckDBPyConnection, query: str) -> str:
+    """The same rows, with a quote before each text that a spreadsheet would compute."""
+    described = con.execute(f"DESCRIBE ({query}\n)").fetchall()
+    cells = []
+    for name, kind, *_ in described:
+        column = quoted(str(name))
+        if str(kind) == "VARCHAR":
+            computed = f"regexp_matches({column}, {literal(_FORMULA)})"
+            cells.append(f"if({computed}, chr(39) || {column}, {column}) AS {column}")
+        else:
+            cells.append(column)
+    return f"SELECT {', '.join(cells)} FROM ({query}\n)"
 
 
 def _explained(con: duckdb.DuckDBPyConnection, error: duckdb.Error) -> HarnessError:

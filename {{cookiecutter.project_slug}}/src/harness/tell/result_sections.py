@@ -57,6 +57,11 @@ def results_section(experiment: Experiment, scores: Scores, ranking: Ranking) ->
     ]
     heads = ["#", "configuration", "n", "failed"]
     heads += [experiment.rule(metric).called for metric in metrics]
+    # Beside the figure that it is about, which has no column where it is latency or cost.
+    place = len(heads) - len(metrics)
+    if ranking.behind and ranking.rule is not None:
+        place += int(ranking.rule.name in metrics)
+        heads.insert(place, f"{ranking.rule.called}, difference to #1")
     heads += [f"{experiment.rule(metric).called}, failures left out" for metric in apart]
     rows = []
     for index in ranking.order:
@@ -68,6 +73,8 @@ def results_section(experiment: Experiment, scores: Scores, ranking: Ranking) ->
             f"{each.summary.get('failed') or 0:,}",
         ]
         row += [_metric(each.summary, experiment.rule(metric)) for metric in metrics]
+        if ranking.behind:
+            row.insert(place, _behind(ranking, index))
         for metric in apart:
             rule, values = experiment.rule(metric), scores.left_out[metric][:, index]
             found = mean_interval(values, binary=rule.binary)
@@ -83,6 +90,12 @@ def results_section(experiment: Experiment, scores: Scores, ranking: Ranking) ->
     return Section(RESULTS, text, [Table(heads, rows)])
 
 
+def _behind(ranking: Ranking, index: int) -> str:
+    """The paired difference to the first one, by what the ranks are by."""
+    gap = ranking.behind.get(index)
+    return interval(gap.estimate, gap.low, gap.high, signed=True) if gap else ABSENT
+
+
 def _columns(experiment: Experiment, ranking: Ranking) -> list[str]:
     """The metrics, the one that the order is by first."""
     first = ranking.rule.name if ranking.rule else None
@@ -93,7 +106,9 @@ def _metric(summary: Row, rule: Rule) -> str:
     own = summary.get(f"{rule.name}_n")
     if rule.fresh and own == 0 and summary.get("cached"):
         return "cached"
-    return with_own_n(_bounded(summary, rule.name), own, summary.get("n"))
+    text = with_own_n(_bounded(summary, rule.name), own, summary.get("n"))
+    spread = summary.get(f"{rule.name}_spread")
+    return text if spread is None else f"{text}, seeds ±{number(spread, 2)}"
 
 
 def counting_section(experiment: Experiment) -> Section:
@@ -166,7 +181,9 @@ def _percentile_table(labels: list[str], summaries: list[Row], time: str) -> Tab
         count, cells = each.get(f"{time}_n") or 0, []
         for percentile in _SHOWN:
             needed = percentile_needs(PERCENTILES[percentile])
-            if count >= needed:
+            if count >= needed and each.get(f"{time}_{percentile}") is None:
+                cells.append("too few clusters")
+            elif count >= needed:
                 cells.append(_bounded(each, f"{time}_{percentile}", per_second))
             else:
                 cells.append("cached" if not count and each.get("cached") else f"needs {needed:,}")
