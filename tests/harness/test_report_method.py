@@ -72,7 +72,7 @@ def test_the_method_is_said_before_the_results(written: tuple[str, list[Section]
         "The primary metric is accuracy (proportion, from 0 to 1, higher is better): a hypothesis",
         "95% confidence interval",
         "Wilson's score interval",
-        "Holm's correction for 2 comparisons",
+        "Ranks come from all pairs at once",
         "The 2 hypotheses share 5%: each interval is at 97.5% (Bonferroni)",
     ):
         assert words in text, words

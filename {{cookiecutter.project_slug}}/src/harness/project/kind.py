@@ -22,7 +22,8 @@ from harness.errors import HarnessError, in_words
 from harness.project.inputs import brought_by_harness
 
 FILE = "src/benchmark/kind.py"
-EXECUTORS = ("serial", "threads", "processes")  # those of the harness itself
+EXECUTORS = ("serial", "threads", "processes", "async", "dask")  # those of the harness itself
+SHARED = {"latency_shared": "latencies are of whole batches, not of single predictions"}
 _PERSON = "benchmark"
 _REFERENCE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
@@ -66,6 +67,8 @@ class Kind:
     they wait for different servers; otherwise configuration by configuration.
     doubts: columns that are true where a row's numbers mean little, each with the words that follow
     "All 40" or "3 of 40" wherever the numbers are shown.
+    unranked: params and the value with which a configuration is no rival of the others, so that it
+    has no rank among them.
     """
 
     settings: Mapping[str, type[Options]] = field(default_factory=dict)
@@ -77,8 +80,12 @@ class Kind:
     times: tuple[str, ...] = ()
     clock: str = ""
     doubts: Mapping[str, str] = field(default_factory=dict)
+    unranked: Mapping[str, object] = field(default_factory=dict)
     interleaved: bool = False
     costs: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "doubts", {**SHARED, **self.doubts})
 
     def failures_are_results(self, executor: str) -> bool:
         """Whether a failure is what that executor measures."""
