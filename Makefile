@@ -25,6 +25,9 @@ demo: $(VENV)/.ready ## generate the sklearn kind into .demo/, run dev-run and e
 test: $(VENV)/.ready ## every test but the slow ones
 	@$(PY) -m pytest -q -n auto --dist loadgroup -m "not slow" tests
 
+test-rigour: $(VENV)/.ready ## simulations: does every verdict err as seldom as it says?
+	@$(PY) -m pytest -q -rP tests/rigour
+
 test-slow: $(VENV)/.ready ## the tests that take minutes
 	@$(PY) -m pytest -q -m slow tests
 
@@ -50,10 +53,17 @@ $(REMOTES)/.ready: requirements-dev.lock requirements-remotes.lock
 test-remotes: $(REMOTES)/.ready ## the tests of S3 and SSH, which need packages of their own
 	@"$(REMOTES)/bin/python" -m pytest -q -m slow tests/harness/test_versions_remotes.py
 
+FAULTS = tests/faults tests/harness/test_killed.py tests/harness/test_workers_that_die.py \
+  tests/harness/test_damaged_database.py tests/harness/test_written_during_a_run.py tests/harness/test_dask.py
+
+test-faults: $(VENV)/.ready ## kills, signals, full disks, dying workers, a cluster that loses one; the slow ones too
+	@$(PY) -m pytest -q $(FAULTS)
+
 lint: $(VENV)/.ready ## ruff and mypy over harness, kinds, hooks and tests
 	@$(PY) -m ruff check . "$(SHELL_DIR)/src/harness"
 	@$(PY) -m ruff format --check . "$(SHELL_DIR)/src/harness"
 	@$(PY) scripts/seal.py --check
+	@$(PY) scripts/reference.py --check
 	@$(PY) -m mypy --config-file "$(SHELL_DIR)/pyproject.toml" "$(SHELL_DIR)/src" "$(SHELL_DIR)/scripts"
 	@$(PY) -m mypy
 
@@ -63,4 +73,4 @@ bench: $(VENV)/.ready ## how fast, how much memory, against what
 locks: $(VENV)/.ready ## resolve requirements-dev.lock and the lock of every kind
 	@$(PY) scripts/locks.py
 
-.PHONY: help demo test test-slow test-docs test-remotes docs lint bench locks
+.PHONY: help demo test test-rigour test-slow test-faults test-docs test-remotes docs lint bench locks

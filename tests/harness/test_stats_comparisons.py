@@ -10,13 +10,13 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats as scipy_stats
 
-from harness.stats.paired import Verdict, correct_family, paired_verdict
+from harness.stats.paired import Units, Verdict, correct_family, paired_verdict
+from harness.stats.power import detectable, items_needed
 from harness.stats.significance import (
     cohen_dz,
     cohen_g,
     corrected_resampled_t,
     holm,
-    items_needed,
     mcnemar_exact,
     paired_bootstrap,
     paired_differences,
@@ -103,6 +103,30 @@ def test_the_corrected_resampled_t_follows_nadeau_and_bengio() -> None:
     assert plain == pytest.approx(2 * scipy_stats.t.sf(2.828427, 4), rel=1e-6)
 
 
+def test_folds_of_unequal_size_weigh_by_their_items() -> None:
+    # The mean of items: (90 x 0.1 - 10 x 0.5) / 100. With equal weights it has the other sign.
+    d, sizes = np.array([0.1, -0.5]), np.array([90.0, 10.0])
+    interval, _ = corrected_resampled_t(d, 100, sizes, weights=sizes)
+    assert interval.estimate == pytest.approx(0.04)
+    w = sizes / 100
+    shared = 0.9**2 + 0.1**2
+    error = (w @ (d - 0.04) ** 2 / (1 - shared) * (shared + w @ (sizes / 100))) ** 0.5
+    assert interval.high == pytest.approx(0.04 + scipy_stats.t.isf(0.025, 1 / shared - 1) * error)
+
+
+def test_folds_are_never_surer_than_the_items() -> None:
+    rng = np.random.default_rng(5)
+    folds = np.arange(200) % 10.0
+    gap = rng.normal(0.0, 1.0, 200)
+    for fold in range(10):  # all folds alike, though their items are not
+        gap[folds == fold] += 0.1 - gap[folds == fold].mean()
+    units = Units(None, folds, np.full(200, 180.0))
+    found = paired_verdict(gap, np.zeros(200), units)
+    alone = paired_verdict(gap, np.zeros(200))
+    assert (found.difference.low, found.p_value) == (alone.difference.low, alone.p_value)
+    assert found.verdict == "undecided"
+
+
 def test_one_fold_has_no_test() -> None:
     interval, p = corrected_resampled_t([0.1], 80, 20)
     assert (interval.estimate, interval.low, p) == (0.1, None, None)
@@ -158,15 +182,24 @@ def test_items_needed_for_mcnemar_agrees_with_connor() -> None:
     assert items_needed(0.4, discordant=0.5) == 23
 
 
-def test_items_needed_measures_from_the_smallest_difference() -> None:
-    far, near = items_needed(0.1, spread=1.0), items_needed(0.1, 1.0, smallest_difference=0.05)
-    assert far is not None
-    assert near == pytest.approx(4 * far, abs=8)
-    assert items_needed(0.0, 1.0, smallest_difference=0.1) == far
+def test_no_number_of_items_shows_a_difference_of_nothing() -> None:
     assert items_needed(0.0, spread=1.0) is None
-    assert items_needed(0.1, spread=1.0, smallest_difference=0.1) is None
     with pytest.raises(ValueError, match="either"):
         items_needed(0.1)
+    # A difference between shares is at least as many pairs that disagree.
+    assert items_needed(0.4, discordant=0.1) == items_needed(0.4, discordant=0.4)
+
+
+@pytest.mark.parametrize("given", [{"spread": 0.7}, {"discordant": 0.2}])
+def test_what_some_items_can_detect_is_what_needs_so_many(given: dict[str, float]) -> None:
+    for n in (12, 240, 5_000):
+        least = detectable(n, **given)
+        assert least is not None
+        assert items_needed(least * 1.001, **given) <= n < items_needed(least * 0.97, **given)
+    # By hand: 2.80159 x 0.7 / sqrt(240 - 1.92073) = 0.12709.
+    assert detectable(240, spread=0.7) == pytest.approx(0.12709, abs=1e-5)
+    assert detectable(240, spread=0.0) is None
+    assert detectable(2, discordant=0.5) is None
 
 
 def test_binary_pairs_get_mcnemar_and_tango() -> None:
@@ -187,20 +220,29 @@ def test_lower_can_be_better() -> None:
     assert paired_verdict(b, a).verdict == "worse"
 
 
-def test_a_difference_that_may_be_too_small_to_matter_is_undecided() -> None:
+def test_a_difference_that_may_be_too_small_to_matter_is_not_called_better() -> None:
     a, b = pairs(794, 150, 86, 570)  # 0.04, from 0.021 to 0.059
     assert paired_verdict(a, b, smallest_difference=0.02).verdict == "better"
-    assert paired_verdict(a, b, smallest_difference=0.03).verdict == "undecided"
-    assert paired_verdict(a, b, smallest_difference=0.05).verdict == "undecided"
+    assert paired_verdict(a, b, smallest_difference=0.03).verdict == "not worse"
+    assert paired_verdict(a, b, smallest_difference=0.05).verdict == "not worse"
+    assert paired_verdict(b, a, smallest_difference=0.05).verdict == "undecided"
+    assert paired_verdict(a, b, smallest_difference=0.05, higher_is_better=False).verdict == (
+        "undecided"
+    )
     assert paired_verdict(a, b, smallest_difference=0.06).verdict == "equivalent"
 
 
 def test_an_undecided_comparison_says_how_many_items_would_decide() -> None:
-    verdict = paired_verdict(*pairs(60, 12, 8, 20))
-    assert verdict.verdict == "undecided"
-    assert verdict.items_needed == items_needed(0.04, discordant=0.2)
-    assert verdict.items_needed is not None
-    assert verdict.items_needed > verdict.n
+    first, second = (
+        paired_verdict(*pairs(60, *counts), smallest_difference=0.05)
+        for counts in ((12, 8, 20), (10, 10, 20))
+    )
+    assert first.verdict == second.verdict == "undecided"
+    # The same for both, whatever difference was seen.
+    assert first.items_needed == second.items_needed == items_needed(0.05, discordant=0.2)
+    assert first.items_needed is not None
+    assert first.items_needed > first.n
+    assert paired_verdict(*pairs(60, 12, 8, 20)).items_needed is None
 
 
 def test_scores_and_repeats_get_the_mean_difference() -> None:
@@ -214,7 +256,7 @@ def test_scores_and_repeats_get_the_mean_difference() -> None:
     # The items differ by far more than a and b do: with each by itself nothing would show.
     assert scipy_stats.ttest_ind(a, b).pvalue > 100 * verdict.p_value
     x, y = pairs(30, 15, 5, 10)
-    repeated = paired_verdict(x, y, clusters=np.repeat(np.arange(20), 3))
+    repeated = paired_verdict(x, y, Units(np.repeat(np.arange(20), 3)))
     assert (repeated.test, repeated.n, repeated.difference.n) == ("paired t", 20, 60)
     items = scipy_stats.ttest_rel(x.reshape(20, 3).mean(axis=1), y.reshape(20, 3).mean(axis=1))
     assert repeated.p_value == pytest.approx(items.pvalue)
@@ -230,17 +272,21 @@ def test_folds_get_the_corrected_resampled_t() -> None:
     per_fold = [0.02, 0.03, 0.01, 0.04, 0.00]
     a, b = np.repeat(per_fold, 20), np.zeros(100)
     folds = np.repeat([1.0, 2.0, 3.0, 4.0, 5.0], 20)
-    verdict = paired_verdict(a, b, folds=folds)
+    units = Units(None, folds, np.full(100, 80.0))
+    verdict = paired_verdict(a, b, units)
     interval, p = corrected_resampled_t(per_fold, 80, 20)
     assert verdict.test == "corrected resampled t of 5 folds"
     assert verdict.p_value == pytest.approx(p)
     assert verdict.difference.high == pytest.approx(interval.high)
     assert (verdict.verdict, verdict.n, verdict.items_needed) == ("undecided", 100, None)
-    with_unknown = paired_verdict([*a, 9.0], [*b, 0.0], folds=[*folds, nan])
+    unknown = Units(None, np.append(folds, nan), np.append(np.full(100, 80.0), nan))
+    with_unknown = paired_verdict([*a, 9.0], [*b, 0.0], unknown)
     assert with_unknown.p_value == pytest.approx(p)
     assert with_unknown.n == 100
-    assert paired_verdict(a, b, folds=np.array(list("abcde")).repeat(20)).p_value == verdict.p_value
-    assert paired_verdict(a, b, folds=np.zeros(100)).p_value is None
+    unsaid = paired_verdict(a, b, Units(None, folds))
+    assert unsaid.p_value is None
+    assert unsaid.verdict == "undecided"
+    assert "nothing says how many items the models were fitted on" in unsaid.difference.note
 
 
 def test_a_pair_with_a_missing_side_is_left_out() -> None:
@@ -256,7 +302,7 @@ def test_too_little_to_compare_is_undecided(a: list[float], b: list[float]) -> N
     for verdict in (
         paired_verdict(a, b),
         paired_verdict(a, b, binary=False),
-        paired_verdict(a, b, folds=[0] * len(a)),
+        paired_verdict(a, b, Units(None, np.arange(len(a)) % 2.0)),
     ):
         assert verdict.verdict == "undecided"
         assert verdict.difference.low is None
@@ -284,11 +330,32 @@ def test_a_family_is_corrected_together() -> None:
     assert [v.p_adjusted for v in corrected] == holm([v.p_value for v in (clear, close, even)])
     assert corrected[1].note == "not clear among 3 comparisons"
     assert corrected[1].p_value == close.p_value
-    # z of 0.05/3 is 2.394: ((2.394 + 0.8416) / (1.960 + 0.8416))^2 = 1.334 times as many.
-    assert corrected[1].items_needed == pytest.approx(1.334 * (close.items_needed or 0), rel=0.01)
     assert correct_family([close])[0].verdict == "better"
-    assert correct_family([close])[0].items_needed == close.items_needed
     assert correct_family([]) == []
+
+
+def test_what_is_equivalent_or_not_worse_holds_for_the_whole_family() -> None:
+    a, b = pairs(844, 100, 86, 570)  # 0.0088, alone from -0.0079 to 0.0255
+    alone = paired_verdict(a, b, smallest_difference=0.027)
+    among = paired_verdict(a, b, smallest_difference=0.027, family=10)
+    assert (alone.verdict, among.verdict) == ("equivalent", "not worse")
+    assert alone.together == alone.difference == among.difference
+    wide = paired_verdict(a, b, confidence=1 - 0.05 / 10).difference
+    assert (among.together.low, among.together.high) == (wide.low, wide.high)
+    # z of 0.05/3 is 2.394: ((2.394 + 0.8416) / (1.960 + 0.8416))^2 = 1.334 times as many.
+    few, many = (
+        paired_verdict(*pairs(60, 12, 8, 20), smallest_difference=0.05, family=size)
+        for size in (1, 3)
+    )
+    assert many.items_needed == pytest.approx(1.334 * (few.items_needed or 0), rel=0.01)
+
+
+def test_a_gain_that_the_family_makes_unclear_is_still_not_worse() -> None:
+    close = paired_verdict(*pairs(60, 20, 8, 12), smallest_difference=0.01, family=3)
+    assert close.verdict == "better"
+    even = paired_verdict(*pairs(60, 10, 10, 20))
+    corrected = correct_family([close, even, even])[0]
+    assert (corrected.verdict, corrected.note) == ("not worse", "not clear among 3 comparisons")
 
 
 def test_a_comparison_without_a_p_does_not_count_towards_the_family() -> None:

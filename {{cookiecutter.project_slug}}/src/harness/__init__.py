@@ -15,7 +15,7 @@ Its rooms, in the order of a datapoint's way; each one's `__init__` says what is
     cli/       the commands
 
 experiment leads through all of it, judging asks a judge in between, trial does so for tests,
-suggest names the next tag. All rooms
+suggest names the next tag, doctor looks at what it stands on. All rooms
 use errors, console, findings and clock; seal says which harness this is. No room imports one that
 is above it (scripts/rooms.py of the template draws them).
 """
@@ -23,5 +23,5 @@ is above it (scripts/rooms.py of the template draws them).
 from harness.errors import PermanentError, TransientError
 from harness.project.scores import Score
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 __all__ = ["PermanentError", "Score", "TransientError"]

@@ -1,5 +1,6 @@
 """The commands that run something: the dev phase, an experiment, its gates, the tests."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from harness.project.contract import Project
 
 app = typer.Typer()
+Where = Annotated[list[str] | None, typer.Option(help="NAME=VALUE of a param")]
+Configs = Annotated[int | None, typer.Option(help="at most so many configurations", min=1)]
 
 
 def _project() -> "Project":
@@ -43,12 +46,18 @@ def branch_check() -> None:
 @app.command("dev-run")
 def dev_run(
     items: Annotated[int | None, typer.Option(help="items of each configuration", min=1)] = None,
+    where: Where = None,
+    configs: Configs = None,
 ) -> None:
-    """Run a few items of each configuration, separate from every experiment."""
+    """Run a few items of each configuration, separate from every experiment.
+
+    With --where and --configs those of a part of the grid.
+    """
     from harness.experiment import dev_run as run_dev
+    from harness.project.part import part_of
 
     _check_branch()
-    _leave(run_dev(_project(), items))
+    _leave(run_dev(part_of(_project(), where or [], configs), items))
 
 
 @app.command("dev-clean")
@@ -71,6 +80,7 @@ def experiment(
     tag: str,
     message: Annotated[str, typer.Option(help="what this experiment is about")] = "",
     allow: Annotated[list[str] | None, typer.Option(help="override a gate by name")] = None,
+    final: Annotated[bool, typer.Option("--final", help="on the holdout, once a plan")] = False,
 ) -> None:
     """Gates, every datapoint, metrics, commit, tag. The same command resumes.
 
@@ -85,35 +95,64 @@ def experiment(
         found = suggest(Path.cwd())
         tag = found.version
         err.print(f"{tag}: {found.why}", soft_wrap=True)
-    _leave(run_experiment(_project(), tag, message, known_gates(allow or [])))
+    _leave(run_experiment(_project(), tag, message, known_gates(allow or []), final))
 
 
 @app.command()
 def ready() -> None:
     """What still blocks an experiment."""
-    from harness.gates.gates import Situation, look
+    from harness.gates.gates import Situation, look, power_forecasts
     from harness.run.prepared import prepare
 
     project = _project()
     prepared = prepare(project, None)
+    now = Situation(project, prepared.grid, prepared.census)
     blocking = 0
-    for name, blocked in look(Situation(project, prepared.grid, prepared.census)).items():
+    for name, blocked in look(now).items():
         if blocked is None:
             out.print(styled(("ok  ", "green"), f" {name}"))
             continue
         blocking += 1
         said = f" {name}: {blocked.message}  ->  {blocked.fix}"
         out.print(styled(("no  ", "red"), said), soft_wrap=True)
+    for each in power_forecasts(now):
+        out.print(each.words(), markup=False, soft_wrap=True)
     _leave(1 if blocking else 0)
 
 
-@app.command("dry-run")
-def dry_run() -> None:
-    """How many datapoints are new or cached, and what the new ones would cost."""
-    from harness.run.explain import preview
+@app.command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="for another program")] = False,
+    online: Annotated[bool, typer.Option(help="ask the remote and the cluster too")] = False,
+) -> None:
+    """Look at all that the benchmark stands on: environment, git, DVC, database, disk and more."""
+    from harness import doctor as parts
 
-    for line in preview(_project()):
+    verdicts = list(parts.examine(Path.cwd(), online))
+    if as_json:
+        print(parts.as_json(verdicts))
+    else:
+        styles = {"ok": "green", "note": "yellow", "bad": "red"}
+        for each in verdicts:
+            said = f" {each.part}: {each.message}" + (f"  ->  {each.fix}" if each.fix else "")
+            out.print(styled((f"{each.state:4}", styles[each.state]), said), soft_wrap=True)
+    _leave(int(any(each.state == "bad" for each in verdicts)))
+
+
+@app.command("dry-run")
+def dry_run(where: Where = None, configs: Configs = None) -> None:
+    """How many datapoints are new or cached, what the new ones would cost, what they can tell."""
+    from harness.gates.gates import Situation, power_forecasts
+    from harness.project.part import part_of
+    from harness.run.explain import preview
+    from harness.run.prepared import prepare
+
+    project = part_of(_project(), where or [], configs)
+    prepared = prepare(project, None)
+    for line in preview(project, prepared):
         out.print(line, markup=False, soft_wrap=True)
+    for each in power_forecasts(Situation(project, prepared.grid, prepared.census)):
+        out.print(each.words(), markup=False, soft_wrap=True)
 
 
 @app.command("spot-check")
@@ -139,6 +178,30 @@ def spot_check(
             soft_wrap=True,
         )
     _leave(int(found.failed))
+
+
+@app.command()
+def gate(
+    base: str,
+    target: Annotated[Path | None, typer.Option("--out", help="Markdown, to this file")] = None,
+) -> None:
+    """May this branch be merged? 0: no worse than BASE, 1: worse, 3: cannot tell."""
+    from harness.pull_request import gate as check
+    from harness.tell.query import check_target
+    from harness.tell.section import to_console, to_markdown
+
+    if target is not None:
+        check_target(target, [])
+    found = check(_project(), base)
+    to_console(found.sections)
+    text = to_markdown(f"Benchmark against {found.base}", found.sections)
+    if target is not None:
+        target.write_text(text, encoding="utf-8")
+    # GitHub shows on the page of a run what is appended to this file.
+    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+        with Path(summary).open("a", encoding="utf-8") as file:
+            file.write(text)
+    _leave(found.exit_code)
 
 
 @app.command()

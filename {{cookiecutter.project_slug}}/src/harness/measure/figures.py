@@ -2,7 +2,8 @@
 
 import sqlite3
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -17,15 +18,17 @@ from harness.project.contract import Project
 from harness.project.declarations import Rule, Uncounted
 from harness.project.values import INTEGER, REAL, Row
 from harness.read.results import label
-from harness.record.columns import RESERVED, quoted
+from harness.record.columns import CLUSTER, RESERVED, quoted
 from harness.record.metrics_table import percentile_columns
+from harness.record.resamples_table import Named
 from harness.stats.intervals import (
     Indices,
     Interval,
     mean_interval,
     percentiles,
-    statistic_interval,
 )
+from harness.stats.phases import rises, trend
+from harness.stats.resampling import NO_ITEMS, Resamples, interval_of, resample
 
 _OWN = frozenset({"track_id", "timestamp", "error", "error_type"} | RESERVED) - {"repeat"}
 Aggregate = Callable[[pd.DataFrame], float]
@@ -37,7 +40,8 @@ class Calculator:
     """Makes the metrics rows of an experiment, a configuration at a time.
 
     `types` are those of the columns of predictions; `scores` the rules of what each row has,
-    `aggregates` of what rows have together. `uncounted` collects what cannot count.
+    `aggregates` of what rows have together. `uncounted` collects what cannot count,
+    `resampled` aggregates on draws of the items.
     """
 
     project: Project
@@ -46,6 +50,7 @@ class Calculator:
     scores: Sequence[Rule]
     aggregates: Sequence[Rule]
     uncounted: list[Uncounted] = field(default_factory=list)
+    resampled: list[Named] = field(default_factory=list)
 
     def figures(self, chosen: Chosen, selection: tuple[str, list[object]]) -> Row:
         """The figures of a configuration, whose rows are those of `selection` (SQL and values)."""
@@ -53,8 +58,12 @@ class Calculator:
         times = [name for name in self.project.kind.times if self._is_number(name)]
         measured = {name: quoted(name) for name in ("latency", "cost") if name in self.types}
         measured |= {name: quoted(name) for name in times}
+        clock = self.project.kind.clock if self._is_number(self.project.kind.clock) else ""
+        if clock:
+            measured[clock] = quoted(clock)
         measured |= {rule.name: rule.counted(quoted(rule.name)) for rule in self.scores}
-        rows = read_rows(self.connection, query, values, measured)
+        clustered = CLUSTER if CLUSTER in self.types else ""
+        rows = read_rows(self.connection, query, values, measured, clustered)
         executed = ~rows.failed & ~rows.cached
         row: Row = {
             **chosen.columns,
@@ -68,9 +77,10 @@ class Calculator:
             row |= _columns(rule, _mean(rule, rows))
         for rule in self.aggregates:
             row |= self._aggregate(rule, chosen, selection, row.keys())
-        row |= _percentiles("latency", rows.latency, executed, rows.items)
+        steady = not (clock and _backlog(rows, rows.values[clock], executed))
+        row |= _percentiles("latency", rows.latency, executed, rows.items, steady)
         for name in times:
-            row |= _percentiles(name, rows.values[name], executed, rows.items)
+            row |= _percentiles(name, rows.values[name], executed, rows.items, steady)
         row |= self._doubts(query, values)
         return row | {"cost": _paid(rows)}
 
@@ -92,7 +102,15 @@ class Calculator:
                 fix="give one of them another name in src/benchmark/metrics.py",
             )
         frame = self._frame(rule, *selection)
-        interval, reason = _aggregate(frame, rule.name, self.project.aggregates[rule.name])
+        query, values = selection
+        unit = f"coalesce({CLUSTER}, input_id)" if CLUSTER in self.types else "input_id"
+        found = self.connection.execute(f"SELECT DISTINCT {unit} {query}", values).fetchall()
+        drawn, reason = _resampled(
+            frame, rule.name, self.project.aggregates[rule.name], [row[0] for row in found]
+        )
+        interval = NO_ITEMS if drawn is None else interval_of(drawn)
+        if drawn is not None and isfinite(drawn.estimate):
+            self.resampled.append((chosen.key, rule.name, drawn))
         if reason:
             params = {n.removeprefix("params_"): value for n, value in chosen.columns.items()}
             self.uncounted.append(Uncounted(rule.name, reason, 1, label(params)))
@@ -138,7 +156,7 @@ def _mean(rule: Rule, rows: ConfigurationRows) -> Interval:
     counted = rows.values[rule.name]
     keep = np.isfinite(counted)
     clusters = rows.items[keep] if rows.items is not None else None
-    return mean_interval(counted[keep], clusters, binary=rule.binary)
+    return mean_interval(counted[keep], clusters, binary=rule.binary, bounds=rule.bounds)
 
 
 def _percentiles(
@@ -146,16 +164,32 @@ def _percentiles(
     seconds: npt.NDArray[np.float64],
     executed: npt.NDArray[np.bool_],
     items: npt.NDArray[np.uint64] | None,
+    steady: bool = True,
 ) -> dict[str, float | int | None]:
-    """Percentiles of a time: of rows that took it here, not of those from the cache."""
+    """Percentiles of a time: of rows that took it here, not of those from the cache.
+
+    They have no interval where a backlog grows: longer phases would have longer times.
+    """
     timed = executed & np.isfinite(seconds)
     clusters = items[timed] if items is not None else None
     wanted = percentile_columns(time)
     found = percentiles(seconds[timed], list(wanted.values()), clusters)
     row: dict[str, float | int | None] = {f"{time}_n": int(timed.sum())}
     for name, share in wanted.items():
-        row |= _bounds(name, found[share])
+        known = found[share] if steady else replace(found[share], low=None, high=None)
+        row |= _bounds(name, known)
     return row
+
+
+def _backlog(
+    rows: ConfigurationRows, since: npt.NDArray[np.float64], executed: npt.NDArray[np.bool_]
+) -> bool:
+    """Whether latencies rise throughout the phases; `since` is when a row was due in its own."""
+    kept = executed & np.isfinite(rows.latency) & np.isfinite(since)
+    if rows.items is None or not kept.any():
+        return False
+    _, phases = np.unique(rows.items[kept], return_inverse=True)
+    return rises(trend(phases, since[kept], rows.latency[kept]))
 
 
 def _paid(rows: ConfigurationRows) -> float | None:
@@ -163,11 +197,15 @@ def _paid(rows: ConfigurationRows) -> float | None:
     return float(np.nansum(paid)) if np.isfinite(paid).any() else None
 
 
-def _aggregate(frame: pd.DataFrame, name: str, aggregate: Aggregate) -> tuple[Interval, str]:
-    """The aggregate with its interval, and why its value cannot count; "" where it can.
+def _resampled(
+    frame: pd.DataFrame, name: str, aggregate: Aggregate, all_items: list[str]
+) -> tuple[Resamples | None, str]:
+    """The aggregate on draws of the items, and why its value cannot count; "" where it can.
 
-    One that is None or NaN is undefined on these rows, which it may be.
+    One that is None or NaN is undefined on these rows, which it may be. None without rows.
     """
+    if frame.empty:
+        return None, ""
     reasons: list[str] = []
     repeated = frame["input_id"].duplicated().any()
 
@@ -178,9 +216,11 @@ def _aggregate(frame: pd.DataFrame, name: str, aggregate: Aggregate) -> tuple[In
         return float("nan") if number is None else float(number)
 
     try:
-        interval = statistic_interval(len(frame), compute, frame["input_id"].to_numpy())
-        of_all = reasons[0] if reasons else ""
-        return interval, "" if of_all == "nan" else of_all
+        units = frame["input_id"]
+        if CLUSTER in frame:
+            units = frame[CLUSTER].where(frame[CLUSTER].notna(), units)
+        found = resample(len(frame), compute, units.to_numpy(), all_items=all_items)
+        return found, "" if reasons[0] == "nan" else reasons[0]
     except Exception as error:
         raise HarnessError(
             f"AGGREGATES[{name!r}] in metrics.py failed: {type(error).__name__}: {error}",

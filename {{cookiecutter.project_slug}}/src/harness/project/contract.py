@@ -40,6 +40,10 @@ _COARSE_NS = 20_000_000  # a file's times move in steps of the system's clock
 class Project:
     """A benchmark repository, opened; `takes_resource` where predict has a third argument.
 
+    `predict` may be an async function; `predict_batch`, where there is one, takes many items.
+    `takes_repeat` where predict has an argument of that name, `fit_takes_train` where fit has a
+    third one, `final` where its items are those of the holdout.
+
     `code` is what predict can reach under every configuration, and `stamps` say when each file of
     it was last written, by place. `reads` is what importing it read (see inputs).
     """
@@ -52,17 +56,21 @@ class Project:
     files: Callable[[Params], Iterable[Path]] | None
     load_items: Callable[..., Iterable[Item]]
     predict: Callable[..., Row]
+    predict_batch: Callable[..., list[Row]] | None
     load: Callable[[Params], object] | None
-    fit: Callable[[Params, object], object] | None
+    fit: Callable[..., object] | None
     estimate: Callable[[Item, Params], float] | None
     score: Callable[[Row], Row]
     scores: dict[str, Score]
     aggregates: dict[str, Callable[..., float]]
     takes_resource: bool
+    takes_repeat: bool
+    fit_takes_train: bool
     modules: Callable[[Params], Iterable[str]] | None
     code: Code
     stamps: dict[str, Stamp]
     reads: frozenset[str]
+    final: bool = False
     judge: Judge | None = None
     # The module whose code counts, where that is not predict's.
     entry: tuple[str, ...] = ()
@@ -97,12 +105,17 @@ class Project:
         judge = _import(root, "judge") if (root / JUDGE).is_file() else None
         all_loaded()
         params_type, grid = _grid(params)
-        function = _function(predict, "predict")
-        positional = [
-            p
-            for p in inspect.signature(function).parameters.values()
-            if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-        ]
+        fields = {field.name for field in dataclasses.fields(params_type)}
+        if unknown := [name for name in settings.data.seeds if name not in fields]:
+            raise HarnessError(
+                f"[data] seeds names {unknown[0]}, and Params has no such field",
+                fix="name fields of Params in src/benchmark/params.py, or none, in benchmark.toml",
+            )
+        batch = getattr(predict, "predict_batch", None)
+        if batch is not None and not hasattr(predict, "predict"):
+            function = _alone(batch)
+        else:
+            function = _function(predict, "predict")
         load = getattr(predict, "load", None)
         fit = getattr(predict, "fit", None)
         if load and fit:
@@ -111,11 +124,19 @@ class Project:
                 fix="keep one: load for a client or a model in memory, fit for what is kept",
             )
         takes_resource = bool(load or fit)
-        if len(positional) != 2 + takes_resource:
-            wanted = "item, params, resource" if takes_resource else "item, params"
+        if hasattr(predict, "predict"):
+            _check_arguments(function, "predict", "item", takes_resource)
+        if batch is not None:
+            _check_arguments(batch, "predict_batch", "items", takes_resource)
+            if inspect.iscoroutinefunction(batch):
+                raise HarnessError(
+                    "predict_batch is an async function; batches are made by plain functions",
+                    fix=f"write `def predict_batch(...)` in src/{PACKAGE}/predict.py",
+                )
+        if callable(fit) and len(_positional(fit)) not in (2, 3):
             raise HarnessError(
-                f"predict takes {len(positional)} arguments, expected ({wanted})",
-                fix=f"write `def predict({wanted}):` in src/{PACKAGE}/predict.py",
+                f"fit takes {len(_positional(fit))} arguments, expected (params, fold, train)",
+                fix=f"write `def fit(params, fold, train):` in src/{PACKAGE}/predict.py",
             )
         scores, aggregates = declared_in(metrics)
         return cls(
@@ -127,6 +148,7 @@ class Project:
             files=getattr(params, "files", None),
             load_items=_function(dataset, "load"),
             predict=function,
+            predict_batch=batch,
             load=load,
             fit=fit,
             estimate=getattr(predict, "estimate", None),
@@ -134,6 +156,8 @@ class Project:
             scores=scores,
             aggregates=aggregates,
             takes_resource=takes_resource,
+            takes_repeat="repeat" in inspect.signature(function).parameters,
+            fit_takes_train=callable(fit) and len(_positional(fit)) == 3,
             modules=modules,
             code=code,
             stamps=stamps,
@@ -145,6 +169,12 @@ class Project:
     def failures_are_results(self) -> bool:
         """Whether a failure is what is measured: tried again alone, it would hide what it met."""
         return self.kind.failures_are_results(self.settings.run.executor)
+
+    @property
+    def order(self) -> str:
+        """In which order tasks come: as [run] order says, else as suits the kind."""
+        own = "interleaved" if self.kind.interleaved else "configurations"
+        return self.settings.run.order or own
 
     @property
     def items_by_params(self) -> bool:
@@ -221,10 +251,17 @@ class Project:
         """The items of one configuration, at most `limit` of them.
 
         A limited run takes a seeded sample spread over the whole where the length is known
-        (data sorted by class would otherwise show one class only), else the first ones.
+        (data sorted by class would otherwise show one class only), else the first ones. The holdout
+        is left out, or all there is where the project is `final`.
         """
+        from harness.project.holdout import part  # here, because keys.py needs what is above
+
+        data = self.settings.data
         try:
             items = self.load_items(params) if self.items_by_params else self.load_items()
+            if data.holdout:
+                chosen_part = part(items, data, self.final, self.root)
+                items = list(chosen_part) if isinstance(items, Sized) else chosen_part
             if limit is None:
                 yield from items
             elif isinstance(items, Sized) and len(items) > limit:
@@ -363,6 +400,37 @@ def _function(module: ModuleType, name: str) -> Callable[..., Any]:
         file = f"src/{PACKAGE}/{module.__name__.rpartition('.')[2]}.py"
         raise HarnessError(f"{file} defines no function {name}", fix=f"define {name} in {file}")
     return typing.cast(Callable[..., Any], function)
+
+
+def _alone(batch: Callable[..., list[Row]]) -> Callable[..., Row]:
+    """predict, where predict.py has predict_batch alone: a batch of one."""
+
+    def predict(item: Item, *more: object) -> Row:
+        (result,) = batch([item], *more)
+        return result
+
+    return predict
+
+
+def _check_arguments(
+    function: Callable[..., Any], name: str, first: str, takes_resource: bool
+) -> None:
+    positional = [each for each in _positional(function) if each != "repeat"]
+    wanted = f"{first}, params, resource" if takes_resource else f"{first}, params"
+    if len(positional) != 2 + takes_resource:
+        raise HarnessError(
+            f"{name} takes {len(positional)} arguments, expected ({wanted})",
+            fix=f"write `def {name}({wanted}):` in src/{PACKAGE}/predict.py",
+        )
+
+
+def _positional(function: Callable[..., object]) -> list[str]:
+    """The parameters that may be given by place."""
+    return [
+        name
+        for name, p in inspect.signature(function).parameters.items()
+        if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+    ]
 
 
 def _grid(module: ModuleType, file: str = PARAMS) -> tuple[type, tuple[Params, ...]]:

@@ -22,7 +22,8 @@ from harness.errors import HarnessError, in_words
 from harness.project.inputs import brought_by_harness
 
 FILE = "src/benchmark/kind.py"
-EXECUTORS = ("serial", "threads", "processes")  # those of the harness itself
+EXECUTORS = ("serial", "threads", "processes", "async", "dask")  # those of the harness itself
+SHARED = {"latency_shared": "latencies are of whole batches, not of single predictions"}
 _PERSON = "benchmark"
 _REFERENCE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
@@ -40,11 +41,14 @@ class Executor:
     execute: (project, jobs, limiter, stopped) -> outcomes as they arrive, see `run.executors`.
     check: (project) -> None; raises HarnessError where it cannot run that project. Called first.
     failures_are_results: a failed datapoint is what was measured, and is not tried again.
+    phases: what is measured in one repeat of a configuration depends on each other; so the repeat
+    counts as one (the column `cluster`), not its items.
     """
 
     execute: str
     check: str = ""
     failures_are_results: bool = False
+    phases: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,7 @@ class Kind:
     settings: sections of benchmark.toml and their keys, read by `Settings.options`.
     executors: by the name that `[run] executor` gives.
     checks, dev_checks: (facts) -> findings, of `make validate` and of `make inspect`.
+    clock: the column of seconds since a phase began, by which latencies may rise throughout it.
     sections: (connection, experiment) -> parts of the summary and the report, see `tell.section`.
     constant: columns of `predictions` that may hold one value throughout.
     times: columns of seconds beside `latency`; each gets its percentiles in the table metrics.
@@ -62,6 +67,8 @@ class Kind:
     they wait for different servers; otherwise configuration by configuration.
     doubts: columns that are true where a row's numbers mean little, each with the words that follow
     "All 40" or "3 of 40" wherever the numbers are shown.
+    unranked: params and the value with which a configuration is no rival of the others, so that it
+    has no rank among them.
     """
 
     settings: Mapping[str, type[Options]] = field(default_factory=dict)
@@ -71,13 +78,22 @@ class Kind:
     sections: tuple[str, ...] = ()
     constant: frozenset[str] = frozenset()
     times: tuple[str, ...] = ()
+    clock: str = ""
     doubts: Mapping[str, str] = field(default_factory=dict)
+    unranked: Mapping[str, object] = field(default_factory=dict)
     interleaved: bool = False
     costs: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "doubts", {**SHARED, **self.doubts})
 
     def failures_are_results(self, executor: str) -> bool:
         """Whether a failure is what that executor measures."""
         return executor in self.executors and self.executors[executor].failures_are_results
+
+    def in_phases(self, executor: str) -> bool:
+        """Whether that executor measures a repeat of a configuration as one phase."""
+        return executor in self.executors and self.executors[executor].phases
 
     def references(self) -> list[str]:
         """Everything that is named and not yet imported."""

@@ -1,5 +1,6 @@
 """benchmark.toml as typed values. A wrong file is explained key by key, with its line."""
 
+import os
 import re
 import tomllib
 from pathlib import Path
@@ -24,6 +25,7 @@ class Benchmark(Options):
     protected_branches: list[str] = Field(default_factory=lambda: ["main", "master"])
 
 
+DEV_REPEATS = 2
 Layout = Literal["append-only", "table-per-experiment", "database-per-experiment"]
 LAYOUTS: tuple[str, ...] = get_args(Layout)
 
@@ -36,14 +38,27 @@ class Store(Options):
     dvc: bool = True
 
 
+Order = Literal["", "configurations", "interleaved", "phases"]
+
+
 class Run(Options):
-    """How datapoints are computed. Times are in seconds; 0 switches a limit off."""
+    """How datapoints are computed. Times are in seconds; 0 switches a limit off.
+
+    `batch_size` is for predict_batch: 0 finds it by time, 1 makes no batches. `scheduler` and
+    `resources` are for Dask: an address (empty: a cluster on this machine), and what a task needs.
+    """
 
     executor: str = "serial"
     workers: int = Field(default=4, ge=1, le=1024)
     repeats: int = Field(default=1, ge=1)
     dev_items: int = Field(default=20, ge=1)
+    order: Order = ""
     timeout_seconds: float = Field(default=0.0, ge=0, strict=False)
+    fit_seconds: float = Field(default=0.0, ge=0, strict=False)
+    memory_mb: int = Field(default=0, ge=0)
+    batch_size: int = Field(default=0, ge=0)
+    scheduler: str = ""
+    resources: dict[str, float] = Field(default_factory=dict)
     on_error: Literal["continue", "stop"] = "continue"
     max_errors: int = Field(default=100, ge=0)
     max_permanent_errors: int = Field(default=3, ge=1)
@@ -59,6 +74,17 @@ class Run(Options):
             )
         return value
 
+    @field_validator("memory_mb")
+    @classmethod
+    def _can_be_ended(cls, value: int, about: ValidationInfo) -> int:
+        executor = about.data.get("executor")
+        if value and executor in ("serial", "threads", "async"):
+            raise ValueError(
+                f'a limit for each worker needs executor = "processes"; those of {executor!r} '
+                "share one process with the run itself"
+            )
+        return value
+
     @field_validator("executor")
     @classmethod
     def _is_there(cls, value: str, about: ValidationInfo) -> str:
@@ -66,6 +92,19 @@ class Run(Options):
         if value not in known:
             raise ValueError(f"it is {' or '.join(map(repr, known))}, not {value!r}")
         return value
+
+
+class Data(Options):
+    """How the items were drawn, and which params only draw at random.
+
+    `cluster` names the key of an item that says what it was drawn with (a patient, a passage);
+    `seeds` are params that make replicates of a configuration, not rivals. `holdout` is the share
+    of items that only a final experiment sees.
+    """
+
+    cluster: str = ""
+    seeds: list[str] = Field(default_factory=list)
+    holdout: float = Field(default=0.0, ge=0, lt=1, strict=False)
 
 
 class Retry(Options):
@@ -111,6 +150,7 @@ class Settings(Options):
     benchmark: Benchmark = Benchmark()
     store: Store = Store()
     run: Run = Run()
+    data: Data = Data()
     retry: Retry = Retry()
     key: Key = Key()
     limits: Limits = Limits()
@@ -120,6 +160,11 @@ class Settings(Options):
     def options(self, section: str, form: type[Section]) -> Section:
         """A section of the kind with its defaults, as the Options that kind.py gives for it."""
         return form.model_validate(self.extra.get(section, {}))
+
+    def for_dev(self) -> "Settings":
+        """The same for a dev-run, which is for a look: at most two repeats."""
+        run = self.run.model_copy(update={"repeats": min(self.run.repeats, DEV_REPEATS)})
+        return self.model_copy(update={"run": run})
 
     def with_layout(self, layout: str) -> "Settings":
         """The same settings for results in another layout."""
@@ -181,6 +226,9 @@ def load_settings(root: Path, kind: Kind | None = None) -> Settings:
                 problems.append(_explain(text, (section, *each["loc"]), each["msg"]))
     if data.pop("extra", None) is not None:  # a field of Settings, and no section
         problems.append(_explain(text, ("extra",), _UNKNOWN))
+    for name in ("executor", "scheduler"):
+        if value := os.environ.get(f"BENCH_{name.upper()}"):
+            data.setdefault("run", {})[name] = value  # of this command: EXECUTOR=dask
     context = {"executors": (*EXECUTORS, *kind.executors)}
     try:
         settings = Settings.model_validate(data, context=context)

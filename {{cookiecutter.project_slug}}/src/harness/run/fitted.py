@@ -5,26 +5,37 @@ Processes share a model through a file next to the cache; the asset is the recor
 
 import hashlib
 import os
+import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import cloudpickle
-import orjson
+from pebble import ProcessExpired
 
-from harness.errors import HarnessError
-from harness.project.contract import Item, Project
+from harness.console import err, shown
+from harness.errors import HarnessError, MemoryLimit, PredictionTimeout, WorkerDied
+from harness.project.contract import Project
+from harness.project.folds import Folds, part_of, read_folds, training_items
 from harness.project.grid import Configuration
 from harness.project.inputs import noted
 from harness.project.tasks import Task
-from harness.project.values import Params
+from harness.project.values import Params, Row
 from harness.project.watch import Watch
 from harness.record.store import Store
-from harness.run.executors import process_pool
+from harness.run.attempt import words_of
+from harness.run.cluster import fit_on_cluster
+from harness.run.pool import Pool, died, worker_of_process
+from harness.run.time_limit import time_limit, too_long
+
+_Job: TypeAlias = tuple[Params, int, object, Path]
+_LONG_SECONDS = 2.0  # of fitting, after which each fit is shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +46,7 @@ class Fitted:
     asset: str | None
     error: str = ""
     error_type: str = ""
+    seconds: float | None = None  # that fit took; None where that is not known
 
 
 @dataclass(slots=True)
@@ -52,34 +64,58 @@ class Fits:
     call: Callable[[Callable[[Store], Any]], Any]
     reads: dict[bytes, set[str]] = field(default_factory=dict)
     _known: dict[tuple[bytes, bytes], Fitted] = field(default_factory=dict)
+    _folds: dict[bytes, Folds] = field(default_factory=dict)
 
     def for_task(self, task: Task) -> Fitted:
         """The model for a task's params and fold.
 
         Raises HarnessError where code was written since the run began.
         """
-        wanted = (task.configuration.digest, _fold(task.item))
+        wanted = (task.configuration.digest, part_of(task.item, task.repeat))
         if wanted not in self._known:
             self._fit_all(task.configuration)
         return self._known[wanted]
 
+    def columns(self, task: Task) -> Row:
+        """What a task's row says of its model, see `Folds`."""
+        return self.folds(task.configuration).columns(task)
+
+    def folds(self, configuration: Configuration) -> Folds:
+        """The folds of a configuration's items. Raises what `read_folds` does."""
+        key = configuration.digest if self.project.items_by_params else b""
+        if key not in self._folds:
+            self._folds[key] = read_folds(self.project, configuration.params)
+        return self._folds[key]
+
     def _fit_all(self, configuration: Configuration) -> None:
-        folds = {_fold(item): item.get("fold") for item in self.project.items(configuration.params)}
+        named = self.folds(configuration).named
         missing: dict[bytes, Path] = {}
-        for fold in folds:
-            name = _name(configuration, fold)
+        for part in named:
+            name = _name(configuration, part)
             path = self.folder / f"{name}.pkl"
             kept = self.call(partial(_kept, name))
             if kept is None:
-                missing[fold] = path
+                missing[part] = path
                 continue
             if not path.exists():
                 _write(path, kept[1])
-            self._known[configuration.digest, fold] = Fitted(path, kept[0])
-        jobs = [(configuration.params, folds[fold], path) for fold, path in missing.items()]
-        for (fold, path), fitted in zip(missing.items(), self._run(jobs), strict=True):
+            self._known[configuration.digest, part] = Fitted(path, kept[0], seconds=_took(path))
+        jobs = [(configuration.params, *named[part], path) for part, path in missing.items()]
+        part_at = {path: part for part, path in missing.items()}
+        begun = time.monotonic()
+        # Each is kept as soon as it is there: a kill costs only those that are being fitted.
+        for done, ((_, _, fold, path), fitted) in enumerate(self._run(jobs), start=1):
+            part = part_at[path]
             self.reads.setdefault(configuration.digest, set()).update(fitted.reads)
-            self._known[configuration.digest, fold] = self._taken(configuration, fold, path, fitted)
+            self._known[configuration.digest, part] = self._taken(configuration, part, path, fitted)
+            if time.monotonic() - begun > _LONG_SECONDS:
+                took = f"{fitted.seconds:.1f} s" if fitted.part else fitted.error_type
+                err.print(
+                    f"fit {done}/{len(jobs)}: {shown(configuration.params, 120)} "
+                    f"fold {shown(fold, 40)}, {took}",
+                    markup=False,
+                    soft_wrap=True,
+                )
 
     def _taken(
         self, configuration: Configuration, fold: bytes, path: Path, fitted: "_Fit"
@@ -97,19 +133,31 @@ class Fits:
             return Fitted(None, None, f"fit failed: {fitted.error}", fitted.error_type)
         fitted.part.replace(path)
         model = cloudpickle.loads(path.read_bytes())
-        return Fitted(path, self.call(partial(_keep, _name(configuration, fold), model)))
+        asset = self.call(partial(_keep, _name(configuration, fold), model))
+        _seconds_file(path).write_text(repr(fitted.seconds))
+        return Fitted(path, asset, seconds=fitted.seconds)
 
-    def _run(self, jobs: list[tuple[Params, object, Path]]) -> Iterator["_Fit"]:
+    def _run(self, jobs: list[_Job]) -> Iterator[tuple[_Job, "_Fit"]]:
+        """Each job with its outcome as soon as there is one."""
         run = self.project.settings.run
-        if run.executor == "processes" and len(jobs) > 1:
-            with process_pool(self.project) as pool:
-                sent = [pool.schedule(_fit_in_process, args=job) for job in jobs]
-                yield from (_outcome_of(future.result) for future in sent)
+        if run.executor == "processes" and jobs:
+            with Pool(self.project) as pool:
+                sent = {
+                    pool.schedule(_fit_in_process, *job, seconds=run.fit_seconds): job
+                    for job in jobs
+                }
+                for future in as_completed(sent):
+                    yield sent[future], _outcome_of(future, pool, run.fit_seconds)
+            return
+        if run.executor == "dask" and jobs:
+            for job, answer in fit_on_cluster(self.project, jobs):
+                yield job, _arrived(job[3], answer, run.fit_seconds)
             return
         workers = run.workers if run.executor == "threads" else 1
         with ThreadPoolExecutor(workers) as threads:
-            futures = [threads.submit(_fit, self.project, *job) for job in jobs]
-            yield from (_outcome_of(future.result) for future in futures)
+            futures = {threads.submit(_fit, self.project, *job): job for job in jobs}
+            for future in as_completed(futures):
+                yield futures[future], future.result()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +168,19 @@ class _Fit:
     error: str = ""
     error_type: str = ""
     reads: frozenset[str] = frozenset()
+    seconds: float = 0.0
+
+
+def _seconds_file(path: Path) -> Path:
+    return path.with_suffix(".seconds")
+
+
+def _took(path: Path) -> float | None:
+    """How long a kept model's fit took, where that is still known."""
+    try:
+        return float(_seconds_file(path).read_text())
+    except (OSError, ValueError):
+        return None
 
 
 def _name(configuration: Configuration, fold: bytes) -> str:
@@ -135,29 +196,61 @@ def _keep(name: str, model: object, store: Store) -> str:
     return store.keep_asset(name, model)
 
 
-def _fold(item: Item) -> bytes:
-    return orjson.dumps(item.get("fold"))
-
-
-def _fit(project: Project, params: Params, fold: object, path: Path) -> _Fit:
+def _fit(project: Project, params: Params, repeat: int, fold: object, path: Path) -> _Fit:
     assert project.fit is not None
     error = None
     part = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.part")
+    given: list[object] = [params, fold]
+    if project.fit_takes_train:
+        given.append(training_items(project.items(params), repeat, fold))
+    begun = time.perf_counter()
     with noted() as reads:
         try:
-            _write_part(part, project.fit(params, fold))
+            model = project.fit(*given)
+            seconds = time.perf_counter() - begun
+            _write_part(part, model)
         except Exception as raised:
             error = raised
     if error is not None:
-        return _Fit(None, str(error), type(error).__name__, frozenset(reads))
-    return _Fit(part, reads=frozenset(reads))
+        return _Fit(None, words_of(error), type(error).__name__, frozenset(reads))
+    return _Fit(part, reads=frozenset(reads), seconds=seconds)
 
 
-def _fit_in_process(params: Params, fold: object, path: Path) -> _Fit:
-    from harness.run import executors
+def _fit_in_process(params: Params, repeat: int, fold: object, path: Path) -> _Fit:
+    return _fit(worker_of_process().project, params, repeat, fold, path)
 
-    assert executors._worker is not None
-    return _fit(executors._worker.project, params, fold, path)
+
+def fit_in_place(
+    project: Project, params: Params, repeat: int, fold: object
+) -> tuple["_Fit", bytes]:
+    """Fit on a cluster's worker; the outcome, and the model as it is sent to the driver."""
+    seconds = project.settings.run.fit_seconds
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            with time_limit(seconds, True, "fit_seconds"):
+                fitted = _fit(project, params, repeat, fold, Path(folder) / "model.pkl")
+        except PredictionTimeout as error:
+            return _Fit(None, str(error), "FitTimeout"), b""
+        return fitted, fitted.part.read_bytes() if fitted.part else b""
+
+
+def _arrived(path: Path, answer: tuple[Any, ...], seconds: float) -> "_Fit":
+    """The outcome of a fit that ran on a cluster, its model in a temporary file here."""
+    if answer[0] == "fitted":
+        fitted: _Fit = answer[1]
+        if fitted.part is None:
+            return fitted
+        part = path.with_suffix(f".{os.getpid()}.part")
+        part.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(answer[2])
+        return replace(fitted, part=part)
+    if answer[0] == "lost":
+        return _Fit(None, words_of(answer[1]), WorkerDied.__name__)
+    _, code, why = answer
+    if why == "time":
+        return _Fit(None, too_long(seconds, "fit_seconds"), "FitTimeout")
+    error = MemoryLimit.__name__ if why == "memory" else WorkerDied.__name__
+    return _Fit(None, died(code), error)
 
 
 def _write(path: Path, model: object) -> None:
@@ -182,8 +275,13 @@ def _pickled(model: object) -> bytes:
         ) from error
 
 
-def _outcome_of(result: Callable[[], _Fit]) -> _Fit:
+def _outcome_of(future: "Future[_Fit]", pool: Pool, seconds: float) -> _Fit:
     try:
-        return result()
-    except Exception as error:  # the process that fitted it died
+        return future.result()
+    except FutureTimeout:
+        return _Fit(None, too_long(seconds, "fit_seconds"), "FitTimeout")
+    except ProcessExpired as expired:
+        error = pool.why_ended(expired, 0)
         return _Fit(None, str(error), type(error).__name__)
+    except Exception as error:  # what was sent does not load here
+        return _Fit(None, words_of(error), type(error).__name__)

@@ -8,8 +8,9 @@ import itertools
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,7 @@ from harness.project.contract import Item, Project
 from harness.project.grid import Configuration, Grid, column_types, resolve_grid
 from harness.project.inputs import advice, unkeyed
 from harness.project.keys import differences
-from harness.project.tasks import Census, Task, tasks, touched
+from harness.project.tasks import Census, Task, cluster_of, tasks, touched
 from harness.project.values import Row
 from harness.record.cache import ResultCache
 from harness.record.known import Knowledge, Reading, reading_file
@@ -31,6 +32,7 @@ from harness.record.recorder import Counts, Recorder
 from harness.record.runs import new_track_id
 from harness.record.store import Store
 from harness.run.budget import Budget
+from harness.run.cluster import leave_cluster
 from harness.run.executors import execute
 from harness.run.fitted import Fits
 from harness.run.interrupt import graceful
@@ -38,6 +40,7 @@ from harness.run.job import Job, Outcome
 from harness.run.limits import shared_limiter
 from harness.run.progress import RunProgress
 from harness.run.rows import Rows
+from harness.run.time_limit import unenforced
 
 _LOOKED_UP_AT_ONCE = 256
 # How long a busy predict may keep the recorder waiting for the interpreter, in seconds; Python's
@@ -79,11 +82,13 @@ def run(
     provenance: Row,
     limit: int | None = None,
     place: Place | None = None,
+    known: Sequence[Path] | None = None,
 ) -> RunReport:
     """Execute what is missing of `experiment` and return how it went.
 
-    `provenance` fills the run's row; `place` is where rows go, if not where the settings say. The
-    caller holds the lock of the folder. Raises HarnessError where the experiment was begun with
+    `provenance` fills the run's row; `place` is where rows go, if not where the settings say, and
+    `known` are the databases whose results are reused, if not those of all experiments. The caller
+    holds the lock of the folder. Raises HarnessError where the experiment was begun with
     other code or data, and where nothing can be written.
     """
     settings = project.settings
@@ -102,9 +107,11 @@ def run(
     sys.setswitchinterval(_SWITCH_SECONDS)
     try:
         rows = Rows(track_id, experiment)
-        return _Run(project, grid, census, place, rows, recorder, cache).go(provenance, limit)
+        made = _Run(project, grid, census, place, rows, recorder, cache, others=known)
+        return made.go(provenance, limit)
     finally:
         sys.setswitchinterval(before)
+        leave_cluster(project)
         if recorder.is_alive():
             with contextlib.suppress(HarnessError):
                 recorder.close()
@@ -132,6 +139,7 @@ class _Run:
     broken: Exception | None = None
     unkeyed: set[str] = field(default_factory=set)
     held: dict[bytes, set[str]] = field(default_factory=dict)
+    others: Sequence[Path] | None = None
 
     def go(self, provenance: Row, limit: int | None) -> RunReport:
         experiment = self.rows.experiment
@@ -196,9 +204,18 @@ class _Run:
         if self.project.fit is not None:
             folder = self.place.cache / "fitted"
             self.fits = Fits(self.project, self.grid.watch(), folder, call)
+        self.rows.designed = self._designed
         self.budget = Budget(most, call(lambda store: store.spent()) if most else 0.0)
         for configuration in self.grid.configurations:
             self._note_reads(self.project.reads, {}, configuration)
+
+    def _designed(self, task: Task) -> Row:
+        """What a row says of where its task stands in the design: cluster and fold."""
+        row = {} if self.fits is None else self.fits.columns(task)
+        if self.project.kind.in_phases(self.project.settings.run.executor):
+            return row | {"cluster": f"phase {task.repeat}"}
+        cluster = cluster_of(task.item, self.project.settings.data.cluster)
+        return row if cluster is None else row | {"cluster": cluster}
 
     def _end(self, row: Row, report: RunReport) -> None:
         """Record how the run ended, and wait until everything is written."""
@@ -237,8 +254,9 @@ class _Run:
         call = self.recorder.call
         root = self.project.root
         settings = self.project.settings
-        readings = []
-        if self.place.db == place_for(root, settings, experiment).db:  # a trial does not see them
+        readings = [reading_file(path) for path in self.others or ()]
+        mine = self.others is None and self.place.db == place_for(root, settings, experiment).db
+        if mine:  # a trial does not see them
             others = databases(root, settings, "experiment")
             readings = [reading_file(path) for path in others if path != self.place.db]
         # The writer's own file is read in its thread, between two batches.
@@ -339,9 +357,11 @@ class _Run:
     def _loop(self, limit: int | None, progress: RunProgress) -> int:
         skipped = [0]
         jobs = self._until_broken(self._jobs(limit, skipped, progress))
-        if self.project.settings.run.executor == "processes":
+        if self.project.settings.run.executor in ("processes", "dask"):
             # Checked here: in a worker process nobody would see the error.
             shared_limiter(self.project.settings, self.project.settings.run.workers)
+        for line in unenforced(self.project.settings.run):
+            err.print(f"note: {line}", markup=False, soft_wrap=True)
         limiter = shared_limiter(self.project.settings)
         if limiter is not None and self.budget is not None:
             limiter.more = self.budget.more
@@ -387,7 +407,7 @@ class _Run:
                     self.recorder.put(self.rows.unfitted(task, fitted.error, fitted.error_type))
                     self._count_failure(permanent=True)
                     continue
-                job = Job(task, fitted.path, fitted.asset, job.estimate)
+                job = Job(task, fitted.path, fitted.asset, fitted.seconds, job.estimate)
             if self.budget is not None and not self.budget.admit(job.estimate):
                 self._stop("budget", self.budget.message)
                 return

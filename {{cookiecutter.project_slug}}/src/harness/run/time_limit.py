@@ -10,13 +10,20 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from harness.errors import PredictionTimeout
+from harness.project.settings import Run
 
 _GRACE_SECONDS = 2.0
+_ENDING = ("processes", "dask")  # they can end a process
+_CANNOT = {
+    "serial": "serial cannot end native code that never returns to Python, it waits for it",
+    "threads": "threads cannot end a call that overruns; it gets its row and runs on unseen",
+    "async": "async cannot end a call that never awaits, and every other call waits for it",
+}
 
 
 @contextmanager
-def time_limit(seconds: float, hard_kill: bool) -> Iterator[None]:
-    """Raise PredictionTimeout in this thread after `seconds` (0: never).
+def time_limit(seconds: float, hard_kill: bool, setting: str = "timeout_seconds") -> Iterator[None]:
+    """Raise PredictionTimeout here after `seconds` (0: never), a limit that `setting` gives.
 
     Works in a process's main thread; in other threads the driver gives up waiting instead. Native
     code that never returns to Python is ended with its process, where `hard_kill` allows it.
@@ -30,7 +37,7 @@ def time_limit(seconds: float, hard_kill: bool) -> Iterator[None]:
         return
 
     def interrupt(signum: int, frame: object) -> None:
-        raise PredictionTimeout(too_long(seconds))
+        raise PredictionTimeout(too_long(seconds, setting))
 
     previous = signal.signal(signal.SIGALRM, interrupt)
     # Fires again every second, in case a bare `except:` in predict swallowed the first one.
@@ -50,7 +57,12 @@ def time_limit(seconds: float, hard_kill: bool) -> Iterator[None]:
 
 
 def _watchdog_file(pid: int) -> Path:
-    return Path(tempfile.gettempdir()) / f"benchmark-watchdog-{os.getuid()}-{pid}"
+    return Path(f"{watchdog_prefix()}{pid}")
+
+
+def watchdog_prefix() -> str:
+    """What the file of a process's watchdog is called, up to its id."""
+    return str(Path(tempfile.gettempdir()) / f"benchmark-watchdog-{os.getuid()}-")
 
 
 def ended_by_watchdog(pid: int | None) -> bool:
@@ -66,6 +78,20 @@ def ended_by_watchdog(pid: int | None) -> bool:
         file.unlink(missing_ok=True)
 
 
-def too_long(seconds: float) -> str:
+def too_long(seconds: float, setting: str = "timeout_seconds") -> str:
     """The message for a call that took longer than its limit."""
-    return f"took longer than {seconds:g} s ([run] timeout_seconds)"
+    return f"took longer than {seconds:g} s ([run] {setting})"
+
+
+def unenforced(run: Run) -> Iterator[str]:
+    """What the limits of [run] cannot do under its executor, in words for the start of a run."""
+    cannot = _CANNOT.get(run.executor, "")
+    if run.executor in _ENDING and not hasattr(signal, "setitimer"):
+        cannot = "this system has no timer that could end a call"
+    if not cannot:
+        return
+    instead = "" if run.executor in _ENDING else '; executor = "processes" ends it'
+    if run.timeout_seconds:
+        yield f"[run] timeout_seconds: {cannot}{instead}"
+    if run.fit_seconds and run.executor not in _ENDING:
+        yield f"[run] fit_seconds cannot end a fit under {run.executor}{instead}"

@@ -4,39 +4,78 @@ A difference is always a - b, and a verdict is always about a; only `higher_is_b
 pair in which either value is missing (None, NaN, infinite) is left out and counted in the note.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from math import ceil
-from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtri
+from numpy.typing import NDArray
 
-from harness.stats.decision import MIN_ITEMS, position_of
+from harness.stats.decision import MIN_ITEMS, Decision, decision_of, mirrored, position_of
 from harness.stats.intervals import (
+    Bounds,
     Floats,
     Interval,
     Values,
     cluster_totals,
     finite_values,
     join_notes,
-    tail_of,
 )
+from harness.stats.power import POWER, items_needed
+from harness.stats.resampling import Resamples, interval_of_difference
 from harness.stats.significance import (
     cohen_dz,
     cohen_g,
     corrected_resampled_t,
     holm,
-    items_needed,
     mcnemar_exact,
     paired_bootstrap,
     paired_differences,
     paired_proportions_interval,
+    paired_t,
 )
 
-Decision = Literal["better", "worse", "equivalent", "undecided"]
-POWER = 0.80
+NO_SIZES = (
+    "nothing says how many items the models were fitted on: write fit(params, fold, train), or let "
+    "predict return n_train"
+)
+
+
+@dataclass(frozen=True)
+class Units:
+    """Which of n values belong together; each array has shape (n,), None where none do.
+
+    `clusters` labels what was drawn together, `folds` the models: NaN where a value has none.
+    `n_train` and `n_test` are how many items its fold's model was fitted and tested on; NaN where
+    nothing says it.
+    """
+
+    clusters: NDArray[np.generic] | None = None
+    folds: Floats | None = None
+    n_train: Floats | None = None
+    n_test: Floats | None = None
+
+    def at(self, rows: NDArray[np.intp]) -> "Units":
+        """The same of some of the values."""
+        arrays = (self.clusters, self.folds, self.n_train, self.n_test)
+        return Units(*(None if each is None else each[rows] for each in arrays))  # type: ignore[arg-type]
+
+    @property
+    def n_clusters(self) -> int | None:
+        """How many clusters there are; None where each value is one."""
+        return None if self.clusters is None else len(np.unique(self.clusters))
+
+    @property
+    def n_folds(self) -> int:
+        """How many folds there are."""
+        return 0 if self.folds is None else len(np.unique(self.folds[~np.isnan(self.folds)]))
+
+    @property
+    def fitted(self) -> bool:
+        """Whether the values are of several models, each of which was fitted for its fold."""
+        return self.n_folds > 1
+
+
+ALONE = Units()  # each value stands for itself
 
 
 @dataclass(frozen=True)
@@ -44,12 +83,14 @@ class Verdict:
     """What a comparison of a with b came to; `n` counts items.
 
     - "better", "worse": p < 1 - confidence, and the whole interval lies on that side by at least
-      `smallest_difference`. "equivalent": the whole interval lies within +-smallest_difference,
-      where that is above 0. Otherwise "undecided": the data cannot tell, which does not say that
-      there is no difference. See `decision.position_of`.
+      `smallest_difference`. "equivalent", "not worse": all of `together` lies where it has to.
+      Otherwise "undecided": the data cannot tell, which does not say that there is no difference.
+      See `decision.decision_of`.
+    - `together` is the interval that holds at the same time as those of all other comparisons of
+      the family (Bonferroni); `difference` that of this comparison by itself.
     - `effect` is what `effect_name` says, positive where a is larger.
-    - `items_needed`: items with which a true difference as large as the one seen would be decided
-      four times in five; None where that is unknown. Of interest where undecided.
+    - `items_needed`: items that tell a difference of `smallest_difference` from none, four times in
+      five; it never depends on the difference seen. None where that is 0, or unknown.
     """
 
     difference: Interval
@@ -60,6 +101,9 @@ class Verdict:
     verdict: Decision
     n: int
     items_needed: int | None
+    together: Interval
+    smallest_difference: float = 0.0
+    higher_is_better: bool = True
     note: str = ""
     p_adjusted: float | None = None
 
@@ -67,61 +111,120 @@ class Verdict:
 def paired_verdict(
     a: Values,
     b: Values,
-    clusters: ArrayLike | None = None,
-    folds: ArrayLike | None = None,
+    units: Units = ALONE,
     smallest_difference: float = 0.0,
     higher_is_better: bool = True,
     confidence: float = 0.95,
     seed: int = 0,
     binary: bool = True,
+    bounds: Bounds | None = None,
+    family: int = 1,
+    power: float = POWER,
 ) -> Verdict:
     """Compare `a` with `b`, both of shape (n,): a[i] and b[i] are of the same item and repeat.
 
-    `clusters` are the items' ids where there are repeats, `folds` the fold of each row where a
-    model was fitted per fold. With folds: the corrected resampled t on the folds' mean differences
-    (rows whose fold is NaN are left out, and `items_needed` is None). Else exact McNemar with
-    Tango's interval where all values are 0 or 1 without repeats, unless `binary` says that they are
-    no shares; and otherwise the mean difference (`paired_bootstrap`). Raises ValueError for unequal
-    lengths.
+    Exact McNemar with Tango's interval where all values are 0 or 1 and each is a cluster of its
+    own, unless `binary` says that they are no shares; otherwise the mean difference
+    (`paired_bootstrap`). Where several models were fitted for their folds (`Units.fitted`), the
+    corrected resampled t on the folds' mean differences besides: both have to hold, so the bounds
+    are the outer ones of the two and p is the larger (values without a fold are left out, and
+    `items_needed` is None). `bounds` are the least and the largest value that a or b can have,
+    where that is declared. `family`: how many comparisons are made at once; see `correct_family`.
+    Raises ValueError for unequal lengths.
     """
     gap = paired_differences(a, b)
-    labels = None if folds is None else np.asarray(folds)
-    if labels is not None and labels.dtype.kind == "f":
-        gap = np.where(np.isnan(labels), np.nan, gap)
+    if units.fitted and units.folds is not None:
+        gap = np.where(np.isnan(units.folds), np.nan, gap)
     kept = np.isfinite(gap)
-    values, codes, note = finite_values(gap, clusters)
+    values, codes, note = finite_values(gap, units.clusters)
     sums, sizes = cluster_totals(values, codes)
-    if labels is not None:
-        tested = _by_fold(values, sums / sizes, labels[kept], confidence)
-    elif binary and sums.size == values.size > 0 and _all_shares(a, b, kept):
-        tested = _of_shares(values, confidence)
-    else:
-        found = paired_bootstrap(a, b, clusters, confidence, seed)
-        tested = _of_means(*found, sums / sizes)
-    needed, difference = None, tested.difference
-    if difference.estimate is not None and (tested.spread or tested.discordant):
-        needed = items_needed(
-            difference.estimate,
-            tested.spread,
-            tested.discordant,
-            smallest_difference,
-            confidence,
-            POWER,
-        )
-    outcome = _decide(
-        difference, tested.p, sums.size, smallest_difference, higher_is_better, confidence
-    )
-    return Verdict(
-        difference,
+
+    def test(confidence: float) -> _Tested:
+        if binary and sums.size == values.size > 0 and _all_shares(a, b, kept):
+            tested = _of_shares(values, confidence)
+        else:
+            gaps = (gap, np.zeros(gap.size))
+            found = paired_bootstrap(*gaps, units.clusters, confidence, seed, bounds)
+            tested = _of_means(*found, sums / sizes)
+        if not units.fitted:
+            return tested
+        return _over_folds(tested, values, units.at(np.flatnonzero(kept)), confidence)
+
+    tested = test(confidence)
+    among = 1 - (1 - confidence) / max(1, family)
+    together = test(among).difference if family > 1 else tested.difference
+    needed = None
+    if tested.spread or tested.discordant:
+        needed = items_needed(smallest_difference, tested.spread, tested.discordant, among, power)
+    verdict = Verdict(
+        tested.difference,
         tested.p,
         tested.test,
         tested.effect,
         tested.effect_name,
-        outcome,
+        "undecided",
         sums.size,
         needed,
+        together,
+        smallest_difference,
+        higher_is_better,
         note,
     )
+    return replace(verdict, verdict=_decide(verdict, tested.p, confidence))
+
+
+def paired_p(
+    a: Values,
+    b: Values,
+    units: Units = ALONE,
+    binary: bool = True,
+    bounds: Bounds | None = None,
+) -> float | None:
+    """The p of `paired_verdict` by itself; None below 10 shared items (or clusters)."""
+    gap = paired_differences(a, b)
+    kept = np.isfinite(gap)
+    values, codes, _ = finite_values(gap, units.clusters)
+    size = cluster_totals(values, codes)[0].size
+    if size < MIN_ITEMS:
+        return None
+    if units.fitted:
+        return paired_verdict(a, b, units, binary=binary, bounds=bounds).p_value
+    if binary and size == values.size and _all_shares(a, b, kept):
+        return mcnemar_exact(int((values > 0).sum()), int((values < 0).sum()))
+    if bounds is not None:
+        return paired_bootstrap(gap, np.zeros(gap.size), units.clusters, bounds=bounds)[1]
+    return paired_t(gap, units.clusters)
+
+
+def aggregate_verdict(
+    a: Resamples,
+    b: Resamples,
+    smallest_difference: float = 0.0,
+    higher_is_better: bool = True,
+    confidence: float = 0.95,
+    family: int = 1,
+) -> Verdict:
+    """Compare two aggregates over the same draws of the same items; see `paired_verdict`.
+
+    Raises ValueError where the items are not the same.
+    """
+    difference, p = interval_of_difference(a, b, confidence)
+    among = 1 - (1 - confidence) / max(1, family)
+    together = interval_of_difference(a, b, among)[0] if family > 1 else difference
+    verdict = Verdict(
+        difference,
+        p,
+        "paired bootstrap",
+        None,
+        "",
+        "undecided",
+        a.units,
+        None,
+        together,
+        smallest_difference,
+        higher_is_better,
+    )
+    return replace(verdict, verdict=_decide(verdict, p, confidence))
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,15 +245,38 @@ def _all_shares(a: Values, b: Values, kept: NDArray[np.bool_]) -> bool:
     return bool(np.isin(sides, (0.0, 1.0)).all())
 
 
-def _by_fold(
-    values: Floats, per_item: Floats, labels: NDArray[np.generic], confidence: float
-) -> _Tested:
-    _, codes = np.unique(labels, return_inverse=True)
+def _over_folds(items: _Tested, values: Floats, units: Units, confidence: float) -> _Tested:
+    """What the folds say, and no more than the items say by themselves."""
+    _, codes = np.unique(np.asarray(units.folds), return_inverse=True)
     sums, sizes = cluster_totals(values, codes)
-    n_test = values.size / max(1, sums.size)
-    difference, p = corrected_resampled_t(sums / sizes, values.size - n_test, n_test, confidence)
     name = f"corrected resampled t of {sums.size} folds"
-    return _Tested(difference, p, name, cohen_dz(per_item), "Cohen's dz")
+    n_train, n_test = (_by_fold(each, codes, sizes) for each in (units.n_train, units.n_test))
+    n_test = np.where(np.isnan(n_test), sizes, n_test)
+    effect, called = items.effect, items.effect_name
+    if not (n_train > 0).all():
+        estimate = items.difference.estimate
+        unknown = Interval(estimate, None, None, sums.size, name, NO_SIZES)
+        return _Tested(unknown, None, name, effect, called)
+    found, p = corrected_resampled_t(sums / sizes, n_train, n_test, confidence, sizes)
+    outer = replace(
+        found,
+        low=_outer(min, found.low, items.difference.low),
+        high=_outer(max, found.high, items.difference.high),
+    )
+    return _Tested(outer, _outer(max, p, items.p), name, effect, called)
+
+
+def _by_fold(sizes: Floats | None, codes: NDArray[np.intp], tested: Floats) -> Floats:
+    """The size that the rows of each fold name; NaN where one names none."""
+    if sizes is None:
+        return np.full(tested.size, np.nan)
+    return np.asarray(np.bincount(codes, sizes) / tested)
+
+
+def _outer(
+    pick: Callable[[float, float], float], one: float | None, other: float | None
+) -> float | None:
+    return None if one is None or other is None else pick(one, other)
 
 
 def _of_shares(values: Floats, confidence: float) -> _Tested:
@@ -167,45 +293,51 @@ def _of_shares(values: Floats, confidence: float) -> _Tested:
 
 def _of_means(difference: Interval, p: float | None, per_item: Floats) -> _Tested:
     spread = float(per_item.std(ddof=1)) if per_item.size > 1 else None
-    return _Tested(difference, p, "paired t", cohen_dz(per_item), "Cohen's dz", spread)
+    test = "paired bet" if difference.method == "betting" else "paired t"
+    return _Tested(difference, p, test, cohen_dz(per_item), "Cohen's dz", spread)
 
 
-def correct_family(verdicts: Sequence[Verdict], confidence: float = 0.95) -> list[Verdict]:
-    """The verdicts of one family of comparisons after Holm's correction.
+def correct_family(
+    verdicts: Sequence[Verdict],
+    confidence: float = 0.95,
+    others: Sequence[float | None] = (),
+) -> list[Verdict]:
+    """The verdicts of one family of comparisons after Holm's correction; `others` are the p of
+    those in the family that were not asked for.
 
-    "better" and "worse" stand only where the adjusted p is still below 1 - confidence; the bounds
-    stay those of each comparison by itself. `items_needed` grows to what the smallest p of the
-    family has to pass.
+    "better" and "worse" stand only where the adjusted p is still below 1 - confidence; what is
+    "equivalent" or "not worse" was found in `together`, which is wide enough for the family that
+    `paired_verdict` was told of. The bounds of `difference` stay those of each comparison alone.
     """
-    adjusted = holm([verdict.p_value for verdict in verdicts])
+    adjusted = holm([*(verdict.p_value for verdict in verdicts), *others])
     family = max(1, sum(p is not None for p in adjusted))
-    tails = np.array([tail_of(confidence) / family, tail_of(confidence)])
-    alone, among = (ndtri(POWER) - ndtri(tails[::-1])) ** 2
     corrected = []
-    for verdict, p in zip(verdicts, adjusted, strict=True):
-        needed = verdict.items_needed and ceil(verdict.items_needed * float(among / alone))
-        changed = replace(verdict, p_adjusted=p, items_needed=needed)
-        if verdict.verdict in ("better", "worse") and (p is None or p >= 1 - confidence):
-            note = join_notes(verdict.note, f"not clear among {family} comparisons")
-            changed = replace(changed, verdict="undecided", note=note)
-        corrected.append(changed)
+    for verdict, p in zip(verdicts, adjusted, strict=False):
+        decided = _decide(verdict, p, confidence)
+        note = verdict.note
+        if verdict.verdict in ("better", "worse") and decided != verdict.verdict:
+            note = join_notes(note, f"not clear among {family} comparisons")
+        corrected.append(replace(verdict, p_adjusted=p, verdict=decided, note=note))
     return corrected
 
 
-def _decide(
-    difference: Interval,
-    p: float | None,
-    n: int,
-    smallest: float,
-    higher_is_better: bool,
-    confidence: float,
-) -> Decision:
-    position = position_of(difference.low, difference.high, smallest)
+def _decide(verdict: Verdict, p: float | None, confidence: float) -> Decision:
     if p is None:
         return "undecided"
-    if position == "within":
-        # Bounds without width, where a few items all differ alike, are no proof that all others do.
-        return "undecided" if difference.low == difference.high and n < MIN_ITEMS else "equivalent"
-    if position not in ("above", "below") or p >= 1 - confidence:
+    alone = _decided(verdict, verdict.difference)
+    if alone in ("better", "worse") and p < 1 - confidence:
+        return alone
+    among = _decided(verdict, verdict.together)
+    if among == "worse" or verdict.smallest_difference == 0:
         return "undecided"
-    return "better" if (position == "above") == higher_is_better else "worse"
+    # Bounds without width, where a few items all differ alike, are no proof that all others do.
+    if verdict.together.low == verdict.together.high and verdict.n < MIN_ITEMS:
+        return "undecided"
+    # Better by more than what matters is not worse, also where the p is not small enough.
+    return "not worse" if among == "better" else among
+
+
+def _decided(verdict: Verdict, difference: Interval) -> Decision:
+    smallest = verdict.smallest_difference
+    position = position_of(difference.low, difference.high, smallest)
+    return decision_of(position if verdict.higher_is_better else mirrored(position), smallest)

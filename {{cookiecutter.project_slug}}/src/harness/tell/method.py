@@ -1,13 +1,18 @@
 """How the numbers of a report were made, in the words of a paper's section on method."""
 
 from harness.console import ABSENT
-from harness.measure.judge import Judged, fold_labels
+from harness.measure.judge import Judged
 from harness.project.declarations import Rule
 from harness.read.results import Experiment
 from harness.read.scores import Scores
 from harness.stats.intervals import BOOTSTRAP_UNITS
 from harness.tell.ranking import Ranking
 from harness.tell.section import Section, number
+
+RANKS = (
+    "Ranks come from all pairs at once (max-T, stepped down): with 95% all ranges hold the true "
+    "rank (Mogstad et al. 2024)."
+)
 
 
 def method_section(
@@ -24,7 +29,7 @@ def method_section(
 
 
 def _design(experiment: Experiment, scores: Scores) -> str:
-    items, count = len(scores.items), len(experiment.configurations)
+    items, count = scores.n_items, len(experiment.configurations)
     total = sum(each.summary.get("n") or 0 for each in experiment.configurations)
     text = f"Each of {items:,} items was predicted under each of {count} configurations"
     if count == 1:
@@ -35,9 +40,10 @@ def _design(experiment: Experiment, scores: Scores) -> str:
     elif repeats and abs(repeats - 1) > 1e-9:
         text = f"{items:,} items were predicted, not all under each of {count} configurations"
     text += f": {total:,} datapoints."
-    folds = fold_labels(scores)
-    if folds is not None:
-        text += f" The items lie in {len(set(folds[folds == folds].tolist()))} folds."
+    if scores.units.fitted:
+        text += f" Models were fitted for {scores.units.n_folds} folds."
+    if (clusters := scores.units.n_clusters) not in (None, items):
+        text += f" What was drawn together counts as one: {clusters:,} clusters."
     return text + _made_by(experiment)
 
 
@@ -73,16 +79,19 @@ def _intervals(experiment: Experiment, scores: Scores) -> str:
     if any(rule.binary for rule in rules):
         ways.append("Wilson's score interval for proportions")
     if any(not rule.binary and not rule.aggregate for rule in rules):
-        few = len(scores.items) in BOOTSTRAP_UNITS
+        few = (scores.units.n_clusters or scores.n_items) in BOOTSTRAP_UNITS
         ways.append(f"{'a BCa bootstrap over items' if few else 'Student’s t'} for means")
+    if any(rule.bounds and not rule.aggregate for rule in rules):
+        ways.append("a bet where values at a declared bound may be missing from the sample")
     if any(rule.aggregate for rule in rules):
         ways.append("resampled items for figures of many rows")
     said = f" It is {_listed(ways)}." if ways else ""
     repeats = " Repeats of an item count as one." if experiment.repeated else ""
+    given = " It takes the fitted models as given." if scores.units.fitted else ""
     return (
         "Brackets hold a 95% confidence interval: of a hundred experiments on other items drawn "
         "alike, some 95 give one that holds the true value. It says nothing of other data, models "
-        f"or seeds.{said}{repeats} Percentiles of times have theirs by order statistics."
+        f"or seeds.{said}{given}{repeats} Percentiles of times have theirs by order statistics."
     )
 
 
@@ -91,22 +100,18 @@ def _comparisons(
 ) -> str:
     others = len(experiment.configurations) - 1
     parts = []
-    folded = fold_labels(scores) is not None
+    folded = scores.units.fitted
     test = ", by the folds' differences (corrected resampled t)" if folded else ""
     if ranking.rule is not None and others > 0:
         if ranking.rule.name in scores.counted:
             parts.append(
                 "Comparisons are paired: two configurations are compared on the same items"
-                f"{test}. The difference to the first has its own 95% interval; whether "
-                f"it can be told from the first, (=1), is decided under Holm's correction for "
-                f"{others} comparison{'s' if others != 1 else ''}."
+                f"{test}. The difference to the first has its own 95% interval. {RANKS}"
             )
         else:
-            level = 100 * (1 - 0.05 / others)
             parts.append(
-                f"{ranking.rule.called} is no mean of items, so the difference to the first is "
-                f"bounded by both intervals, each stretched to {level:.4g}%: too wide, "
-                "and so never too sure."
+                f"{ranking.rule.called} is no mean of items; the difference to the first is of a "
+                f"bootstrap that draws the same items for both. {RANKS}"
             )
     if len(judged) > 1:
         parts.append(

@@ -12,10 +12,14 @@ KIND = Kind(
             execute="harness.load.executor:execute_load",
             check="harness.load.executor:check_load",
             failures_are_results=True,
+            phases=True,
         )
     },
     checks=("harness.load.checks:load_measured",),
+    clock="scheduled",
     sections=("benchmark.report:sections",),
+    # A closed loop waits while the server is busy, so it is never better than an open one.
+    unranked={"mode": "closed"},
     constant=frozenset(
         {"status", "bytes", "phase_start", "machine_cpu", "server_cpu", "server_mib"}
         | {"generator_cpu", "generator_mib"}
