@@ -11,7 +11,7 @@ from pathlib import Path
 SOURCE = Path(__file__).parents[1] / "{{cookiecutter.project_slug}}/src/harness"
 # From those who know nothing of the others to those who lead through all of it.
 ORDER = (
-    "errors", "console", "clock", "findings", "seal",
+    "system", "errors", "console", "clock", "findings", "seal",
     "stats", "project", "record", "version", "read", "measure", "tell", "run", "gates",
     "load", "experiment", "suggest", "trial", "cli", "__init__", "__main__",
 )  # fmt: skip

@@ -8,8 +8,11 @@ change the bytes of a result that DVC has already recorded.
 
 import contextlib
 import json
+import os
 import sqlite3
+import tempfile
 import time
+from base64 import b64decode
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -25,6 +28,7 @@ from harness.project.values import Row, Value, readable
 from harness.record.columns import PREDICTIONS, Schema, quoted
 from harness.record.database_file import begin_writing, set_strangers_aside
 from harness.record.layout import DEV, Place
+from harness.record.pickles import plain_load
 from harness.record.row_fitter import RowFitter, Wrong, mark_unfit
 from harness.record.runs import RUNS, next_sequence
 from harness.record.score_tables import DECLARED, UNCOUNTED
@@ -81,15 +85,15 @@ class Store:
             )
 
     def _open(self, track_id: str) -> None:
-        if self.engine == "duckdb":
-            allow_duckdb_sqlite()
-        self.tracker = Tracker(
-            db=str(self.place.db),
-            engine="duckdb" if self.engine == "duckdb" else "sqlite",
-            table=self.place.predictions,
-            track_id=track_id,
-            warnings=False,
-        )
+        with duckdb_sqlite() if self.engine == "duckdb" else contextlib.nullcontext():
+            self.tracker = Tracker(
+                db=str(self.place.db),
+                engine="duckdb" if self.engine == "duckdb" else "sqlite",
+                table=self.place.predictions,
+                track_id=track_id,
+                warnings=False,
+            )
+        read_plainly(self.tracker.assets)
         self.connection = self.tracker.conn
         if self.engine == "sqlite":
             # Only now: opening the Tracker's asset store has just set the mode back.
@@ -197,12 +201,16 @@ class Store:
         """Store an object as an xetrack asset; returns its hash."""
         return _keep(self.tracker.assets, name, value)
 
-    def asset(self, name: str) -> tuple[str, object] | None:
-        """The (hash, object) kept under `name`, or None."""
+    def asset(self, name: str) -> tuple[str, bytes] | None:
+        """The hash and the pickle of what is kept under `name`, or None; it is not loaded."""
         hash_value = self.tracker.assets.keys.get(name)
         if hash_value is None:
             return None
-        return str(hash_value), self.tracker.assets.get_from_hash(hash_value)
+        return str(hash_value), self.asset_bytes(str(hash_value))
+
+    def asset_bytes(self, hash_value: str) -> bytes:
+        """The pickle of an asset, by its hash. Raises KeyError where there is none."""
+        return bytes(self.tracker.assets.assets[hash_value])
 
     def stamp(self, track_id: str) -> str:
         """The time now; later than any in the rows of that run, with which it is their primary key.
@@ -330,6 +338,16 @@ def _keep(assets: Any, name: str, value: object) -> str:
     return hash_value
 
 
+def read_plainly(assets: Any) -> None:
+    """Let xetrack's index of assets be read as the texts and numbers that it holds.
+
+    sqlitedict unpickles them, and what somebody else put there could run code.
+    """
+    for part in (assets.keys, assets.counts):
+        part.decode = plain_load
+        part.decode_key = lambda key: plain_load(b64decode(key))
+
+
 def _parts(assets: Any) -> tuple[Any, ...]:
     return assets.assets, assets.keys, assets.counts
 
@@ -391,8 +409,26 @@ def update_run(place: Place, track_id: str, columns: dict[str, str]) -> None:
         con.commit()
 
 
-def allow_duckdb_sqlite() -> None:
-    """Put the SQLite extension where xetrack's duckdb engine looks for it, without the network."""
+@contextlib.contextmanager
+def duckdb_sqlite() -> Iterator[None]:
+    """Put the SQLite extension where xetrack's duckdb engine looks for it, without the network.
+
+    It looks at home. Where there is none that can be written (a container, a service), a temporary
+    folder stands for it until the engine has loaded the extension.
+    """
     from duckdb_extensions import import_extension
 
-    import_extension("sqlite_scanner")
+    home = os.environ.get("HOME", "")
+    if os.name == "nt" or (home and os.access(home, os.W_OK)):
+        import_extension("sqlite_scanner")
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="bench-home-") as folder:
+        os.environ["HOME"] = folder
+        try:
+            import_extension("sqlite_scanner")
+            yield
+        finally:
+            os.environ.pop("HOME")
+            if home:
+                os.environ["HOME"] = home

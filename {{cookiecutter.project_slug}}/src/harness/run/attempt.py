@@ -12,10 +12,8 @@ import time
 from dataclasses import dataclass
 from functools import lru_cache
 from numbers import Real
-from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
-import cloudpickle
 import stamina
 import stamina.instrumentation
 
@@ -24,6 +22,7 @@ from harness.project.contract import Item, Project
 from harness.project.inputs import noted
 from harness.project.values import Params, Row
 from harness.record.columns import RESERVED
+from harness.run.model_file import ModelFile
 from harness.run.time_limit import time_limit, too_long
 
 _Arguments: TypeAlias = list[Any]  # the item, the params and, where predict takes it, a resource
@@ -89,10 +88,10 @@ class Worker:
         self._began: float | None = None  # when the current call of predict began
         self._latest = 0.0
         self._deciding = threading.Lock()
-        self._resources: dict[Path | None, object] = {}
+        self._resources: dict[ModelFile | None, object] = {}
         self._resources_of: bytes | None = None
 
-    def run(self, item: Item, params: Params, digest: bytes, fitted: Path | None) -> Result:
+    def run(self, item: Item, params: Params, digest: bytes, fitted: ModelFile | None) -> Result:
         """Execute predict for one datapoint; raises nothing except KeyboardInterrupt."""
         with noted() as reads:
             result = self._run(item, params, digest, fitted)
@@ -100,7 +99,7 @@ class Worker:
             result.reads = frozenset(reads)
         return result
 
-    def _run(self, item: Item, params: Params, digest: bytes, fitted: Path | None) -> Result:
+    def _run(self, item: Item, params: Params, digest: bytes, fitted: ModelFile | None) -> Result:
         arguments: _Arguments = [item, params]
         self.attempts = 0
         start = time.perf_counter()
@@ -226,14 +225,14 @@ class Worker:
             permanent=isinstance(error, (PermanentError, InvalidResult)),
         )
 
-    def _resource(self, params: Params, digest: bytes, fitted: Path | None) -> object:
+    def _resource(self, params: Params, digest: bytes, fitted: ModelFile | None) -> object:
         """predict's third argument, kept while the configuration stays the same."""
         if self._resources_of != digest:
             self._resources.clear()
             self._resources_of = digest
         if fitted not in self._resources:
             if fitted is not None:
-                self._resources[fitted] = cloudpickle.loads(fitted.read_bytes())
+                self._resources[fitted] = fitted.load()
             elif self.project.load is not None:
                 self._resources[fitted] = self.project.load(params)
         return self._resources[fitted]

@@ -20,6 +20,7 @@ from pathlib import Path
 import cloudpickle
 from pebble import ProcessExpired, ProcessPool
 
+from harness import system
 from harness.errors import HarnessError
 from harness.project.contract import Item, Project
 from harness.project.inputs import one_worker
@@ -27,6 +28,7 @@ from harness.project.kind import resolve
 from harness.project.values import Params, Unsendable, plain
 from harness.run.attempt import Limiter, Result, Worker, timed_out, words_of
 from harness.run.job import Job, Outcome
+from harness.run.model_file import ModelFile
 from harness.run.time_limit import ended_by_watchdog
 
 _POLL_SECONDS = 0.05
@@ -157,7 +159,7 @@ def _start_worker(root: Path, workers: int) -> None:
     _worker = Worker(project, shared_limiter(project.settings, workers), hard_kill=True)
 
 
-def _run_in_process(item: Item, params: Params, digest: bytes, fitted: Path | None) -> bytes:
+def _run_in_process(item: Item, params: Params, digest: bytes, fitted: ModelFile | None) -> bytes:
     assert _worker is not None
     return _packed(_worker.run(item, params, digest, fitted))
 
@@ -188,13 +190,11 @@ def _sendable(value: object) -> object:
 
 def process_pool(project: Project) -> ProcessPool:
     """A pool whose processes each hold a Worker; one that dies loses only its own task."""
-    # Fork would copy the writer's database connections and locks into the children.
-    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
     return ProcessPool(
         max_workers=project.settings.run.workers,
         initializer=_start_worker,
         initargs=(project.root, project.settings.run.workers),
-        context=multiprocessing.get_context(method),
+        context=multiprocessing.get_context(system.new_process()),
     )
 
 

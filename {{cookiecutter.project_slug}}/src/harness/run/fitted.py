@@ -1,6 +1,7 @@
 """Models fitted once per params and fold, kept as xetrack assets and shared by all workers.
 
-Processes share a model through a file next to the cache; the asset is the record.
+Processes share a model through a file next to the cache; the asset is the record. The file is the
+asset, to the byte, and is written anew from it wherever it differs.
 """
 
 import hashlib
@@ -23,15 +24,17 @@ from harness.project.inputs import noted
 from harness.project.tasks import Task
 from harness.project.values import Params
 from harness.project.watch import Watch
+from harness.record.pickles import NotPlain, Trusted, plain_load, untrusted
 from harness.record.store import Store
 from harness.run.executors import process_pool
+from harness.run.model_file import ModelFile
 
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
     """A fitted model: its file and asset hash, or why it could not be fitted."""
 
-    path: Path | None
+    file: ModelFile | None
     asset: str | None
     error: str = ""
     error_type: str = ""
@@ -73,9 +76,9 @@ class Fits:
             if kept is None:
                 missing[fold] = path
                 continue
-            if not path.exists():
-                _write(path, kept[1])
-            self._known[configuration.digest, fold] = Fitted(path, kept[0])
+            asset, content = kept
+            self._refuse_untrusted(asset, content)
+            self._known[configuration.digest, fold] = Fitted(_file_of(path, content), asset)
         jobs = [(configuration.params, folds[fold], path) for fold, path in missing.items()]
         for (fold, path), fitted in zip(missing.items(), self._run(jobs), strict=True):
             self.reads.setdefault(configuration.digest, set()).update(fitted.reads)
@@ -95,9 +98,25 @@ class Fits:
             )
         if fitted.part is None:
             return Fitted(None, None, f"fit failed: {fitted.error}", fitted.error_type)
-        fitted.part.replace(path)
-        model = cloudpickle.loads(path.read_bytes())
-        return Fitted(path, self.call(partial(_keep, _name(configuration, fold), model)))
+        model = cloudpickle.loads(fitted.part.read_bytes())
+        fitted.part.unlink()
+        trusted, own = Trusted(self.project.root), _pickled(model)
+        trusted.add([own])  # before it is recorded: a kill in between would leave it to nobody
+        kept = self.call(partial(_keep, _name(configuration, fold), model))
+        if kept is None:  # nothing is recorded
+            return Fitted(ModelFile.written(path, own), None)
+        asset, content = kept
+        if content != own:
+            trusted.add([content])
+        return Fitted(ModelFile.written(path, content), asset)
+
+    def _refuse_untrusted(self, asset: str, content: bytes) -> None:
+        """Raise HarnessError where a model would be loaded that this checkout did not fit."""
+        try:
+            plain_load(content)
+        except NotPlain as found:
+            if not Trusted(self.project.root).has(content):
+                raise untrusted(f"the fitted model {asset}", str(found)) from None
 
     def _run(self, jobs: list[tuple[Params, object, Path]]) -> Iterator["_Fit"]:
         run = self.project.settings.run
@@ -127,12 +146,20 @@ def _name(configuration: Configuration, fold: bytes) -> str:
     return f"fit_{hashlib.sha256(content).hexdigest()[:24]}"
 
 
-def _kept(name: str, store: Store) -> tuple[str, object] | None:
+def _kept(name: str, store: Store) -> tuple[str, bytes] | None:
     return store.asset(name)
 
 
-def _keep(name: str, model: object, store: Store) -> str:
-    return store.keep_asset(name, model)
+def _keep(name: str, model: object, store: Store) -> tuple[str, bytes]:
+    asset = store.keep_asset(name, model)
+    return asset, store.asset_bytes(asset)
+
+
+def _file_of(path: Path, content: bytes) -> ModelFile:
+    file = ModelFile(path, hashlib.sha256(content).hexdigest())
+    if path.is_file() and path.read_bytes() == content:
+        return file
+    return ModelFile.written(path, content)
 
 
 def _fold(item: Item) -> bytes:
@@ -158,13 +185,6 @@ def _fit_in_process(params: Params, fold: object, path: Path) -> _Fit:
 
     assert executors._worker is not None
     return _fit(executors._worker.project, params, fold, path)
-
-
-def _write(path: Path, model: object) -> None:
-    """Whole or not at all: a kill must not leave half a model under a good name."""
-    part = path.with_suffix(f".{os.getpid()}.part")
-    _write_part(part, model)
-    part.replace(path)
 
 
 def _write_part(part: Path, model: object) -> None:

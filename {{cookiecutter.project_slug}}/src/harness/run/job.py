@@ -1,10 +1,10 @@
 """What an executor is given, and what it returns."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from harness.project.tasks import Task
 from harness.run.attempt import Result
+from harness.run.model_file import ModelFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +15,7 @@ class Job:
     """
 
     task: Task
-    fitted: Path | None = None
+    fitted: ModelFile | None = None
     asset: str | None = None
     estimate: float | None = None
 

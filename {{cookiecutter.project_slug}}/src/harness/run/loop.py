@@ -38,6 +38,7 @@ from harness.run.job import Job, Outcome
 from harness.run.limits import shared_limiter
 from harness.run.progress import RunProgress
 from harness.run.rows import Rows
+from harness.run.time_limit import unlimited
 
 _LOOKED_UP_AT_ONCE = 256
 # How long a busy predict may keep the recorder waiting for the interpreter, in seconds; Python's
@@ -89,6 +90,8 @@ def run(
     settings = project.settings
     place = place or place_for(project.root, settings, experiment)
     track_id = new_track_id()
+    if said := unlimited(settings.run.executor, settings.run.timeout_seconds):
+        err.print(f"note: {said}", markup=False, soft_wrap=True)
     cache = ResultCache(place.cache) if settings.run.cache else None
     recorder = Recorder(
         lambda: Store(place, settings.store.engine, track_id, experiment, column_types(project)),
@@ -381,11 +384,11 @@ class _Run:
                 self._note_reads(
                     self.fits.reads.pop(task.configuration.digest, ()), {}, task.configuration
                 )
-                if fitted.path is None:
+                if fitted.file is None:
                     self.recorder.put(self.rows.unfitted(task, fitted.error, fitted.error_type))
                     self._count_failure(permanent=True)
                     continue
-                job = Job(task, fitted.path, fitted.asset, job.estimate)
+                job = Job(task, fitted.file, fitted.asset, job.estimate)
             if self.budget is not None and not self.budget.admit(job.estimate):
                 self._stop("budget", self.budget.message)
                 return

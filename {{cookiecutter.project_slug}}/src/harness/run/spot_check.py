@@ -129,7 +129,7 @@ def _jobs(project: Project, ready: Prepared, sample: list[Task], folder: Path) -
     order = {each.digest: index for index, each in enumerate(ready.grid.configurations)}
     for task in sorted(sample, key=lambda task: order[task.configuration.digest]):
         fitted = fits.for_task(task) if fits else None
-        yield Job(task, fitted.path if fitted else None)
+        yield Job(task, fitted.file if fitted else None)
 
 
 def _compare(found: Recheck, outcome: Outcome, before: Row) -> None:

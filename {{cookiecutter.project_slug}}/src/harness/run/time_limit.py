@@ -2,13 +2,13 @@
 
 import faulthandler
 import os
-import signal
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
+from harness import system
 from harness.errors import PredictionTimeout
 
 _GRACE_SECONDS = 2.0
@@ -18,31 +18,29 @@ _GRACE_SECONDS = 2.0
 def time_limit(seconds: float, hard_kill: bool) -> Iterator[None]:
     """Raise PredictionTimeout in this thread after `seconds` (0: never).
 
-    Works in a process's main thread; in other threads the driver gives up waiting instead. Native
-    code that never returns to Python is ended with its process, where `hard_kill` allows it.
+    Works in a process's main thread, where the system has timers; in other threads the driver gives
+    up waiting instead. Native code that never returns to Python is ended with its process, where
+    `hard_kill` allows it, and so is any call where the system has no timers. Where it does nothing,
+    `unlimited` says so.
     """
-    if (
-        seconds <= 0
-        or threading.current_thread() is not threading.main_thread()
-        or not hasattr(signal, "setitimer")
-    ):
+    if seconds <= 0 or threading.current_thread() is not threading.main_thread():
         yield
         return
+    interruptible = system.can_interrupt()
 
-    def interrupt(signum: int, frame: object) -> None:
+    def interrupt() -> None:
         raise PredictionTimeout(too_long(seconds))
 
-    previous = signal.signal(signal.SIGALRM, interrupt)
-    # Fires again every second, in case a bare `except:` in predict swallowed the first one.
-    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
     watched = _watchdog_file(os.getpid()).open("w") if hard_kill else None
     if watched:
-        faulthandler.dump_traceback_later(seconds + _GRACE_SECONDS, exit=True, file=watched)
+        grace = _GRACE_SECONDS if interruptible else 0.0
+        faulthandler.dump_traceback_later(seconds + grace, exit=True, file=watched)
     try:
-        yield
+        # Again every second, in case a bare `except:` in predict swallowed the first one.
+        timer = system.interrupt_after(seconds, 1.0, interrupt)
+        with timer if interruptible else nullcontext():
+            yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, previous)
         if watched:
             faulthandler.cancel_dump_traceback_later()
             watched.close()
@@ -50,7 +48,7 @@ def time_limit(seconds: float, hard_kill: bool) -> Iterator[None]:
 
 
 def _watchdog_file(pid: int) -> Path:
-    return Path(tempfile.gettempdir()) / f"benchmark-watchdog-{os.getuid()}-{pid}"
+    return Path(tempfile.gettempdir()) / f"benchmark-watchdog-{system.user()}-{pid}"
 
 
 def ended_by_watchdog(pid: int | None) -> bool:
@@ -64,6 +62,16 @@ def ended_by_watchdog(pid: int | None) -> bool:
         return False
     finally:
         file.unlink(missing_ok=True)
+
+
+def unlimited(executor: str, seconds: float) -> str:
+    """What to say where no call of predict can be ended here; "" where one can."""
+    if seconds <= 0 or executor != "serial" or system.can_interrupt():
+        return ""
+    return (
+        f"this system cannot interrupt predict: [run] timeout_seconds = {seconds:g} ends no call in "
+        'the executor "serial"; "threads" and "processes" keep to it'
+    )
 
 
 def too_long(seconds: float) -> str:

@@ -7,6 +7,7 @@ come to. Files lie in models/ under DVC (or git); a small one is an asset in the
 
 import hashlib
 import json
+import pickle
 import secrets
 import shutil
 import sqlite3
@@ -21,6 +22,8 @@ from harness.errors import HarnessError, explained
 from harness.project.settings import Settings
 from harness.record.database_file import begin_writing, set_strangers_aside
 from harness.record.lock import one_at_a_time
+from harness.record.pickles import NotPlain, plain_load
+from harness.record.store import read_plainly
 from harness.version import dvc, git
 from harness.version.merging.results import MODELS
 from harness.version.recorded_versions import FOLDER, Version, bring
@@ -226,6 +229,7 @@ def _keep_asset(root: Path, name: str, content: bytes) -> str:
 
     # Each of its three tables has a connection of its own, so each has to commit at once.
     assets = AssetsManager(str(database(root)), autocommit=True)
+    read_plainly(assets)
     try:
         return str(assets.insert(f"model_{name}", content))
     finally:
@@ -239,7 +243,9 @@ def _asset(root: Path, name: str) -> bytes:
 
     assets = AssetsManager(str(database(root)))
     try:
-        content = assets.get_from_hash(name)
+        content = plain_load(bytes(assets.assets.get(name, b"")))
+    except (NotPlain, pickle.UnpicklingError, EOFError):
+        content = None  # a file is kept as its bytes, so this is none that was put there by add
     finally:
         for part in (assets.assets, assets.keys, assets.counts):
             part.close()

@@ -1,30 +1,26 @@
 """xetrack's assets in a database: read without running what a pickle may name, counted, copied."""
 
-import io
 import pickle
 import sqlite3
 from base64 import b64decode
 
 from harness.errors import HarnessError
 from harness.record.columns import quoted
+from harness.record.pickles import NotPlain, plain_load
 from harness.version.merging.columns import columns_of, tables_of
 
 TABLES = ("assets", "keys", "counts")
 
 
-class _Plain(pickle.Unpickler):
-    """Reads texts and numbers; a pickle that would call anything is refused."""
-
-    def find_class(self, module: str, name: str) -> object:
-        raise HarnessError(
-            f"the index of assets holds {module}.{name}, where xetrack writes texts and numbers",
-            fix="do not read that database; ask where it comes from",
-        )
-
-
 def unpickled(value: bytes) -> object:
-    """A text or number as sqlitedict wrote it."""
-    return _Plain(io.BytesIO(value)).load()
+    """A text or number as sqlitedict wrote it; a pickle that would call anything is refused."""
+    try:
+        return plain_load(value)
+    except NotPlain as found:
+        raise HarnessError(
+            f"the index of assets holds {found}, where xetrack writes texts and numbers",
+            fix="do not read that database; ask where it comes from",
+        ) from None
 
 
 def count_assets(con: sqlite3.Connection) -> None:
