@@ -69,8 +69,8 @@ def unlimited(executor: str, seconds: float) -> str:
     if seconds <= 0 or executor != "serial" or system.can_interrupt():
         return ""
     return (
-        f"this system cannot interrupt predict: [run] timeout_seconds = {seconds:g} ends no call in "
-        'the executor "serial"; "threads" and "processes" keep to it'
+        f"this system cannot interrupt predict: [run] timeout_seconds = {seconds:g} ends no call "
+        'of the executor "serial"; "threads" and "processes" keep to it'
     )
 
 
