@@ -38,6 +38,20 @@ def plain_load(content: bytes) -> object:
     return _Plain(io.BytesIO(content)).load()
 
 
+def index_load(content: bytes) -> object:
+    """A text or number of xetrack's index of assets.
+
+    Raises HarnessError where the pickle names code.
+    """
+    try:
+        return plain_load(content)
+    except NotPlain as found:
+        raise HarnessError(
+            f"the index of assets holds {found}, where xetrack writes texts and numbers",
+            fix="do not use that database; ask where it comes from",
+        ) from None
+
+
 def names_in(content: bytes) -> set[str]:
     """The top packages that a pickle names; nothing of it is run."""
     found, texts = set(), list[str]()

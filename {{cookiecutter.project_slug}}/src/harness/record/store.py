@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+import cloudpickle
 import numpy as np
 import numpy.typing as npt
 from xetrack import Tracker
@@ -28,7 +29,7 @@ from harness.project.values import Row, Value, readable
 from harness.record.columns import PREDICTIONS, Schema, quoted
 from harness.record.database_file import begin_writing, set_strangers_aside
 from harness.record.layout import DEV, Place
-from harness.record.pickles import plain_load
+from harness.record.pickles import index_load
 from harness.record.row_fitter import RowFitter, Wrong, mark_unfit
 from harness.record.runs import RUNS, next_sequence
 from harness.record.score_tables import DECLARED, UNCOUNTED
@@ -197,20 +198,19 @@ class Store:
         )
         return float(self._one(query, [self.experiment]) or 0.0)
 
-    def keep_asset(self, name: str, value: object) -> str:
-        """Store an object as an xetrack asset; returns its hash."""
-        return _keep(self.tracker.assets, name, value)
+    def keep_asset(self, name: str, content: bytes) -> str:
+        """Store the pickle of an object as an xetrack asset; returns its hash.
+
+        Raises HarnessError where another one stands under that hash.
+        """
+        return _keep_bytes(self.tracker.assets, name, content)
 
     def asset(self, name: str) -> tuple[str, bytes] | None:
         """The hash and the pickle of what is kept under `name`, or None; it is not loaded."""
         hash_value = self.tracker.assets.keys.get(name)
         if hash_value is None:
             return None
-        return str(hash_value), self.asset_bytes(str(hash_value))
-
-    def asset_bytes(self, hash_value: str) -> bytes:
-        """The pickle of an asset, by its hash. Raises KeyError where there is none."""
-        return bytes(self.tracker.assets.assets[hash_value])
+        return str(hash_value), bytes(self.tracker.assets.assets[hash_value])
 
     def stamp(self, track_id: str) -> str:
         """The time now; later than any in the rows of that run, with which it is their primary key.
@@ -332,7 +332,22 @@ def _readable_row(row: tuple[Value, ...]) -> tuple[Value, ...]:
 
 
 def _keep(assets: Any, name: str, value: object) -> str:
-    hash_value = str(assets.insert(name, value))
+    return _keep_bytes(assets, name, bytes(cloudpickle.dumps(value)))
+
+
+def _keep_bytes(assets: Any, name: str, content: bytes) -> str:
+    """As AssetsManager.insert, which trusts that what stands under a hash already is the same."""
+    hash_value = str(assets.hash_bytes(content))
+    if hash_value not in assets.assets:
+        assets.assets[hash_value] = sqlite3.Binary(content)
+    elif bytes(assets.assets[hash_value]) != content:
+        raise HarnessError(
+            f"the asset {hash_value} is not what its hash says: somebody changed it",
+            fix="bring the database back as it was recorded (dvc checkout, git checkout)",
+            code=1,
+        )
+    assets.counts[hash_value] = assets.counts.get(hash_value, 0) + 1
+    assets.keys[name] = hash_value
     for part in _parts(assets):
         part.commit(blocking=True)
     return hash_value
@@ -344,8 +359,8 @@ def read_plainly(assets: Any) -> None:
     sqlitedict unpickles them, and what somebody else put there could run code.
     """
     for part in (assets.keys, assets.counts):
-        part.decode = plain_load
-        part.decode_key = lambda key: plain_load(b64decode(key))
+        part.decode = index_load
+        part.decode_key = lambda key: index_load(b64decode(key))
 
 
 def _parts(assets: Any) -> tuple[Any, ...]:

@@ -98,17 +98,13 @@ class Fits:
             )
         if fitted.part is None:
             return Fitted(None, None, f"fit failed: {fitted.error}", fitted.error_type)
-        model = cloudpickle.loads(fitted.part.read_bytes())
+        own = fitted.part.read_bytes()
         fitted.part.unlink()
-        trusted, own = Trusted(self.project.root), _pickled(model)
-        trusted.add([own])  # before it is recorded: a kill in between would leave it to nobody
-        kept = self.call(partial(_keep, _name(configuration, fold), model))
-        if kept is None:  # nothing is recorded
-            return Fitted(ModelFile.written(path, own), None)
-        asset, content = kept
-        if content != own:
-            trusted.add([content])
-        return Fitted(ModelFile.written(path, content), asset)
+        Trusted(self.project.root).add(
+            [own]
+        )  # before it is recorded: a kill in between would leave it to nobody
+        asset = self.call(partial(_keep, _name(configuration, fold), own))
+        return Fitted(ModelFile.written(path, own), asset)
 
     def _refuse_untrusted(self, asset: str, content: bytes) -> None:
         """Raise HarnessError where a model would be loaded that this checkout did not fit."""
@@ -150,9 +146,8 @@ def _kept(name: str, store: Store) -> tuple[str, bytes] | None:
     return store.asset(name)
 
 
-def _keep(name: str, model: object, store: Store) -> tuple[str, bytes]:
-    asset = store.keep_asset(name, model)
-    return asset, store.asset_bytes(asset)
+def _keep(name: str, content: bytes, store: Store) -> str:
+    return store.keep_asset(name, content)
 
 
 def _file_of(path: Path, content: bytes) -> ModelFile:
