@@ -34,11 +34,12 @@ def test_only_one_module_names_what_some_systems_lack() -> None:
     found = set()
     for path in (SOURCE / "harness").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = set[str]()
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-                if node.attr in POSIX_ONLY.get(node.value.id, ()):
-                    found.add(path.name)
-            names = [each.name for each in node.names] if isinstance(node, ast.Import) else []
-            if {"resource", "fcntl", "pwd", "grp"}.intersection(names):
+                names = {node.attr} & POSIX_ONLY.get(node.value.id, set())
+            elif isinstance(node, ast.Import):
+                names = {each.name for each in node.names} & {"resource", "fcntl", "pwd", "grp"}
+            if names:
                 found.add(path.name)
     assert found == {"system.py"}
 
