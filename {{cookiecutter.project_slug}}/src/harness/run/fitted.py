@@ -100,9 +100,8 @@ class Fits:
             return Fitted(None, None, f"fit failed: {fitted.error}", fitted.error_type)
         own = fitted.part.read_bytes()
         fitted.part.unlink()
-        Trusted(self.project.root).add(
-            [own]
-        )  # before it is recorded: a kill in between would leave it to nobody
+        # Before it is recorded: a kill in between would leave a model that nobody vouches for.
+        Trusted(self.project.root).add([own])
         asset = self.call(partial(_keep, _name(configuration, fold), own))
         return Fitted(ModelFile.written(path, own), asset)
 
