@@ -1,12 +1,13 @@
 # What the makers of the template need. `make` alone lists it.
 VENV ?= .venv
+DOCS = .venv-docs
 PY = "$(VENV)/bin/python"
 SHELL_DIR = {{cookiecutter.project_slug}}
 export PYTHONPATH := $(CURDIR)/$(SHELL_DIR)/src
 .DEFAULT_GOAL := help
 
 help: ## list the commands
-	@awk 'BEGIN { FS = ":[^#]*## " } /^[a-z-]+:[^#]*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk 'BEGIN { FS = ":[^#]*## " } /^[a-z-]+:[^#]*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 # One environment holds what every kind needs and the makers' tools; generated projects share it in the tests.
 $(VENV)/.ready: requirements-dev.lock
@@ -27,6 +28,28 @@ test: $(VENV)/.ready ## every test but the slow ones
 test-slow: $(VENV)/.ready ## the tests that take minutes
 	@$(PY) -m pytest -q -m slow tests
 
+test-docs: $(VENV)/.ready ## follow every page of docs/ and every AGENTS.md, command by command
+	@$(PY) -m pytest -q -m slow tests/template/test_docs.py tests/template/test_guide.py
+
+# The site's tools have an environment of their own; a build asks nothing of the network.
+$(DOCS)/.ready: requirements-docs.lock
+	@python3 -m venv --clear "$(DOCS)"
+	@"$(DOCS)/bin/python" -m pip install --quiet --require-hashes --requirement requirements-docs.lock
+	@touch $@
+
+docs: $(DOCS)/.ready ## the site of docs/, into .site/
+	@NO_MKDOCS_2_WARNING=1 "$(DOCS)/bin/python" -m mkdocs build --strict --quiet
+	@echo "open .site/index.html"
+
+# One lock over the other, in an environment of its own: half the size of the first comes on top.
+REMOTES = .venv-remotes
+$(REMOTES)/.ready: requirements-dev.lock requirements-remotes.lock
+	@cat $^ > requirements-both.lock
+	@python3 "$(SHELL_DIR)/scripts/setup_env.py" --venv "$(REMOTES)" --python 3.11 --lock requirements-both.lock
+
+test-remotes: $(REMOTES)/.ready ## the tests of S3 and SSH, which need packages of their own
+	@"$(REMOTES)/bin/python" -m pytest -q -m slow tests/harness/test_versions_remotes.py
+
 lint: $(VENV)/.ready ## ruff and mypy over harness, kinds, hooks and tests
 	@$(PY) -m ruff check . "$(SHELL_DIR)/src/harness"
 	@$(PY) -m ruff format --check . "$(SHELL_DIR)/src/harness"
@@ -40,4 +63,4 @@ bench: $(VENV)/.ready ## how fast, how much memory, against what
 locks: $(VENV)/.ready ## resolve requirements-dev.lock and the lock of every kind
 	@$(PY) scripts/locks.py
 
-.PHONY: help demo test test-slow lint bench locks
+.PHONY: help demo test test-slow test-docs test-remotes docs lint bench locks

@@ -3,6 +3,9 @@
 Lists, shows, compares and draws 100 experiments of 1,000,000 rows together, each by a process
 of its own, as a person starts it. Ends with 1 where `list`, `show` or `diff` takes a second or more
 of the processor, or the history page three; what Python and its libraries need is said apart.
+
+Beside it stand `dvc exp show` on the same tags, and a search by mlflow over the same configurations
+in its SQLite store. mlflow is asked where BENCH_MLFLOW names a Python that has it.
 """
 
 import json
@@ -23,9 +26,37 @@ STARTS = {
     "tags": "harness.cli, harness.tell.listing, harness.read.catalogue",
     "list": "harness.cli, harness.tell.listing, harness.read.catalogue",
     "show": "harness.cli, harness.tell.show, harness.read.excerpt",
-    "diff": "harness.cli, harness.tell.side_by_side, harness.read.excerpt, pandas",
+    "diff": "harness.cli, harness.tell.side_by_side, harness.read.excerpt",
     "history": "harness.cli, harness.tell.history",
 }
+# What `dvc exp show` reads of each commit.
+PIPELINE = "params:\n- latest/params.json\nmetrics:\n- latest/metrics.json\n"
+WRITE_MLFLOW = """
+import json, sys
+from mlflow.tracking import MlflowClient
+from mlflow.entities import Metric, Param
+experiments = int(sys.argv[1])
+client = MlflowClient(sys.argv[2])
+for index in range(experiments):
+    name = client.create_experiment(f"e0.{index // 10}.{index % 10}")
+    for depth in range(4):
+        run = client.create_run(name)
+        client.log_batch(
+            run.info.run_id,
+            metrics=[Metric(name, 0.5 + depth / 10, 0, 0) for name in ("correct", "low", "high")],
+            params=[Param("depth", str(depth))],
+        )
+        client.set_terminated(run.info.run_id)
+"""
+SEARCH_MLFLOW = """
+import sys
+from mlflow.tracking import MlflowClient
+client = MlflowClient(sys.argv[1])
+names = [each.experiment_id for each in client.search_experiments(max_results=1000)]
+found = client.search_runs(names, max_results=10000, order_by=["metrics.correct DESC"])
+for run in found:
+    print(run.data.params, run.data.metrics)
+"""
 
 
 def tag_of(index: int) -> str:
@@ -96,6 +127,7 @@ def _tag(root: Path, experiments: int, metrics: str) -> None:
         files = {
             "src/benchmark/predict.py": f"def predict(item, params):\n    return {index}\n",
             f"results/{tag_of(index)}.json": metrics,
+            **_latest(index),
             **{f"src/benchmark/part{n}.py": f"x = {n}\n" for n in range(50 if not index else 0)},
         }
         stream.append(f"commit refs/heads/main\nmark :{index + 1}\ncommitter {at}\ndata 1\nx\n")
@@ -110,14 +142,27 @@ def _tag(root: Path, experiments: int, metrics: str) -> None:
     subprocess.run(command, cwd=root, input="".join(stream).encode(), check=True)
 
 
-def seconds(root: Path, *command: str) -> tuple[float, float]:
-    """The wall and processor time of a command, the better of some."""
+def _latest(index: int) -> dict[str, str]:
+    """What dvc.yaml calls params and metrics, as an experiment commits it."""
+    figures = {f"depth={depth}": {"correct": 0.5 + (depth + index % 7) / 20, "n": 2500}
+               for depth in range(CONFIGURATIONS)}  # fmt: skip
+    params = {"experiment": tag_of(index), "depth": list(range(CONFIGURATIONS))}
+    return {
+        ".dvc/config": "[core]\n    analytics = false\n    check_update = false\n",
+        "dvc.yaml": PIPELINE,
+        "latest/params.json": json.dumps(params),
+        "latest/metrics.json": json.dumps(figures),
+    }
+
+
+def seconds(root: Path, *command: str, python: str = sys.executable) -> tuple[float, float]:
+    """The wall and processor time of a Python's command, the better of some."""
     environment = {**os.environ, "PYTHONPATH": str(SOURCE), "COLUMNS": "200"}
     taken = []
     for _ in range(ROUNDS):
         before, begin = os.times(), time.perf_counter()
         done = subprocess.run(
-            [sys.executable, *command], cwd=root, env=environment, capture_output=True, text=True
+            [python, *command], cwd=root, env=environment, capture_output=True, text=True
         )
         assert done.returncode == 0, done.stderr
         after = os.times()
@@ -125,6 +170,32 @@ def seconds(root: Path, *command: str) -> tuple[float, float]:
         used -= before.children_user + before.children_system
         taken.append((time.perf_counter() - begin, used))
     return min(each[0] for each in taken), min(each[1] for each in taken)
+
+
+def others(root: Path, experiments: int, listed: float) -> None:
+    """The same list by DVC and by mlflow; ours took `listed` seconds of the processor."""
+    subprocess.run(["git", "reset", "-q", "--hard"], cwd=root, check=True)
+    _, used = seconds(root, "-m", "dvc", "exp", "show", "--all-tags", "--csv")
+    _, start = seconds(root, "-c", "import dvc.cli, dvc.repo, pygit2, pandas")
+    _beside("dvc exp show --all-tags", used, start, listed)
+    python = os.environ.get("BENCH_MLFLOW")
+    if not python:
+        print("mlflow: skipped, since BENCH_MLFLOW names no Python that has it")
+        return
+    store = f"sqlite:///{root.parent / 'mlflow.db'}"
+    given = [python, "-c", WRITE_MLFLOW, str(experiments), store]
+    subprocess.run(given, cwd=root.parent, check=True, capture_output=True)
+    _, used = seconds(root.parent, "-c", SEARCH_MLFLOW, store, python=python)
+    imported = "from mlflow.tracking import MlflowClient; import sqlalchemy, alembic"
+    _, start = seconds(root.parent, "-c", imported, python=python)
+    _beside("mlflow search", used, start, listed)
+
+
+def _beside(name: str, used: float, start: float, listed: float) -> None:
+    print(
+        f"{name}: {used - start:.2f} s of the processor, after {start:.2f} s to start; "
+        f"list takes {listed / used:.2f} of both"
+    )
 
 
 def main() -> int:
@@ -138,7 +209,7 @@ def main() -> int:
         "diff": ["diff", tag_of(experiments // 2), tag_of(experiments - 1)],
         "history": ["history"],
     }
-    slow = False
+    slow, spent = False, {}
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "long"
         root.mkdir()
@@ -148,7 +219,7 @@ def main() -> int:
         for name, command in commands.items():
             wall, used = seconds(root, "-m", "harness", *command)
             _, start = seconds(root, "-c", f"import {STARTS[name]}")
-            own = used - start
+            own, spent[name] = used - start, used
             slow |= own >= LIMITS[name]
             print(
                 f"{name}: {own:.2f} s of the processor (limit {LIMITS[name]:g}), after {start:.2f} "
@@ -156,6 +227,7 @@ def main() -> int:
             )
         page = root / "results/reports/history.html"
         print(f"the history page has {page.stat().st_size / 1e3:.0f} kB")
+        others(root, experiments, spent["list"])
     return int(slow)
 
 

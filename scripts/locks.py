@@ -1,7 +1,8 @@
 """Write every requirements.lock of the template again: `make locks`.
 
 First one environment that holds all kinds and the makers' tools, then each kind with and without
-DVC, held to the same versions: so that what the tests run in is what a person installs.
+DVC, held to the same versions: so that what the tests run in is what a person installs. What only
+the tests of other storage need stands apart, and is installed over the first (`make test-remotes`).
 """
 
 import re
@@ -41,6 +42,14 @@ def resolve(needs: str, lock: Path, constraints: str = "") -> None:
     print(f"{lock.relative_to(ROOT)}: {len(versions(lock).splitlines())} packages")
 
 
+def leave_out(lock: Path, base: Path) -> None:
+    """Take the packages of another lock out of this one."""
+    there = {line.partition("==")[0] for line in versions(base).splitlines()}
+    entries = re.split(r"^(?=\S)", lock.read_text("utf-8"), flags=re.MULTILINE)
+    kept = [entry for entry in entries if entry.partition("==")[0] not in there]
+    lock.write_text("".join(kept), encoding="utf-8")
+
+
 def versions(lock: Path) -> str:
     """The lock's pins without hashes."""
     lines = lock.read_text("utf-8").splitlines()
@@ -53,6 +62,9 @@ def main() -> None:
     everything = ROOT / "requirements-dev.lock"
     makers = (ROOT / "requirements-dev.in").read_text("utf-8")
     resolve("\n".join([harness_needs("yes"), makers, *own.values()]), everything)
+    remotes = ROOT / "requirements-remotes.lock"
+    resolve(remotes.with_suffix(".in").read_text("utf-8"), remotes, versions(everything))
+    leave_out(remotes, everything)
     for kind, needs in sorted(own.items()):
         for use_dvc, name in (("yes", ""), ("no", "-without-dvc")):
             lock = kind / f"requirements{name}.lock"

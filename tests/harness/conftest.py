@@ -51,9 +51,13 @@ def make_bench(tmp_path: Path, home: Path, warm: WarmProcess) -> Callable[..., B
 @pytest.fixture(scope="module")
 def make_module_bench(
     tmp_path_factory: pytest.TempPathFactory, home: Path, warm: WarmProcess
-) -> Callable[[], Bench]:
-    """Makes a benchmark repository that all tests of a module look at."""
-    return lambda: Bench(tmp_path_factory.mktemp("shared") / "bench", home, warm=warm)
+) -> Callable[..., Bench]:
+    """Makes a benchmark repository that all tests of a module look at (`dvc=True`)."""
+
+    def make(*, dvc: bool = False) -> Bench:
+        return Bench(tmp_path_factory.mktemp("shared") / "bench", home, dvc=dvc, warm=warm)
+
+    return make
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,6 +23,7 @@ smallest_difference = 0.0
 """
 FAILS_ONCE = """
 from pathlib import Path
+from typing import Any
 if item["id"] == "i1" and not Path("repaired").exists():
     raise ValueError("broken")
 return {"prediction": True, "ground_truth": item["label"], "raw_response": "yes"}
@@ -173,3 +175,73 @@ def test_a_program_that_seeds_pythons_generator_keeps_a_row_of_each_run(bench: B
     bench.experiment("e0.0.1")
     runs = bench.sql("SELECT track_id FROM runs")
     assert len({run["track_id"] for run in runs}) == len(runs) == 2
+
+
+# -- another machine, whose clock is wrong
+
+
+def other_clock(bench: Bench, days: float) -> tuple[Bench, dict[str, Any]]:
+    """The same project on a machine whose clock is so many days ahead; its environment."""
+    bench.file(
+        "../other/sitecustomize.py",
+        "import time\n_ns, _s = time.time_ns, time.time\n"
+        f"time.time_ns = lambda: _ns() + int({days} * 86_400) * 10**9\n"
+        f"time.time = lambda: _s() + {days} * 86_400\n",
+    )
+    path = f"{(bench.root / '../other').resolve()}:{bench.environment()['PYTHONPATH']}"
+    now = datetime.now(UTC) + timedelta(days=days)
+    dates = dict.fromkeys(("GIT_COMMITTER_DATE", "GIT_AUTHOR_DATE"), now.isoformat())
+    fresh = bench.at(bench.root)
+    fresh.warm = None
+    return fresh, {"PYTHONPATH": path, **dates}
+
+
+def test_a_clock_that_is_behind_changes_no_order_and_is_said(tagged: Bench, tmp_path: Path) -> None:
+    colleague = tagged.copy(tmp_path / "colleague")
+    tagged.file("low.bin", b"low")
+    tagged.file("high.bin", b"high")
+    low = tagged.run("model", "add", "e0.0.1:model=low", "--file=low.bin").out.split()[0]
+    tagged.run("model", "promote", low)
+    tagged.commit()
+    behind, clock = other_clock(tagged, -400.5)
+    said = behind.run("experiment", "e0.0.2", "--allow", OPENED, **clock).said
+    assert "the last commit is 400 days" in said
+    assert "one of two clocks is wrong" in said
+    high = behind.run("model", "add", "e0.0.2:model=high", "--file=high.bin", **clock)
+    behind.run("model", "promote", high.out.split()[0], "--force", **clock)
+    assert "e0.0.2:model=high" in tagged.run("model", "info", "production").out
+    tagged.commit()
+
+    listed = tagged.run("tags")
+    lines = [line.split()[0] for line in listed.out.splitlines() if line.startswith(" e")]
+    assert lines == ["e0.0.1", "e0.0.2"]
+    words = "e0.0.2 is dated before e0.0.1: one was made after the other, so a clock is wrong"
+    assert words in listed.err
+    assert tagged.run("next").out.startswith("e0.0.3")
+    tagged.run("history")
+    page = (tagged.root / "results/reports/history.html").read_text(encoding="utf-8")
+    assert words in page
+    assert page.rindex(">e0.0.2<") < page.rindex(">e0.0.1<"), "the newest first, by version"
+    assert "no findings" in tagged.run("validate").said
+
+    # Who merges it has all rows, in the order in which the runs began.
+    colleague.git("remote", "add", "origin", str(tagged.root))
+    colleague.git("fetch", "-q", "--tags", "origin")
+    colleague.run("merge", "e0.0.2")
+    runs = colleague.sql("SELECT experiment_version AS e FROM runs ORDER BY sequence")
+    assert [run["e"] for run in runs] == ["e0.0.1", "e0.0.2"]
+    assert [len(colleague.rows(tag)) for tag in ("e0.0.1", "e0.0.2")] == [8, 8]
+    colleague.run("compare", "e0.0.1", "e0.0.2", expect=None)
+
+
+def test_a_tag_from_a_clock_that_is_ahead_is_said_too(bench: Bench) -> None:
+    bench.commit()
+    ahead, clock = other_clock(bench, 400)
+    ahead.run("experiment", "e0.0.1", "--allow", OPENED, **clock)
+    assert "e0.0.1 is dated after today: a clock is wrong" in bench.run("tags").err
+    bench.git("switch", "-q", "-c", "feat/beside", "HEAD~1")
+    assert "ahead of this machine's clock" not in bench.run("ready", expect=None).said
+    bench.git("switch", "-q", "feat/try")
+    assert "ahead of this machine's clock" in bench.experiment("e0.0.2").said
+    assert "e0.0.2 is dated before e0.0.1" in bench.run("tags").err
+    assert bench.run("next").out.startswith("e0.0.3")

@@ -49,7 +49,7 @@ def test_what_no_key_holds_is_named_with_the_line_to_add(bench: Bench, how: str)
     assert f"predict reads the {name}, which no key holds" in said
     assert f'add "{name.split()[1]}" to [key] {section}' in said
     ready = bench.run("ready", expect=1, RULE="1").said
-    assert f"inputs: predict reads what no key holds: {name}" in ready
+    assert f"inputs: predict reads {name}, which no key holds" in ready
 
 
 @pytest.mark.parametrize("executor", EXECUTORS)
@@ -60,7 +60,7 @@ def test_every_executor_sees_it_and_an_experiment_is_not_tagged(
     bench.settings(run={"executor": executor, "workers": 2})
     bench.commit()
     done = bench.experiment("e0.0.1", allow=f"{OPENED},tests", expect=1)
-    assert "e0.0.1 is not tagged: predict read what no key holds: file rules.json" in done.said
+    assert "e0.0.1 is not tagged: predict read file rules.json, which no key holds" in done.said
     assert not bench.git("tag")
     assert len(bench.rows()) == 4
     bench.experiment("e0.0.1", allow=f"{OPENED},inputs")

@@ -248,29 +248,81 @@ def test_a_database_of_an_earlier_harness_is_merged_by_name(two: Bench) -> None:
     assert "e0.0.0" in two.run("summary", "e0.0.0", expect=None).out
 
 
+def test_a_database_of_a_newer_harness_is_merged_when_that_is_asked(two: Bench) -> None:
+    """It has a table and columns that nobody here knows; nothing of it is lost."""
+    other = two.root.with_name("new.db")
+    shutil.copy(two.db, other)
+    with closing(sqlite3.connect(other)) as con:
+        for table in ("predictions", "metrics", "runs"):
+            con.execute(f"ALTER TABLE {table} ADD COLUMN joules REAL")
+            con.execute(f"UPDATE {table} SET experiment_version = 'e0.7.0', track_id = 'new', "
+                        "joules = 2.5")  # fmt: skip
+        con.execute("CREATE TABLE energy (experiment_version, task_key, joules REAL)")
+        con.execute("INSERT INTO energy VALUES ('e0.7.0', 'k', 1.5)")
+        con.commit()
+    before = two.db.read_bytes()
+    refused = two.run("merge", str(other), expect=1)
+    assert "joules is no column here" in refused.said
+    assert "ALLOW=schema" in refused.said
+    assert two.db.read_bytes() == before
+    two.run("merge", str(other), "--allow", "schema")
+    assert two.sql("SELECT * FROM energy") == [
+        {"experiment_version": "e0.7.0", "task_key": "k", "joules": 1.5}
+    ]
+    assert {row["joules"] for row in two.rows("e0.7.0")} == {2.5}
+    assert {row["joules"] for row in two.rows()} == {None}
+    assert two.run("summary", "e0.7.0", expect=None).out
+    assert "nothing new" in two.run("merge", str(other), "--allow", "schema").said
+
+
 KILLED = """
-import os, sys
-left = [int(sys.argv[1])]
+import atexit, importlib, os, sys
+step, watched = int(sys.argv[1]), sys.argv[2].split(",")
+left = [step]
+atexit.register(lambda: print("steps:", step - left[0], file=sys.stderr))
 def stop(event, arguments):
-    if event in ("os.rename", "os.remove", "sqlite3.connect", "shutil.copyfile"):
+    if event in watched:
         left[0] -= 1
         if left[0] == 0:
             os.kill(os.getpid(), 9)
-import harness.version.merging.results, harness.cli.sharing
+for name in sys.argv[3].split(","):
+    importlib.import_module(name)  # now, since Python renames what it compiles
 sys.addaudithook(stop)
-sys.argv = ["harness", *sys.argv[2:]]
+sys.argv = ["harness", *sys.argv[4:]]
 from harness.cli import main
 main()
 """
 
 
-def killed(bench: Bench, step: int, *command: str) -> bool:
+WATCHED = ("os.rename", "os.remove", "sqlite3.connect", "shutil.copyfile")
+MERGING = "harness.version.merging.results,harness.cli.sharing"
+
+
+def killed(
+    bench: Bench,
+    step: int,
+    *command: str,
+    watched: tuple[str, ...] = WATCHED,
+    imported: str = MERGING,
+) -> bool:
     """Kill -9 a command as it renames, removes, copies or opens its n-th file; whether it was."""
-    done = subprocess.run(
-        [sys.executable, "-c", KILLED, str(step), *command],
+    return _watched(bench, step, command, watched, imported).returncode != 0
+
+
+def steps_of(bench: Bench, *command: str, watched: tuple[str, ...], imported: str) -> int:
+    """How many such steps a command has; it is run."""
+    done = _watched(bench, 10**6, command, watched, imported)
+    assert done.returncode == 0, done.stderr
+    return int(done.stderr.decode().rpartition("steps:")[2])
+
+
+def _watched(
+    bench: Bench, step: int, command: tuple[str, ...], watched: tuple[str, ...], imported: str
+) -> "subprocess.CompletedProcess[bytes]":
+    return subprocess.run(
+        [sys.executable, "-c", KILLED, str(step), ",".join(watched), imported, *command],
         cwd=bench.root, env=bench.environment(), capture_output=True,
     )  # fmt: skip
-    return done.returncode != 0
 
 
 @pytest.mark.slow

@@ -133,7 +133,7 @@ def test_two_clones_with_the_same_tag(tagged_by_dvc: Bench, tmp_path: Path) -> N
     second.git("fetch", "-q", "origin", "exp/first")
     refused = merged(second, "origin/exp/first")
     assert refused.returncode != 0
-    assert "e0.0.2: it was run here and in the other branch" in refused.stderr
+    assert "e0.0.2: it was run here and, separately, in the other branch" in refused.stderr
     second.git("merge", "--abort")
     second.forget()
     second.run("retag", "e0.0.2", "e0.0.3")

@@ -7,11 +7,14 @@ import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.harness.project_fixture import PROJECT, Bench
+from tests.harness.test_merge import WATCHED, killed, steps_of
 from tests.harness.test_merge_driver import WHO, ready_to_merge
+from tests.harness.test_versions_remotes import bare, clone
 
 # `good` is right on all items, `bad` on none, `fair` on all but one.
 RULE = """
@@ -22,8 +25,12 @@ BIG = b"x" * 150_000
 
 
 @pytest.fixture(scope="module")
-def _kept(make_module_bench: Callable[[], Bench]) -> Bench:
-    bench = make_module_bench()
+def _kept(make_module_bench: Callable[..., Bench]) -> Bench:
+    return four_configurations(make_module_bench())
+
+
+def four_configurations(bench: Bench) -> Bench:
+    """e0.1.0, and a small file of a model for each of its configurations."""
     bench.items(40)
     bench.predict(RULE)
     bench.params('[Params("good"), Params("bad"), Params("fair"), Params("also")]')
@@ -118,6 +125,41 @@ def test_what_cannot_be_kept_is_a_sentence(bench: Bench) -> None:
     refused("add", "e0.1.0:model=good", "--file=good.bin", words="good.bin is kept already")
     refused("prune", "0", "--metric=no", words="has no 'no' (there: correct")
     assert bench.git("status", "--porcelain", "--", "models") == ""
+    bench.commit("a candidate")
+    bench.git("checkout", "-q", "--detach")
+    refused("demote", words="no model is called 'production'")
+    refused("promote", "e0.1.0:model=good", words="no branch is checked out")
+    bench.git("switch", "-q", "feat/try")
+    bench.file("bad.bin", BIG)
+    kept(bench, "bad")
+    words = "git has no commit of models/"
+    refused("prune", "0", "--metric=correct", words=words, code=1)
+
+
+def test_a_write_that_was_cut_off_in_the_middle_is_rolled_back(bench: Bench) -> None:
+    """What a kill within SQLite's own commit leaves: half the pages, and a journal of the rest."""
+    kept(bench, "bad", "good")
+    before = stages(bench)
+    bench.python(HALF_WRITTEN)
+    assert (bench.root / "results/models.db-journal").stat().st_size > 0
+    assert stages(bench) == before
+    ids = json.loads(bench.run("model", "list", "--json").out)
+    bench.run("model", "promote", ids[0]["id"])
+    assert stages(bench) == {"bad": "production", "good": "candidate"}
+
+
+HALF_WRITTEN = """
+import os, sqlite3
+if not (child := os.fork()):
+    con = sqlite3.connect("results/models.db", isolation_level=None)
+    con.execute("PRAGMA cache_size = 1")
+    con.execute("BEGIN")
+    con.execute("UPDATE model_events SET what = 'prune'")
+    insert = "INSERT INTO model_events (event, note) VALUES (?, ?)"
+    con.executemany(insert, [(str(number), "x" * 5000) for number in range(200)])
+    os.kill(os.getpid(), 9)
+os.waitpid(child, 0)
+"""
 
 
 def test_a_fitted_model_is_taken_from_the_experiments_assets(bench: Bench) -> None:
@@ -155,6 +197,114 @@ def test_what_two_people_did_with_models_merges_as_it_is(bench: Bench) -> None:
     assert stages(bench)["good"] == "production"
     with closing(sqlite3.connect(bench.root / "results/models.db")) as con:
         assert con.execute("SELECT count(*) FROM model_events").fetchone() == (5,)
+
+
+@pytest.mark.slow
+def test_large_models_travel_by_dvc_also_one_that_was_pruned_before_the_push(
+    kept_by: Callable[[bool], Bench], tmp_path: Path
+) -> None:
+    bench = kept_by(True).copy(tmp_path / "bench")
+    ids = {each["of"]: each["id"] for each in json.loads(bench.run("model", "list", "--json").out)}
+    ids = {of.partition("=")[2]: each for of, each in ids.items()}
+    assert bench.git("ls-files", f"models/{ids['good']}/good.bin.dvc")
+    assert not bench.git("ls-files", f"models/{ids['good']}/good.bin"), "git has no large file"
+    bench.run("model", "promote", ids["good"])
+    bench.run("model", "prune", "1", "--metric=correct")
+    bench.git("remote", "add", "origin", str(bare(tmp_path)))
+    bench.run("remote", "../store")
+    bench.commit("models")
+    assert "5 versions of files" in bench.run("push").said, "database, index, and three models"
+
+    other = clone(bench, tmp_path / "origin.git", tmp_path / "clone")
+    refused = other.run("model", "list", expect=2)
+    assert "DVC keeps results/models.db, and it is not here" in refused.err
+    other.run("pull")
+    assert stages(other) == {"bad": "pruned", "fair": "candidate", "good": "production"}
+    assert not (other.root / f"models/{ids['bad']}").exists()
+    for named, name in (("production", "good"), (ids["fair"][:8], "fair"), (ids["bad"], "bad")):
+        other.run("model", "get", named, "--out", f"../{name}.copy")
+        assert (tmp_path / f"{name}.copy").read_bytes() == BIG + name.encode()
+    assert other.git("status", "--porcelain") == ""
+    (tmp_path / "store").rename(tmp_path / "unmounted")
+    (other.root / ".dvc/cache").rename(tmp_path / "cache")
+    lost = other.run("model", "get", ids["bad"], "--out", "../lost.copy", expect=1)
+    assert f"the remote {tmp_path / 'store'} is not there" in lost.err
+    assert not (tmp_path / "lost.copy").exists()
+
+
+# -- a kill
+
+STEPS: Any = {
+    "watched": (*WATCHED, "shutil.rmtree", "os.rmdir", "subprocess.Popen"),
+    "imported": "harness.version.models,harness.tell.promotion,harness.cli.models,xetrack.assets",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("with_dvc", "command"),
+    [
+        (False, ("add", "e0.1.0:model=also", "--file=also.bin")),
+        (True, ("promote", "GOOD")),
+        (False, ("demote",)),
+        (False, ("prune", "0", "--metric=correct")),
+        (True, ("prune", "0", "--metric=correct")),
+    ],
+    ids=["add", "promote", "demote", "prune by git", "prune by DVC"],
+)
+def test_a_kill_at_any_point_leaves_the_old_state_or_the_new(
+    kept_by: Callable[[bool], Bench], tmp_path: Path, with_dvc: bool, command: tuple[str, ...]
+) -> None:
+    start = kept_by(with_dvc)
+    ids = {each["of"]: each["id"] for each in json.loads(start.run("model", "list", "--json").out)}
+    command = ("model", *(ids["e0.1.0:model=good"] if word == "GOOD" else word for word in command))
+    old = stages(start)
+    whole = start.copy(tmp_path / "whole")
+    steps = steps_of(whole, *command, **STEPS)
+    new, left = stages(whole), files_of_models(whole)
+    assert old != new
+    seen = set()
+    # Before the last of them it only looks.
+    for step in range(max(1, steps - 7), steps + 1):
+        bench = start.copy(tmp_path / f"bench{step}")
+        assert killed(bench, step, *command, **STEPS)
+        now = stages(bench)
+        assert now in (old, new), step
+        seen.add(now == new)
+        bench.run("model", "get", ids["e0.1.0:model=bad"], "--out=copy")
+        assert (bench.root / "copy").read_bytes() == BIG + b"bad", step
+        if now == old or command[1] == "prune":
+            bench.run(*command)
+        elif with_dvc:
+            assert "is ahead of what DVC has" in bench.run("model", "list").err
+        assert stages(bench) == new
+        assert files_of_models(bench) == left, step
+    assert seen == {True, False}
+
+
+def files_of_models(bench: Bench) -> set[str]:
+    """What lies in models/, but for what only DVC writes there."""
+    found = (bench.root / "models").rglob("*.bin")
+    return {path.relative_to(bench.root).as_posix() for path in found}
+
+
+@pytest.fixture(scope="module")
+def kept_by(make_module_bench: Callable[..., Bench]) -> Callable[[bool], Bench]:
+    """Three candidates over 100 kB, the worst of them in production, by git or by DVC."""
+    made: dict[bool, Bench] = {}
+
+    def make(with_dvc: bool) -> Bench:
+        if with_dvc not in made:
+            bench = four_configurations(make_module_bench(dvc=with_dvc))
+            for name in ("bad", "fair", "good"):
+                bench.file(f"{name}.bin", BIG + name.encode())
+            ids = kept(bench, "bad", "fair", "good")
+            bench.run("model", "promote", ids["bad"])
+            bench.commit("models")
+            made[with_dvc] = bench
+        return made[with_dvc]
+
+    return make
 
 
 def test_the_script_is_the_same(bench: Bench) -> None:

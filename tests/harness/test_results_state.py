@@ -1,6 +1,7 @@
 """An experiment is added to everything that is recorded so far, or it does not begin."""
 
 import hashlib
+import json
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -11,6 +12,16 @@ import pytest
 
 from tests.harness.project_fixture import OPENED, Bench
 from tests.harness.test_published import clone, shared
+
+ALL_RIGHT = """
+from harness import Score
+
+SCORES = {"correct": Score("proportion", better="higher")}
+
+
+def score(row):
+    return {"correct": True}
+"""
 
 
 def blocked(bench: Bench, *words: str, tag: str = "e0.0.9") -> None:
@@ -93,11 +104,34 @@ def test_results_ahead_of_their_record_are_an_experiment_that_is_not_finished(
 
 
 def test_scored_again_they_say_how_to_go_on(tagged: Bench) -> None:
+    line = index_line(tagged)
+    assert "| correct 1.000" not in line
+    tagged.score(ALL_RIGHT)
+    tagged.commit("other scores")
     said = tagged.run("rescore", "e0.0.1").err
     assert "results/benchmark.db now holds other scores than the tag e0.0.1" in said
-    assert 'keep them: git commit -m "rescore e0.0.1" -- results/benchmark.db' in said
-    assert "drop them: git checkout HEAD -- results/benchmark.db" in said
+    beside = "results/e0.0.1.json results/e0.0.1.md results/README.md"
+    keep, drop = [each.partition(": ")[2] for each in said.splitlines() if each.startswith("  ")]
+    assert keep == f'git commit -m "rescore e0.0.1" -- results/benchmark.db {beside}'
+    assert drop == f"git checkout HEAD -- results/benchmark.db {beside}"
     assert "ok results" in tagged.run("ready", expect=1).said
+
+    # What a forge shows says the same as the database, and its day is that of the experiment.
+    assert "| correct 1.000" in index_line(tagged)
+    assert index_line(tagged).split(" | ")[1] == line.split(" | ")[1]
+    assert "Scored again after the run" in (tagged.root / "results/e0.0.1.md").read_text()
+    rows = json.loads((tagged.root / "results/e0.0.1.json").read_text())
+    assert {row["correct"] for row in rows} == {1}
+    tagged.git(*drop.split()[1:])
+    assert tagged.git("status", "--porcelain") == ""
+    assert index_line(tagged) == line
+
+
+def index_line(bench: Bench) -> str:
+    """The one line of the one experiment in results/README.md."""
+    text = (bench.root / "results/README.md").read_text(encoding="utf-8")
+    [line] = [each for each in text.splitlines() if each.startswith("| [e")]
+    return line
 
 
 def test_scored_again_under_dvc_the_documented_checkout_works_after_what_is_said(
@@ -106,8 +140,10 @@ def test_scored_again_under_dvc_the_documented_checkout_works_after_what_is_said
     said = tagged_by_dvc.run("rescore", "e0.0.1").err
     keep, drop = [line.partition(": ")[2] for line in said.splitlines() if line.startswith("  ")]
     assert keep.startswith("dvc add results/benchmark.db && git commit")
-    assert drop == "dvc checkout --force results/benchmark.db.dvc"
-    tagged_by_dvc.run_dvc(*drop.split()[1:])
+    dvc, _, git = drop.partition(" && ")
+    assert dvc == "dvc checkout --force results/benchmark.db.dvc"
+    tagged_by_dvc.run_dvc(*dvc.split()[1:])
+    tagged_by_dvc.git(*git.split()[1:])
     assert tagged_by_dvc.run_dvc("checkout") == ""
     assert "ok results" in tagged_by_dvc.run("ready", expect=1).said
 

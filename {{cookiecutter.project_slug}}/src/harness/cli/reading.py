@@ -164,6 +164,7 @@ def report(
     """The same and more as one HTML file that opens without network."""
     from harness.read.views import connect
     from harness.tell.report import write_report
+    from harness.tell.table_files import write_tables
 
     root = Path.cwd()
     name = newest(tag)
@@ -171,8 +172,11 @@ def report(
     found_in = _recorded(DEV if name == DEV else "experiment")
     _check_target(target, found_in, force)
     with connect(found_in) as con:
-        found = write_report(con, name, path, load_kind(root))
+        found = write_report(con, name, path, load_kind(root), load_settings(root).report.item)
     out.print(f"wrote {path}", markup=False, soft_wrap=True)
+    if target is None:
+        folder = write_tables(path.with_name(f"{name}-tables"), found.sections)
+        out.print(f"its tables as CSV and LaTeX are in {folder}", markup=False, soft_wrap=True)
     raise typer.Exit(found.exit_code)
 
 
@@ -206,17 +210,20 @@ def rescore(tag: Tag = "") -> None:
     from harness.measure.aggregate import rules_of
     from harness.measure.rescore import rescore as score_again
     from harness.project.contract import Project
+    from harness.tell.committed import renew
     from harness.tell.results_table import results_tables
     from harness.version.results_state import after_rescore
 
     name = newest(tag)
     project = Project.open()
     rows = score_again(project, name)
-    rules = rules_of(place_for(project.root, project.settings, name), name)
+    place = place_for(project.root, project.settings, name)
+    rules = rules_of(place, name)
     title = f"{name}, scored again"
     for table in results_tables(title, rows, out.width, rules, project.kind.doubts):
         out.print(table)
-    for line in after_rescore(*_here(), name):
+    beside = renew(project, place, name, rows)
+    for line in after_rescore(*_here(), name, beside):
         err.print(line, markup=False, soft_wrap=True)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from harness.console import brief, err
 from harness.errors import HarnessError, explained
-from harness.findings import Finding
+from harness.findings import Finding, many
 from harness.gates.tested import run_tests, tests_passed
 from harness.project.contract import Project
 from harness.project.grid import Grid, column_types
@@ -53,6 +53,7 @@ class Blocked:
     final: bool = False
 
 
+_SKEW_SECONDS = 60  # less is said of nobody's clock
 Gate = Callable[[Situation], Blocked | None]
 
 
@@ -73,7 +74,9 @@ def branch_problem(root: Path, protected: list[str]) -> Blocked | None:
     if not ref.startswith(git.BRANCHES):
         return Blocked(f"HEAD is {ref}, which is no branch of this repository", fix)
     if git.is_protected(root, ref, protected):
-        return Blocked(f"{ref.removeprefix(git.BRANCHES)} is a protected branch", fix)
+        name = ref.removeprefix(git.BRANCHES)
+        listed = "[benchmark] protected_branches in benchmark.toml"
+        return Blocked(f"{name} is a protected branch ({listed})", fix)
     return None
 
 
@@ -108,6 +111,7 @@ def tag(now: Situation) -> Blocked | None:
     if git.is_repository(now.root) and git.is_shallow(now.root):
         note = "this clone is shallow: to merge, to compare with what came earlier, or to rebase,"
         err.print(f"note: {note} first git fetch --unshallow --tags", soft_wrap=True)
+    _tell_clock(now.root)
     fix = f"make experiment TAG={found.next_free}"
     if not now.tag:
         return Blocked("no experiment tag is given", fix, final=True)
@@ -136,6 +140,25 @@ def tag(now: Situation) -> Blocked | None:
     if found.known and git.version(now.tag) < git.version(found.newest):
         return Blocked(f"{now.tag} is older than {found.newest}", fix)
     return None
+
+
+def _tell_clock(root: Path) -> None:
+    """No order depends on a clock, but what people read does."""
+    if not git.is_repository(root) or (behind := git.seconds_behind(root)) < _SKEW_SECONDS:
+        return
+    err.print(
+        f"note: the last commit is {_long(behind)} ahead of this machine's clock, so "
+        "one of two clocks is wrong (timedatectl shows this one's); versions keep their order, and "
+        "what is recorded now is dated by this one",
+        soft_wrap=True,
+    )
+
+
+def _long(seconds: int) -> str:
+    for size, unit in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
+        if seconds >= size:
+            return many(seconds // size, unit)
+    return many(seconds, "second")
 
 
 def results(now: Situation) -> Blocked | None:
@@ -216,7 +239,7 @@ def inputs(now: Situation) -> Blocked | None:
     if not left:
         return None
     return Blocked(
-        f"predict reads what no key holds: {', '.join(left)}",
+        f"predict reads {', '.join(left)}, which no key holds",
         f"{' ; '.join(map(advice, left))} ; then make dev-run",
     )
 

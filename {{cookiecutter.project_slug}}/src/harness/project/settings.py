@@ -96,6 +96,15 @@ class Limits(Options):
     max_cost_usd: float = Field(default=0.0, ge=0, strict=False)
 
 
+class Report(Options):
+    """What a report shows besides the figures.
+
+    `item` are columns of predictions that say what an item is, such as its text.
+    """
+
+    item: list[str] = Field(default_factory=list)
+
+
 class Settings(Options):
     """The whole of benchmark.toml; `extra` holds the sections of the kind, as they were written."""
 
@@ -105,6 +114,7 @@ class Settings(Options):
     retry: Retry = Retry()
     key: Key = Key()
     limits: Limits = Limits()
+    report: Report = Report()
     extra: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
     def options(self, section: str, form: type[Section]) -> Section:

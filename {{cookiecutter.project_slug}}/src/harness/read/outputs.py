@@ -12,13 +12,23 @@ OUTPUTS = ("ground_truth", "prediction", "raw_response", "error")
 
 
 def read_outputs(
-    con: DuckDBPyConnection, experiment: Experiment, index: int, items: Sequence[int], limit: int
+    con: DuckDBPyConnection,
+    experiment: Experiment,
+    index: int,
+    items: Sequence[int],
+    limit: int,
+    told: Sequence[str] = (),
 ) -> dict[int, dict[str, str]]:
-    """What one configuration answered to `items` (hashes of ids): the first repeat, fit to show."""
+    """What one configuration answered to `items` (hashes of ids): the first repeat, fit to show.
+
+    `told` are columns that say more of an item: they come as `told_0`, `told_1` and so on.
+    """
     condition, values = where(experiment, index)
     parts = ["hash(input_id) AS item", "CAST(input_id AS VARCHAR) AS input_id"]
-    for name in OUTPUTS:
-        text = f"CAST({quoted(name)} AS VARCHAR)" if name in experiment.columns else "NULL"
+    # A column may be called what another one here is, so these go by their place.
+    named = {name: name for name in OUTPUTS} | {f"told_{i}": name for i, name in enumerate(told)}
+    for name, column in named.items():
+        text = f"CAST({quoted(column)} AS VARCHAR)" if column in experiment.columns else "NULL"
         parts.append(f"left({text}, {limit}) AS {name}, length({text}) AS {name}_length")
     rows = rows_of(
         con,
@@ -28,6 +38,6 @@ def read_outputs(
     )
     return {
         row["item"]: {"item": shown(row["input_id"])}
-        | {name: shown(row[name], limit, row[f"{name}_length"]) for name in OUTPUTS}
+        | {name: shown(row[name], limit, row[f"{name}_length"]) for name in named}
         for row in rows
     }

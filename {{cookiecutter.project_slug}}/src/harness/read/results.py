@@ -16,7 +16,7 @@ from harness.project.hypotheses import Plan, recorded_plan
 from harness.project.scores import MEASURED
 from harness.project.values import Row
 from harness.project.values import plain as stored
-from harness.read.views import columns
+from harness.read.views import ask, columns
 from harness.record.columns import quoted
 from harness.record.layout import DEV
 from harness.record.metrics_table import metrics_in
@@ -76,7 +76,7 @@ class Experiment:
 
 def rows_of(con: DuckDBPyConnection, sql: str, values: Sequence[object]) -> list[Row]:
     """The rows of a query as dicts."""
-    found = con.execute(sql, values)
+    found = ask(con, sql, values)
     names = [str(each[0]) for each in found.description or ()]
     return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
 
@@ -94,8 +94,8 @@ def read_experiment(con: DuckDBPyConnection, name: str) -> Experiment:
     configurations = _configurations(con, name, params, runs, summaries)
     plan, problem = recorded_plan(runs[-1 if name == DEV else 0].get("plan") if runs else None)
     rules = _rules(con, name, plan, runs)
-    repeated = con.execute(
-        "SELECT max(repeat) > 0 FROM predictions WHERE experiment_version = ?", [name]
+    repeated = ask(
+        con, "SELECT max(repeat) > 0 FROM predictions WHERE experiment_version = ?", [name]
     ).fetchone()
     return Experiment(
         name=name,
@@ -183,7 +183,7 @@ def _in_grid(
 def _rules(con: DuckDBPyConnection, name: str, plan: Plan, runs: Sequence[Row]) -> dict[str, Rule]:
     """How the scores of an experiment count, as it recorded that."""
     if columns(con, DECLARED):
-        found = [rule_of(row) for row in con.execute(RULES_OF, [name]).fetchall()]
+        found = [rule_of(row) for row in ask(con, RULES_OF, [name]).fetchall()]
         if found:
             return {rule.name: rule for rule in found}
     have = columns(con)
@@ -198,7 +198,8 @@ def _rules(con: DuckDBPyConnection, name: str, plan: Plan, runs: Sequence[Row]) 
 
 def _all_zero_or_one(con: DuckDBPyConnection, experiment: str, score: str) -> bool | None:
     """Whether every value is 0 or 1, as proportions were recognised once; None: there is none."""
-    row = con.execute(
+    row = ask(
+        con,
         f"SELECT bool_and({quoted(score)} IN (0, 1)) FROM predictions "
         "WHERE experiment_version = ? AND error IS NULL",
         [experiment],
@@ -209,7 +210,7 @@ def _all_zero_or_one(con: DuckDBPyConnection, experiment: str, score: str) -> bo
 def _uncounted(con: DuckDBPyConnection, name: str) -> list[Uncounted]:
     if not columns(con, UNCOUNTED):
         return []
-    return [Uncounted(*row) for row in con.execute(UNCOUNTED_OF, [name]).fetchall()]
+    return [Uncounted(*row) for row in ask(con, UNCOUNTED_OF, [name]).fetchall()]
 
 
 def doubt_words(rows: Sequence[Row], doubts: Mapping[str, str]) -> list[str]:

@@ -16,6 +16,7 @@ from duckdb import DuckDBPyConnection
 
 from harness.project.declarations import Rule
 from harness.read.results import Experiment, rows_of, which
+from harness.read.views import ask
 from harness.record.columns import quoted
 from harness.stats.intervals import Interval, interval_of_sums
 
@@ -98,23 +99,33 @@ def read_scores(
         fold = "any_value(fold)" if experiment.repeated else "fold"
     heads = ["hash(input_id) AS item", f"TRY_CAST({fold} AS DOUBLE) AS fold"]
     query, values = _by_item(experiment, heads, wanted)
-    found = con.execute(query, [*values, experiment.name]).df()
-    arrays = {name: found[name].to_numpy() for name in found}
-    items, row_of = np.unique(arrays["item"].astype(np.uint64), return_inverse=True)
-    column_of = arrays["c"].astype(int)
+    found = ask(con, query, [*values, experiment.name]).fetchnumpy()
+    hashes = np.asarray(found["item"], dtype=np.uint64)
+    items, row_of = np.unique(hashes, return_inverse=True)
+    column_of = np.asarray(found["c"], dtype=int)
 
     tables: dict[str, Numbers] = {}
     for place, way in enumerate(wanted):
         tables[way] = np.full((len(items), len(experiment.configurations)), np.nan)
-        tables[way][row_of, column_of] = arrays[f"v{place}"]
+        tables[way][row_of, column_of] = _numbers(found[f"v{place}"])
     counted, left_out, worst_case = (
         {name: tables[each[index]] for name, each in ways.items()} for index in range(3)
     )
-    folds = None
-    if "fold" in experiment.columns and not np.isnan(arrays["fold"]).all():
+    folds, recorded = None, _numbers(found["fold"])
+    if "fold" in experiment.columns and not np.isnan(recorded).all():
         folds = np.full(len(items), np.nan)
-        folds[row_of] = arrays["fold"]
+        folds[row_of] = recorded
     return Scores(items, counted, left_out, worst_case, folds)
+
+
+def _numbers(column: object) -> Numbers:
+    """A column as DuckDB gives it, masked where it is NULL: NaN there.
+
+    (As a DataFrame it would be that at once, and pandas be loaded.)
+    """
+    numbers = np.array(column, dtype=np.float64)
+    numbers[np.asarray(getattr(column, "mask", False))] = np.nan
+    return numbers
 
 
 def read_segments(con: DuckDBPyConnection, experiment: Experiment, column: str) -> list[Segment]:

@@ -12,6 +12,11 @@ from harness.project.values import INTEGER, TEXT
 from harness.record.columns import quoted
 
 # A new column gets its value in `run/provenance.py`; `tell/show.py` and `tell/changes.py` show it.
+# What people are shown of a run: how it went, what made it, where it ran.
+WENT = ("started", "ended", "ended_how", "executed", "cached", "failed")
+MADE_BY = ("commit_hash", "dirty", "code_key", "data_version")
+RAN_ON = ("python", "platform", "cpu", "lock_hash", "harness_version", "harness_digest")
+
 RUNS: dict[str, str | None] = {
     **dict.fromkeys(("experiment_version", "phase", "commit_hash", "branch", "dirty"), TEXT),
     **dict.fromkeys(("code_key", "code_parts", "environment", "data_version", "lock_hash"), TEXT),

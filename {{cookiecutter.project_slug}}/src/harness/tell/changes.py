@@ -4,6 +4,7 @@ from harness.console import shown
 from harness.project.declarations import said
 from harness.project.hypotheses import flat
 from harness.read.results import Experiment, label
+from harness.record.runs import MADE_BY, RAN_ON
 
 
 def changes(first: Experiment, second: Experiment) -> list[tuple[str, str, str]]:
@@ -20,8 +21,8 @@ def changes(first: Experiment, second: Experiment) -> list[tuple[str, str, str]]
 
 def _facts(experiment: Experiment) -> dict[str, object]:
     run = experiment.runs[-1]
-    names = ["commit_hash", "dirty", "data_version", "lock_hash", "python", "platform", "cpu"]
-    names.append("harness_version")
+    # Which code: its parts follow, a line each, instead of the key over them.
+    names = [name for name in MADE_BY + RAN_ON if name != "code_key"]
     facts = {name.removesuffix("_hash").replace("_", " "): run.get(name) for name in names}
     facts["modified harness"] = ", ".join(run["harness_edited"]) or None
     made = {str(each.summary.get("score_version") or "") for each in experiment.configurations}

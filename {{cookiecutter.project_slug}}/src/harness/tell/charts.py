@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from io import StringIO
 from math import hypot
+from textwrap import wrap
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
@@ -18,8 +19,8 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from harness.console import shown
 
-LABEL = 26  # characters beside a chart
-WIDE = 50  # times the cheapest: from here on prices are drawn on a logarithmic axis
+LABEL, LINES = 30, 4  # characters beside a chart in a line, and lines
+WIDE = 50  # times the smallest: from here on values are drawn on a logarithmic axis
 INK, MUTED, PAPER = "#010203", "#040506", "#070809"
 SERIES = ("#0a0b01", "#0a0b02", "#0a0b03", "#0a0b04", "#0a0b05", "#0a0b06")
 _VARIABLES = {INK: "--ink", MUTED: "--muted", PAPER: "--paper"} | {
@@ -76,30 +77,50 @@ def _first(attributes: str) -> Callable[[re.Match[str]], str]:
     return lambda found: attributes if found[0] == "<svg" else ""
 
 
-def _short(label: str) -> str:
-    return shown(label) if len(label) <= LABEL else shown(label[: LABEL - 1]) + "…"
+def _folded(label: str) -> str:
+    """A label on as many lines as it needs; only one that nobody would read is cut."""
+    lines = wrap(shown(label[: LABEL * LINES * 2]), LABEL) or [""]
+    return "\n".join(lines if len(lines) <= LINES else [*lines[:LINES], "…"])
+
+
+def _scale(axes: Axes, letter: str, values: Sequence[float | None]) -> None:
+    """A logarithmic axis with plain numbers, where the largest value is many times the smallest."""
+    known = [each for each in values if each is not None]
+    if not known or min(known) <= 0 or max(known) <= WIDE * min(known):
+        return
+    axes.set(**{f"{letter}scale": "log"})
+    axis = axes.xaxis if letter == "x" else axes.yaxis
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def forest(
     labels: Sequence[str],
     intervals: Sequence[tuple[float, float | None, float | None]],
     metric: str,
+    unit: str = "",
 ) -> str:
-    """One line per configuration: estimate and interval, first on top."""
+    """One line per configuration: estimate and interval, first on top; `unit` is theirs."""
+    folded = [_folded(label) for label in labels]
+    heights = [1 + 0.6 * label.count("\n") for label in folded]
+    places = [sum(heights[:row]) + heights[row] / 2 for row in range(len(labels))]
+    measured = f"{shown(metric, 40)} ({unit})" if unit else shown(metric, 40)
 
     def draw(axes: Axes) -> None:
-        for row, (estimate, low, high) in enumerate(intervals):
+        for row, (estimate, low, high) in zip(places, intervals, strict=True):
             if low is not None and high is not None:
                 axes.plot([low, high], [row, row], color=SERIES[0], linewidth=2)
             axes.plot([estimate], [row], "o", color=SERIES[0])
-        axes.set_yticks(range(len(labels)), [_short(label) for label in labels])
-        axes.set_ylim(len(labels) - 0.5, -0.5)
+        axes.set_yticks(places, folded)
+        axes.set_ylim(sum(heights), 0)
+        _scale(axes, "x", [each for bounds in intervals for each in bounds])
+        axes.set_xlabel(measured)
         axes.set_title(f"{shown(metric, 40)} and its 95% interval")
 
     words = "; ".join(
         f"{label}: {estimate:.4g}" for label, (estimate, *_) in zip(labels, intervals, strict=True)
     )
-    return chart(draw, f"{metric} with 95% intervals. {words}", 0.9 + 0.24 * len(labels))
+    return chart(draw, f"{metric} with 95% intervals. {words}", 1.1 + 0.24 * sum(heights))
 
 
 def pareto_front(points: Sequence[tuple[float, float]], lower_is_better: bool = False) -> list[int]:
@@ -134,14 +155,11 @@ def tradeoff(
             on_front = index in front
             axes.plot([x], [y], "o", color=SERIES[0], markerfacecolor=None if on_front else "none")
         axes.margins(0.12)
-        prices = [x for x, _ in points]
-        if min(prices) > 0 and max(prices) > WIDE * min(prices):
-            axes.set_xscale("log")
-            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-            axes.xaxis.set_minor_formatter(NullFormatter())
+        _scale(axes, "x", [x for x, _ in points])
+        _scale(axes, "y", [y for _, y in points])
         for name, point, (across, up) in zip(names, points, _corners(axes, points), strict=True):
             axes.annotate(
-                _short(name),
+                _folded(name),
                 point,
                 textcoords="offset points",
                 xytext=(across, up),
@@ -151,6 +169,7 @@ def tradeoff(
             )
         axes.set_title(f"{shown(quality, 40)} against {shown(price, 40)}")
         axes.set_xlabel(shown(price, 40))
+        axes.set_ylabel(shown(quality, 40))
 
     best = ", ".join(names[i] for i in front)
     return chart(draw, f"{quality} against {price}. Pareto front: {best}", 3)

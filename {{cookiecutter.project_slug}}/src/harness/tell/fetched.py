@@ -63,7 +63,7 @@ def _report(root: Path, settings: Settings, tag: str, name: str, target: Path) -
         tempfile.TemporaryDirectory(dir=target.parent.absolute(), prefix=".get-") as folder,
     ):
         made = Path(folder) / "report.html"
-        write_report(con, tag, made, load_kind(root))
+        write_report(con, tag, made, load_kind(root), settings.report.item)
         made.rename(target)
 
 

@@ -9,11 +9,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
 
 from harness.clock import local
 from harness.console import ABSENT, brief, shown
+from harness.findings import many
 from harness.project.declarations import Rule
 from harness.read.catalogue import Known, Row, params_of
 from harness.read.results import label
@@ -25,6 +27,7 @@ from harness.tell.section import Section, Table
 LINES = len(SERIES)  # families in one chart
 CHARTS = 8  # metrics drawn
 _TICKS = 8  # tags named below a chart
+DENSE = 30  # experiments, from here on intervals are drawn as bands
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +39,20 @@ class Point:
     row: Row
 
 
-def write_history(listed: Sequence[Known], path: Path, name: str) -> None:
-    """Write the page; experiments stand in the order of their versions, whatever clocks said."""
+def write_history(
+    listed: Sequence[Known], path: Path, name: str, notes: Sequence[str] = ()
+) -> None:
+    """Write the page; experiments stand in the order of their versions, whatever clocks said.
+
+    `notes` are what is to be said of those clocks.
+    """
     ordered = list(listed)
-    sections = [_glance(ordered), *_metrics(ordered), _families(ordered), _all(ordered, path)]
+    sections = [
+        _glance(ordered, notes),
+        *_metrics(ordered),
+        _families(ordered),
+        _all(ordered, path),
+    ]
     path.parent.mkdir(parents=True, exist_ok=True)
     page = render("Experiments so far", sections, name)
     written = path.with_name(f".{path.name}.part")
@@ -47,15 +60,19 @@ def write_history(listed: Sequence[Known], path: Path, name: str) -> None:
     written.replace(path)
 
 
-def _glance(ordered: Sequence[Known]) -> Section:
+def _glance(ordered: Sequence[Known], notes: Sequence[str]) -> Section:
     people = {each.tagged.who for each in ordered if each.tagged}
     data = {each.data for each in ordered if each.data}
     first, last = ordered[0], ordered[-1]
-    text = f"{len(ordered)} experiments from {_day(first)} ({first.tag}) to {_day(last)} "
-    text += f"({last.tag}), by {len(people)} people, on {len(data)} versions of the data."
+    days = f", of {_day(first)} ({first.tag})"
+    if len(ordered) > 1:
+        days = f" from {_day(first)} ({first.tag}) to {_day(last)} ({last.tag})"
+    who = "1 person" if len(people) == 1 else f"{len(people)} people"
+    text = f"{many(len(ordered), 'experiment')}{days}, by {who}, on "
+    text += f"{many(len(data), 'version')} of the data."
     note = "Intervals are 95%. Points side by side are no comparison: make compare A=… B=… pairs "
     note += "items, and says whether there is a difference."
-    return Section("At a glance", [text, note])
+    return Section("At a glance", [text, note, *(f"{each}." for each in notes)])
 
 
 def _day(known: Known) -> str:
@@ -123,7 +140,8 @@ def _chart(
         for index, points in enumerate(drawn.values()):
             # Side by side, or intervals of one experiment would hide each other.
             shift = 0.5 * (index - (len(drawn) - 1) / 2) / max(1, len(drawn))
-            _line(axes, rule, points, SERIES[index], shift, str(index + 1))
+            shift = 0.0 if len(ordered) > DENSE else shift
+            _line(axes, rule, points, SERIES[index], shift, str(index + 1), len(ordered) > DENSE)
         for place in _new_data(ordered):
             axes.axvline(place - 0.5, color=MUTED, linewidth=1, linestyle=":")
         step = max(1, -(-len(ordered) // _TICKS))
@@ -141,29 +159,30 @@ def _chart(
 
 
 def _line(
-    axes: Axes, rule: Rule, points: Sequence[Point], colour: str, shift: float, name: str
+    axes: Axes,
+    rule: Rule,
+    points: Sequence[Point],
+    colour: str,
+    shift: float,
+    name: str,
+    dense: bool,
 ) -> None:
     xs = [point.place + shift for point in points]
     ys = [float(point.row[rule.name]) for point in points]
     for start, end in _same_data(points):
         axes.plot(xs[start:end], ys[start:end], color=colour, linewidth=1)
-    bounds = [
-        (point.row.get(f"{rule.name}_low"), point.row.get(f"{rule.name}_high")) for point in points
-    ]
-    known = [
-        (x, low, high)
-        for x, (low, high) in zip(xs, bounds, strict=True)
-        if low is not None and high is not None
-    ]
-    if known:
-        axes.vlines(
-            [x for x, *_ in known],
-            [float(low) for _, low, _ in known],
-            [float(high) for *_, high in known],
-            colors=colour,
-            linewidth=1.2,
-        )
-    axes.plot(xs, ys, "o", color=colour, markersize=3.5)
+    lows, highs = (
+        np.array([point.row.get(f"{rule.name}_{end}") for point in points], dtype=float)
+        for end in ("low", "high")
+    )
+    if dense:
+        # Strokes would stand so close that they hide the lines and each other.
+        for start, end in _same_data(points):
+            part = slice(start, end)
+            axes.fill_between(xs[part], lows[part], highs[part], color=colour, alpha=0.18, lw=0)
+    else:
+        axes.vlines(xs, lows, highs, colors=colour, linewidth=1.2)
+    axes.plot(xs, ys, "o", color=colour, markersize=1.5 if dense else 3.5)
     axes.annotate(name, (xs[-1], ys[-1]), textcoords="offset points", xytext=(5, 3), fontsize=9)
 
 

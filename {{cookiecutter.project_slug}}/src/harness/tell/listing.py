@@ -5,15 +5,17 @@ A list is sorted by any of its columns, metric or param; `-` before the name tur
 
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
-from harness.clock import local
+from harness.clock import local, now
 from harness.console import ABSENT, brief
 from harness.errors import HarnessError
 from harness.project.declarations import Rule, has_figures
 from harness.project.hypotheses import reads_as
 from harness.read.catalogue import Known, Row, params_of
 from harness.tell.section import Section, Table, interval, with_own_n
+from harness.version import git
 
 _OF_TAG = ("tag", "when", "who", "data", "message")
 
@@ -37,14 +39,21 @@ def tags_section(listed: Sequence[Known], sort: str = "") -> Section:
     return Section("Experiments", (), [Table(heads, rows)])
 
 
-def clock_notes(listed: Sequence[Known]) -> list[str]:
-    """What to say where a newer version is dated before an older one."""
+def clock_notes(root: Path, listed: Sequence[Known]) -> list[str]:
+    """What to say where a newer version is dated before an older one, or one after today."""
     found = []
-    dated = [each for each in listed if each.tagged]
-    for before, after in pairwise(dated):
-        if after.when < before.when:
-            words = f"{after.tag} is dated before {before.tag}: a clock was wrong on one machine"
+    dated = [(each, each.tagged) for each in listed if each.tagged]
+    for (before, first), (after, second) in pairwise(dated):
+        if second.when < first.when:
+            why = "they were made apart, or a clock is wrong"
+            if git.is_ancestor(root, first.commit, second.commit):
+                why = "one was made after the other, so a clock is wrong"
+            words = f"{after.tag} is dated before {before.tag}: {why}"
             found.append(f"{words} (timedatectl shows this one's); the order is that of versions")
+    late = [each.tag for each, tagged in dated if tagged.when > now()]
+    if late:
+        words = f"{', '.join(late[:5])} {'is' if len(late) == 1 else 'are'} dated after today"
+        found.append(f"{words}: a clock is wrong (timedatectl shows this one's)")
     return found
 
 

@@ -31,7 +31,10 @@ def render(title: str, sections: Iterable[Section], about: str = "") -> str:
 def _figures(table: Table) -> list[bool]:
     """Of each column, whether it holds nothing but numbers."""
     columns = zip(*table.rows, strict=False)
-    return [all(map(_FIGURE.fullmatch, map(str, each))) for each in columns]
+    return [
+        all(map(_FIGURE.fullmatch, map(str, each))) and any(cell != ABSENT for cell in each)
+        for each in columns
+    ]
 
 
 def _fit_to_show(value: Any) -> Any:

@@ -5,7 +5,7 @@ better. Where neither says it there is none, and the order is that of the grid.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import isfinite
 
 import numpy as np
@@ -18,6 +18,7 @@ from harness.project.values import Row
 from harness.read.results import Experiment, RecordedConfiguration
 from harness.read.scores import Scores
 from harness.stats.decision import MIN_ITEMS, position_of
+from harness.stats.intervals import Interval
 from harness.stats.paired import Verdict, correct_family, paired_verdict
 from harness.tell.section import interval
 
@@ -27,7 +28,8 @@ class Ranking:
     """`order`: indices of the configurations, best first by `rule`, whose figures are `values`.
 
     Without a `rule` the order is the grid's, and `reason` says why. `alike`: those that cannot be
-    told from the first, by paired comparisons under Holm's correction.
+    told from the first, by paired comparisons under Holm's correction. `behind`: each other one's
+    difference to the first (it - the first), by its index.
     """
 
     order: list[int]
@@ -35,6 +37,7 @@ class Ranking:
     values: Sequence[float | None] = ()
     alike: frozenset[int] = frozenset()
     reason: str = ""
+    behind: Mapping[int, Interval] = field(default_factory=dict)
 
     @property
     def leads(self) -> bool:
@@ -85,8 +88,10 @@ def rank(experiment: Experiment, scores: Scores) -> Ranking:
     order = sorted(known, key=lambda index: sign * (values[index] or 0.0))
     unknown = [index for index in grid if index not in known]
     # Who has no value is not behind: nothing is known of it.
-    alike = _like_the_first(experiment, scores, rule, order) | set(unknown)
-    return Ranking(order + unknown, rule, values, alike)
+    gaps, like = _against_the_first(experiment, scores, rule, order)
+    alike = like | set(unknown)
+    behind = {other: _turned(gap) for other, gap in gaps.items()}
+    return Ranking(order + unknown, rule, values, alike, behind=behind)
 
 
 def _rules(experiment: Experiment) -> list[Rule]:
@@ -135,13 +140,15 @@ def _value(experiment: Experiment, scores: Scores, rule: Rule, index: int) -> fl
     return value if value is not None and isfinite(value) else None
 
 
-def _like_the_first(
+def _against_the_first(
     experiment: Experiment, scores: Scores, rule: Rule, order: Sequence[int]
-) -> frozenset[int]:
-    """Those that cannot be told from the first one, which by chance alone may be another."""
+) -> tuple[dict[int, Interval], frozenset[int]]:
+    """How far the first is from each other, and those that cannot be told from it, which by chance
+    alone may be the better ones."""
     first, others = order[0], order[1:]
     if rule.name in scores.counted:
         verdicts = [_versus(scores, rule, first, other) for other in others]
+        gaps = [verdict.difference for verdict in verdicts]
         ahead = [verdict.verdict == "better" for verdict in correct_family(verdicts)]
     else:
         # Of an aggregate only its own interval is known.
@@ -149,7 +156,16 @@ def _like_the_first(
         gaps = [apart(experiment, rule.name, first, other, confidence) for other in others]
         wanted = "below" if rule.lower else "above"
         ahead = [position_of(gap.low, gap.high) == wanted for gap in gaps]
-    return frozenset(other for other, led in zip(others, ahead, strict=True) if not led)
+    alike = frozenset(other for other, led in zip(others, ahead, strict=True) if not led)
+    return dict(zip(others, gaps, strict=True)), alike
+
+
+def _turned(gap: Interval) -> Interval:
+    """The same difference seen from the other side."""
+    estimate, low, high = (
+        None if each is None else 0.0 - each for each in (gap.estimate, gap.high, gap.low)
+    )
+    return replace(gap, estimate=estimate, low=low, high=high)
 
 
 def _versus(scores: Scores, rule: Rule, first: int, other: int) -> Verdict:

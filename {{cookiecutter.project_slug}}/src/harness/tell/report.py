@@ -4,6 +4,7 @@ What models answered is hostile: every text is escaped by the template, characte
 are written out, and the page forbids scripts and requests of any kind.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy as np
 from duckdb import DuckDBPyConnection
 
 from harness.console import RAW, brief, shown
+from harness.project.declarations import Rule
 from harness.project.kind import PLAIN, Kind
 from harness.read.outputs import read_outputs
 from harness.read.results import Experiment, RecordedConfiguration
@@ -26,17 +28,25 @@ WORST = 20  # items shown with their raw output
 FOREST = 24  # configurations in a chart of intervals
 
 
-def write_report(con: DuckDBPyConnection, name: str, path: Path, kind: Kind = PLAIN) -> Summary:
+def write_report(
+    con: DuckDBPyConnection,
+    name: str,
+    path: Path,
+    kind: Kind = PLAIN,
+    item_columns: Sequence[str] = (),
+) -> Summary:
     """Write the report of an experiment to `path`; `kind` may add sections (see `section`).
 
-    Raises HarnessError where there is no such experiment.
+    `item_columns` of `predictions` show what an item is, beside its id. Raises HarnessError where
+    there is no such experiment.
     """
     summary = summarise_experiment(con, name, kind)
     experiment = summary.experiment
     ranking = summary.ranking
     drawn = {RESULTS: _forest(experiment, ranking), PRICES: _tradeoffs(experiment, ranking)}
     sections = [_with_charts(each, drawn.get(each.title, [])) for each in summary.sections]
-    sections[-1:-1] = [_worst(con, experiment, summary.scores, ranking)]
+    told = [each for each in item_columns if each in experiment.columns]
+    sections[-1:-1] = [_worst(con, experiment, summary.scores, ranking, told)]
     run = experiment.runs[-1] if experiment.runs else {}
     about = (run.get("settings", {}).get("benchmark", {}).get("name"), run.get("message"))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -65,15 +75,24 @@ def _forest(experiment: Experiment, ranking: Ranking) -> list[tuple[str, str]]:
     if not found or ranking.rule is None:
         return []
     metric, called, shared = ranking.rule.name, ranking.rule.called, experiment.shared_params
+    unit, per_unit = _unit(ranking.rule, [each.summary.get(metric) for _, each in found])
     labels, bounds = [], []
     for rank, each in found:
         values = [brief(value) for key, value in each.params.items() if key not in shared]
         labels.append(f"{rank}. {', '.join(values)}")
-        estimate, low, high = (each.summary[metric + end] for end in ("", "_low", "_high"))
-        bounds.append((estimate, low, high))
+        estimate, low, high = (
+            None if each.summary[metric + end] is None else per_unit * each.summary[metric + end]
+            for end in ("", "_low", "_high")
+        )
+        bounds.append((estimate or 0.0, low, high))
     more = len(experiment.configurations) > FOREST
     text = f"Drawn are the first {FOREST} by {called}." if more else ""
-    return [(text, forest(labels, bounds, called))]
+    return [(text, forest(labels, bounds, called, unit))]
+
+
+def _unit(rule: Rule, values: Sequence[float | None]) -> tuple[str, float]:
+    """The unit of an axis and how many of it are in one; times take the one that suits them."""
+    return time_unit(values) if rule.kind == "time" else ("", 1.0)
 
 
 def _tradeoffs(experiment: Experiment, ranking: Ranking) -> list[tuple[str, str]]:
@@ -98,7 +117,11 @@ def _tradeoffs(experiment: Experiment, ranking: Ranking) -> list[tuple[str, str]
 
 
 def _worst(
-    con: DuckDBPyConnection, experiment: Experiment, scores: Scores, ranking: Ranking
+    con: DuckDBPyConnection,
+    experiment: Experiment,
+    scores: Scores,
+    ranking: Ranking,
+    told: Sequence[str],
 ) -> Section:
     """The items of the worst mean over all configurations, with the answer of the worst."""
     title = "Worst items"
@@ -124,7 +147,7 @@ def _worst(
     said = {
         (index, item): row
         for index, items in chosen.items()
-        for item, row in read_outputs(con, experiment, index, items, RAW).items()
+        for item, row in read_outputs(con, experiment, index, items, RAW, told).items()
     }
     rows = []
     for i in order:
@@ -133,13 +156,15 @@ def _worst(
         answer = row.get("error") if row.get("raw_response") == shown(None) else None
         rows.append(
             [
-                row.get("item", ""), row.get("ground_truth", ""), row.get("prediction", ""),
+                row.get("item", ""), *(row.get(f"told_{i}", "") for i in range(len(told))),
+                row.get("ground_truth", ""), row.get("prediction", ""),
                 answer or row.get("raw_response", ""), experiment.configurations[index].label,
                 number(sign * means[i], 3),
             ]
         )  # fmt: skip
     heads = (
         "item",
+        *(shown(each) for each in told),
         "expected",
         "predicted",
         "raw output or error",
@@ -148,4 +173,8 @@ def _worst(
     )
     text = f"By mean {metric} over all configurations ({values.shape[1]}); of many equals, some. "
     text += "Each with the answer of the configuration that did worst on it."
+    if not told:
+        text += (
+            " What else of an item is shown here is said by `item` in [report] of benchmark.toml."
+        )
     return Section(title, [text], [Table(heads, rows)])

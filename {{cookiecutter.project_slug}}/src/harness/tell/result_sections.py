@@ -12,6 +12,7 @@ from harness.project.values import Row
 from harness.read.results import Experiment, label
 from harness.read.scores import Scores
 from harness.record.metrics_table import PERCENTILES
+from harness.record.runs import MADE_BY, RAN_ON, WENT
 from harness.stats.intervals import mean_interval, percentile_needs
 from harness.tell.ranking import Ranking
 from harness.tell.section import Section, Table, interval, number, time_unit, with_own_n
@@ -56,6 +57,11 @@ def results_section(experiment: Experiment, scores: Scores, ranking: Ranking) ->
     ]
     heads = ["#", "configuration", "n", "failed"]
     heads += [experiment.rule(metric).called for metric in metrics]
+    # Beside the figure that it is about, which has no column where it is latency or cost.
+    place = len(heads) - len(metrics)
+    if ranking.behind and ranking.rule is not None:
+        place += int(ranking.rule.name in metrics)
+        heads.insert(place, f"{ranking.rule.called}, difference to #1")
     heads += [f"{experiment.rule(metric).called}, failures left out" for metric in apart]
     rows = []
     for index in ranking.order:
@@ -67,6 +73,8 @@ def results_section(experiment: Experiment, scores: Scores, ranking: Ranking) ->
             f"{each.summary.get('failed') or 0:,}",
         ]
         row += [_metric(each.summary, experiment.rule(metric)) for metric in metrics]
+        if ranking.behind:
+            row.insert(place, _behind(ranking, index))
         for metric in apart:
             rule, values = experiment.rule(metric), scores.left_out[metric][:, index]
             found = mean_interval(values, binary=rule.binary)
@@ -80,6 +88,12 @@ def results_section(experiment: Experiment, scores: Scores, ranking: Ranking) ->
         if ranking.alike:
             text.append("(=1): paired on the same items, it cannot be told from the first.")
     return Section(RESULTS, text, [Table(heads, rows)])
+
+
+def _behind(ranking: Ranking, index: int) -> str:
+    """The paired difference to the first one, by what the ranks are by."""
+    gap = ranking.behind.get(index)
+    return interval(gap.estimate, gap.low, gap.high, signed=True) if gap else ABSENT
 
 
 def _columns(experiment: Experiment, ranking: Ranking) -> list[str]:
@@ -190,11 +204,7 @@ def errors_section(con: DuckDBPyConnection, experiment: Experiment) -> Section:
 
 def provenance_section(experiment: Experiment) -> Section:
     """What made it: code, data, machine, gates."""
-    names = (
-        "message", "started", "ended", "ended_how", "executed", "cached", "failed", "branch",
-        "commit_hash", "dirty", "code_key", "data_version", "lock_hash", "harness_version",
-        "harness_digest", "python", "platform", "cpu",
-    )  # fmt: skip
+    names = ("message", *WENT, "branch", *MADE_BY, *RAN_ON)
     # Facts down, runs across only where there is one; else a line per run.
     rows = [[_fact(name, run.get(name)) for name in names] for run in experiment.runs]
     heads = [name.replace("_", " ") for name in names]

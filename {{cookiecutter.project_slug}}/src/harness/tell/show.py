@@ -13,16 +13,13 @@ from harness.console import ABSENT, brief, shown
 from harness.project.declarations import has_figures
 from harness.project.hypotheses import Hypothesis, recorded_plan
 from harness.read.catalogue import Known, Row, params_of
+from harness.record.runs import MADE_BY, RAN_ON, WENT
 from harness.tell.listing import figure, found_words, said
 from harness.tell.section import Section, Table, interval, number, time_unit
 from harness.version.past import Held
 
 _OURS = "src/harness/"
-_FACTS = (
-    "track_id", "started", "ended", "ended_how", "executed", "cached", "failed", "branch",
-    "commit_hash", "dirty", "code_key", "data_version", "lock_hash", "python", "platform", "cpu",
-    "harness_version",
-)  # fmt: skip
+_FACTS = ("track_id", *WENT, "branch", *MADE_BY, *RAN_ON)
 
 
 def show_sections(known: Known, files: Sequence[Held]) -> list[Section]:

@@ -13,6 +13,7 @@ from harness.console import ABSENT, out, shown, styled, visible
 from harness.errors import HarnessError
 from harness.findings import many
 from harness.read.catalogue import Known, params_of
+from harness.record.runs import RAN_ON
 from harness.tell.compare import Comparison, compare
 from harness.tell.compare_text import sections as compare_sections
 from harness.tell.section import Section, Table, to_console
@@ -92,8 +93,7 @@ def _values(known: Known) -> dict[str, list[str]]:
 
 
 def _environment(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    names = ("python", "platform", "cpu", "lock_hash", "harness_version", "harness_digest")
-    before, after = ({name: run.get(name) for name in names} for run in (old, new))
+    before, after = ({name: run.get(name) for name in RAN_ON} for run in (old, new))
     for facts, run in ((before, old), (after, new)):
         packages = json.loads(run.get("packages") or "{}")
         facts |= {f"package {name}": version for name, version in packages.items()}

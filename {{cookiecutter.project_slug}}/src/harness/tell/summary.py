@@ -19,6 +19,7 @@ from harness.record.layout import DEV, UNFINISHED
 from harness.seal import identity, modified_words
 from harness.stats.decision import MIN_ITEMS
 from harness.tell.compare import reversal
+from harness.tell.method import method_section
 from harness.tell.ranking import Ranking, rank
 from harness.tell.result_sections import (
     counting_section,
@@ -83,6 +84,7 @@ def _opening(found: Summary, kind: Kind) -> Iterator[Section]:
         yield Section("Read this first", warnings, warning=True)
     if experiment.plan.questions:
         yield Section("Questions", experiment.plan.questions)
+    yield method_section(experiment, scores, found.ranking, judged)
     if judged:
         yield hypotheses_section(experiment, judged)
 

@@ -41,13 +41,19 @@ def headline(rows: Sequence[Row], found: Summary) -> str:
 
 
 def write_index(
-    root: Path, tag: str, rows: Sequence[Row], found: Summary, data: str, message: str
+    root: Path,
+    tag: str,
+    rows: Sequence[Row],
+    found: Summary,
+    data: str,
+    message: str,
+    day: str = "",
 ) -> str:
-    """Set the line of an experiment in the index; returns the index's place."""
+    """Set the line of an experiment in the index, of today or another day; returns its place."""
     known = Known(tag, None, list(rows), list(found.experiment.rules.values()))
     verdicts = _verdicts(found).strip().removeprefix("hypotheses: ")
     cells = [main_words(known), headline(rows, found), verdicts, data[:12], message]
-    line = " | ".join([f"[{tag}]({tag}.md)", now()[:10], *map(inline, cells)])
+    line = " | ".join([f"[{tag}]({tag}.md)", day or now()[:10], *map(inline, cells)])
     return set_line(root, tag, f"| {line} |")
 
 

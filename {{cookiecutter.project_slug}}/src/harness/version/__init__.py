@@ -5,5 +5,6 @@ tagged, index, next_version: what tags say, and the next one; past, differences,
 past experiments; remotes, remote_probe, sharing.
 merging/: results of two places brought together; relayout: from one layout to another.
 template, template_merge, upgrade: a newer harness.
-worktrees, worktree_state: checkouts beside this one; shared_cache: DVC's, for a group; models.
+worktrees, worktree_state: checkouts beside this one; shared_cache: DVC's, for a group.
+models, model_files: which are kept, which one is in production, and their files.
 """

@@ -8,6 +8,7 @@ import hashlib
 import os
 import re
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -162,6 +163,12 @@ def head(root: Path) -> str:
         if "does not have any commits yet" not in done.stderr:
             raise failed(arguments, done.stderr or "the commit that is checked out is broken")
     return found or ""
+
+
+def seconds_behind(root: Path) -> int:
+    """How far this machine's clock is behind the commit that is checked out; 0 where it is not."""
+    committed = asked(root, "log", "-1", "--format=%ct", no=128) or "0"
+    return max(0, int(committed) - int(time.time()))
 
 
 def is_shallow(root: Path) -> bool:

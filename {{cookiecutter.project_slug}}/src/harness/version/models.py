@@ -7,9 +7,7 @@ come to. Files lie in models/ under DVC (or git); a small one is an asset in the
 
 import hashlib
 import json
-import pickle
 import secrets
-import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -20,17 +18,15 @@ from typing import Literal
 from harness.clock import now
 from harness.errors import HarnessError, explained
 from harness.project.settings import Settings
-from harness.record.database_file import begin_writing, set_strangers_aside
+from harness.record.database_file import begin_writing, prepare_to_read
 from harness.record.lock import one_at_a_time
-from harness.record.pickles import NotPlain, plain_load
-from harness.record.store import read_plainly
-from harness.version import dvc, git
-from harness.version.merging.results import MODELS
-from harness.version.recorded_versions import FOLDER, Version, bring
-from harness.version.results_state import md5_of, note_origins
+from harness.version import dvc, git, model_files
+from harness.version.merging.results import MODELS, refuse_detached
+from harness.version.past import Held, take
+from harness.version.recorded_versions import FOLDER
+from harness.version.results_state import is_recorded, note_origins, records
 
 DATABASE = MODELS
-SMALL = 100_000  # bytes; up to here a model is kept in the database itself
 What = Literal["add", "promote", "demote", "prune"]
 _COLUMNS = {
     "event": "TEXT PRIMARY KEY",
@@ -106,7 +102,7 @@ def _events(root: Path) -> list[Event]:
             name = db.relative_to(root)
             raise HarnessError(f"DVC keeps {name}, and it is not here", fix=f"dvc pull {name}")
         return []
-    set_strangers_aside(db)
+    prepare_to_read(db)
     names = [name for name in _COLUMNS if name not in ("event", "sequence")]
     query = f"SELECT {', '.join(names)} FROM model_events ORDER BY sequence, at, event"
     with explained(db, "read"), closing(sqlite3.connect(f"{db.as_uri()}?mode=ro", uri=True)) as con:
@@ -139,6 +135,25 @@ def production(root: Path) -> Model | None:
     return next((each for each in models(root) if each.stage == "production"), None)
 
 
+def held_by_dvc(root: Path) -> list[Held]:
+    """The files that DVC keeps of models, pruned ones too, which no commit may name any more."""
+    if not database(root).exists():
+        return []
+    return [_held(each) for each in models(root) if each.added.stored == "dvc"]
+
+
+def is_ahead(root: Path) -> bool:
+    """Whether DVC has not been given the events as they are now: a command was killed."""
+    db = database(root)
+    known = [each for each in records(root) if each.path == db and each.by == "dvc"]
+    return db.exists() and not any(is_recorded(root, each) for each in known)
+
+
+def _held(model: Model) -> Held:
+    added = model.added
+    return Held(added.file, "dvc" if added.stored == "dvc" else "git", added.version, added.size)
+
+
 # -- what changes something
 
 
@@ -155,7 +170,7 @@ def add(root: Path, settings: Settings, file: Path, of: str, note: str) -> tuple
     if known is not None and known.stage != "pruned":
         raise HarnessError(f"{file.name} is kept already: {name} ({known.of})", fix="make models")
     with _writing(root, settings, f"adding the model {name}") as changed:
-        stored, version = _store(root, settings, name, file, content, changed)
+        stored, version = model_files.store(database(root), settings, name, file, changed)
         event = _event(root, "add", name, of=of, file=file.name, stored=stored, version=version,
                        size=len(content), note=note)  # fmt: skip
         _write(root, [event])
@@ -165,14 +180,37 @@ def add(root: Path, settings: Settings, file: Path, of: str, note: str) -> tuple
 def record(
     root: Path, settings: Settings, what: What, chosen: list[Model], evidence: dict[str, object]
 ) -> list[str]:
-    """Write down what is done with models, and why; returns the files that git is to take."""
+    """Write down what is done with models, and why; returns the files that git is to take.
+
+    Raises HarnessError where one to be pruned has never been committed, and git alone keeps it.
+    """
+    if what == "prune":
+        _refuse_uncommitted(root, chosen)
     with _writing(root, settings, f"{what} of a model") as changed:
         text = json.dumps(evidence, sort_keys=True, ensure_ascii=False, default=str)
         _write(root, [_event(root, what, each.id, evidence=text) for each in chosen])
-        if what == "prune":
-            for model in chosen:
-                changed += _take_away(root, model)
+        for model in left_behind(root):
+            changed += model_files.take_away(root, model.id)
     return changed
+
+
+def left_behind(root: Path) -> list[Model]:
+    """Pruned models whose files are still here: just now, or since a prune that was killed."""
+    found = [each for each in models(root) if each.stage == "pruned"]
+    return [each for each in found if model_files.folder(root, each.id).exists()]
+
+
+def _refuse_uncommitted(root: Path, chosen: list[Model]) -> None:
+    in_git = [each for each in chosen if each.added.stored == "git"]
+    names = {each.id: f"models/{each.id}/{each.added.file}" for each in in_git}
+    lost = [each for each in in_git if not git.git(root, "ls-tree", "HEAD", "--", names[each.id])]
+    if lost:
+        listed = " ".join(names[each.id] for each in lost)
+        raise HarnessError(
+            f"git has no commit of {listed} yet, so a pruned one would be lost",
+            fix=f'git add -A -- {listed} && git commit -m "models"',
+            code=1,
+        )
 
 
 def get(root: Path, model: Model, target: Path) -> None:
@@ -182,18 +220,18 @@ def get(root: Path, model: Model, target: Path) -> None:
     """
     if target.exists():
         raise HarnessError(f"{target} is there already", fix="name another file: OUT=…")
-    added = model.added
-    if added.stored == "asset":
-        target.write_bytes(_asset(root, added.version))
-    elif added.stored == "dvc":
-        bring(root, Version(added.file, "dvc", added.version), target)
+    if model.added.stored == "asset":
+        part = target.with_name(f".{target.name}.part")
+        part.write_bytes(model_files.asset(database(root), model.added.version))
+        part.replace(target)
     else:
-        bring(root, Version(added.file, "git", added.version), target)
+        take(root, _held(model), target)
 
 
 @contextmanager
 def _writing(root: Path, settings: Settings, what: str) -> Iterator[list[str]]:
     """Alone in results/; afterwards the database is handed to DVC. Yields what git is to take."""
+    refuse_detached(root, "feat/models")
     db = database(root)
     changed: list[str] = []
     with one_at_a_time(db.parent, what):
@@ -204,64 +242,6 @@ def _writing(root: Path, settings: Settings, what: str) -> Iterator[list[str]]:
         yield changed
         name = db.relative_to(root).as_posix()
         changed += dvc.add(root, db) if settings.store.dvc else [name]
-
-
-def _store(
-    root: Path, settings: Settings, name: str, file: Path, content: bytes, changed: list[str]
-) -> tuple[str, str]:
-    """Keep the file; returns how, and its name there (hash, MD5 or blob)."""
-    if len(content) <= SMALL:
-        return "asset", _keep_asset(root, name, content)
-    place = root / "models" / name / file.name
-    place.parent.mkdir(parents=True, exist_ok=True)
-    part = place.with_name(f".{place.name}.part")
-    shutil.copyfile(file, part)
-    part.replace(place)
-    if settings.store.dvc:
-        changed += dvc.add(root, place)
-        return "dvc", md5_of(place)
-    changed.append(place.relative_to(root).as_posix())
-    return "git", git.git(root, "hash-object", "-w", "--", str(place))
-
-
-def _keep_asset(root: Path, name: str, content: bytes) -> str:
-    from xetrack.assets import AssetsManager
-
-    # Each of its three tables has a connection of its own, so each has to commit at once.
-    assets = AssetsManager(str(database(root)), autocommit=True)
-    read_plainly(assets)
-    try:
-        return str(assets.insert(f"model_{name}", content))
-    finally:
-        for part in (assets.assets, assets.keys, assets.counts):
-            part.commit(blocking=True)
-            part.close()
-
-
-def _asset(root: Path, name: str) -> bytes:
-    from xetrack.assets import AssetsManager
-
-    assets = AssetsManager(str(database(root)))
-    try:
-        content = plain_load(bytes(assets.assets.get(name, b"")))
-    except (NotPlain, pickle.UnpicklingError, EOFError):
-        content = None  # a file is kept as its bytes, so this is none that was put there by add
-    finally:
-        for part in (assets.assets, assets.keys, assets.counts):
-            part.close()
-    if not isinstance(content, bytes):
-        raise HarnessError(f"{DATABASE} has no asset {name}", fix="dvc checkout", code=1)
-    return content
-
-
-def _take_away(root: Path, model: Model) -> list[str]:
-    """Its files in this checkout; the cache, the remote and git's history keep them."""
-    folder = root / "models" / model.id
-    if not folder.exists():
-        return []
-    names = [path.relative_to(root).as_posix() for path in sorted(folder.glob("*"))]
-    shutil.rmtree(folder)
-    return [name for name in names if git.git(root, "ls-files", "--", name)]
 
 
 def _event(root: Path, what: What, model: str, **more: object) -> Event:

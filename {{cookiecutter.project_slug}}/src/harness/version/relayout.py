@@ -18,12 +18,14 @@ from harness.record.columns import quoted
 from harness.record.database_file import ASIDE, aside, put_in_place
 from harness.record.layout import databases
 from harness.record.lock import one_at_a_time
-from harness.version import dvc
+from harness.version import dvc, git
 from harness.version.merging.columns import columns_of, tables_of
 from harness.version.merging.regroup import is_grouped, regroup
 from harness.version.merging.results import refuse_unready
 from harness.version.recorded_versions import FOLDER
-from harness.version.results_state import note_origins, records
+from harness.version.results_state import md5_in, md5_of, note_origins, records
+
+_COPY = ".before-layout"
 
 
 def change_layout(root: Path, settings: Settings, layout: str) -> list[str]:
@@ -39,12 +41,13 @@ def change_layout(root: Path, settings: Settings, layout: str) -> list[str]:
             else "make layout needs to know which layout",
             fix=f"make layout TO= one of {', '.join(LAYOUTS)}",
         )
-    refuse_unready(root, settings)
     with one_at_a_time(root / FOLDER, f"a change of the layout to {layout}"):
         wanted = settings.with_layout(layout)
         before = databases(root, settings, "experiment")
         if settings.store.layout == layout and all(is_grouped(db, wanted) for db in before):
-            return []
+            # Where the change was stopped late, git or DVC still names files that are gone.
+            return [_to_commit(layout)] if _tidy(root, wanted) else []
+        refuse_unready(root, settings)
         note_origins(root)
         scratch = root / FOLDER / ASIDE / "layout"
         shutil.rmtree(scratch, ignore_errors=True)  # of a change that was stopped
@@ -67,27 +70,53 @@ def _change(
             _give_way(root, target)
         put_in_place(path, target)
     _write_setting(root, wanted.store.layout)
-    gone = [path for path in before if path.name not in made]
-    for path in gone:
-        path.unlink()  # its copy is aside
-        path.with_name(f"{path.name}.dvc").unlink(missing_ok=True)
-    if settings.store.dvc:
-        for name in made:
-            dvc.add(root, root / FOLDER / name)
+    _tidy(root, wanted, made)
     copies = ", ".join(path.relative_to(root).as_posix() for path in kept)
-    steps = [
-        f'git add -A {FOLDER} {FILE} && git commit -m "layout of the results: '
-        f'{wanted.store.layout}"'
-    ]
+    steps = [_to_commit(wanted.store.layout)]
     if copies:
         steps.append(f"what was there before is {copies}; delete it when all is well")
     return steps
 
 
+def _to_commit(layout: str) -> str:
+    return f'git add -A {FOLDER} {FILE} && git commit -m "layout of the results: {layout}"'
+
+
 def _kept_copy(path: Path) -> Path:
-    copy = aside(path.with_name(f"{path.name}.before-layout"))
+    copy = aside(path.with_name(path.name + _COPY))
     shutil.copy2(path, copy)
     return copy
+
+
+def _tidy(root: Path, wanted: Settings, made: Iterable[str] = ()) -> bool:
+    """Remove files of the layout before, each of which has a copy aside; hand the new ones to DVC.
+
+    `made` are the new ones' names. Returns whether there was anything to do, or is anything that
+    git does not know yet.
+    """
+    here = databases(root, wanted, "experiment")
+    copies = sorted((root / FOLDER / ASIDE).glob(f"*{_COPY}.*"))
+    before = {(copy.name.partition(_COPY)[0], md5_of(copy)) for copy in copies}
+    done = False
+    for name, version in before:
+        old = root / FOLDER / name
+        if old in here:
+            continue
+        if old.exists() and md5_of(old) == version:
+            old.unlink()
+            done = True
+        record = old.with_name(f"{name}.dvc")
+        if record.exists() and not old.exists() and md5_in(record.read_text()) == version:
+            record.unlink()
+            done = True
+    if wanted.store.dvc:
+        known = {record.path: record.version for record in records(root) if record.by == "dvc"}
+        for path in here:
+            stale = path not in known or (path.name, known[path]) in before
+            if path.name in made or stale:
+                dvc.add(root, path)
+                done = True
+    return done or bool(git.git(root, "status", "--porcelain", "--", FOLDER, FILE))
 
 
 def _give_way(root: Path, target: Path) -> None:

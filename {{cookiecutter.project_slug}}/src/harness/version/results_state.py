@@ -184,20 +184,25 @@ def _in_cache(root: Path, md5: str) -> bool:
     return dvc.cached(root, md5).exists()
 
 
-def after_rescore(root: Path, settings: Settings, tag: str) -> list[str]:
-    """How to go on with a database that was scored again; nothing where it is not published."""
+def after_rescore(root: Path, settings: Settings, tag: str, beside: list[str]) -> list[str]:
+    """How to go on with a database that was scored again; nothing where it is not published.
+
+    `beside` are the files that say the same: they are kept or dropped with it.
+    """
     path = place_for(root, settings, tag).db
     record = next((each for each in records(root) if each.path == path), None)
     if record is None or is_recorded(root, record):
         return []
     name = path.relative_to(root).as_posix()
-    keep = f'git commit -m "rescore {tag}" -- {name}'
-    drop = f"git checkout HEAD -- {name}"
+    others = " ".join(beside)
+    keep = f'git commit -m "rescore {tag}" -- {name} {others}'
+    drop = f"git checkout HEAD -- {name} {others}"
     if record.by == "dvc":
-        keep = f'dvc add {name} && git commit -m "rescore {tag}" -- {name}.dvc'
+        keep = f'dvc add {name} && git commit -m "rescore {tag}" -- {name}.dvc {others}'
         drop = f"dvc checkout --force {name}.dvc"
+        drop += f" && git checkout HEAD -- {others}" if beside else ""
     return [
         f"{name} now holds other scores than the tag {tag}; before another version is checked out:",
-        f"  keep them: {keep}",
-        f"  drop them: {drop}",
+        f"  keep them: {keep.rstrip()}",
+        f"  drop them: {drop.rstrip()}",
     ]

@@ -10,7 +10,7 @@ from pathlib import Path
 from harness.errors import HarnessError
 from harness.findings import many
 from harness.project.settings import Settings
-from harness.version import dvc, git
+from harness.version import dvc, git, models
 from harness.version.past import Held, bring, commit_of, exchange, files_at, is_here, md5
 from harness.version.results_state import is_recorded, problem_of, records
 
@@ -81,6 +81,7 @@ def _push_data(root: Path, tags: list[str], shared: Shared) -> None:
         wanted |= {held.id: held for held in files_at(root, tag) if held.by == "dvc"}
     if git.head(root):
         wanted |= {held.id: held for held in files_at(root, "", "HEAD") if held.by == "dvc"}
+    wanted |= {held.id: held for held in models.held_by_dvc(root)}
     there = [held for held in wanted.values() if is_here(root, held)]
     if there:
         exchange(root, config, there, "push")

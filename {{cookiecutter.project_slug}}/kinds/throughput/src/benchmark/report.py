@@ -55,7 +55,7 @@ class Load:
     def rate(self) -> float | None:
         """Requests per second that were asked for; None in a closed loop."""
         params = self.configuration.params
-        return None if params.get("mode") == "closed" else float(params["rate"])
+        return None if params.get("mode") == "closed" else float(str(params["rate"]))
 
     @property
     def name(self) -> str:

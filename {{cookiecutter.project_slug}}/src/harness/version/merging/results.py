@@ -63,16 +63,21 @@ def merge_results(
 
 def refuse_unready(root: Path, settings: Settings) -> None:
     """Raise HarnessError where results that are changed here could not be committed after it."""
+    refuse_detached(root, "feat/merged-results")
+    if found := problem(root, settings, None):
+        raise HarnessError(found.message, fix=found.fix, code=1)
+
+
+def refuse_detached(root: Path, branch: str) -> None:
+    """Raise HarnessError where what is written now would belong to no branch."""
     if not git.is_repository(root):
         raise HarnessError("this folder is no git repository", fix="git init")
     if not git.branch(root):
         raise HarnessError(
             f"no branch is checked out (HEAD is at {git.names_of_head(root)}), so nothing could be "
             "committed",
-            fix="git switch -c feat/merged-results",
+            fix=f"git switch -c {branch}",
         )
-    if found := problem(root, settings, None):
-        raise HarnessError(found.message, fix=found.fix, code=1)
 
 
 def _merge(
