@@ -45,7 +45,7 @@ def test_a_poisoned_cache_runs_nothing_until_somebody_vouches_for_it(
     for command in (["experiment", "e0.0.2", "--allow=dev-run,tests"], ["spot-check"]):
         said = bench.run(*command, expect=2).said
         assert "would run code when it is loaded (it names posix.system)" in said
-        assert "fix: python -m harness trust" in said
+        assert "fix: make trust" in said
     assert not mark.exists()
     assert ".cache is trusted; its pickles name posix (8)" in bench.run("trust").said
     assert not mark.exists()
@@ -138,6 +138,6 @@ def test_a_model_is_loaded_only_where_it_is_the_recorded_one(
     other.settings(run={"executor": "processes", "workers": 2, "repeats": 3})
     said = other.experiment("e0.2.0", expect=2).said
     assert "the fitted model" in said
-    assert "fix: python -m harness trust" in said
+    assert "fix: make trust" in said
     assert "results/benchmark.db is trusted; its pickles name benchmark" in other.run("trust").said
     other.experiment("e0.2.0")

@@ -3,7 +3,7 @@
 A pickle is a program: it may name any function and call it. One that names none can only make
 texts, numbers, lists and the like, so that much is read from anybody. What needs more (a model, an
 object of a library) is loaded only where its SHA-256 is on this checkout's list: whatever it wrote
-itself is, and `python -m harness trust` adds what somebody vouches for. The list lies in git's own
+itself is, and `make trust` adds what somebody vouches for. The list lies in git's own
 folder, which no clone, pull or archive of the files brings along; worktrees share it.
 """
 
@@ -110,7 +110,7 @@ def untrusted(what: str, named: str) -> HarnessError:
     return HarnessError(
         f"{what} would run code when it is loaded (it names {named}), and this checkout did not "
         "write it",
-        fix="python -m harness trust, if you know who did; else move it away",
+        fix="make trust, if you know who did; else move it away",
     )
 
 
