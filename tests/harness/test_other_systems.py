@@ -11,7 +11,7 @@ from tests.harness.project_fixture import SOURCE, Bench, once_each
 
 # What Windows lacks, taken away before the harness is imported, in each process.
 WITHOUT = """
-import os, signal, sys, multiprocessing, multiprocessing.context
+import os, signal, multiprocessing, multiprocessing.context
 
 for name in ("getuid", "geteuid", "getgid", "setsid", "killpg", "getpgid", "getloadavg", "nice"):
     if hasattr(os, name):
@@ -19,8 +19,20 @@ for name in ("getuid", "geteuid", "getgid", "setsid", "killpg", "getpgid", "getl
 for name in ("setitimer", "getitimer", "SIGALRM", "SIGHUP", "SIGUSR1", "ITIMER_REAL", "alarm"):
     if hasattr(signal, name):
         delattr(signal, name)
-for name in ("fcntl", "resource", "pwd", "grp"):
-    sys.modules[name] = None
+import builtins
+
+found = builtins.__import__
+
+
+def imported(name, globals=None, *rest, **more):
+    # Other packages have their own ways on Windows, which they choose by its name.
+    asks = (globals or {}).get("__name__", "")
+    if name in ("fcntl", "resource", "pwd", "grp") and asks.startswith("harness"):
+        raise ImportError(name)
+    return found(name, globals, *rest, **more)
+
+
+builtins.__import__ = imported
 multiprocessing.get_all_start_methods = lambda: ["spawn"]
 multiprocessing.context.BaseContext.get_all_start_methods = lambda self: ["spawn"]
 """
