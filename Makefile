@@ -54,6 +54,7 @@ lint: $(VENV)/.ready ## ruff and mypy over harness, kinds, hooks and tests
 	@$(PY) -m ruff check . "$(SHELL_DIR)/src/harness"
 	@$(PY) -m ruff format --check . "$(SHELL_DIR)/src/harness"
 	@$(PY) scripts/seal.py --check
+	@$(PY) scripts/reference.py --check
 	@$(PY) -m mypy --config-file "$(SHELL_DIR)/pyproject.toml" "$(SHELL_DIR)/src" "$(SHELL_DIR)/scripts"
 	@$(PY) -m mypy
 

@@ -102,10 +102,9 @@ def main(calls: int, latency: float) -> int:
             project = bake(Path(folder))
         project.grid('[Params("guide", 3)]')
         project.setting("run", workers=IN_FLIGHT, repeats=max(1, calls // ITEMS))
-        program = ROOT / "tests/kinds/llm/fault_server.py"
         server = subprocess.Popen(
-            [sys.executable, program, f"{folder}/log", f"{latency}"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            [sys.executable, "-m", "tests.kinds.llm.fault_server", f"{folder}/log", f"{latency}"],
+            cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         assert server.stdout is not None
         os.environ |= {

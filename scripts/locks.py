@@ -56,12 +56,30 @@ def versions(lock: Path) -> str:
     return "\n".join(line.rstrip(" \\") for line in lines if "==" in line)
 
 
+def resolve_site(lock: Path) -> None:
+    """The tools of the site run on any Python, so the bounds in pyproject.toml are not theirs."""
+    uv = Path(sys.executable).with_name("uv")
+    how = "--quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url"
+    needs = lock.with_suffix(".in")
+    command: list[str | Path] = [
+        uv,
+        "pip",
+        "compile",
+        "--no-config",
+        "--python-version",
+        "3.11",
+        *how.split(),
+    ]
+    subprocess.run([*command, needs, "--output-file", lock], check=True)
+
+
 def main() -> None:
     """Resolve everything together, then each kind."""
     own = {path.parent: path.read_text("utf-8") for path in SHELL.glob("kinds/*/*benchmark.in")}
     everything = ROOT / "requirements-dev.lock"
     makers = (ROOT / "requirements-dev.in").read_text("utf-8")
     resolve("\n".join([harness_needs("yes"), makers, *own.values()]), everything)
+    resolve_site(ROOT / "requirements-docs.lock")
     remotes = ROOT / "requirements-remotes.lock"
     resolve(remotes.with_suffix(".in").read_text("utf-8"), remotes, versions(everything))
     leave_out(remotes, everything)

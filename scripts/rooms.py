@@ -13,7 +13,7 @@ SOURCE = Path(__file__).parents[1] / "{{cookiecutter.project_slug}}/src/harness"
 ORDER = (
     "system", "errors", "console", "clock", "findings", "seal",
     "stats", "project", "record", "version", "read", "measure", "tell", "run", "gates",
-    "load", "experiment", "suggest", "trial", "cli", "__init__", "__main__",
+    "load", "judging", "experiment", "suggest", "trial", "cli", "__init__", "__main__",
 )  # fmt: skip
 
 

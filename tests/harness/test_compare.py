@@ -186,7 +186,7 @@ def test_failures_that_turn_the_ranking_round_are_warned_of(tmp_path: Path) -> N
 
 
 def test_folds_are_compared_by_the_corrected_resampled_t(tmp_path: Path) -> None:
-    extra = [{"fold": index % 5} for index in range(100)]
+    extra = [{"fold": f"part{index % 5}", "n_train": 80} for index in range(100)]
     rng = np.random.default_rng(3)
     rows = rows_for(OLD, {"depth": 2}, right(rng.random(100) < 0.5), extra=extra) + rows_for(
         OLD, {"depth": 4}, right(rng.random(100) < 0.9), extra=extra

@@ -78,7 +78,7 @@ def test_a_load_that_was_resumed_is_noted_as_such(tmp_path: Path) -> None:
     again, once = ("open", 5.0, [0.0001] * 40, 0.03), ("open", 9.0, [0.0001] * 40, 0.03)
     [found] = check(recorded(tmp_path, again, once, again))
     assert (found.severity, found.check) == ("note", "load_measured")
-    assert "e0.0.1: rate=5.0: resumed, in 2 phases" in found.message
+    assert "e0.0.1: rate=5.0: resumed, a phase in 2 goes" in found.message
 
 
 def test_rows_of_other_kinds_are_not_looked_at(tmp_path: Path) -> None:

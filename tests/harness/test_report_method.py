@@ -12,6 +12,7 @@ from harness.read import views
 from harness.tell.charts import LABEL, forest, tradeoff
 from harness.tell.report import write_report
 from harness.tell.section import Section, Table
+from harness.tell.summary import summarise_experiment
 from harness.tell.table_files import numeric_rows, to_latex, write_tables
 from tests.harness.scored_results import metrics_for, record, rows_for, run_for
 
@@ -73,6 +74,27 @@ def test_the_method_is_said_before_the_results(written: tuple[str, list[Section]
         "Wilson's score interval",
         "Holm's correction for 2 comparisons",
         "The 2 hypotheses share 5%: each interval is at 97.5% (Bonferroni)",
+    ):
+        assert words in text, words
+
+
+def test_folds_and_repeats_are_part_of_the_method(tmp_path: Path) -> None:
+    rows = []
+    for depth in (2, 8):
+        scores = [{"correct": int((i + depth) % 5 > 0)} for i in range(40)]
+        folds = [{"fold": i % 4} for i in range(40)]
+        rows += rows_for(TAG, {"depth": depth}, scores, extra=folds, repeats=3)
+    db = record(tmp_path / "results.db", rows, metrics_for(rows, ["correct"]), [run_for(TAG)])
+    con = views.connect([db])
+    try:
+        text = " ".join(section(summarise_experiment(con, TAG).sections, "Method").text)
+    finally:
+        con.close()
+    for words in (
+        "each of 2 configurations, 3 times each: 240 datapoints. The items lie in 4 folds.",
+        "it stands first in SCORES",
+        "It takes the fitted models as given. Repeats of an item count as one.",
+        "the same items, by the folds' differences (corrected resampled t).",
     ):
         assert words in text, words
 

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats as scipy_stats
 
-from harness.stats.paired import Verdict, correct_family, paired_verdict
+from harness.stats.paired import Units, Verdict, correct_family, paired_verdict
 from harness.stats.significance import (
     cohen_dz,
     cohen_g,
@@ -101,6 +101,30 @@ def test_the_corrected_resampled_t_follows_nadeau_and_bengio() -> None:
     assert interval.high == pytest.approx(0.02 + 2.776445 * 0.0106066, abs=1e-6)
     _, plain = corrected_resampled_t([0.02, 0.03, 0.01, 0.04, 0.00], 80, 0)
     assert plain == pytest.approx(2 * scipy_stats.t.sf(2.828427, 4), rel=1e-6)
+
+
+def test_folds_of_unequal_size_weigh_by_their_items() -> None:
+    # The mean of items: (90 x 0.1 - 10 x 0.5) / 100. With equal weights it has the other sign.
+    d, sizes = np.array([0.1, -0.5]), np.array([90.0, 10.0])
+    interval, _ = corrected_resampled_t(d, 100, sizes, weights=sizes)
+    assert interval.estimate == pytest.approx(0.04)
+    w = sizes / 100
+    shared = 0.9**2 + 0.1**2
+    error = (w @ (d - 0.04) ** 2 / (1 - shared) * (shared + w @ (sizes / 100))) ** 0.5
+    assert interval.high == pytest.approx(0.04 + scipy_stats.t.isf(0.025, 1 / shared - 1) * error)
+
+
+def test_folds_are_never_surer_than_the_items() -> None:
+    rng = np.random.default_rng(5)
+    folds = np.arange(200) % 10.0
+    gap = rng.normal(0.0, 1.0, 200)
+    for fold in range(10):  # all folds alike, though their items are not
+        gap[folds == fold] += 0.1 - gap[folds == fold].mean()
+    units = Units(None, folds, np.full(200, 180.0))
+    found = paired_verdict(gap, np.zeros(200), units)
+    alone = paired_verdict(gap, np.zeros(200))
+    assert (found.difference.low, found.p_value) == (alone.difference.low, alone.p_value)
+    assert found.verdict == "undecided"
 
 
 def test_one_fold_has_no_test() -> None:
@@ -214,7 +238,7 @@ def test_scores_and_repeats_get_the_mean_difference() -> None:
     # The items differ by far more than a and b do: with each by itself nothing would show.
     assert scipy_stats.ttest_ind(a, b).pvalue > 100 * verdict.p_value
     x, y = pairs(30, 15, 5, 10)
-    repeated = paired_verdict(x, y, clusters=np.repeat(np.arange(20), 3))
+    repeated = paired_verdict(x, y, Units(np.repeat(np.arange(20), 3)))
     assert (repeated.test, repeated.n, repeated.difference.n) == ("paired t", 20, 60)
     items = scipy_stats.ttest_rel(x.reshape(20, 3).mean(axis=1), y.reshape(20, 3).mean(axis=1))
     assert repeated.p_value == pytest.approx(items.pvalue)
@@ -230,17 +254,21 @@ def test_folds_get_the_corrected_resampled_t() -> None:
     per_fold = [0.02, 0.03, 0.01, 0.04, 0.00]
     a, b = np.repeat(per_fold, 20), np.zeros(100)
     folds = np.repeat([1.0, 2.0, 3.0, 4.0, 5.0], 20)
-    verdict = paired_verdict(a, b, folds=folds)
+    units = Units(None, folds, np.full(100, 80.0))
+    verdict = paired_verdict(a, b, units)
     interval, p = corrected_resampled_t(per_fold, 80, 20)
     assert verdict.test == "corrected resampled t of 5 folds"
     assert verdict.p_value == pytest.approx(p)
     assert verdict.difference.high == pytest.approx(interval.high)
     assert (verdict.verdict, verdict.n, verdict.items_needed) == ("undecided", 100, None)
-    with_unknown = paired_verdict([*a, 9.0], [*b, 0.0], folds=[*folds, nan])
+    unknown = Units(None, np.append(folds, nan), np.append(np.full(100, 80.0), nan))
+    with_unknown = paired_verdict([*a, 9.0], [*b, 0.0], unknown)
     assert with_unknown.p_value == pytest.approx(p)
     assert with_unknown.n == 100
-    assert paired_verdict(a, b, folds=np.array(list("abcde")).repeat(20)).p_value == verdict.p_value
-    assert paired_verdict(a, b, folds=np.zeros(100)).p_value is None
+    unsaid = paired_verdict(a, b, Units(None, folds))
+    assert unsaid.p_value is None
+    assert unsaid.verdict == "undecided"
+    assert "nothing says how many items the models were fitted on" in unsaid.difference.note
 
 
 def test_a_pair_with_a_missing_side_is_left_out() -> None:
@@ -256,7 +284,7 @@ def test_too_little_to_compare_is_undecided(a: list[float], b: list[float]) -> N
     for verdict in (
         paired_verdict(a, b),
         paired_verdict(a, b, binary=False),
-        paired_verdict(a, b, folds=[0] * len(a)),
+        paired_verdict(a, b, Units(None, np.arange(len(a)) % 2.0)),
     ):
         assert verdict.verdict == "undecided"
         assert verdict.difference.low is None

@@ -17,7 +17,7 @@ from scipy import stats as scipy_stats
 
 from harness.stats import intervals as stats
 from harness.stats.intervals import Interval, mean_interval, percentiles, statistic_interval, wilson
-from harness.stats.paired import correct_family, paired_verdict
+from harness.stats.paired import Units, correct_family, paired_verdict
 from harness.stats.significance import (
     corrected_resampled_t,
     items_needed,
@@ -219,7 +219,7 @@ def wrong_families(
     corrected = raw = 0
     for seed in range(families):
         verdicts = [
-            paired_verdict(a, b, clusters, seed=seed) for a, b in combinations(draw(rng), 2)
+            paired_verdict(a, b, Units(clusters), seed=seed) for a, b in combinations(draw(rng), 2)
         ]
         raw += any(verdict.verdict in ("better", "worse") for verdict in verdicts)
         final = correct_family(verdicts)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.stats.intervals import Interval, mean_interval, percentiles, statistic_interval, wilson
-from harness.stats.paired import correct_family, paired_verdict
+from harness.stats.paired import Units, correct_family, paired_verdict
 from harness.stats.significance import (
     holm,
     items_needed,
@@ -125,14 +125,13 @@ def test_paired_proportions_hold_and_swap(b: int, c: int, rest: int) -> None:
 def test_swapping_the_sides_swaps_the_verdict(
     rows: list[tuple[float | None, float | None, int]], smallest: float, binary: bool
 ) -> None:
-    a, b, clusters = ([row[i] for row in rows] for i in range(3))
-    kinds: list[dict[str, Any]] = [{}, {"clusters": clusters}, {"folds": clusters}]
-    for kind in kinds:
-        verdict = paired_verdict(a, b, smallest_difference=smallest, binary=binary, **kind)
-        swapped = paired_verdict(b, a, smallest_difference=smallest, binary=binary, **kind)
-        turned = paired_verdict(
-            a, b, smallest_difference=smallest, binary=binary, higher_is_better=False, **kind
-        )
+    a, b = ([row[i] for row in rows] for i in range(2))
+    labels = np.array([row[2] for row in rows], dtype=float)
+    some: dict[str, Any] = {"smallest_difference": smallest, "binary": binary}
+    for units in (Units(), Units(labels), Units(None, labels, np.full(len(rows), 40.0))):
+        verdict = paired_verdict(a, b, units, **some)
+        swapped = paired_verdict(b, a, units, **some)
+        turned = paired_verdict(a, b, units, higher_is_better=False, **some)
         check(verdict.difference, len(rows))
         assert verdict.p_value is None or 0.0 <= verdict.p_value <= 1.0
         assert turned.verdict == OPPOSITE.get(verdict.verdict, verdict.verdict)

@@ -1,13 +1,16 @@
 """A generated project of the kind `llm`, and what a test does with it."""
 
+import importlib
 import json
 import os
 import re
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -41,6 +44,12 @@ class LlmProject:
             "OPENAI_MODEL": model,
             "OPENAI_API_KEY": KEY,
         }
+
+    def endpoint(self, name: str, url: str, **values: Any) -> None:
+        """Declare an endpoint in benchmark.toml."""
+        lines = [f"{key} = {json.dumps(value)}" for key, value in {"url": url, **values}.items()]
+        with (self.root / "benchmark.toml").open("a", encoding="utf-8") as file:
+            file.write("\n".join(["", f"[llm.endpoints.{name}]", *lines, ""]))
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """`python -m harness …` under way."""
@@ -106,3 +115,31 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LlmProject:
     project.setting("llm", timeout_seconds=1)
     project.commit()
     return project
+
+
+@pytest.fixture(scope="module")
+def kind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """The modules of a generated project, which waits a second for a server and has a key."""
+    project = bake(tmp_path_factory.mktemp("llm"))
+    project.setting("llm", timeout_seconds=1)
+    project.setting("retry", wait_seconds=0.01, max_wait_seconds=0.1)
+    patch = pytest.MonkeyPatch()
+    for name in ("OPENAI_BASE_URL", "OPENAI_MODEL"):
+        patch.delenv(name, raising=False)
+    patch.setenv("OPENAI_API_KEY", KEY)
+    patch.setattr(sys, "path", [str(project.root / "src"), *sys.path])
+    ours = [name for name in sys.modules if name.partition(".")[0] == "benchmark"]
+    kept = {name: sys.modules.pop(name) for name in ours}
+    names = (
+        "llm.client", "llm.endpoint", "llm.faults", "llm.prices", "llm.request", "llm.waits",
+        "llm.answer", "llm.prompt", "llm.canned", "llm.conversation", "llm.verdict",
+        "dataset", "predict", "params", "metrics",
+    )  # fmt: skip
+    yield SimpleNamespace(
+        root=project.root,
+        **{name.rpartition(".")[2]: importlib.import_module(f"benchmark.{name}") for name in names},
+    )
+    for name in [name for name in sys.modules if name.partition(".")[0] == "benchmark"]:
+        del sys.modules[name]
+    sys.modules.update(kept)
+    patch.undo()

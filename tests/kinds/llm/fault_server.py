@@ -1,16 +1,15 @@
-"""An OpenAI-compatible server that fails on purpose, by a script, and logs all that it was asked.
+"""A server that speaks each family's API, fails by a script, and logs all that it was asked.
 
 What a question meets depends on its text and on how often it was asked, so that a run can be
 repeated: `script(prompt)` gives the faults of its first, second, … attempt; after them it is
 answered. Every answer has an id of its own, which is in the response and, before it is sent, in
 the log.
 
-A program of its own too: python fault_server.py LOG [LATENCY_SECONDS] prints its port and serves
-until it is ended. It then answers everything, which is what a benchmark needs.
+A program of its own too: python -m tests.kinds.llm.fault_server LOG [LATENCY_SECONDS] prints its
+address and serves until it is ended. It then answers everything, which is what a benchmark needs.
 """
 
 import asyncio
-import base64
 import contextlib
 import json
 import ssl
@@ -20,10 +19,19 @@ import time
 import zlib
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
+
+from tests.kinds.llm.families import (
+    api_of,
+    question,
+    refusal_of,
+    reply_of,
+    said_of,
+    stream_of,
+)
 
 Script = Callable[[str], Sequence[str]]
 
@@ -54,12 +62,19 @@ class FaultServer:
         tls: ssl.SSLContext | None = None,
         answer: str = "positive",
         crowd: int = 0,
+        refuses: Collection[str] = (),
     ) -> None:
-        """`crowd`: nobody is answered until so many calls have been inside at once."""
+        """`crowd`: nobody is answered until so many calls have been inside at once.
+
+        `refuses`: what a body must not have.
+        """
+        self.refuses = frozenset(refuses)
         self.log, self.script, self.latency, self.tls = log, script, latency, tls
         self.answer, self.crowd = answer, crowd
         self.asked: Counter[str] = Counter()
         self.arrivals: list[float] = []
+        self.headers: list[dict[str, str]] = []
+        self.paths: list[str] = []
         self.inside = self.most_inside = 0
         self._file: TextIO
         self._loop = asyncio.new_event_loop()
@@ -124,14 +139,17 @@ class FaultServer:
                     break
                 head = (first + await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
                 headers = dict(
-                    line.lower().split(": ", 1) for line in head.split("\r\n")[1:] if ": " in line
+                    line.split(": ", 1) for line in head.split("\r\n")[1:] if ": " in line
                 )
+                headers = {name.lower(): value for name, value in headers.items()}
                 body = json.loads(await reader.readexactly(int(headers.get("content-length", 0))))
                 self.arrivals.append(time.monotonic())
+                self.headers.append(headers)
+                self.paths.append(head.split(" ")[1])
                 self.inside += 1
                 self.most_inside = max(self.most_inside, self.inside)
                 try:
-                    going_on = await self._reply(body, headers, writer)
+                    going_on = await self._reply(head.split(" ")[1], body, headers, writer)
                 finally:
                     self.inside -= 1
                 if not going_on:
@@ -141,11 +159,15 @@ class FaultServer:
         writer.transport.abort()
 
     async def _reply(
-        self, body: dict[str, Any], headers: dict[str, str], writer: asyncio.StreamWriter
+        self,
+        path: str,
+        body: dict[str, Any],
+        headers: dict[str, str],
+        writer: asyncio.StreamWriter,
     ) -> bool:
         """Answer one request; False where the connection is to be dropped."""
-        chat = "messages" in body
-        prompt = body["messages"][-1]["content"] if chat else body["prompt"]
+        api = api_of(path)
+        prompt = question(api, body)
         attempt = self.asked[prompt]
         self.asked[prompt] += 1
         faults = self.script(prompt)
@@ -156,77 +178,29 @@ class FaultServer:
         with contextlib.suppress(TimeoutError):  # the caller sees most_inside
             await asyncio.wait_for(self._crowded.wait(), 20)
         self._crowded.set()
-        if self.latency:
-            await asyncio.sleep(self.latency)
-        number = zlib.crc32(prompt.encode())
-        name = f"answer-{number:08x}-{attempt}"
-        text, finish = self.answer, "stop"
-        message: dict[str, Any] = {"role": "assistant", "content": text}
-        if kind == "say":
-            message["content"] = text = argument
-        if kind == "refusal":
-            message |= {"content": None, "refusal": "I would rather not."}
-        if kind == "empty":
-            message["content"] = text = ""
-        if kind == "null":
-            message["content"] = None
-        if kind == "filter":
-            finish, message["content"] = "content_filter", ""
-        if kind == "quote_key":
-            message["content"] = text = f"you sent {headers.get('authorization')}"
-        if kind == "quote_coded":
-            sent = headers.get("authorization", "")
-            coded = base64.b64encode(f"{argument}{sent}".encode()).decode()
-            message["content"] = text = f"{sent[7:23]}... ({coded})"
-        if kind == "slow":
-            await asyncio.sleep(float(argument))
-        reply: dict[str, Any] = {
-            "id": name,
-            "object": "chat.completion" if chat else "text_completion",
-            "model": "faulty-1",
-            "choices": [
-                {
-                    "index": 0,
-                    "finish_reason": finish,
-                    **({"message": message} if chat else {"text": text}),
-                }
-            ],
-            "usage": {
-                "prompt_tokens": tokens(prompt),
-                "completion_tokens": 2,
-                "total_tokens": tokens(prompt) + 2,
-            },
-        }
-        if kind == "uncounted":
-            del reply["usage"]
-        if kind == "counted_in_words":
-            reply["usage"] = {"prompt_tokens": "a few"}
-        if kind == "in_parts":
-            message["content"] = [{"type": "text", "text": text[:3]}, {"text": text[3:]}]
-        whole = json.dumps(reply)
-        status, extra, content, given = 200, "", whole, name
+        await asyncio.sleep(self.latency + (float(argument) if kind == "slow" else 0.0))
+        name = f"answer-{zlib.crc32(prompt.encode()):08x}-{attempt}"
+        said = said_of(kind, argument, self.answer, headers)
+        said.tokens = tokens(prompt), said.tokens[1]
+        status, extra, given = 200, "", name
+        content = json.dumps(reply_of(api, name, said))
+        if refused := sorted(self.refuses & body.keys()):
+            kind, argument = "400", ""
+            fault = f"Unsupported parameter: '{refused[0]}' is not supported with this model."
         if kind.isdigit():
             status, given = int(kind), ""
-            error = {"message": f"fault {fault}", "code": argument.partition(" ")[0] or None}
-            if kind == "401":
-                error["message"] = f"no such key: {headers.get('authorization')}"
-            if kind in ("429", "503") and argument:
-                extra = f"Retry-After: {argument}\r\n"
-            content = json.dumps({"error": error})
-        elif kind in ("drop", "drop_midway", "malformed", "truncated", "no_choices"):
+            extra, content = refusal_of(status, argument, fault, headers)
+        elif kind in ("drop", "drop_midway", "malformed", "truncated", "no_choices", "broken_off"):
             given = ""
+            whole = content
             content = {"malformed": "<html>busy</html>", "truncated": whole[: len(whole) // 2]}.get(
                 kind, json.dumps({"error": {"message": "busy"}}) if kind == "no_choices" else whole
             )
+        elif kind in ("finish_error", "two"):
+            given = ""
         if body.get("stream") and status == 200 and kind != "malformed":
-            events = [reply | {"choices": [{"index": 0, "delta": {"content": part}}], "usage": None}
-                      for part in (text[:3], text[3:])]  # fmt: skip
-            events.append(reply | {"choices": [{"index": 0, "delta": {}, "finish_reason": finish}]})
-            if kind == "broken_off":
-                events[-1] = {"error": {"message": "out of memory"}}
-            parts = [f"data: {json.dumps(event, ensure_ascii=False)}\n\n" for event in events]
+            parts = stream_of(api, name, said, kind)
             content = "".join(parts if kind != "truncated" else parts[:2])
-            content += "data: [DONE]\n\n" if kind != "truncated" else ""
         self._note(prompt, attempt, fault, given)
         if kind == "drop":
             return False

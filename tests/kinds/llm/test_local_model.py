@@ -53,7 +53,10 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def test_a_real_base_model_follows_examples(model: str, project: LlmProject) -> None:
     project.setting("llm", api="completions", timeout_seconds=120)
     project.setting("run", workers=2)
-    project.grid('[Params("guide", shots, stream=True) for shots in (0, 6)]')
+    project.grid(
+        '[Params("guide", shots, stream=True, stop="\\n", max_output_tokens=16)'
+        " for shots in (0, 6)]"
+    )
     project.ask(model, "gemma-3-270m")
     code, printed = project.harness("dev-run", "--items=4")
     assert code == 0, printed

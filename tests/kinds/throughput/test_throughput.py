@@ -113,6 +113,7 @@ def generated(folder: Path, environment: pytest.MonkeyPatch) -> LoadProject:
     )  # fmt: skip
     project = LoadProject(Path(made))
     project.grid("Params(requests=60, rate=60.0, warmup_seconds=0.2)")
+    project.setting("run", repeats="1")  # each phase takes its time
     return project
 
 
@@ -287,11 +288,12 @@ def test_a_failed_request_is_a_result_and_is_not_asked_again(project: LoadProjec
 
 @pytest.mark.slow
 def test_the_report_shows_load_over_time_by_rate_and_spread(project: LoadProject) -> None:
+    project.setting("run", repeats="4")
     project.grid(
-        "Params(requests=100, rate=50.0, warmup_seconds=0.2)",
-        "Params(requests=300, rate=300.0, warmup_seconds=0.2)",
-        "Params(requests=60, rate=200.0, warmup_seconds=0.2, connections=9)",
-        "Params(requests=60, mode='closed', users=2, warmup_seconds=0.2)",
+        "Params(requests=40, rate=20.0, warmup_seconds=0.2)",
+        "Params(requests=100, rate=300.0, warmup_seconds=0.2)",
+        "Params(requests=40, rate=200.0, warmup_seconds=0.2, connections=9)",
+        "Params(requests=40, mode='closed', users=2, warmup_seconds=0.2)",
     )
     with known_server(0.01) as server:  # one at a time: at most 100 per second
         project.ask(server.url)
@@ -301,27 +303,39 @@ def test_the_report_shows_load_over_time_by_rate_and_spread(project: LoadProject
     for title in ("Load", "Latency by rate", "Latency over time", "How latencies are spread"):
         assert f"{title}</h2>" in report
     # What varies beside the load is told apart: each has a saturation point of its own.
-    alike = "connections=100: Saturation lies between 50 and 300: at 300 requests per second "
+    alike = "connections=100: Saturation lies between 20 and 300: at 300 requests per second "
     assert re.search(rf"{alike}\d", report)
     assert "connections=9: Saturated at the lowest rate tried: at 200 requests" in report
     assert "200/s, connections=9: median" in report
     assert "Latency by rate, connections=100." in report
-    # 100 requests: enough for a p95 (72), too few for a p99 (368) and a p99.9.
+    # 160 requests: too few for a p99 (368) and a p99.9, however little they depend on each other.
     assert "n too small, needs 368" in report
+    assert "[no interval: latencies rise]" in report
     assert "n too small, needs 3688" in report
     rows = {row["params_rate"]: row for row in project.table("metrics")}
-    assert rows[50.0]["achieved_rate"] == pytest.approx(50, rel=0.25)
+    assert rows[20.0]["achieved_rate"] == pytest.approx(20, rel=0.25)
     assert rows[300.0]["achieved_rate"] < 100
-    assert rows[50.0]["latency_p99"] is None
+    assert rows[20.0]["latency_p99"] is None
+    assert rows[300.0]["latency_p50"] is not None
+    assert rows[300.0]["latency_p50_low"] is None
     for each in rows.values():
         # By the last answer alone the lower bound would be the estimate itself.
         assert each["achieved_rate_low"] < each["achieved_rate"] < each["achieved_rate_high"]
         mine = [row for row in project.rows() if row["params_rate"] == each["params_rate"]]
-        last = max(row["done"] for row in mine)
-        assert each["achieved_rate"] == pytest.approx(len(mine) / last)
+        assert {row["cluster"] for row in mine} == {f"phase {n}" for n in range(4)}
+        seconds = sum(
+            max(row["done"] for row in mine if row["repeat"] == repeat) for repeat in range(4)
+        )
+        assert each["achieved_rate"] == pytest.approx(len(mine) / seconds)
+    # Phases of all loads take turns, and each has other arrivals.
+    starts = sorted({(row["phase_start"], row["repeat"]) for row in project.rows()})
+    assert [repeat for _, repeat in starts] == sorted([0, 1, 2, 3] * 4)
+    firsts = {row["scheduled"] for row in project.rows() if row["params_rate"] == 20.0
+              and row["input_id"] == "0000000"}  # fmt: skip
+    assert len(firsts) == 4
     # What git keeps says it too, but for the drawings.
     summary = (project.root / "results/e0.0.1.md").read_text("utf-8")
-    assert "Saturation lies between 50 and 300" in summary
+    assert "Saturation lies between 20 and 300" in summary
     assert "n too small, needs 3688" in summary
 
 

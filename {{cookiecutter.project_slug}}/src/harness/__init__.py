@@ -14,7 +14,8 @@ Its rooms, in the order of a datapoint's way; each one's `__init__` says what is
     load/      load on a server
     cli/       the commands
 
-experiment leads through all of it, trial does so for tests, suggest names the next tag. All rooms
+experiment leads through all of it, judging asks a judge in between, trial does so for tests,
+suggest names the next tag. All rooms
 use errors, console, findings, clock and system; seal says which harness this is. No room imports
 one that is above it (scripts/rooms.py of the template draws them).
 """

@@ -2,14 +2,17 @@
 
 import contextlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from harness.clock import now
 from harness.console import err, out, shown
 from harness.errors import HarnessError
 from harness.gates.gates import Situation, pass_gates
+from harness.judging import judge_answers, judged, refuse_unjudged
 from harness.project.contract import Project
 from harness.project.declarations import uncounted_words, undeclared_words, without_direction
+from harness.project.folds import check_folds
 from harness.project.grid import Grid
 from harness.project.inputs import advice
 from harness.project.settings import Settings
@@ -35,6 +38,8 @@ from harness.version.published import (
 def dev_run(project: Project, items: int | None) -> int:
     """Run a few items of each configuration; returns the exit code (1 where datapoints failed)."""
     place = place_for(project.root, project.settings, DEV)
+    check_folds(project)  # of all repeats, also of those that a dev-run leaves out
+    project = replace(project, settings=project.settings.for_dev())
     with one_at_a_time(place.db.parent, "a dev-run"):
         return _dev_run(project, place, items or project.settings.run.dev_items)
 
@@ -45,7 +50,10 @@ def _dev_run(project: Project, place: Place, limit: int) -> int:
     made_by = provenance(project, ready.grid, ready.census, "dev", {})
     report = run(project, DEV, ready.grid, ready.census, made_by, limit)
     show_run(report)
+    judging = _judge(project, DEV) if report.ended_how == "finished" else None
     _measure(project, ready.grid, report, DEV)
+    if judging is not None:
+        refuse_unjudged(judging, "make dev-run")
     if report.ended_how != "finished":
         raise HarnessError(
             f"the dev-run stopped: {report.reason}", fix="fix the cause, then make dev-run", code=1
@@ -53,11 +61,15 @@ def _dev_run(project: Project, place: Place, limit: int) -> int:
     return 1 if report.counts.failed else 0
 
 
-def experiment(project: Project, tag: str, message: str, allow: set[str]) -> int:
+def experiment(
+    project: Project, tag: str, message: str, allow: set[str], final: bool = False
+) -> int:
     """Run, resume or finish the experiment `tag`; returns the exit code.
 
+    A `final` one is on the holdout, and on nothing else.
     Raises HarnessError where a gate blocks, the run stopped, or the code changed meanwhile.
     """
+    project = replace(project, final=final)
     # One at a time in a repository, in every layout: experiments share its commits and tags.
     with one_at_a_time(project.root / "results", f"the experiment {tag}"):
         return _experiment(project, tag, message, allow)
@@ -92,7 +104,12 @@ def _experiment(project: Project, tag: str, message: str, allow: set[str]) -> in
             fix=f"make discard TAG={tag}, then `{again}`; what was computed comes from the cache",
             code=1,
         )
+    judging = _judge(project, tag)
+    if judging is not None and judging.ended_how != "finished":
+        refuse_unjudged(judging, again)
     rows = _measure(project, ready.grid, report, tag)
+    if judging is not None:
+        refuse_unjudged(judging, again)
     _check_unchanged(project, ready.grid, commit, "clean" in allow)
     if report.unkeyed and "inputs" not in allow:
         read = sorted(report.unkeyed)
@@ -127,6 +144,15 @@ def _experiment(project: Project, tag: str, message: str, allow: set[str]) -> in
     return _push(root, settings, tag)
 
 
+def _judge(project: Project, name: str) -> RunReport | None:
+    """Let judge.py, where there is one, judge what is recorded; see `judging`."""
+    report = judge_answers(project, name)
+    if report is not None:
+        err.print("judged:", markup=False)
+        show_run(report)
+    return report
+
+
 def show_run(report: RunReport) -> None:
     """Print how a run went, on standard error."""
     counts = report.counts
@@ -145,11 +171,13 @@ def show_run(report: RunReport) -> None:
 def _measure(project: Project, grid: Grid, report: RunReport, name: str) -> list[Row]:
     # Here, because scipy takes a second to load and most commands do without.
     from harness.measure.aggregate import measure, rules_of, uncounted_of
+    from harness.read.results import pooled_rows
     from harness.tell.results_table import results_tables
 
-    rows = measure(project, grid, report.place, name, report.track_id)
+    rows = measure(project, grid, report.place, name, report.track_id, judged=judged(project))
     rules = rules_of(report.place, name)
-    for table in results_tables(name, rows, out.width, rules, project.kind.doubts):
+    shown_rows = pooled_rows(rows, project.settings.data.seeds, [rule.name for rule in rules])
+    for table in results_tables(name, shown_rows, out.width, rules, project.kind.doubts):
         out.print(table)
     uncounted = uncounted_of(report.place, name)
     for score in dict.fromkeys(each.name for each in uncounted):

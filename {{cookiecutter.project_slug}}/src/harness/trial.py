@@ -34,11 +34,11 @@ class Trial:
             }
         )
 
-        def counting(item: Item, *arguments: object) -> Row:
+        def counting(item: Item, *arguments: object, **named: int) -> Row:
             self.calls.append(str(item["id"]))
             if self.breaks is not None:
                 raise self.breaks
-            return project.predict(item, *arguments)
+            return project.predict(item, *arguments, **named)
 
         alone = dataclasses.replace(
             project, settings=settings, grid=project.grid[:1], predict=counting

@@ -2,30 +2,31 @@
 
 import json
 from collections import Counter
+from itertools import product
 from typing import Any
 
 import pytest
 
-from benchmark.dataset import FOLDS, load
+from benchmark.dataset import DIGITS, FOLDS, REPEATS, load
 from benchmark.metrics import score
 from benchmark.params import GRID, Params
 from benchmark.predict import fit, predict
 from harness.trial import Trial
 
 
-def test_every_digit_is_tested_once_in_a_stratified_fold() -> None:
+def test_every_digit_is_tested_once_in_each_repeat_in_a_stratified_fold() -> None:
     items = list(load())
 
-    assert len({item["id"] for item in items}) == len(items) == 1797
-    for fold in range(FOLDS):
-        digits = Counter(item["label"] for item in items if item["fold"] == fold)
-        assert max(digits.values()) - min(digits.values()) <= 4
+    assert len({item["id"] for item in items}) == len(items) == DIGITS
+    for repeat, fold in product(range(REPEATS), range(FOLDS)):
+        digits = Counter(item["label"] for item in items if item["fold"][repeat] == fold)
+        assert max(digits.values()) - min(digits.values()) <= 2
 
 
 @pytest.mark.parametrize("params", {params.family: params for params in GRID}.values(), ids=str)
 def test_predict_returns_what_score_reads(params: Params, items: list[dict[str, Any]]) -> None:
     item = items[0]
-    row = predict(item, params, fit(params, item["fold"]))
+    row = predict(item, params, fit(params, 0, items))
 
     assert len(row["raw_response"]) == 10
     assert sum(row["raw_response"]) == pytest.approx(1)
@@ -35,14 +36,14 @@ def test_predict_returns_what_score_reads(params: Params, items: list[dict[str, 
 
 def test_the_same_params_and_fold_give_the_same_model(items: list[dict[str, Any]]) -> None:
     params = Params("forest", 10)
-    once, again = (predict(items[0], params, fit(params, 0)) for _ in range(2))
+    once, again = (predict(items[0], params, fit(params, 0, items)) for _ in range(2))
 
     assert once == again
 
 
 def test_an_unknown_family_is_named() -> None:
     with pytest.raises((ModuleNotFoundError, ValueError), match="oracle"):
-        fit(Params("oracle", 1), fold=0)
+        fit(Params("oracle", 1), fold=0, train=[])
 
 
 def test_each_datapoint_is_a_row(trial: Trial) -> None:

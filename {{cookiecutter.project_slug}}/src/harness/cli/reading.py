@@ -3,7 +3,7 @@
 import contextlib
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -13,6 +13,10 @@ from harness.project.kind import load_kind
 from harness.project.settings import Settings, load_settings
 from harness.record.layout import DEV, databases, place_for
 from harness.seal import HERE
+
+if TYPE_CHECKING:
+    from harness.project.contract import Project
+    from harness.project.values import Row
 
 app = typer.Typer()
 _FORMATS = "table, csv, spreadsheet (csv without formulas), json or parquet"
@@ -207,24 +211,70 @@ def compare(
 @app.command()
 def rescore(tag: Tag = "") -> None:
     """Score stored rows again with today's metrics.py; predict does not run."""
-    from harness.measure.aggregate import rules_of
+    from harness.judging import judged
     from harness.measure.rescore import rescore as score_again
     from harness.project.contract import Project
+
+    name = newest(tag)
+    project = Project.open()
+    rows = score_again(project, name, judged(project))
+    _show_renewed(project, name, rows, f"{name}, scored again")
+
+
+def _show_renewed(project: "Project", name: str, rows: "list[Row]", title: str) -> None:
+    """Show new metrics of an experiment, renew what git keeps of it, and say what is left to do."""
+    from harness.measure.aggregate import rules_of
     from harness.tell.committed import renew
     from harness.tell.results_table import results_tables
     from harness.version.results_state import after_rescore
 
-    name = newest(tag)
-    project = Project.open()
-    rows = score_again(project, name)
     place = place_for(project.root, project.settings, name)
     rules = rules_of(place, name)
-    title = f"{name}, scored again"
     for table in results_tables(title, rows, out.width, rules, project.kind.doubts):
         out.print(table)
     beside = renew(project, place, name, rows)
     for line in after_rescore(*_here(), name, beside):
         err.print(line, markup=False, soft_wrap=True)
+
+
+@app.command()
+def judge(tag: Tag = "") -> None:
+    """Ask judge.py about stored answers, where a judgement is missing; predict does not run."""
+    from harness.experiment import show_run
+    from harness.judging import judge_answers, refuse_unjudged
+    from harness.project.contract import Project
+    from harness.record.lock import one_at_a_time
+    from harness.version.results_state import note_origins
+
+    name = newest(tag)
+    project = Project.open()
+    if project.judge is None:
+        raise HarnessError("there is no judge", fix="write src/benchmark/judge.py: docs/llm.md")
+    place = place_for(project.root, project.settings, name)
+    with one_at_a_time(place.db.parent, f"the judging of {name}"):
+        note_origins(project.root)
+        report = judge_answers(project, name)
+    if report is None:
+        raise HarnessError(f"there are no answers of {name} yet", fix="make tags")
+    show_run(report)
+    refuse_unjudged(report, f"make judge TAG={name}")
+    rescore(name)
+
+
+@app.command()
+def prices(tag: Tag = "") -> None:
+    """Cost stored rows again at today's prices; predict does not run."""
+    from harness.measure.recost import recost
+    from harness.project.contract import Project
+
+    name = newest(tag)
+    project = Project.open()
+    done, rows = recost(project, name)
+    line = f"{done.changed} of {done.rows} rows have another cost than before"
+    if done.unknown:
+        line += f"; of {done.unknown} the cost is not known"
+    err.print(line, markup=False, soft_wrap=True)
+    _show_renewed(project, name, rows, f"{name}, new costs")
 
 
 @app.command()

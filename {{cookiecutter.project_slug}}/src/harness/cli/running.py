@@ -71,6 +71,7 @@ def experiment(
     tag: str,
     message: Annotated[str, typer.Option(help="what this experiment is about")] = "",
     allow: Annotated[list[str] | None, typer.Option(help="override a gate by name")] = None,
+    final: Annotated[bool, typer.Option("--final", help="on the holdout, once a plan")] = False,
 ) -> None:
     """Gates, every datapoint, metrics, commit, tag. The same command resumes.
 
@@ -85,7 +86,7 @@ def experiment(
         found = suggest(Path.cwd())
         tag = found.version
         err.print(f"{tag}: {found.why}", soft_wrap=True)
-    _leave(run_experiment(_project(), tag, message, known_gates(allow or [])))
+    _leave(run_experiment(_project(), tag, message, known_gates(allow or []), final))
 
 
 @app.command()

@@ -17,6 +17,7 @@ from harness.findings import Finding, many
 from harness.gates.tested import run_tests, tests_passed
 from harness.project.contract import Project
 from harness.project.grid import Grid, column_types
+from harness.project.hypotheses import plan_text
 from harness.project.inputs import advice, unkeyed
 from harness.project.keys import item_digest
 from harness.project.tasks import Census
@@ -24,7 +25,7 @@ from harness.project.values import Params, Row, Value
 from harness.record.columns import ANSWERS, PREDICTIONS, filled
 from harness.record.layout import DEV, TAG, databases, place_for
 from harness.record.metrics_table import metrics_in
-from harness.record.runs import of_last_run
+from harness.record.runs import of_last_run, opened_by
 from harness.version import dvc, git, results_state
 from harness.version.published import check_tags, published
 
@@ -358,6 +359,22 @@ def plan(now: Situation) -> Blocked | None:
     return Blocked("; ".join(problems), "edit PLAN.toml and commit it") if problems else None
 
 
+def holdout(now: Situation) -> Blocked | None:
+    """What was looked at is no holdout any more: a plan is tried on it once."""
+    if not now.project.final:
+        return None
+    planned = plan_text(now.root)
+    for path in databases(now.root, now.project.settings, "experiment"):
+        with explained(path, "read"), closing(sqlite3.connect(path, timeout=10)) as connection:
+            if earlier := opened_by(connection, now.tag or "", planned):
+                return Blocked(
+                    f"{earlier} opened the holdout already, under the same plan",
+                    "write what you ask now into PLAN.toml and commit it, or report what it found",
+                    final=True,
+                )
+    return None
+
+
 def _errors(findings: Iterable[Finding], look: str) -> Blocked | None:
     """The errors among findings as one verdict; warnings do not block."""
     errors = [finding for finding in findings if finding.severity == "error"]
@@ -381,6 +398,7 @@ GATES: dict[str, Gate] = {
     "schema": schema,
     "items": items,
     "plan": plan,
+    "holdout": holdout,
     "tag": tag,
 }
 # These block only after the run; they are here so that they can be overridden in the same way.

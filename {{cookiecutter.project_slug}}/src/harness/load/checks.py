@@ -25,27 +25,30 @@ def load_measured(facts: Facts) -> list[Finding]:
     # A closed loop has no schedule, so it cannot be late.
     open_loop = "params_mode IS DISTINCT FROM 'closed'" if "params_mode" in facts.have else "true"
     names = ", ".join(facts.params) or "true"
+    repeat = "repeat" if "repeat" in facts.have else "0"
     rows = facts.ask(
         f"""SELECT {facts.experiment}, count(*),
             count(*) FILTER (send_lag > 0.001 AND send_lag > latency / 10),
             max(scheduled), arg_max(send_lag, scheduled) FILTER ({open_loop}),
-            bool_and({facts.failed}), {names}
+            bool_and({facts.failed}), {repeat}, {names}
         FROM predictions WHERE send_lag IS NOT NULL
-        GROUP BY {facts.experiment}, {names}, phase_start ORDER BY 1, phase_start"""
+        GROUP BY {facts.experiment}, {repeat}, {names}, phase_start ORDER BY 1, phase_start"""
     )
     keys = [name[1:-1].removeprefix("params_") for name in facts.params]
-    sets = [dict(zip(keys, row[6:], strict=False)) for row in rows]
+    sets = [dict(zip(keys, row[7:], strict=False)) for row in rows]
     varying = []
     for key in keys:
         values = {str(each[key]) for each in sets}
         if len(values) > 1:
             varying.append(key)
-    phases: Counter[tuple[str | None, str]] = Counter()
+    goes: Counter[tuple[str | None, str, int]] = Counter()
     found = []
-    for each, (experiment, n, late, due, lag, all_failed, *_) in zip(sets, rows, strict=True):
+    for each, (experiment, n, late, due, lag, all_failed, repeat, *_) in zip(
+        sets, rows, strict=True
+    ):
         named = {key: each[key] for key in varying if each[key] is not None}
         where = within(experiment) + label(named)
-        phases[experiment, where] += 1
+        goes[experiment, where, repeat] += 1
         about = partial(Finding, _CHECK, experiment=experiment)
         if all_failed:
             words = f"{where}: none of {n} requests was answered"
@@ -56,8 +59,8 @@ def load_measured(facts: Facts) -> list[Finding]:
         elif bottleneck(late, n):
             words = f"{where}: {late} of {n} requests left late, held up by the generator"
             found.append(about("warning", words, late, fix=_FIX))
-    for (experiment, where), count in phases.items():
+    for (experiment, where, _), count in goes.items():
         if count > 1:
-            words = f"{where}: resumed, in {count} phases: was the server the same in each?"
+            words = f"{where}: resumed, a phase in {count} goes: was the server the same in each?"
             found.append(unchecked(_CHECK, words, experiment))
     return found

@@ -1,4 +1,7 @@
-"""The executor `load`: a phase of load for each configuration, an outcome for each request.
+"""The executor `load`: phases of load for each configuration, an outcome for each request.
+
+A phase is one repeat of a configuration. Its arrivals are those of the repeat, at every rate the
+same pattern, so that phases of two configurations can be compared pair by pair.
 
 Besides `load(params) -> Target` and `predict(item, params, target)`, predict.py defines
 `request(item, params) -> Request` and `answer(item, params, response) -> dict`, which sees every
@@ -90,7 +93,7 @@ def execute_load(
     not_generated: list[str] = []
     with Sampler() as sampler:
         try:
-            for _, group in groupby(jobs, key=lambda job: job.task.configuration.digest):
+            for _, group in groupby(jobs, key=_phase):
                 if stopped():
                     break
                 phase = _Phase(project, module, options, sampler, group)
@@ -106,8 +109,12 @@ def execute_load(
         )
 
 
+def _phase(job: Job) -> tuple[bytes, int]:
+    return job.task.configuration.digest, job.task.repeat
+
+
 class _Phase:
-    """The load of one configuration, from its warm-up to its last answer."""
+    """One repeat of a configuration's load, from its warm-up to its last answer."""
 
     def __init__(
         self,
@@ -132,7 +139,8 @@ class _Phase:
             )
         self.target = target
         self.target.check()
-        self.shape = shape = Shape.of(self.params)
+        # Every second seed is that of a warm-up.
+        self.shape = shape = Shape.of(self.params).with_seed(2 * first.task.repeat)
         # A closed loop has no schedule: its requests are due at once.
         self.arrivals = arrivals(shape.rate or math.inf, shape.arrival, shape.seed)
         self.next_due = next(self.arrivals)

@@ -3,7 +3,7 @@
 import math
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.errors import HarnessError
 from harness.project.values import Params
@@ -42,6 +42,10 @@ class Shape:
                 fix="edit GRID in src/benchmark/params.py",
             )
         return shape
+
+    def with_seed(self, further: int) -> "Shape":
+        """The same load with other arrivals."""
+        return replace(self, seed=self.seed + further)
 
     @property
     def limit(self) -> int:

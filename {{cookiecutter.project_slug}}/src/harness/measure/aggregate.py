@@ -20,6 +20,7 @@ from harness.project.grid import Grid
 from harness.project.hypotheses import Plan, recorded_plan
 from harness.project.values import INTEGER, REAL, TEXT, Row, plain
 from harness.record.columns import Schema, holds, quoted
+from harness.record.judgements import Judged
 from harness.record.layout import DEV, Place
 from harness.record.metrics_table import COUNTS, LATENCIES, percentile_columns
 from harness.record.runs import of_first_run, of_last_run
@@ -44,12 +45,14 @@ def measure(
     experiment: str,
     track_id: str,
     more: Mapping[str, object] | None = None,
+    judged: Judged | None = None,
 ) -> list[Row]:
     """Score every row of an experiment and fill its metrics; see `score_rows`, `fill_metrics`."""
     with closing(sqlite3.connect(place.db, timeout=10)) as connection:
         plan = plan_of(connection, place, experiment)
     declared, taken = project.scores, [*project.kind.doubts, *project.kind.times]
-    score_rows(place, experiment, project.score, declared, project.aggregates, plan, taken)
+    aggregates = project.aggregates
+    score_rows(place, experiment, project.score, declared, aggregates, plan, taken, judged)
     return fill_metrics(project, grid, place, experiment, track_id, more)
 
 

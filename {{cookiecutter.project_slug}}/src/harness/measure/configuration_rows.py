@@ -26,7 +26,10 @@ class Chosen:
 
 @dataclass(slots=True)
 class ConfigurationRows:
-    """Columns of one configuration's rows; `values` by score name, NaN where there is none."""
+    """Columns of one configuration's rows; `values` by score name, NaN where there is none.
+
+    `items` hashes what is independent, a cluster or an item; None where each row is.
+    """
 
     failed: npt.NDArray[np.bool_]
     cached: npt.NDArray[np.bool_]
@@ -95,18 +98,22 @@ def read_rows(
     where: str,
     values: list[object],
     measured: Mapping[str, str],
+    clustered: str = "",
 ) -> ConfigurationRows:
     """Fill arrays batch by batch: latency, cost where it is `measured`, and the scores.
 
-    `measured`: by name, the SQL of what a row counts as.
+    `measured`: by name, the SQL of what a row counts as. `clustered`: the column of what items were
+    drawn with, if there is one.
     """
-    query = f"SELECT count(*), max(repeat) {where}"
-    count, last_repeat = connection.execute(query, values).fetchone()
+    query = f"SELECT count(*), max(repeat), count({clustered or 'NULL'}) {where}"
+    count, last_repeat, drawn_together = connection.execute(query, values).fetchone()
     failed, cached = np.zeros(count, dtype=np.bool_), np.zeros(count, dtype=np.bool_)
     numbers = {name: np.empty(count) for name in measured}
-    items = np.empty(count, dtype=np.uint64) if last_repeat else None
+    units = last_repeat or drawn_together
+    items = np.empty(count, dtype=np.uint64) if units else None
+    unit = f"coalesce({clustered}, input_id)" if clustered else "input_id"
     cursor = connection.execute(
-        f"SELECT error_type IS NOT NULL, cache != '', input_id, "
+        f"SELECT error_type IS NOT NULL, cache != '', {unit}, "
         f"{', '.join(measured.values())} {where} {IN_ORDER}",
         values,
     )

@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from harness.project.contract import Project
 from harness.project.declarations import Rule, Uncounted
 from harness.project.values import INTEGER, REAL, Row
 from harness.read.results import label
-from harness.record.columns import RESERVED, quoted
+from harness.record.columns import CLUSTER, RESERVED, quoted
 from harness.record.metrics_table import percentile_columns
 from harness.stats.intervals import (
     Indices,
@@ -26,6 +26,7 @@ from harness.stats.intervals import (
     percentiles,
     statistic_interval,
 )
+from harness.stats.phases import rises, trend
 
 _OWN = frozenset({"track_id", "timestamp", "error", "error_type"} | RESERVED) - {"repeat"}
 Aggregate = Callable[[pd.DataFrame], float]
@@ -53,8 +54,12 @@ class Calculator:
         times = [name for name in self.project.kind.times if self._is_number(name)]
         measured = {name: quoted(name) for name in ("latency", "cost") if name in self.types}
         measured |= {name: quoted(name) for name in times}
+        clock = self.project.kind.clock if self._is_number(self.project.kind.clock) else ""
+        if clock:
+            measured[clock] = quoted(clock)
         measured |= {rule.name: rule.counted(quoted(rule.name)) for rule in self.scores}
-        rows = read_rows(self.connection, query, values, measured)
+        clustered = CLUSTER if CLUSTER in self.types else ""
+        rows = read_rows(self.connection, query, values, measured, clustered)
         executed = ~rows.failed & ~rows.cached
         row: Row = {
             **chosen.columns,
@@ -68,9 +73,10 @@ class Calculator:
             row |= _columns(rule, _mean(rule, rows))
         for rule in self.aggregates:
             row |= self._aggregate(rule, chosen, selection, row.keys())
-        row |= _percentiles("latency", rows.latency, executed, rows.items)
+        steady = not (clock and _backlog(rows, rows.values[clock], executed))
+        row |= _percentiles("latency", rows.latency, executed, rows.items, steady)
         for name in times:
-            row |= _percentiles(name, rows.values[name], executed, rows.items)
+            row |= _percentiles(name, rows.values[name], executed, rows.items, steady)
         row |= self._doubts(query, values)
         return row | {"cost": _paid(rows)}
 
@@ -138,7 +144,7 @@ def _mean(rule: Rule, rows: ConfigurationRows) -> Interval:
     counted = rows.values[rule.name]
     keep = np.isfinite(counted)
     clusters = rows.items[keep] if rows.items is not None else None
-    return mean_interval(counted[keep], clusters, binary=rule.binary)
+    return mean_interval(counted[keep], clusters, binary=rule.binary, bounds=rule.bounds)
 
 
 def _percentiles(
@@ -146,16 +152,32 @@ def _percentiles(
     seconds: npt.NDArray[np.float64],
     executed: npt.NDArray[np.bool_],
     items: npt.NDArray[np.uint64] | None,
+    steady: bool = True,
 ) -> dict[str, float | int | None]:
-    """Percentiles of a time: of rows that took it here, not of those from the cache."""
+    """Percentiles of a time: of rows that took it here, not of those from the cache.
+
+    They have no interval where a backlog grows: longer phases would have longer times.
+    """
     timed = executed & np.isfinite(seconds)
     clusters = items[timed] if items is not None else None
     wanted = percentile_columns(time)
     found = percentiles(seconds[timed], list(wanted.values()), clusters)
     row: dict[str, float | int | None] = {f"{time}_n": int(timed.sum())}
     for name, share in wanted.items():
-        row |= _bounds(name, found[share])
+        known = found[share] if steady else replace(found[share], low=None, high=None)
+        row |= _bounds(name, known)
     return row
+
+
+def _backlog(
+    rows: ConfigurationRows, since: npt.NDArray[np.float64], executed: npt.NDArray[np.bool_]
+) -> bool:
+    """Whether latencies rise throughout the phases; `since` is when a row was due in its own."""
+    kept = executed & np.isfinite(rows.latency) & np.isfinite(since)
+    if rows.items is None or not kept.any():
+        return False
+    _, phases = np.unique(rows.items[kept], return_inverse=True)
+    return rises(trend(phases, since[kept], rows.latency[kept]))
 
 
 def _paid(rows: ConfigurationRows) -> float | None:
@@ -169,14 +191,19 @@ def _aggregate(frame: pd.DataFrame, name: str, aggregate: Aggregate) -> tuple[In
     One that is None or NaN is undefined on these rows, which it may be.
     """
     reasons: list[str] = []
+    repeated = frame["input_id"].duplicated().any()
 
     def compute(chosen: Indices) -> float:
-        number, reason = as_number(aggregate(frame.iloc[chosen]))
+        drawn = _apart(frame, chosen) if repeated else frame.iloc[chosen]
+        number, reason = as_number(aggregate(drawn))
         reasons.append(reason)
         return float("nan") if number is None else float(number)
 
     try:
-        interval = statistic_interval(len(frame), compute, frame["input_id"].to_numpy())
+        units = frame["input_id"]
+        if CLUSTER in frame:
+            units = frame[CLUSTER].where(frame[CLUSTER].notna(), units)
+        interval = statistic_interval(len(frame), compute, units.to_numpy())
         of_all = reasons[0] if reasons else ""
         return interval, "" if of_all == "nan" else of_all
     except Exception as error:
@@ -185,6 +212,26 @@ def _aggregate(frame: pd.DataFrame, name: str, aggregate: Aggregate) -> tuple[In
             fix="correct src/benchmark/metrics.py and run `make rescore`; the results are kept",
             code=1,
         ) from error
+
+
+def _apart(frame: pd.DataFrame, chosen: Indices) -> pd.DataFrame:
+    """The chosen rows; an item that was drawn twice is two items.
+
+    An aggregate that groups repeats by `input_id`, as pass@k does, would otherwise see one item
+    with twice as many repeats.
+    """
+    drawn = frame.iloc[chosen]
+    order = np.argsort(chosen, kind="stable")
+    ranks = np.arange(len(chosen))
+    begins = np.append(True, np.diff(chosen[order]) != 0)
+    times = np.empty(len(chosen), dtype=np.int64)
+    times[order] = ranks - np.maximum.accumulate(np.where(begins, ranks, 0))
+    if not times.any():
+        return drawn
+    names = drawn["input_id"].to_numpy(dtype=object, copy=True)
+    again = np.flatnonzero(times)
+    names[again] = [f"{names[at]} (drawn again: {times[at]})" for at in again]
+    return drawn.assign(input_id=names)
 
 
 def _columns(rule: Rule, interval: Interval) -> dict[str, float | int | None]:

@@ -55,7 +55,8 @@ def judge(experiment: Experiment, scores: Scores) -> list[Judged]:
 
 
 def columns_of(experiment: Experiment, wanted: dict[str, object]) -> list[int]:
-    """Indices of the configurations that `wanted` matches."""
+    """Indices of the configurations that `wanted` matches; a seed in it is not looked at."""
+    wanted = {name: value for name, value in wanted.items() if name not in experiment.seeds}
     found = enumerate(experiment.configurations)
     return [index for index, each in found if matches(each.params, wanted)]
 
@@ -63,12 +64,6 @@ def columns_of(experiment: Experiment, wanted: dict[str, object]) -> list[int]:
 def pooled(values: Numbers, chosen: list[int]) -> Numbers:
     """Per item the mean over the chosen configurations; NaN where one of them has no value."""
     return np.asarray(values[:, chosen].mean(axis=1))
-
-
-def fold_labels(scores: Scores) -> Numbers | None:
-    """The folds, where there are at least two."""
-    folds = scores.folds
-    return None if folds is None or len(np.unique(folds[~np.isnan(folds)])) < 2 else folds
 
 
 def not_timed(experiment: Experiment, rule: Rule, chosen: Sequence[int]) -> str:
@@ -111,13 +106,14 @@ def _judge(
     if metric in scores.counted:
         values = scores.counted[metric]
         a, b = (pooled(values, sides[side]) for side in ("better", "than"))
-        folds = fold_labels(scores)
         rule = experiment.rule(metric)
-        verdict = paired_verdict(a, b, folds=folds, confidence=confidence, binary=rule.binary)
+        verdict = paired_verdict(
+            a, b, scores.units, confidence=confidence, binary=rule.binary, bounds=rule.bounds
+        )
         judged = _outcome(hypothesis, verdict.difference, verdict.test, verdict.n)
         if cached := not_timed(experiment, rule, [*sides["better"], *sides["than"]]):
             judged = replace(judged, reason=f"{judged.reason}; {cached}")
-        if folds is None and judged.answerable and judged.outcome == "undecided":
+        if not scores.units.fitted and judged.answerable and judged.outcome == "undecided":
             return _with_items_needed(judged, float(np.nanstd(a - b, ddof=1)), confidence)
         return judged
     if metric in experiment.metrics:

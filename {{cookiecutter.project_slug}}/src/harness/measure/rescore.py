@@ -17,6 +17,7 @@ from harness.project.fingerprint import reachable_code
 from harness.project.values import Row
 from harness.record.columns import quoted, score_names
 from harness.record.database_file import begin_writing
+from harness.record.judgements import Judged
 from harness.record.layout import DEV, UNFINISHED, Place, place_for
 from harness.record.lock import one_at_a_time
 from harness.record.runs import new_track_id
@@ -28,7 +29,7 @@ _AS_RUN = "as run"
 _OF = "WHERE experiment_version = ?"
 
 
-def rescore(project: Project, experiment: str) -> list[Row]:
+def rescore(project: Project, experiment: str, judged: Judged | None = None) -> list[Row]:
     """Score every row of an experiment (a tag, or `dev`) with today's metrics.py.
 
     Returns the new metrics rows. Where score() or an aggregate fails, the earlier scores are put
@@ -44,7 +45,8 @@ def rescore(project: Project, experiment: str) -> list[Row]:
         begin_writing(place.db)
         earlier = _archive(place, experiment)
         try:
-            return measure(project, None, place, experiment, track_id, {VERSION: version})
+            more = {VERSION: version}
+            return measure(project, None, place, experiment, track_id, more, judged)
         except BaseException:
             _put_back(place, experiment, earlier)
             raise

@@ -11,6 +11,7 @@ from harness.project.hypotheses import Plan
 from harness.project.scores import Score
 from harness.project.values import REAL, TEXT, Row
 from harness.record.columns import PREDICTIONS, SCORES, Schema, holds, quoted, score_names
+from harness.record.judgements import Judged
 from harness.record.layout import Place
 from harness.record.metrics_table import COUNTS, ENDS, LATENCIES
 from harness.record.score_tables import record
@@ -32,10 +33,12 @@ def score_rows(
     aggregates: Collection[str] = (),
     plan: Plan | None = None,
     taken: Collection[str] = (),
+    judged: Judged | None = None,
 ) -> list[str]:
     """Compute and store the scores of every good row of an experiment; returns their names.
 
-    `taken` are names that no score may have: the kind's columns.
+    `taken` are names that no score may have: the kind's columns. Where answers are `judged`, each
+    row has its `judgements`.
     A failed row has NULL scores, and so has one whose value cannot count (see `score_values`).
     How each score counts is recorded with them (see `declarations`). Raises HarnessError where
     score raises, returns no dict, or names a column that is not its own; the rows scored before
@@ -55,6 +58,8 @@ def score_rows(
         names: set[str] = set()
         allowed: set[tuple[str, ...]] = set()
         for batch in _batches(connection, place, experiment):
+            if judged is not None:
+                judged.attach(connection, batch, experiment)
             scored = [(row, _scored(score, row, values_read)) for row in batch]
             for row, values in scored:
                 values_read.without_text(row["input_id"], values)

@@ -21,6 +21,8 @@ from typing import Any, TypeAlias
 from harness.errors import HarnessError, in_words
 from harness.project.fingerprint import Code, reachable_code
 from harness.project.inputs import all_loaded, begin, loaded_since, noted
+from harness.project.judge import FILE as JUDGE
+from harness.project.judge import Judge, read_judge
 from harness.project.kind import Kind, load_kind
 from harness.project.modules import Modules, repository_top
 from harness.project.scores import Score, declared_in
@@ -29,6 +31,7 @@ from harness.project.values import Params, Row
 from harness.project.watch import Stamp, stamp
 
 PACKAGE = "benchmark"
+PARAMS = f"src/{PACKAGE}/params.py"
 Item: TypeAlias = dict[str, Any]
 _COARSE_NS = 20_000_000  # a file's times move in steps of the system's clock
 
@@ -37,8 +40,10 @@ _COARSE_NS = 20_000_000  # a file's times move in steps of the system's clock
 class Project:
     """A benchmark repository, opened; `takes_resource` where predict has a third argument.
 
-    `code` is what predict can reach under every configuration, and `stamps` say when each file of
-    it was last written, by place. `reads` is what importing it read (see inputs).
+    `takes_repeat` where predict has an argument of that name, `fit_takes_train` where fit has a
+    third one, `final` where its items are those of the holdout. `code` is what predict can reach
+    under every configuration, and `stamps` say when each file of it was last written, by place.
+    `reads` is what importing it read (see inputs).
     """
 
     root: Path
@@ -50,16 +55,22 @@ class Project:
     load_items: Callable[..., Iterable[Item]]
     predict: Callable[..., Row]
     load: Callable[[Params], object] | None
-    fit: Callable[[Params, object], object] | None
+    fit: Callable[..., object] | None
     estimate: Callable[[Item, Params], float] | None
     score: Callable[[Row], Row]
     scores: dict[str, Score]
     aggregates: dict[str, Callable[..., float]]
     takes_resource: bool
+    takes_repeat: bool
+    fit_takes_train: bool
     modules: Callable[[Params], Iterable[str]] | None
     code: Code
     stamps: dict[str, Stamp]
     reads: frozenset[str]
+    final: bool = False
+    judge: Judge | None = None
+    # The module whose code counts, where that is not predict's.
+    entry: tuple[str, ...] = ()
 
     @classmethod
     def open(cls, root: Path | None = None) -> "Project":
@@ -88,14 +99,17 @@ class Project:
         _refuse_written(before, stamps, begun)
         dataset = _import(root, "dataset")
         metrics = _import(root, "metrics")
+        judge = _import(root, "judge") if (root / JUDGE).is_file() else None
         all_loaded()
         params_type, grid = _grid(params)
+        fields = {field.name for field in dataclasses.fields(params_type)}
+        if unknown := [name for name in settings.data.seeds if name not in fields]:
+            raise HarnessError(
+                f"[data] seeds names {unknown[0]}, and Params has no such field",
+                fix="name fields of Params in src/benchmark/params.py, or none, in benchmark.toml",
+            )
         function = _function(predict, "predict")
-        positional = [
-            p
-            for p in inspect.signature(function).parameters.values()
-            if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-        ]
+        positional = [name for name in _positional(function) if name != "repeat"]
         load = getattr(predict, "load", None)
         fit = getattr(predict, "fit", None)
         if load and fit:
@@ -109,6 +123,11 @@ class Project:
             raise HarnessError(
                 f"predict takes {len(positional)} arguments, expected ({wanted})",
                 fix=f"write `def predict({wanted}):` in src/{PACKAGE}/predict.py",
+            )
+        if callable(fit) and len(_positional(fit)) not in (2, 3):
+            raise HarnessError(
+                f"fit takes {len(_positional(fit))} arguments, expected (params, fold, train)",
+                fix=f"write `def fit(params, fold, train):` in src/{PACKAGE}/predict.py",
             )
         scores, aggregates = declared_in(metrics)
         return cls(
@@ -127,16 +146,25 @@ class Project:
             scores=scores,
             aggregates=aggregates,
             takes_resource=takes_resource,
+            takes_repeat="repeat" in inspect.signature(function).parameters,
+            fit_takes_train=callable(fit) and len(_positional(fit)) == 3,
             modules=modules,
             code=code,
             stamps=stamps,
             reads=frozenset(reads - {f"module {name}" for name in code.modules}),
+            judge=None if judge is None else read_judge(root, judge, *_grid(judge, JUDGE)),
         )
 
     @property
     def failures_are_results(self) -> bool:
         """Whether a failure is what is measured: tried again alone, it would hide what it met."""
         return self.kind.failures_are_results(self.settings.run.executor)
+
+    @property
+    def order(self) -> str:
+        """In which order tasks come: as [run] order says, else as suits the kind."""
+        own = "interleaved" if self.kind.interleaved else "configurations"
+        return self.settings.run.order or own
 
     @property
     def items_by_params(self) -> bool:
@@ -176,7 +204,10 @@ class Project:
     def again(self) -> "Project":
         """The same project with its code as it is on the disk now."""
         code = reachable_code(
-            self.root, also=sorted(self.code.modules), any_name=self.modules is None
+            self.root,
+            *self.entry,
+            also=sorted(self.code.modules),
+            any_name=self.modules is None,
         )
         return dataclasses.replace(self, code=code)
 
@@ -210,10 +241,17 @@ class Project:
         """The items of one configuration, at most `limit` of them.
 
         A limited run takes a seeded sample spread over the whole where the length is known
-        (data sorted by class would otherwise show one class only), else the first ones.
+        (data sorted by class would otherwise show one class only), else the first ones. The holdout
+        is left out, or all there is where the project is `final`.
         """
+        from harness.project.holdout import part  # here, because keys.py needs what is above
+
+        data = self.settings.data
         try:
             items = self.load_items(params) if self.items_by_params else self.load_items()
+            if data.holdout:
+                chosen_part = part(items, data, self.final, self.root)
+                items = list(chosen_part) if isinstance(items, Sized) else chosen_part
             if limit is None:
                 yield from items
             elif isinstance(items, Sized) and len(items) > limit:
@@ -354,8 +392,16 @@ def _function(module: ModuleType, name: str) -> Callable[..., Any]:
     return typing.cast(Callable[..., Any], function)
 
 
-def _grid(module: ModuleType) -> tuple[type, tuple[Params, ...]]:
-    file = f"src/{PACKAGE}/params.py"
+def _positional(function: Callable[..., object]) -> list[str]:
+    """The parameters that may be given by place."""
+    return [
+        name
+        for name, p in inspect.signature(function).parameters.items()
+        if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+    ]
+
+
+def _grid(module: ModuleType, file: str = PARAMS) -> tuple[type, tuple[Params, ...]]:
     params_type = getattr(module, "Params", None)
     grid = getattr(module, "GRID", None)
     if not (isinstance(params_type, type) and dataclasses.is_dataclass(params_type)):

@@ -62,6 +62,13 @@ class Rule:
         """The worst value that it can have, where that is known."""
         return worst_of(self.better, self.low, self.high)
 
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """The least and the largest value, where both are declared; a share has its own way."""
+        if self.low is None or self.high is None or self.binary:
+            return None
+        return self.low, self.high
+
     def within(self, value: float | None) -> float | None:
         """A bound of an interval, no further out than the score can be."""
         if value is None:

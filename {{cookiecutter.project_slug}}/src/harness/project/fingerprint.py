@@ -22,6 +22,7 @@ from harness.project.modules import HARNESS, Modules
 
 PREDICT = "benchmark.predict"
 _PARAMS, _GRID = "benchmark.params", "GRID"
+_JUDGE = "benchmark.judge"
 _ANY = "*"  # an import whose name is known only when it runs
 _BY_NAME = ("import_module", "__import__")
 _LOADERS = frozenset({"runpy", "pkgutil", "importlib.util", "importlib.machinery"})
@@ -88,7 +89,7 @@ class _Crawl:
 
     def follow(self, starts: list[str]) -> Code:
         # predict gets a Params and may call its methods without importing the module.
-        waiting = ["benchmark", _PARAMS]
+        waiting = ["benchmark"] if starts[:1] == [_JUDGE] else ["benchmark", _PARAMS]
         waiting += [name for start in starts for name in _with_parents(start)]
         seen = set(waiting)
         while waiting:
@@ -136,7 +137,7 @@ class _Crawl:
         parts = {}
         files = {}
         for name, (path, tree) in self._trees.items():
-            if name == _PARAMS and tree and not self._grid_is_read:
+            if tree and (name == _JUDGE or (name == _PARAMS and not self._grid_is_read)):
                 tree = _without_grid(tree)
             content = ast.dump(tree).encode("utf-8", "surrogatepass") if tree else _bytes(path)
             place = _place(path, name, self._root)

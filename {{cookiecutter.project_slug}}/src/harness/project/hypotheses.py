@@ -233,6 +233,16 @@ def _fields(params: Params) -> Row:
     return {name.removeprefix("params_"): value for name, value in params_columns(params).items()}
 
 
+def plan_text(root: Path) -> str:
+    """PLAN.toml as runs hold it; "" where there is none. Raises what `load_plan` does."""
+    path = root / PLAN_NAME
+    if not path.exists():
+        return ""
+    load_plan(root)  # says what is wrong with it, where something is
+    content = tomllib.loads(path.read_text(encoding="utf-8"))
+    return json.dumps(content, sort_keys=True, ensure_ascii=False)
+
+
 def plan_findings(
     plan: Plan,
     columns: Collection[str],

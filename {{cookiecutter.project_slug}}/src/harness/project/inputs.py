@@ -97,6 +97,14 @@ def brought_by_harness(names: Iterable[str]) -> None:
     _loaded = _loaded.union(names)
 
 
+def secret(name: str) -> str:
+    """An environment variable that no result depends on, such as a key; "" where it is not set.
+
+    Read here, it is not noted as something that a result may depend on.
+    """
+    return os.environ.get(name, "")
+
+
 def one_worker() -> None:
     """Say that this process runs one prediction at a time: what its other threads read counts as
     read by that prediction."""

@@ -40,11 +40,14 @@ class Executor:
     execute: (project, jobs, limiter, stopped) -> outcomes as they arrive, see `run.executors`.
     check: (project) -> None; raises HarnessError where it cannot run that project. Called first.
     failures_are_results: a failed datapoint is what was measured, and is not tried again.
+    phases: what is measured in one repeat of a configuration depends on each other; so the repeat
+    counts as one (the column `cluster`), not its items.
     """
 
     execute: str
     check: str = ""
     failures_are_results: bool = False
+    phases: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +57,13 @@ class Kind:
     settings: sections of benchmark.toml and their keys, read by `Settings.options`.
     executors: by the name that `[run] executor` gives.
     checks, dev_checks: (facts) -> findings, of `make validate` and of `make inspect`.
+    clock: the column of seconds since a phase began, by which latencies may rise throughout it.
     sections: (connection, experiment) -> parts of the summary and the report, see `tell.section`.
     constant: columns of `predictions` that may hold one value throughout.
     times: columns of seconds beside `latency`; each gets its percentiles in the table metrics.
+    costs: (row) -> columns, what a stored row costs at today's prices; `make prices` writes them.
+    interleaved: whether every item is asked of each configuration before the next item, because
+    they wait for different servers; otherwise configuration by configuration.
     doubts: columns that are true where a row's numbers mean little, each with the words that follow
     "All 40" or "3 of 40" wherever the numbers are shown.
     """
@@ -68,17 +75,25 @@ class Kind:
     sections: tuple[str, ...] = ()
     constant: frozenset[str] = frozenset()
     times: tuple[str, ...] = ()
+    clock: str = ""
     doubts: Mapping[str, str] = field(default_factory=dict)
+    interleaved: bool = False
+    costs: str = ""
 
     def failures_are_results(self, executor: str) -> bool:
         """Whether a failure is what that executor measures."""
         return executor in self.executors and self.executors[executor].failures_are_results
 
+    def in_phases(self, executor: str) -> bool:
+        """Whether that executor measures a repeat of a configuration as one phase."""
+        return executor in self.executors and self.executors[executor].phases
+
     def references(self) -> list[str]:
         """Everything that is named and not yet imported."""
         of_executors = [each.execute for each in self.executors.values()]
         of_executors += [each.check for each in self.executors.values() if each.check]
-        return [*of_executors, *self.checks, *self.dev_checks, *self.sections]
+        of_rows = [self.costs] if self.costs else []
+        return [*of_executors, *self.checks, *self.dev_checks, *self.sections, *of_rows]
 
 
 PLAIN = Kind()

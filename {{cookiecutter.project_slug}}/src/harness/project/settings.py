@@ -24,6 +24,7 @@ class Benchmark(Options):
     protected_branches: list[str] = Field(default_factory=lambda: ["main", "master"])
 
 
+DEV_REPEATS = 2
 Layout = Literal["append-only", "table-per-experiment", "database-per-experiment"]
 LAYOUTS: tuple[str, ...] = get_args(Layout)
 
@@ -36,6 +37,9 @@ class Store(Options):
     dvc: bool = True
 
 
+Order = Literal["", "configurations", "interleaved", "phases"]
+
+
 class Run(Options):
     """How datapoints are computed. Times are in seconds; 0 switches a limit off."""
 
@@ -43,6 +47,7 @@ class Run(Options):
     workers: int = Field(default=4, ge=1, le=1024)
     repeats: int = Field(default=1, ge=1)
     dev_items: int = Field(default=20, ge=1)
+    order: Order = ""
     timeout_seconds: float = Field(default=0.0, ge=0, strict=False)
     on_error: Literal["continue", "stop"] = "continue"
     max_errors: int = Field(default=100, ge=0)
@@ -66,6 +71,19 @@ class Run(Options):
         if value not in known:
             raise ValueError(f"it is {' or '.join(map(repr, known))}, not {value!r}")
         return value
+
+
+class Data(Options):
+    """How the items were drawn, and which params only draw at random.
+
+    `cluster` names the key of an item that says what it was drawn with (a patient, a passage);
+    `seeds` are params that make replicates of a configuration, not rivals. `holdout` is the share
+    of items that only a final experiment sees.
+    """
+
+    cluster: str = ""
+    seeds: list[str] = Field(default_factory=list)
+    holdout: float = Field(default=0.0, ge=0, lt=1, strict=False)
 
 
 class Retry(Options):
@@ -111,6 +129,7 @@ class Settings(Options):
     benchmark: Benchmark = Benchmark()
     store: Store = Store()
     run: Run = Run()
+    data: Data = Data()
     retry: Retry = Retry()
     key: Key = Key()
     limits: Limits = Limits()
@@ -120,6 +139,11 @@ class Settings(Options):
     def options(self, section: str, form: type[Section]) -> Section:
         """A section of the kind with its defaults, as the Options that kind.py gives for it."""
         return form.model_validate(self.extra.get(section, {}))
+
+    def for_dev(self) -> "Settings":
+        """The same for a dev-run, which is for a look: at most two repeats."""
+        run = self.run.model_copy(update={"repeats": min(self.run.repeats, DEV_REPEATS)})
+        return self.model_copy(update={"run": run})
 
     def with_layout(self, layout: str) -> "Settings":
         """The same settings for results in another layout."""

@@ -13,6 +13,7 @@ from harness.errors import HarnessError
 from harness.project.contract import Item, Project
 from harness.project.grid import Configuration, Grid
 from harness.project.keys import item_digest, task_key
+from harness.project.order import Items, in_order
 from harness.project.values import Params
 
 _SHOWN = 5
@@ -46,18 +47,20 @@ def touched(task: Task, root: Path) -> str:
 
 
 def tasks(project: Project, grid: Grid, census: "Census", limit: int | None) -> Iterator[Task]:
-    """Every task of a run, configuration by configuration, so that a worker keeps its resource.
+    """Every task of a run, in the order of [run] order.
 
-    Raises HarnessError where dataset.load returns other items than when `census` was taken.
+    A kind may want them item by item (`interleaved`); then configurations that share their items
+    are. Raises HarnessError where dataset.load returns other items than when `census` was taken.
     """
-    repeats = project.settings.run.repeats
-    for index, configuration in enumerate(grid.configurations):
-        prefix = configuration.context.prefix
-        expected = census.of(index)
-        for item, digest in expected.checked(project, configuration.params, limit):
-            for repeat in range(repeats):
-                key = task_key(prefix, configuration.digest, digest, repeat)
-                yield Task(item, configuration, repeat, key, digest.hex())
+    every = grid.configurations
+
+    def items_of(index: int) -> Items:
+        return census.of(index).checked(project, every[index].params, limit)
+
+    for index, repeat, item, digest in in_order(project, len(every), items_of):
+        configuration = every[index]
+        key = task_key(configuration.context.prefix, configuration.digest, digest, repeat)
+        yield Task(item, configuration, repeat, key, digest.hex())
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +140,7 @@ def _look_at(project: Project, params: Params, limit: int | None, content: "hash
     for count, item in enumerate(project.items(params, limit), start=1):
         try:
             digest = _digest_of(item, project.root)
+            cluster_of(item, project.settings.data.cluster)
         except ValueError as error:
             problems.append(f"item {count} (of dataset.load): {error}")
             if len(problems) > _SHOWN:
@@ -168,6 +172,18 @@ def _digest_of(item: object, root: Path) -> bytes:
         return item_digest(item, root)
     except (TypeError, ValueError) as error:
         raise ValueError(f"id {item['id']!r} cannot be written as JSON: {error}") from None
+
+
+def cluster_of(item: Item, name: str) -> str | None:
+    """What an item was drawn with; None where [data] names nothing. ValueError: it lacks that."""
+    if not name:
+        return None
+    found = item.get(name)
+    if not isinstance(found, (str, int)) or found == "":
+        raise ValueError(
+            f"id {item['id']!r} has no {brief(name)}, which [data] cluster of benchmark.toml names"
+        )
+    return str(found)
 
 
 def _mark_of(item: Item) -> str:

@@ -28,6 +28,7 @@ _MACHINE = {
 }
 _NO_SCORES = {
     *("repeat", "fold", "seed", "attempts", "latency", "function_time", "cost", "id"),
+    *("n_train", "n_test"),
     *("prediction", "ground_truth", *_MACHINE),
 }
 _MOST_SCORES = 8

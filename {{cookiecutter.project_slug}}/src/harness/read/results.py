@@ -6,6 +6,7 @@ What its items scored is read by `scores`, what was answered to them by `outputs
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import mean, stdev
 
 from duckdb import DuckDBPyConnection
 
@@ -19,7 +20,7 @@ from harness.project.values import plain as stored
 from harness.read.views import ask, columns
 from harness.record.columns import quoted
 from harness.record.layout import DEV
-from harness.record.metrics_table import metrics_in
+from harness.record.metrics_table import COUNTS, metrics_in
 from harness.record.score_tables import DECLARED, RULES_OF, UNCOUNTED, UNCOUNTED_OF, rule_of
 
 _JSON = ("packages", "settings", "gates", "grid", "grid_files", "code_parts", "harness_edited")
@@ -27,11 +28,16 @@ _JSON = ("packages", "settings", "gates", "grid", "grid_files", "code_parts", "h
 
 @dataclass(frozen=True, slots=True)
 class RecordedConfiguration:
-    """One set of params of an experiment, and its row of the table metrics."""
+    """One set of params of an experiment, and its row of the table metrics.
+
+    `seeds` is how many runs of it stand for it, each with another seed: their params lack it, and
+    their `summary` has means, with the spread over seeds of each metric in `…_spread`.
+    """
 
     params: dict[str, object]
     label: str
     summary: Row
+    seeds: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +57,7 @@ class Experiment:
     plan: Plan
     plan_problem: str
     repeated: bool
+    seeds: tuple[str, ...]
     rules: dict[str, Rule]
     uncounted: list[Uncounted]
 
@@ -91,7 +98,12 @@ def read_experiment(con: DuckDBPyConnection, name: str) -> Experiment:
     runs = _runs(con, name)
     params = [each for each in have if each.startswith("params_")]
     summaries = _summaries(con, name, params)
-    configurations = _configurations(con, name, params, runs, summaries)
+    seeds = seeds_of(runs[-1] if runs else {})
+    configurations = _without_seeds(
+        _configurations(con, name, params, runs, summaries),
+        seeds,
+        metrics_in(columns(con, "metrics")),
+    )
     plan, problem = recorded_plan(runs[-1 if name == DEV else 0].get("plan") if runs else None)
     rules = _rules(con, name, plan, runs)
     repeated = ask(
@@ -110,7 +122,8 @@ def read_experiment(con: DuckDBPyConnection, name: str) -> Experiment:
         columns=frozenset(have),
         plan=plan,
         plan_problem=problem,
-        repeated=repeated == (True,),
+        repeated=repeated == (True,) or any(each.seeds for each in configurations),
+        seeds=seeds,
         rules=rules,
         uncounted=_uncounted(con, name),
     )
@@ -158,6 +171,72 @@ def _configurations(
         summary = summaries.get(_key(recorded), {})
         configurations.append(RecordedConfiguration(given, label(named), summary))
     return configurations
+
+
+def seeds_of(run: Row) -> tuple[str, ...]:
+    """The params that a recorded run declares as seeds ([data] seeds of benchmark.toml)."""
+    named = run.get("settings", {}).get("data", {}).get("seeds", ())
+    return tuple(str(name).removeprefix("params_") for name in named)
+
+
+def _without_seeds(
+    found: list[RecordedConfiguration], seeds: Sequence[str], metrics: Sequence[str]
+) -> list[RecordedConfiguration]:
+    """Those that differ in nothing but a seed as one: the luckiest of them is no better."""
+    if not seeds:
+        return found
+    alike: dict[str, list[RecordedConfiguration]] = {}
+    without = [{k: v for k, v in each.params.items() if k not in seeds} for each in found]
+    for params, each in zip(without, found, strict=True):
+        alike.setdefault(json.dumps(params, sort_keys=True, default=str), []).append(each)
+    if len(alike) == len(found):
+        return found
+    every = [{k: v for k, v in of[0].params.items() if k not in seeds} for of in alike.values()]
+    varying = [k for k in every[0] if len({str(each.get(k, _ABSENT)) for each in every}) > 1]
+    pooled = []
+    for params, of in zip(every, alike.values(), strict=True):
+        named = label({k: params[k] for k in varying or params if k in params})
+        summary = pooled_row([each.summary for each in of], metrics)
+        count = f"{len(of)} seed" + ("s" if len(of) > 1 else "")
+        pooled.append(RecordedConfiguration(params, f"{named} ({count})", summary, len(of)))
+    return pooled
+
+
+def pooled_rows(rows: Sequence[Row], seeds: Sequence[str], metrics: Sequence[str]) -> list[Row]:
+    """Rows of metrics, those that differ in nothing but a seed as one, see `pooled_row`."""
+    columns = {f"params_{name}" for name in seeds}
+    alike: dict[str, list[Row]] = {}
+    for row in rows:
+        params = {k: v for k, v in row.items() if k.startswith("params_") and k not in columns}
+        params.pop("params_key", None)
+        alike.setdefault(json.dumps(params, sort_keys=True, default=str), []).append(row)
+    if not seeds or len(alike) == len(rows):
+        return list(rows)
+    without = [[{k: v for k, v in row.items() if k not in columns} for row in of]
+               for of in alike.values()]  # fmt: skip
+    return [pooled_row(of, metrics) | {"params_seeds": len(of)} for of in without]
+
+
+def pooled_row(rows: Sequence[Row], metrics: Sequence[str]) -> Row:
+    """Rows of metrics as one: counts and cost added, figures and bounds averaged.
+
+    The mean of the bounds is no narrower than those of the mean. `metrics` get a `…_spread`, the
+    standard deviation over the rows.
+    """
+    added = {*COUNTS, "cost", "latency_n", *(f"{name}_n" for name in metrics)}
+    row: Row = {}
+    for name in dict.fromkeys(name for each in rows for name in each):
+        values = [each.get(name) for each in rows]
+        numbers = [v for v in values if isinstance(v, (int, float)) and v == v]
+        if name in added:
+            row[name] = sum(numbers) if numbers else None
+        elif len(numbers) == len(values):
+            row[name] = mean(numbers)
+        elif len({str(value) for value in values}) == 1:
+            row[name] = values[0]
+        if name in metrics and len(numbers) == len(values) > 1:
+            row[f"{name}_spread"] = stdev(numbers)
+    return row
 
 
 _ABSENT = "\0"  # no value of a param, not even None

@@ -1,8 +1,9 @@
 """The one reader of what items scored: each value counted by its rule, repeats averaged first.
 
-An item's repeats count as one, so that they never stand for items of their own. `read_scores` has
-every item, as arrays; `read_segments` has sums, so that the rows of a segment never come into
-memory.
+An item's repeats count as one, so that they never stand for items of their own. Where models were
+fitted for folds, each repeat stays a row, since its model was another one, and the rows of an item
+are a cluster. `read_scores` has every item, as arrays; `read_segments` has sums, so that the rows
+of a segment never come into memory.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,8 +18,9 @@ from duckdb import DuckDBPyConnection
 from harness.project.declarations import Rule
 from harness.read.results import Experiment, rows_of, which
 from harness.read.views import ask
-from harness.record.columns import quoted
-from harness.stats.intervals import Interval, interval_of_sums
+from harness.record.columns import CLUSTER, quoted
+from harness.stats.intervals import Interval, interval_of_clusters, interval_of_sums
+from harness.stats.paired import ALONE, Units
 
 Numbers = npt.NDArray[np.float64]
 
@@ -27,28 +29,40 @@ Numbers = npt.NDArray[np.float64]
 class Scores:
     """Per item (row) and configuration (column): the mean over repeats, NaN where there is none.
 
-    `items` are 64-bit hashes of the input ids, ascending. `counted` is by the metric's rule. Of a
-    failed datapoint, `left_out` has nothing and `worst` the worst value, where that is known.
+    `rows` name the rows, ascending: two experiments share those whose names are equal. `items` are
+    64-bit hashes of the input ids; one occurs in several rows where each repeat has a fold.
+    `counted` is by the metric's rule. Of a failed datapoint, `left_out` has nothing and `worst` the
+    worst value, where that is known. `units`: which rows belong together.
     """
 
+    rows: npt.NDArray[np.uint64]
     items: npt.NDArray[np.uint64]
     counted: dict[str, Numbers]
     left_out: dict[str, Numbers]
     worst: dict[str, Numbers]
-    folds: npt.NDArray[np.float64] | None = None
+    units: Units = ALONE
+
+    @property
+    def n_items(self) -> int:
+        """How many items there are."""
+        return len(np.unique(self.items))
 
 
 @dataclass(frozen=True, slots=True)
 class Sums:
     """What n values come to: their sum, and their standard deviation (n - 1).
 
-    `spread` is None where there is none, `binary` says that each value is 0 or 1.
+    `spread` is None where there is none, `binary` says that each value is 0 or 1. Values that were
+    drawn together have the number of their clusters as `units`, and the standard `error` of their
+    mean.
     """
 
     n: int
     total: float | None
     spread: float | None
     binary: bool
+    units: int | None = None
+    error: float | None = None
 
     @classmethod
     def of_squares(cls, n: float, total: float | None, squares: float | None, others: int) -> Self:
@@ -61,9 +75,11 @@ class Sums:
         known = spread > 1e-9 * abs(mean) * sqrt(n)
         return cls(round(n), total, spread if known else None, binary=not others)
 
-    def mean(self) -> Interval:
-        """Their mean with its 95% interval."""
-        return interval_of_sums(self.n, self.total, self.spread, binary=self.binary)
+    def mean(self, bounds: tuple[float, float] | None = None) -> Interval:
+        """Their mean with its 95% interval; `bounds`: the values that are possible, if declared."""
+        if self.units is not None:
+            return interval_of_clusters(self.n, self.total, self.units, self.error, self.binary)
+        return interval_of_sums(self.n, self.total, self.spread, binary=self.binary, bounds=bounds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,28 +110,64 @@ def read_scores(
         ways[name] = [rule.sql(quoted(name), failed) for failed in (rule.failure, None, worst)]
     wanted = list(dict.fromkeys(way for each in ways.values() for way in each))
 
-    fold = "NULL"
-    if "fold" in experiment.columns:
-        fold = "any_value(fold)" if experiment.repeated else "fold"
-    heads = ["hash(input_id) AS item", f"TRY_CAST({fold} AS DOUBLE) AS fold"]
+    grouped = experiment.columns & {"fold", CLUSTER}
+    row = "hash(input_id, repeat)" if grouped and experiment.repeated else "hash(input_id)"
+    heads = [f"{row} AS row", "hash(input_id) AS item", *_unit_heads(experiment)]
     query, values = _by_item(experiment, heads, wanted)
     found = ask(con, query, [*values, experiment.name]).fetchnumpy()
-    hashes = np.asarray(found["item"], dtype=np.uint64)
-    items, row_of = np.unique(hashes, return_inverse=True)
+    named = np.asarray(found["row"], dtype=np.uint64)
+    rows, first, row_of = np.unique(named, return_index=True, return_inverse=True)
+    items = np.asarray(found["item"], dtype=np.uint64)[first]
     column_of = np.asarray(found["c"], dtype=int)
 
     tables: dict[str, Numbers] = {}
     for place, way in enumerate(wanted):
-        tables[way] = np.full((len(items), len(experiment.configurations)), np.nan)
+        tables[way] = np.full((len(rows), len(experiment.configurations)), np.nan)
         tables[way][row_of, column_of] = _numbers(found[f"v{place}"])
     counted, left_out, worst_case = (
         {name: tables[each[index]] for name, each in ways.items()} for index in range(3)
     )
-    folds, recorded = None, _numbers(found["fold"])
-    if "fold" in experiment.columns and not np.isnan(recorded).all():
-        folds = np.full(len(items), np.nan)
-        folds[row_of] = recorded
-    return Scores(items, counted, left_out, worst_case, folds)
+    units = _units(found, row_of, len(rows), items)
+    return Scores(rows, items, counted, left_out, worst_case, units)
+
+
+def _unit_heads(experiment: Experiment) -> list[str]:
+    """SQL of what says which rows belong together; seeds of one row agree on it."""
+    parts = {}
+    if CLUSTER in experiment.columns:
+        parts["cluster"] = f"hash(coalesce({CLUSTER}, input_id))"
+    if "fold" in experiment.columns:
+        # A fold may be a text, and its hash has a place in any array.
+        text = "CAST(fold AS VARCHAR)"
+        hashed = f"CAST(hash({text}) AS DOUBLE)"
+        parts["fold"] = f"CASE WHEN {text} IS NULL THEN NULL ELSE {hashed} END"
+        for name in ("n_train", "n_test"):
+            if name in experiment.columns:
+                parts[name] = f"TRY_CAST({name} AS DOUBLE)"
+    one = "any_value" if experiment.repeated else ""
+    return [f"{one}({part}) AS {name}" for name, part in parts.items()]
+
+
+def _units(
+    columns: Mapping[str, object],
+    row_of: npt.NDArray[np.intp],
+    rows: int,
+    items: npt.NDArray[np.uint64],
+) -> Units:
+    """The units of the rows, each from whichever configuration names it."""
+    found: dict[str, Numbers] = {}
+    for name in ("fold", "n_train", "n_test"):
+        if name in columns:
+            named = _numbers(columns[name])
+            known = ~np.isnan(named)
+            found[name] = np.full(rows, np.nan)
+            found[name][row_of[known]] = named[known]
+    labels = items
+    if "cluster" in columns:
+        labels = np.zeros(rows, np.uint64)
+        labels[row_of] = np.asarray(columns["cluster"], dtype=np.uint64)
+    clusters = labels if len(np.unique(labels)) < rows else None
+    return Units(clusters, found.get("fold"), found.get("n_train"), found.get("n_test"))
 
 
 def _numbers(column: object) -> Numbers:
@@ -131,12 +183,6 @@ def _numbers(column: object) -> Numbers:
 def read_segments(con: DuckDBPyConnection, experiment: Experiment, column: str) -> list[Segment]:
     """The experiment's scores by the values of a column and configuration, each item once."""
     rules = [experiment.rule(name) for name in experiment.scores]
-    parts = ["segment, c, count(*) AS items"]
-    for place in range(len(rules)):
-        v = f"v{place}"
-        parts.append(
-            f"[count({v}), sum({v}), stddev_samp({v}), bool_and({v} IN (0, 1))::INT] AS s{place}"
-        )
     # Who raises returns no column, and left out of its segment a failure would flatter it: what the
     # item's other rows agree on holds for the failed one too.
     value = f"CAST({quoted(column)} AS VARCHAR)"
@@ -147,6 +193,9 @@ def read_segments(con: DuckDBPyConnection, experiment: Experiment, column: str) 
         f"GROUP BY 1 HAVING min({value}) = max({value})"
     )
     heads = [f"left(coalesce({value}, _known, '(not recorded)'), 200) AS segment", "input_id"]
+    clustered = CLUSTER in experiment.columns
+    if clustered:
+        heads.append(f"coalesce({CLUSTER}, input_id) AS unit")
     query, values = _by_item(
         experiment,
         heads,
@@ -155,17 +204,63 @@ def read_segments(con: DuckDBPyConnection, experiment: Experiment, column: str) 
     )
     rows = rows_of(
         con,
-        f"SELECT {', '.join(parts)} FROM ({query}) GROUP BY segment, c",
+        (_clustered_sums if clustered else _sums)(query, len(rules)),
         [*values, *[experiment.name] * 3],
     )
     segments = []
     for row in rows:
         scores = {}
         for place, rule in enumerate(rules):
-            n, total, spread, shares = row[f"s{place}"]
-            scores[rule.name] = Sums(int(n), total, spread, rule.binary and shares != 0)
+            n, total, spread, shares, *of_clusters = row[f"s{place}"]
+            binary = rule.binary and shares != 0
+            scores[rule.name] = Sums(int(n), total, spread, binary, *_error(n, total, *of_clusters))
         segments.append(Segment(row["segment"], row["c"], row["items"], scores))
     return segments
+
+
+def _sums(query: str, scores: int) -> str:
+    """SQL of what items come to by segment and configuration, each score's in a list `s0`, `s1`."""
+    parts = ["segment, c, count(*) AS items"]
+    for place in range(scores):
+        v = f"v{place}"
+        parts.append(
+            f"[count({v}), sum({v}), stddev_samp({v}), bool_and({v} IN (0, 1))::INT] AS s{place}"
+        )
+    return f"SELECT {', '.join(parts)} FROM ({query}) GROUP BY segment, c"
+
+
+def _clustered_sums(query: str, scores: int) -> str:
+    """`_sums` of items in clusters, with what `_error` takes at the end of each list."""
+    inner, outer = ["segment, c, unit, count(*) AS items"], ["segment, c, sum(items) AS items"]
+    for place in range(scores):
+        v, total, size = f"v{place}", f"t{place}", f"k{place}"
+        inner.append(f"sum({v}) AS {total}, count({v}) AS {size}")
+        inner.append(f"bool_and({v} IN (0, 1)) AS b{place}")
+        outer.append(
+            f"[sum({size}), sum({total}), NULL, bool_and(b{place})::INT, "
+            f"count(*) FILTER ({size} > 0), sum({total} * {total}), sum({total} * {size}), "
+            f"sum({size} * {size})] AS s{place}"
+        )
+    by_cluster = f"SELECT {', '.join(inner)} FROM ({query}) GROUP BY segment, c, unit"
+    return f"SELECT {', '.join(outer)} FROM ({by_cluster}) GROUP BY segment, c"
+
+
+def _error(n: float, total: float | None, *sums: float) -> tuple[int | None, float | None]:
+    """The clusters, and the standard error of the mean of their values (`ratio_error`).
+
+    `sums`: how many clusters, and over them the sums of total squared, total times size, and size
+    squared; none where values stand for themselves.
+    """
+    if not sums:
+        return None, None
+    units, squares, products, sizes = int(sums[0]), *sums[1:]
+    if units < 2 or not n or total is None:
+        return units, None
+    mean = total / n
+    residual = max(0.0, squares - 2 * mean * products + mean**2 * sizes)
+    # What rounding leaves of a difference of squares is no spread.
+    known = residual > 1e-12 * squares
+    return units, sqrt(units / (units - 1) * residual) / n if known else None
 
 
 def _by_item(

@@ -36,6 +36,9 @@ ANSWERS = frozenset({"prediction", "ground_truth", "raw_response"})
 """Those of them that only predict can fill."""
 
 
+CLUSTER = "cluster"  # what items were drawn with, where [data] of benchmark.toml names it
+
+
 # The harness's own columns; what predict returns may not take their names.
 RESERVED = frozenset(
     {
@@ -52,6 +55,7 @@ RESERVED = frozenset(
         "attempts",
         "fit_asset",
         "cost_estimate",
+        "cost_lost",
     }
 )
 

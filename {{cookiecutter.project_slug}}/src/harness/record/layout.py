@@ -9,6 +9,7 @@ from harness.project.settings import Settings
 
 DEV = "dev"
 TAG = re.compile(r"e(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)\Z")
+JUDGEMENTS = "judgements"
 UNFINISHED = "unfinished"  # metrics.score_version, while scores are computed again
 
 
@@ -21,6 +22,21 @@ class Place:
     cache: Path
     metrics: str = "metrics"
     runs: str = "runs"
+    # Tables whose rows were paid for by the same experiment.
+    beside: tuple[str, ...] = (JUDGEMENTS,)
+    # Whether rows of several versions of the code may stand side by side.
+    mixed: bool = False
+
+    def of_judgements(self) -> "Place":
+        """Where judgements of the same rows go."""
+        return Place(
+            self.db,
+            JUDGEMENTS,
+            self.cache,
+            runs="judge_runs",
+            beside=(self.predictions,),
+            mixed=True,
+        )
 
 
 def place_for(root: Path, settings: Settings, experiment: str) -> Place:

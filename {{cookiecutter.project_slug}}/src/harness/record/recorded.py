@@ -16,6 +16,7 @@ import numpy.typing as npt
 from harness.project.values import Row
 from harness.record.columns import RESERVED, quoted, score_names
 from harness.record.database_file import set_strangers_aside
+from harness.record.layout import JUDGEMENTS
 
 Known = dict[str, tuple[Row, str]]
 # Columns of a row that are no part of what predict returned, but belong to its entry in the cache.
@@ -87,7 +88,9 @@ def _result(row: Row, scores: set[str]) -> Row:
 def _tables(connection: sqlite3.Connection) -> list[str]:
     names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
     tables = [
-        row[0] for row in names if row[0] == "predictions" or row[0].startswith("predictions_")
+        row[0]
+        for row in names
+        if row[0] in ("predictions", JUDGEMENTS) or row[0].startswith("predictions_")
     ]
     wanted = {"experiment_version", "task_key", "error_type", "cache", "track_id"}
     if not _columns(connection, "runs"):

@@ -26,6 +26,7 @@ RUNS: dict[str, str | None] = {
     **dict.fromkeys(("started", "ended", "ended_how", "message"), TEXT),
     # Which harness ran, and a JSON list of its files that differ from its seal.
     **dict.fromkeys(("harness_version", "harness_digest", "harness_edited"), TEXT),
+    "holdout": TEXT,  # "kept" or "opened", "" where there is none
     "published": TEXT,  # when its experiment was about to be tagged
 }
 
@@ -59,6 +60,21 @@ def next_sequence(connection: sqlite3.Connection, table: str) -> int:
     """The number of the run that begins now."""
     query = f"SELECT coalesce(max({order(connection, table)}), 0) + 1 FROM {quoted(table)}"
     return int(connection.execute(query).fetchone()[0])
+
+
+def opened_by(connection: sqlite3.Connection, tag: str, plan: str) -> str | None:
+    """The experiment other than `tag` that saw the holdout under a plan (as runs hold it)."""
+    for (table,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'"):
+        if not {"holdout", "plan", "experiment_version", "sequence"} <= _columns(connection, table):
+            continue
+        row = connection.execute(
+            f"SELECT experiment_version FROM {quoted(table)} WHERE holdout = 'opened' "
+            "AND plan = ? AND experiment_version <> ?",
+            (plan, tag),
+        ).fetchone()
+        if row:
+            return str(row[0])
+    return None
 
 
 def of_first_run(

@@ -25,10 +25,10 @@ from xetrack import Tracker
 
 from harness.clock import microseconds_of, stamp
 from harness.errors import HarnessError, explained
-from harness.project.values import Row, Value, readable
+from harness.project.values import REAL, Row, Value, readable
 from harness.record.columns import PREDICTIONS, Schema, quoted
 from harness.record.database_file import begin_writing, set_strangers_aside
-from harness.record.layout import DEV, Place
+from harness.record.layout import DEV, JUDGEMENTS, Place
 from harness.record.pickles import index_load
 from harness.record.row_fitter import RowFitter, Wrong, mark_unfit
 from harness.record.runs import RUNS, next_sequence
@@ -191,12 +191,23 @@ class Store:
 
     def spent(self) -> float:
         """The cost in USD of what this experiment has executed so far, estimated where unknown."""
-        known = [name for name in ("cost", "cost_estimate") if name in self.predictions.types]
-        query = (
-            f"SELECT sum(coalesce({', '.join([*known, '0', '0'])})) "
-            f"FROM {quoted(self.place.predictions)} WHERE experiment_version = ? AND cache = ''"
-        )
-        return float(self._one(query, [self.experiment]) or 0.0)
+        total = 0.0
+        for table in (self.place.predictions, *self.place.beside):
+            have = self._columns(table)
+            if have:
+                query = (
+                    f"SELECT sum({_paid(have)}) "
+                    f"FROM {quoted(table)} WHERE experiment_version = ? AND cache = ''"
+                )
+                total += float(self._one(query, [self.experiment]) or 0.0)
+        return total
+
+    def _columns(self, table: str) -> set[str]:
+        if table == self.place.predictions:
+            return set(self.predictions.types)
+        with _apart(self.place.db) as connection:
+            found = connection.execute(f"PRAGMA table_info({quoted(table)})").fetchall()
+        return {row[1] for row in found}
 
     def keep_asset(self, name: str, content: bytes) -> str:
         """Store the pickle of an object as an xetrack asset; returns its hash.
@@ -250,6 +261,8 @@ class Store:
 
     def _insert(self, rows: list[Row], replace: list[str]) -> None:
         table = quoted(self.place.predictions)
+        if replace:
+            self._carry_over(rows, replace)
         columns = list({name: None for row in rows for name in row})
         with explained(self.place.db), self._transaction():
             for key in replace:
@@ -259,6 +272,23 @@ class Store:
                 )
             values = [tuple(map(row.get, columns)) for row in rows]
             self._insert_values(table, columns, values)
+
+    def _carry_over(self, rows: list[Row], replace: list[str]) -> None:
+        """What failed rows cost stays counted in the rows that take their place."""
+        if "cost_lost" not in self.predictions.types and "cost" not in self.predictions.types:
+            return
+        query = (
+            f"SELECT {_paid(set(self.predictions.types))} FROM {quoted(self.place.predictions)} "
+            "WHERE experiment_version = ? AND task_key = ?"
+        )
+        by_key = {row["task_key"]: row for row in rows}
+        for key in replace:
+            paid = float(self._one(query, [self.experiment, key]) or 0.0)
+            if paid:
+                row = by_key[key]
+                row["cost_lost"] = (row.get("cost_lost") or 0.0) + paid
+        if any(row.get("cost_lost") for row in rows):
+            self.predictions.add(self.connection, {"cost_lost": REAL})
 
     def _insert_values(
         self, table: str, columns: list[str], values: list[tuple[Value, ...]]
@@ -377,7 +407,7 @@ def clear_rows(place: Place, experiment: str) -> int:
     begin_writing(place.db)
     with explained(place.db), contextlib.closing(sqlite3.connect(place.db, timeout=10)) as con:
         deleted = 0
-        for table in (DECLARED, UNCOUNTED, place.metrics, place.predictions):
+        for table in (DECLARED, UNCOUNTED, place.metrics, place.predictions, JUDGEMENTS):
             if con.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone():
                 deleted = con.execute(
                     f"DELETE FROM {quoted(table)} WHERE experiment_version = ?", (experiment,)
@@ -396,6 +426,13 @@ def _has_rows(place: Place, experiment: str) -> bool:
                 if con.execute(query, (experiment,)).fetchone():
                     return True
     return False
+
+
+def _paid(have: set[str]) -> str:
+    """As SQL: what a row cost in USD, with the attempts before it that gave nothing."""
+    known = [name for name in ("cost", "cost_estimate") if name in have]
+    lost = "coalesce(cost_lost, 0)" if "cost_lost" in have else "0"
+    return f"coalesce({', '.join([*known, '0', '0'])}) + {lost}"
 
 
 def begin_anew(place: Place) -> None:

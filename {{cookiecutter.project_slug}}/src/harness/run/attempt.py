@@ -9,10 +9,12 @@ import pickle
 import re
 import threading
 import time
+from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
 from numbers import Real
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeGuard
 
 import stamina
 import stamina.instrumentation
@@ -33,8 +35,15 @@ _NOT_KEPT = frozenset({"error", "error_type", "input_id", "latency"})
 stamina.instrumentation.set_on_retry_hooks([])
 
 
+# Which attempt of a datapoint runs in this thread, from 1: a helper that keeps what an attempt
+# paid for gives it to the next one only.
+attempt_number: ContextVar[int] = ContextVar("attempt_number", default=1)
+
+
 class Limiter(Protocol):
     """What paces attempts (see limits.py)."""
+
+    more: Callable[[float], bool] | None
 
     def acquire(self) -> None: ...
     def succeeded(self) -> None: ...
@@ -46,7 +55,8 @@ class Limiter(Protocol):
 class Result:
     """The outcome of one datapoint. Times in seconds; `latency` is the last attempt's alone.
 
-    `reads` is what predict read, as inputs.noted names it.
+    `reads` is what predict read, as inputs.noted names it. `lost` attempts gave nothing and may be
+    charged by a server all the same; `calls` is for how many of them the budget was asked.
     """
 
     result: Row | None
@@ -57,6 +67,8 @@ class Result:
     latency: float | None
     permanent: bool = False
     reads: frozenset[str] = frozenset()
+    lost: int = 0
+    calls: int = 1
 
 
 class _ReturnedError(Exception):
@@ -81,6 +93,9 @@ class Worker:
         self.limiter = limiter
         self.hard_kill = hard_kill
         self.attempts = 0  # made for the current datapoint
+        self.lost = 0  # of them: gave nothing, and may be charged
+        self._calls = 1
+        self._current: tuple[Item, Params] | None = None
         self.abandoned = False
         self._transient = set(project.settings.retry.errors) | {"TransientError"}
         self._seconds = project.settings.run.timeout_seconds
@@ -88,13 +103,22 @@ class Worker:
         self._began: float | None = None  # when the current call of predict began
         self._latest = 0.0
         self._deciding = threading.Lock()
-        self._resources: dict[ModelFile | None, object] = {}
+        self._resources: dict[tuple[bytes, ModelFile | None], object] = {}
         self._resources_of: bytes | None = None
+        self._named: dict[str, int] = {}  # arguments of predict by name
 
-    def run(self, item: Item, params: Params, digest: bytes, fitted: ModelFile | None) -> Result:
+    def run(
+        self, item: Item, params: Params, digest: bytes, fitted: ModelFile | None, repeat: int = 0
+    ) -> Result:
         """Execute predict for one datapoint; raises nothing except KeyboardInterrupt."""
+        self._named = {"repeat": repeat} if self.project.takes_repeat else {}
+        self.lost = 0
+        self._calls = 1
+        self._current = (item, params)
         with noted() as reads:
             result = self._run(item, params, digest, fitted)
+        result.lost = self.lost
+        result.calls = self._calls
         if reads:
             result.reads = frozenset(reads)
         return result
@@ -135,7 +159,10 @@ class Worker:
             self.abandoned = True
             if self.limiter is not None:
                 self.limiter.failed()  # its place goes to the thread that takes over
-            return timed_out(seconds, self.attempts, elapsed)
+            result = timed_out(seconds, self.attempts, elapsed)
+            result.lost = self.lost + 1
+            result.calls = self._calls
+            return result
 
     def _retried(self, arguments: _Arguments) -> Row:
         retry = self._retry
@@ -167,15 +194,16 @@ class Worker:
         if self.limiter is not None:
             self.limiter.acquire()
         self.attempts += 1
+        attempt_number.set(self.attempts)
         # The limit is for predict alone: waiting for a free place, or for a model to load, does not
         # count.
         self._latest = self._began = time.perf_counter()
         try:
             if self._seconds:
                 with time_limit(self._seconds, self.hard_kill):
-                    returned = self.project.predict(*given)
+                    returned = self.project.predict(*given, **self._named)
             else:
-                returned = self.project.predict(*given)
+                returned = self.project.predict(*given, **self._named)
             check(returned, str(arguments[0]["id"]))
             if returned.get("error") is not None:
                 raise _ReturnedError(returned)
@@ -191,6 +219,7 @@ class Worker:
             if self.abandoned:
                 return
             self._began = None
+            self.lost += error is not None and may_cost(error)
             if self.limiter is None:
                 return
             if error is None:
@@ -202,16 +231,35 @@ class Worker:
 
     def _backoff(self, error: Exception) -> bool | float:
         """Whether to try again: True for the usual backoff, or the seconds the server asked for."""
+        if may_cost(error) and not self._may_pay_again():
+            return False
         if isinstance(error, TransientError) and (wait := asked_to_wait(error)) is not None:
             return wait
         if isinstance(error, _ReturnedError):
             return error.name in self._transient
         return any(kind.__name__ in self._transient for kind in type(error).__mro__)
 
+    def _may_pay_again(self) -> bool:
+        """Whether one more call fits into the budget. Processes share none, so there it does not;
+        the next run of the same command tries again."""
+        project = self.project
+        if not project.settings.limits.max_cost_usd or project.estimate is None:
+            return True
+        if self._current is None or self.limiter is None or self.limiter.more is None:
+            return False
+        estimate = project.estimate(*self._current)
+        if estimate is None or not self.limiter.more(estimate):
+            return False
+        self._calls += 1
+        return True
+
     def _failure(self, error: BaseException, start: float) -> Result:
         end = time.perf_counter()
         kept = None
         name = type(error).__name__
+        if _are_columns(partly := getattr(error, "columns", None)):
+            # An error may carry what was paid for before it.
+            kept = {k: v for k, v in partly.items() if k not in _NOT_KEPT}
         if isinstance(error, _ReturnedError):
             name = error.name
             kept = {k: v for k, v in error.returned.items() if k not in _NOT_KEPT}
@@ -226,16 +274,30 @@ class Worker:
         )
 
     def _resource(self, params: Params, digest: bytes, fitted: ModelFile | None) -> object:
-        """predict's third argument, kept while the configuration stays the same."""
-        if self._resources_of != digest:
+        """predict's third argument, kept while the configuration stays the same.
+
+        Where configurations are interleaved, what was loaded for each is kept.
+        """
+        if self._resources_of != digest and self.project.order != "interleaved":
             self._resources.clear()
-            self._resources_of = digest
-        if fitted not in self._resources:
+        self._resources_of = digest
+        wanted = (digest, fitted)
+        if wanted not in self._resources:
             if fitted is not None:
-                self._resources[fitted] = fitted.load()
+                self._resources[wanted] = fitted.load()
             elif self.project.load is not None:
-                self._resources[fitted] = self.project.load(params)
-        return self._resources[fitted]
+                self._resources[wanted] = self.project.load(params)
+        return self._resources[wanted]
+
+
+def may_cost(error: BaseException) -> bool:
+    """Whether a server may charge for an attempt that ended so: what an error does not say itself.
+
+    A refusal (TransientError, PermanentError) costs nothing; an answer that came and cannot become
+    a row has its own cost.
+    """
+    free = isinstance(error, (TransientError, PermanentError, _ReturnedError))
+    return bool(getattr(error, "may_cost", not free))
 
 
 def check(returned: object, input_id: str) -> None:
@@ -267,6 +329,15 @@ def _check_names(names: tuple[object, ...]) -> None:
             raise InvalidResult(f"predict returned {name!r}, a name that the harness fills itself")
     if len(small_names) < len(names):
         raise InvalidResult("predict returned two keys that differ only in case")
+
+
+def _are_columns(found: object) -> TypeGuard[Row]:
+    """Whether what an error carries can become columns; another library's may be anything."""
+    try:
+        _check_names(tuple(found) if isinstance(found, dict) else (None,))
+    except InvalidResult:
+        return False
+    return True
 
 
 def asked_to_wait(error: BaseException) -> float | None:

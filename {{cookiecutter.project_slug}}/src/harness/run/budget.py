@@ -1,10 +1,12 @@
 """What a run will cost, shown before it starts, and a limit that it does not exceed.
 
 `estimate(item, params)` in predict.py gives the expected cost of one call in USD, or None where the
-price is unknown. Only the driver uses a Budget, so nothing here needs a lock.
+price is unknown. The driver admits datapoints; a worker asks for one more call of its own, where an
+attempt failed that the server may charge for all the same.
 """
 
 import math
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -23,6 +25,7 @@ class Budget:
         self.total = spent_usd
         self._reserved = 0.0
         self._surcharge = 1.0
+        self._lock = threading.Lock()
 
     def admit(self, estimate: float | None) -> bool:
         """Reserve the estimate (USD) and return True, or return False where it does not fit.
@@ -37,19 +40,31 @@ class Budget:
                 f" (estimate() gave {estimate})",
                 fix="add the model's price to the price table, or set max_cost_usd = 0",
             )
-        # Where calls cost more than estimated, later calls are reserved at that higher rate.
-        if self.total + self._surcharge * (self._reserved + estimate) > self.limit:
-            return False
-        self._reserved += estimate
-        return True
+        return self.more(estimate)
 
-    def spent(self, estimate: float | None, cost: float | None) -> None:
-        """Count an outcome: its cost in USD, or its estimate where none is known (a failure)."""
+    def more(self, estimate: float) -> bool:
+        """Reserve the estimate (USD) of one more call; False where it does not fit."""
+        with self._lock:
+            # Where calls cost more than estimated, later calls are reserved at that higher rate.
+            if self.total + self._surcharge * (self._reserved + estimate) > self.limit:
+                return False
+            self._reserved += estimate
+            return True
+
+    def spent(
+        self, estimate: float | None, cost: float | None, lost: int = 0, calls: int = 1
+    ) -> None:
+        """Count an outcome: its cost in USD, or its estimate where none is known.
+
+        lost: attempts that gave nothing and may be charged; each counts as estimated. calls: how
+        many calls were reserved for it, with those that `more` granted.
+        """
         paid = estimate or 0.0 if cost is None or math.isnan(cost) else float(cost)
-        self.total += paid
-        if self.limit and estimate:
-            self._reserved = max(0.0, self._reserved - estimate)
-            self._surcharge = max(self._surcharge, paid / estimate)
+        with self._lock:
+            self.total += paid + lost * (estimate or 0.0)
+            if self.limit and estimate:
+                self._reserved = max(0.0, self._reserved - calls * estimate)
+                self._surcharge = max(self._surcharge, paid / estimate)
 
     @property
     def message(self) -> str:

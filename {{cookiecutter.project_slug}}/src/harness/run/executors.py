@@ -68,7 +68,13 @@ def execute(
 def compute(worker: Worker, job: Job) -> Outcome:
     """Run predict for one job in this thread."""
     configuration = job.task.configuration
-    result = worker.run(job.task.item, configuration.params, configuration.digest, job.fitted)
+    result = worker.run(
+        job.task.item,
+        configuration.params,
+        configuration.digest,
+        job.fitted,
+        job.task.repeat,
+    )
     return Outcome(job, result)
 
 
@@ -159,9 +165,11 @@ def _start_worker(root: Path, workers: int) -> None:
     _worker = Worker(project, shared_limiter(project.settings, workers), hard_kill=True)
 
 
-def _run_in_process(item: Item, params: Params, digest: bytes, fitted: ModelFile | None) -> bytes:
+def _run_in_process(
+    item: Item, params: Params, digest: bytes, fitted: ModelFile | None, repeat: int
+) -> bytes:
     assert _worker is not None
-    return _packed(_worker.run(item, params, digest, fitted))
+    return _packed(_worker.run(item, params, digest, fitted, repeat))
 
 
 def _packed(result: Result) -> bytes:
@@ -213,7 +221,13 @@ def _processes(project: Project, jobs: Iterator[Job]) -> Iterator[Outcome]:
                 configuration = job.task.configuration
                 future = pool.schedule(
                     _run_in_process,
-                    args=(job.task.item, configuration.params, configuration.digest, job.fitted),
+                    args=(
+                        job.task.item,
+                        configuration.params,
+                        configuration.digest,
+                        job.fitted,
+                        job.task.repeat,
+                    ),
                 )
                 future.add_done_callback(partial(_put, outbox, job))
                 in_flight += 1

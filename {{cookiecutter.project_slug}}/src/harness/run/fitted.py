@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import cloudpickle
-import orjson
 
 from harness.errors import HarnessError
-from harness.project.contract import Item, Project
+from harness.project.contract import Project
+from harness.project.folds import Folds, part_of, read_folds, training_items
 from harness.project.grid import Configuration
 from harness.project.inputs import noted
 from harness.project.tasks import Task
-from harness.project.values import Params
+from harness.project.values import Params, Row
 from harness.project.watch import Watch
 from harness.record.pickles import NotPlain, Trusted, plain_load, untrusted
 from harness.record.store import Store
@@ -55,34 +55,46 @@ class Fits:
     call: Callable[[Callable[[Store], Any]], Any]
     reads: dict[bytes, set[str]] = field(default_factory=dict)
     _known: dict[tuple[bytes, bytes], Fitted] = field(default_factory=dict)
+    _folds: dict[bytes, Folds] = field(default_factory=dict)
 
     def for_task(self, task: Task) -> Fitted:
         """The model for a task's params and fold.
 
         Raises HarnessError where code was written since the run began.
         """
-        wanted = (task.configuration.digest, _fold(task.item))
+        wanted = (task.configuration.digest, part_of(task.item, task.repeat))
         if wanted not in self._known:
             self._fit_all(task.configuration)
         return self._known[wanted]
 
+    def columns(self, task: Task) -> Row:
+        """What a task's row says of its model, see `Folds`."""
+        return self.folds(task.configuration).columns(task)
+
+    def folds(self, configuration: Configuration) -> Folds:
+        """The folds of a configuration's items. Raises what `read_folds` does."""
+        key = configuration.digest if self.project.items_by_params else b""
+        if key not in self._folds:
+            self._folds[key] = read_folds(self.project, configuration.params)
+        return self._folds[key]
+
     def _fit_all(self, configuration: Configuration) -> None:
-        folds = {_fold(item): item.get("fold") for item in self.project.items(configuration.params)}
+        named = self.folds(configuration).named
         missing: dict[bytes, Path] = {}
-        for fold in folds:
-            name = _name(configuration, fold)
+        for part in named:
+            name = _name(configuration, part)
             path = self.folder / f"{name}.pkl"
             kept = self.call(partial(_kept, name))
             if kept is None:
-                missing[fold] = path
+                missing[part] = path
                 continue
             asset, content = kept
             self._refuse_untrusted(asset, content)
-            self._known[configuration.digest, fold] = Fitted(_file_of(path, content), asset)
-        jobs = [(configuration.params, folds[fold], path) for fold, path in missing.items()]
-        for (fold, path), fitted in zip(missing.items(), self._run(jobs), strict=True):
+            self._known[configuration.digest, part] = Fitted(_file_of(path, content), asset)
+        jobs = [(configuration.params, *named[part], path) for part, path in missing.items()]
+        for (part, path), fitted in zip(missing.items(), self._run(jobs), strict=True):
             self.reads.setdefault(configuration.digest, set()).update(fitted.reads)
-            self._known[configuration.digest, fold] = self._taken(configuration, fold, path, fitted)
+            self._known[configuration.digest, part] = self._taken(configuration, part, path, fitted)
 
     def _taken(
         self, configuration: Configuration, fold: bytes, path: Path, fitted: "_Fit"
@@ -113,7 +125,7 @@ class Fits:
             if not Trusted(self.project.root).has(content):
                 raise untrusted(f"the fitted model {asset}", str(found)) from None
 
-    def _run(self, jobs: list[tuple[Params, object, Path]]) -> Iterator["_Fit"]:
+    def _run(self, jobs: list[tuple[Params, int, object, Path]]) -> Iterator["_Fit"]:
         run = self.project.settings.run
         if run.executor == "processes" and len(jobs) > 1:
             with process_pool(self.project) as pool:
@@ -156,17 +168,16 @@ def _file_of(path: Path, content: bytes) -> ModelFile:
     return ModelFile.written(path, content)
 
 
-def _fold(item: Item) -> bytes:
-    return orjson.dumps(item.get("fold"))
-
-
-def _fit(project: Project, params: Params, fold: object, path: Path) -> _Fit:
+def _fit(project: Project, params: Params, repeat: int, fold: object, path: Path) -> _Fit:
     assert project.fit is not None
     error = None
     part = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.part")
+    given: list[object] = [params, fold]
+    if project.fit_takes_train:
+        given.append(training_items(project.items(params), repeat, fold))
     with noted() as reads:
         try:
-            _write_part(part, project.fit(params, fold))
+            _write_part(part, project.fit(*given))
         except Exception as raised:
             error = raised
     if error is not None:
@@ -174,11 +185,11 @@ def _fit(project: Project, params: Params, fold: object, path: Path) -> _Fit:
     return _Fit(part, reads=frozenset(reads))
 
 
-def _fit_in_process(params: Params, fold: object, path: Path) -> _Fit:
+def _fit_in_process(params: Params, repeat: int, fold: object, path: Path) -> _Fit:
     from harness.run import executors
 
     assert executors._worker is not None
-    return _fit(executors._worker.project, params, fold, path)
+    return _fit(executors._worker.project, params, repeat, fold, path)
 
 
 def _write_part(part: Path, model: object) -> None:

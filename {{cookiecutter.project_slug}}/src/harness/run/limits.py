@@ -10,6 +10,7 @@ Systems 17, 1989).
 
 import threading
 import time
+from collections.abc import Callable
 
 from harness.errors import HarnessError
 from harness.project.settings import Settings
@@ -30,6 +31,8 @@ class Limiter:
     """
 
     def __init__(self, requests_per_minute: float, max_concurrency: int) -> None:
+        # Whether one more call of this estimate (USD) fits into the budget, where there is one.
+        self.more: Callable[[float], bool] | None = None
         self._spacing = 0.0
         if requests_per_minute:
             self._spacing = (WINDOW_SECONDS + SLACK_SECONDS) / requests_per_minute
@@ -115,6 +118,6 @@ def shared_limiter(settings: Settings, processes: int = 1) -> Limiter | None:
                 fix=f'set [run] workers = {max(1, int(rate))}, or executor = "threads"',
             )
         rate = rate // processes
-    if not rate and not threads:
+    if not rate and not threads and not settings.limits.max_cost_usd:
         return None
     return Limiter(rate, settings.run.workers if threads else 1)

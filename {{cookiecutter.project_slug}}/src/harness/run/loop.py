@@ -21,7 +21,7 @@ from harness.project.contract import Item, Project
 from harness.project.grid import Configuration, Grid, column_types, resolve_grid
 from harness.project.inputs import advice, unkeyed
 from harness.project.keys import differences
-from harness.project.tasks import Census, Task, tasks, touched
+from harness.project.tasks import Census, Task, cluster_of, tasks, touched
 from harness.project.values import Row
 from harness.record.cache import ResultCache
 from harness.record.known import Knowledge, Reading, reading_file
@@ -139,7 +139,7 @@ class _Run:
     def go(self, provenance: Row, limit: int | None) -> RunReport:
         experiment = self.rows.experiment
         track_id = self.rows.track_id
-        if experiment != DEV:
+        if experiment != DEV and not self.place.mixed:
             self._refuse_other_code(experiment)
             self._refuse_other_data(experiment)
         self._continue_from_earlier_runs(experiment)
@@ -199,9 +199,18 @@ class _Run:
         if self.project.fit is not None:
             folder = self.place.cache / "fitted"
             self.fits = Fits(self.project, self.grid.watch(), folder, call)
+        self.rows.designed = self._designed
         self.budget = Budget(most, call(lambda store: store.spent()) if most else 0.0)
         for configuration in self.grid.configurations:
             self._note_reads(self.project.reads, {}, configuration)
+
+    def _designed(self, task: Task) -> Row:
+        """What a row says of where its task stands in the design: cluster and fold."""
+        row = {} if self.fits is None else self.fits.columns(task)
+        if self.project.kind.in_phases(self.project.settings.run.executor):
+            return row | {"cluster": f"phase {task.repeat}"}
+        cluster = cluster_of(task.item, self.project.settings.data.cluster)
+        return row if cluster is None else row | {"cluster": cluster}
 
     def _end(self, row: Row, report: RunReport) -> None:
         """Record how the run ended, and wait until everything is written."""
@@ -241,7 +250,7 @@ class _Run:
         root = self.project.root
         settings = self.project.settings
         readings = []
-        if self.place == place_for(root, settings, experiment):  # a trial does not see them
+        if self.place.db == place_for(root, settings, experiment).db:  # a trial does not see them
             others = databases(root, settings, "experiment")
             readings = [reading_file(path) for path in others if path != self.place.db]
         # The writer's own file is read in its thread, between two batches.
@@ -346,6 +355,8 @@ class _Run:
             # Checked here: in a worker process nobody would see the error.
             shared_limiter(self.project.settings, self.project.settings.run.workers)
         limiter = shared_limiter(self.project.settings)
+        if limiter is not None and self.budget is not None:
+            limiter.more = self.budget.more
         for outcome in execute(self.project, jobs, limiter, lambda: bool(self.stop)):
             self._record(outcome)
             progress.before = skipped[0]
@@ -431,7 +442,10 @@ class _Run:
         self._check_limits()
         result = outcome.result
         if self.budget is not None:
-            self.budget.spent(outcome.job.estimate, (result.result or {}).get("cost"))
+            cost = (result.result or {}).get("cost")
+            if result.error_type is not None and cost is None:
+                cost = 0.0  # what it may have cost is among the attempts that are lost
+            self.budget.spent(outcome.job.estimate, cost, result.lost, result.calls)
         if result.error_type is not None:
             self._count_failure(result.permanent)
 

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 
 from harness.errors import HarnessError
+from harness.project import holdout
 from harness.project.contract import Project
+from harness.project.folds import check_folds
 from harness.project.grid import Grid, resolve_grid
 from harness.project.tasks import Census, take_census
 from harness.run import executors
@@ -24,9 +26,11 @@ def prepare(project: Project, limit: int | None) -> Prepared:
     Raises HarnessError where the project cannot be run as it is.
     """
     executors.check(project)
+    holdout.check(project.settings.data, project.final, fitted=project.fit is not None)
     if missing := dvc.missing_data(project.root):
         names = ", ".join(missing[:5])
         raise HarnessError(f"DVC keeps {names}, and it is not here", fix="dvc pull")
+    check_folds(project)
     grid = resolve_grid(project)
     census = take_census(project, limit)
     if project.fit is not None:

@@ -5,12 +5,12 @@ import json
 import os
 import platform
 import sys
-import tomllib
 from pathlib import Path
 
 from harness.project.contract import Project
 from harness.project.grid import Grid
-from harness.project.hypotheses import load_plan
+from harness.project.holdout import state
+from harness.project.hypotheses import plan_text
 from harness.project.tasks import Census
 from harness.project.values import Row
 from harness.seal import identity
@@ -23,7 +23,6 @@ def provenance(
     """The columns of `runs` that are known before anything is executed."""
     root = project.root
     repository = git.is_repository(root)
-    plan = root / "PLAN.toml"
     lock = root / "requirements.lock"
     harness = identity()
     return {
@@ -45,22 +44,16 @@ def provenance(
         "packages": _json(_packages()),
         "settings": _json(project.settings.model_dump()),
         "gates": _json(gates),
-        "plan": _plan(plan),
+        "plan": plan_text(root),
         "grid": _json([each.columns for each in grid.configurations]),
         "grid_files": _json(grid.files),
         "message": "",
+        "holdout": state(project.settings.data, project.final),
     }
 
 
 def _json(value: object) -> str:
     return json.dumps(value, sort_keys=True, ensure_ascii=False)
-
-
-def _plan(path: Path) -> str:
-    if not path.exists():
-        return ""
-    load_plan(path.parent)  # says what is wrong with it, where something is
-    return _json(tomllib.loads(path.read_text(encoding="utf-8")))
 
 
 def _packages() -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Rows of `predictions`: how a task and its outcome look in the table."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from harness.project.tasks import Task
@@ -9,11 +10,15 @@ from harness.run.job import Outcome
 
 @dataclass(slots=True)
 class Rows:
-    """Makes the rows of one run. `own_runs` are all runs of its experiment, this one too."""
+    """Makes the rows of one run. `own_runs` are all runs of its experiment, this one too.
+
+    `designed` gives the columns that say where a task stands in the design of the experiment.
+    """
 
     track_id: str
     experiment: str
     own_runs: set[str] = field(default_factory=set)
+    designed: Callable[[Task], Row] = lambda task: {}
 
     def __post_init__(self) -> None:
         self.own_runs.add(self.track_id)
@@ -28,13 +33,14 @@ class Rows:
         row = self._row(
             task, seconds if own else 0.0, None, None, attempts, latency if own else None, asset
         )
-        row |= result
+        row |= result | self.designed(task)
         row["track_id"], row["cache"] = (origin, "") if own else (self.track_id, origin)
         return row
 
     def unfitted(self, task: Task, error: str | None, error_type: str | None) -> Row:
         """The failure of a task whose model could not be fitted."""
-        return self._row(task, 0.0, error, error_type, 0, None, None)
+        row = self._row(task, 0.0, error, error_type, 0, None, None)
+        return row | self.designed(task)
 
     def executed(self, outcome: Outcome) -> tuple[Row, Row | None]:
         """The row, and the result to keep in the cache (None where it failed)."""
@@ -42,7 +48,8 @@ class Rows:
         result = outcome.result
         estimate = outcome.job.estimate
         returned = dict(result.result or {})
-        if estimate is not None:  # a resumed run counts it where the true cost is not known
+        if estimate is not None and result.error_type is None:
+            # A resumed run counts it where the true cost is not known.
             returned["cost_estimate"] = estimate
         row = self._row(
             task,
@@ -53,7 +60,9 @@ class Rows:
             result.latency,
             outcome.job.asset,
         )
-        row |= returned
+        row |= returned | self.designed(task)
+        if estimate and result.lost:
+            row["cost_lost"] = result.lost * estimate
         if result.error_type is not None:
             return row, None
         keep = returned | {

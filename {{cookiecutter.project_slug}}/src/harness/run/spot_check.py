@@ -24,7 +24,9 @@ from harness.run.limits import shared_limiter
 from harness.run.prepared import Prepared, prepare
 
 # Measured again each time.
-_TIMES = frozenset({"function_time", "latency", "attempts", "cost_estimate", "fit_asset"})
+_TIMES = frozenset(
+    {"function_time", "latency", "attempts", "cost_estimate", "cost_lost", "fit_asset"}
+)
 _AT_ONCE = 256
 
 

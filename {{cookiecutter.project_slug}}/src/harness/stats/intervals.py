@@ -7,12 +7,14 @@ estimate or a bound that the data cannot give is None, never NaN: NULL in a tabl
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import ceil, isfinite, log, sqrt
+from math import ceil, inf, isfinite, log, sqrt
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import bdtr, bdtrik, ndtr, ndtri, stdtrit
+from scipy.special import bdtr, bdtrik, chdtri, ndtr, ndtri, stdtrit
+
+from harness.stats.bounded import NEEDS, Bets, empirical_bernstein, unseen
 
 Values = ArrayLike | Sequence[float | None]
 Floats = NDArray[np.float64]
@@ -61,6 +63,7 @@ def mean_interval(
     confidence: float = 0.95,
     seed: int = 0,
     binary: bool | None = None,
+    bounds: Bounds | None = None,
 ) -> Interval:
     """Interval of the mean of `values` (shape (n,)); repeats of an item share a `clusters` label.
 
@@ -74,7 +77,10 @@ def mean_interval(
       cannot leave the range of the data; of many, both agree.
     Strong skew makes the bounds too narrow, and a sample cannot tell, as what it misses is the
     tail: of log-normal values with sigma 1, 50 gave 91% and 200 gave 93% (sigma 0.5: 93.5%, 95%).
-    So prefer percentiles for latencies. Raises ValueError for a proportion outside 0 to 1.
+    So prefer percentiles for latencies. Where the values have `bounds` (low, high), no tail is
+    missed: a sample that says less than a value at a bound could change (`bounded.unseen`) gets the
+    bounds of a bet, `bounded.Bets`, and fewer than 10 items get none. Raises ValueError for a
+    proportion outside 0 to 1, and for a value outside its bounds.
     """
     tail = tail_of(confidence)
     x, codes, note = finite_values(values, clusters)
@@ -91,6 +97,24 @@ def mean_interval(
         size = units if units == x.size else _effective_size(sums, sizes, tail)
         method = "Wilson" if units == x.size else "Wilson, effective n"
         return Interval(estimate, *_score_bounds(estimate, size, tail), x.size, method, note)
+    if bounds is None:
+        return _of_sample(x, sums, sizes, tail, seed, note)
+    if units < NEEDS:
+        short = join_notes(note, f"n too small, needs {NEEDS}")
+        return Interval(estimate, None, None, x.size, "none", short)
+    found = _of_sample(x, sums, sizes, tail, seed, note)
+    shown = found.low is not None and found.high is not None
+    if shown and not unseen(estimate, found.low or 0.0, found.high or 0.0, units, bounds, tail):
+        return found
+    low, high = Bets.on(sums, sizes, bounds, confidence, seed).interval()
+    return Interval(estimate, min(low, estimate), max(high, estimate), x.size, "betting", note)
+
+
+def _of_sample(
+    x: Floats, sums: Floats, sizes: Floats, tail: float, seed: int, note: str
+) -> Interval:
+    """Interval of a mean from the sample alone."""
+    estimate, units = float(x.mean()), sums.size
     if units < 2:
         return Interval(estimate, None, None, x.size, "none", join_notes(note, "a single item"))
     if without_spread(sums / sizes):
@@ -100,8 +124,9 @@ def mean_interval(
         return Interval(estimate, estimate - margin, estimate + margin, x.size, "t", note)
     drawn = _resampled_means(sums, sizes, seed)
     without = (sums.sum() - sums) / (sizes.sum() - sizes)
-    bounds = _bca(drawn, estimate, without, units, tail)
-    return Interval(estimate, *bounds, x.size, "BCa bootstrap", note)
+    return Interval(
+        estimate, *_bca(drawn, estimate, without, units, tail), x.size, "BCa bootstrap", note
+    )
 
 
 def statistic_interval(
@@ -171,8 +196,10 @@ def percentiles(
     The bounds interpolate the two neighbouring order statistics whose binomial errors surround the
     wanted one (Beran & Hall 1993, JRSS B 55:643), whatever the shape. Where n is too small for a
     bound on both sides (`percentile_needs`), the estimate is None and the note says what is needed.
-    Repeats of an item (`clusters`) count by their effective sample size (Woodruff 1952, JASA
-    47:635). Values that resemble their neighbours in time, as under load, need a wider interval.
+    Clusters count by their effective sample size (Woodruff 1952, JASA 47:635), and by no more than
+    that at the median. Whether they are enough is judged by what that is at least (one-sided 95%),
+    and not by the tail: samples that missed the longest queues look independent there, so that
+    of a p95 at utilisation .9 a third was shown, and 54% of those covered.
     """
     tail = tail_of(confidence)
     x, codes, note = finite_values(values, clusters)
@@ -180,11 +207,15 @@ def percentiles(
     result: dict[float, Interval] = {}
     for q in qs:
         needed, effective = percentile_needs(q, confidence), x.size
+        sure = float(effective)
         if x.size and codes is not None:
-            below = (x <= np.quantile(ranked, q)).astype(float)
-            effective = int(_effective_size(*cluster_totals(below, codes), tail))
-        if effective < needed:
+            effective, sure = _independent(x, codes, ranked, q, tail)
+        if min(effective, sure) < needed:
             short = join_notes(note, f"n too small, needs {needed}")
+            if x.size >= needed and codes is not None:
+                units = len(np.unique(codes))
+                more = ceil(units * needed / max(min(effective, sure), 1))
+                short = join_notes(note, f"{units} clusters are too few, about {more} would do")
             result[q] = Interval(None, None, None, x.size, "order statistics", short)
             continue
         estimate = float(np.quantile(ranked, q))
@@ -194,6 +225,21 @@ def percentiles(
         bounds = min(float(low), estimate), max(float(high), estimate)
         result[q] = Interval(estimate, *bounds, x.size, "order statistics", note)
     return result
+
+
+def _independent(
+    x: Floats, codes: Indices, ranked: Floats, q: float, tail: float
+) -> tuple[int, float]:
+    """The effective size at a percentile, and how large it is at least, judged by the median."""
+    sizes = []
+    for at in (q, 0.5):
+        below = (x <= np.quantile(ranked, at)).astype(float)
+        sizes.append(_effective_size(*cluster_totals(below, codes), tail))
+    units = len(np.unique(codes))
+    if q == 0.5 or units < 2:
+        return int(sizes[0]), sizes[0]
+    # A variance over few clusters is known within the limits of chi-squared.
+    return int(min(sizes)), sizes[1] * float(chdtri(units - 1, 0.95)) / (units - 1)
 
 
 def percentile_needs(q: float, confidence: float = 0.95) -> int:
@@ -207,19 +253,50 @@ def percentile_needs(q: float, confidence: float = 0.95) -> int:
 
 
 def interval_of_sums(
-    n: int, total: float | None, spread: float | None, *, binary: bool = False
+    n: int,
+    total: float | None,
+    spread: float | None,
+    *,
+    binary: bool = False,
+    bounds: Bounds | None = None,
 ) -> Interval:
     """The mean of n values, each of an item of its own, with its 95% interval from their sums.
 
     `total` is their sum and `spread` their standard deviation (n - 1), as a database counts them.
-    Wilson where each value is 0 or 1 (`binary`), else Student's t; no bounds without spread.
+    Wilson where each value is 0 or 1 (`binary`), else Student's t; no bounds without spread. Values
+    with `bounds` as in `mean_interval`, by an empirical Bernstein bound in place of a bet.
     """
     mean = (total or 0.0) / n if n else None
     if binary:
         return wilson(round(total or 0), n)
     if mean is None or not spread:
         return Interval(mean, None, None, n, "none")
-    margin = float(stdtrit(n - 1, 0.975)) * spread / sqrt(n)
+    if bounds is not None and n < NEEDS:
+        return Interval(mean, None, None, n, "none", f"n too small, needs {NEEDS}")
+    margin, method = float(stdtrit(n - 1, 0.975)) * spread / sqrt(n), "t"
+    if bounds is not None and unseen(mean, mean - margin, mean + margin, n, bounds, 0.025):
+        margin, method = empirical_bernstein(spread, n, bounds, 0.025), "empirical Bernstein"
+    low, high = bounds or (-inf, inf)
+    return Interval(mean, max(low, mean - margin), min(high, mean + margin), n, method)
+
+
+def interval_of_clusters(
+    n: int, total: float | None, units: int, error: float | None, binary: bool = False
+) -> Interval:
+    """The mean of n values that were drawn in `units` clusters, with its 95% interval.
+
+    `error` is the standard error of the mean over clusters (`ratio_error`), None where they do not
+    differ. Wilson at the effective n for 0 and 1 (`binary`), else Student's t.
+    """
+    mean = (total or 0.0) / n if n else None
+    if mean is None or units < 2:
+        return Interval(mean, None, None, n, "none", "a single cluster" if n else "no values")
+    if binary:
+        size = _size_with(error, mean, units, n, 0.025) if error else float(units)
+        return Interval(mean, *_score_bounds(mean, size, 0.025), n, "Wilson, effective n")
+    if error is None:
+        return Interval(mean, None, None, n, "none", "all equal")
+    margin = float(stdtrit(units - 1, 0.975)) * error
     return Interval(mean, mean - margin, mean + margin, n, "t")
 
 
@@ -277,8 +354,12 @@ def _effective_size(sums: Floats, sizes: Floats, tail: float) -> float:
     error = ratio_error(sums, sizes) if sums.size > 1 else 0.0
     if error == 0:  # every item has the same mean: repeats cannot show that they add anything
         return float(sums.size)
-    few_units = float(ndtri(tail) / stdtrit(sums.size - 1, tail)) ** 2
-    return min(float(sizes.sum()), p * (1 - p) / error**2 * few_units)
+    return _size_with(error, p, sums.size, float(sizes.sum()), tail)
+
+
+def _size_with(error: float, p: float, units: int, n: float, tail: float) -> float:
+    few_units = float(ndtri(tail) / stdtrit(units - 1, tail)) ** 2
+    return min(n, p * (1 - p) / error**2 * few_units)
 
 
 def _score_bounds(p: float, n: float, tail: float) -> Bounds:

@@ -4,17 +4,18 @@ A difference is always a - b, and a verdict is always about a; only `higher_is_b
 pair in which either value is missing (None, NaN, infinite) is left out and counted in the note.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from harness.stats.decision import MIN_ITEMS, position_of
 from harness.stats.intervals import (
+    Bounds,
     Floats,
     Interval,
     Values,
@@ -37,6 +38,48 @@ from harness.stats.significance import (
 
 Decision = Literal["better", "worse", "equivalent", "undecided"]
 POWER = 0.80
+NO_SIZES = (
+    "nothing says how many items the models were fitted on: write fit(params, fold, train), or let "
+    "predict return n_train"
+)
+
+
+@dataclass(frozen=True)
+class Units:
+    """Which of n values belong together; each array has shape (n,), None where none do.
+
+    `clusters` labels what was drawn together, `folds` the models: NaN where a value has none.
+    `n_train` and `n_test` are how many items its fold's model was fitted and tested on; NaN where
+    nothing says it.
+    """
+
+    clusters: NDArray[np.generic] | None = None
+    folds: Floats | None = None
+    n_train: Floats | None = None
+    n_test: Floats | None = None
+
+    def at(self, rows: NDArray[np.intp]) -> "Units":
+        """The same of some of the values."""
+        arrays = (self.clusters, self.folds, self.n_train, self.n_test)
+        return Units(*(None if each is None else each[rows] for each in arrays))  # type: ignore[arg-type]
+
+    @property
+    def n_clusters(self) -> int | None:
+        """How many clusters there are; None where each value is one."""
+        return None if self.clusters is None else len(np.unique(self.clusters))
+
+    @property
+    def n_folds(self) -> int:
+        """How many folds there are."""
+        return 0 if self.folds is None else len(np.unique(self.folds[~np.isnan(self.folds)]))
+
+    @property
+    def fitted(self) -> bool:
+        """Whether the values are of several models, each of which was fitted for its fold."""
+        return self.n_folds > 1
+
+
+ALONE = Units()  # each value stands for itself
 
 
 @dataclass(frozen=True)
@@ -67,37 +110,38 @@ class Verdict:
 def paired_verdict(
     a: Values,
     b: Values,
-    clusters: ArrayLike | None = None,
-    folds: ArrayLike | None = None,
+    units: Units = ALONE,
     smallest_difference: float = 0.0,
     higher_is_better: bool = True,
     confidence: float = 0.95,
     seed: int = 0,
     binary: bool = True,
+    bounds: Bounds | None = None,
 ) -> Verdict:
     """Compare `a` with `b`, both of shape (n,): a[i] and b[i] are of the same item and repeat.
 
-    `clusters` are the items' ids where there are repeats, `folds` the fold of each row where a
-    model was fitted per fold. With folds: the corrected resampled t on the folds' mean differences
-    (rows whose fold is NaN are left out, and `items_needed` is None). Else exact McNemar with
-    Tango's interval where all values are 0 or 1 without repeats, unless `binary` says that they are
-    no shares; and otherwise the mean difference (`paired_bootstrap`). Raises ValueError for unequal
-    lengths.
+    Exact McNemar with Tango's interval where all values are 0 or 1 and each is a cluster of its
+    own, unless `binary` says that they are no shares; otherwise the mean difference
+    (`paired_bootstrap`). Where several models were fitted for their folds (`Units.fitted`), the
+    corrected resampled t on the folds' mean differences besides: both have to hold, so the bounds
+    are the outer ones of the two and p is the larger (values without a fold are left out, and
+    `items_needed` is None). `bounds` are the least and the largest value that a or b can have,
+    where that is declared. Raises ValueError for unequal lengths.
     """
     gap = paired_differences(a, b)
-    labels = None if folds is None else np.asarray(folds)
-    if labels is not None and labels.dtype.kind == "f":
-        gap = np.where(np.isnan(labels), np.nan, gap)
+    if units.fitted and units.folds is not None:
+        gap = np.where(np.isnan(units.folds), np.nan, gap)
     kept = np.isfinite(gap)
-    values, codes, note = finite_values(gap, clusters)
+    values, codes, note = finite_values(gap, units.clusters)
     sums, sizes = cluster_totals(values, codes)
-    if labels is not None:
-        tested = _by_fold(values, sums / sizes, labels[kept], confidence)
-    elif binary and sums.size == values.size > 0 and _all_shares(a, b, kept):
+    if binary and sums.size == values.size > 0 and _all_shares(a, b, kept):
         tested = _of_shares(values, confidence)
     else:
-        found = paired_bootstrap(a, b, clusters, confidence, seed)
+        gaps = (gap, np.zeros(gap.size))
+        found = paired_bootstrap(*gaps, units.clusters, confidence, seed, bounds)
         tested = _of_means(*found, sums / sizes)
+    if units.fitted:
+        tested = _over_folds(tested, values, units.at(np.flatnonzero(kept)), confidence)
     needed, difference = None, tested.difference
     if difference.estimate is not None and (tested.spread or tested.discordant):
         needed = items_needed(
@@ -142,15 +186,38 @@ def _all_shares(a: Values, b: Values, kept: NDArray[np.bool_]) -> bool:
     return bool(np.isin(sides, (0.0, 1.0)).all())
 
 
-def _by_fold(
-    values: Floats, per_item: Floats, labels: NDArray[np.generic], confidence: float
-) -> _Tested:
-    _, codes = np.unique(labels, return_inverse=True)
+def _over_folds(items: _Tested, values: Floats, units: Units, confidence: float) -> _Tested:
+    """What the folds say, and no more than the items say by themselves."""
+    _, codes = np.unique(np.asarray(units.folds), return_inverse=True)
     sums, sizes = cluster_totals(values, codes)
-    n_test = values.size / max(1, sums.size)
-    difference, p = corrected_resampled_t(sums / sizes, values.size - n_test, n_test, confidence)
     name = f"corrected resampled t of {sums.size} folds"
-    return _Tested(difference, p, name, cohen_dz(per_item), "Cohen's dz")
+    n_train, n_test = (_by_fold(each, codes, sizes) for each in (units.n_train, units.n_test))
+    n_test = np.where(np.isnan(n_test), sizes, n_test)
+    effect, called = items.effect, items.effect_name
+    if not (n_train > 0).all():
+        estimate = items.difference.estimate
+        unknown = Interval(estimate, None, None, sums.size, name, NO_SIZES)
+        return _Tested(unknown, None, name, effect, called)
+    found, p = corrected_resampled_t(sums / sizes, n_train, n_test, confidence, sizes)
+    outer = replace(
+        found,
+        low=_outer(min, found.low, items.difference.low),
+        high=_outer(max, found.high, items.difference.high),
+    )
+    return _Tested(outer, _outer(max, p, items.p), name, effect, called)
+
+
+def _by_fold(sizes: Floats | None, codes: NDArray[np.intp], tested: Floats) -> Floats:
+    """The size that the rows of each fold name; NaN where one names none."""
+    if sizes is None:
+        return np.full(tested.size, np.nan)
+    return np.asarray(np.bincount(codes, sizes) / tested)
+
+
+def _outer(
+    pick: Callable[[float, float], float], one: float | None, other: float | None
+) -> float | None:
+    return None if one is None or other is None else pick(one, other)
 
 
 def _of_shares(values: Floats, confidence: float) -> _Tested:
@@ -167,7 +234,8 @@ def _of_shares(values: Floats, confidence: float) -> _Tested:
 
 def _of_means(difference: Interval, p: float | None, per_item: Floats) -> _Tested:
     spread = float(per_item.std(ddof=1)) if per_item.size > 1 else None
-    return _Tested(difference, p, "paired t", cohen_dz(per_item), "Cohen's dz", spread)
+    test = "paired bet" if difference.method == "betting" else "paired t"
+    return _Tested(difference, p, test, cohen_dz(per_item), "Cohen's dz", spread)
 
 
 def correct_family(verdicts: Sequence[Verdict], confidence: float = 0.95) -> list[Verdict]:

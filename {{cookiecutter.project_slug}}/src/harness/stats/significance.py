@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import bdtr, ndtri, stdtr, stdtrit
 
+from harness.stats.bounded import Bets
 from harness.stats.intervals import (
     Floats,
     Interval,
@@ -87,18 +88,25 @@ def paired_bootstrap(
     clusters: ArrayLike | None = None,
     confidence: float = 0.95,
     seed: int = 0,
+    bounds: tuple[float, float] | None = None,
 ) -> tuple[Interval, float | None]:
     """Interval of mean(a - b) as `mean_interval` makes it, and a p (None below two items).
 
     The p is Student's t on the same item totals: resampling can give no p below 1 in the number of
-    resamples, and Holm's correction over many comparisons needs smaller ones.
+    resamples, and Holm's correction over many comparisons needs smaller ones. `bounds` are
+    those of the values of a and b; where their differences get the interval of a bet, p is its own.
     """
     gap = paired_differences(a, b)
-    interval = mean_interval(gap, clusters, confidence, seed, binary=False)
+    reach = None if bounds is None else (bounds[0] - bounds[1], bounds[1] - bounds[0])
+    interval = mean_interval(gap, clusters, confidence, seed, binary=False, bounds=reach)
     kept, codes, _ = finite_values(gap, clusters)
     sums, sizes = cluster_totals(kept, codes)
     estimate = interval.estimate
     if estimate is None or sums.size < 2:
+        return interval, None
+    if reach is not None and interval.method == "betting":
+        return interval, Bets.on(sums, sizes, reach, confidence, seed).p_value(0.0)
+    if reach is not None and interval.low is None:
         return interval, None
     error = 0.0 if without_spread(sums / sizes) else ratio_error(sums, sizes)
     if error == 0:  # every item differs alike: the p says whether there are enough of them
@@ -107,23 +115,37 @@ def paired_bootstrap(
 
 
 def corrected_resampled_t(
-    differences_per_fold: Values, n_train: float, n_test: float, confidence: float = 0.95
+    differences_per_fold: Values,
+    n_train: ArrayLike,
+    n_test: ArrayLike,
+    confidence: float = 0.95,
+    weights: ArrayLike | None = None,
 ) -> tuple[Interval, float | None]:
-    """Interval and p of the mean difference over folds or repeated splits (None below two).
+    """Interval and p of the mean difference over the J folds of all splits (None below two).
 
-    Training sets overlap, so the plain t is far too sure: the variance is multiplied by
-    1/J + n_test/n_train instead of 1/J (Nadeau & Bengio 2003, Machine Learning 52:239).
+    `n_train` and `n_test` are how many items each fold's model was fitted and tested on, one number
+    or shape (J,). `weights` are the folds' sizes, so that the mean is that over items; without them
+    all weigh alike. Training sets overlap, so the plain t is far too sure: the variance is
+    multiplied by 1/J + n_test/n_train instead of 1/J (Nadeau & Bengio 2003, Machine Learning
+    52:239), over the folds of all repeats together (Bouckaert & Frank 2004, PAKDD, LNCS 3056:3).
     """
-    d, _, note = finite_values(differences_per_fold)
+    d = np.asarray(differences_per_fold, dtype=float).ravel()
+    kept = np.isfinite(d)
+    w = np.ones(d.size) if weights is None else np.asarray(weights, dtype=float).ravel()
+    ratios = np.broadcast_to(np.asarray(n_test, float) / np.asarray(n_train, float), d.shape)[kept]
+    d, w = d[kept], w[kept] / max(float(w[kept].sum()), 1e-300)
+    note = "" if kept.all() else f"{int((~kept).sum())} of {kept.size} missing"
     name, tail = "corrected resampled t", tail_of(confidence)
     if d.size < 2:
         return Interval(float(d[0]) if d.size else None, None, None, d.size, name, "one fold"), None
-    estimate = float(d.mean())
-    spread = 0.0 if without_spread(d) else float(d.std(ddof=1))
-    error = spread * sqrt(1 / d.size + n_test / n_train)
-    margin = -float(stdtrit(d.size - 1, tail)) * error
+    estimate = float((w * d).sum())
+    shared = float((w**2).sum())  # 1/J where all weigh alike
+    variance = float((w * (d - estimate) ** 2).sum()) / (1 - shared)
+    spread = 0.0 if without_spread(d) else sqrt(variance)
+    error = spread * sqrt(shared + float((w * ratios).sum()))
+    margin = -float(stdtrit(1 / shared - 1, tail)) * error
     interval = Interval(estimate, estimate - margin, estimate + margin, d.size, name, note)
-    return interval, _t_test(estimate, error, d.size)
+    return interval, _t_test(estimate, error, 1 / shared)
 
 
 def cohen_g(b: int, c: int) -> float | None:
@@ -181,7 +203,7 @@ def items_needed(
     return max(2, ceil(needed)) if isfinite(needed) and needed < 1e12 else None
 
 
-def _t_test(estimate: float, error: float, units: int) -> float:
+def _t_test(estimate: float, error: float, units: float) -> float:
     if error == 0:  # no spread to measure by: the sign test, each unit one toss of a coin
         return 0.5 ** (units - 1) if estimate else 1.0
     return float(2 * stdtr(units - 1, -abs(estimate) / error))

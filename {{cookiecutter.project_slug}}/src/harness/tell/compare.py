@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from harness.console import CELL
 from harness.errors import HarnessError
-from harness.measure.judge import fold_labels, not_timed, pooled
+from harness.measure.judge import not_timed, pooled
 from harness.project.declarations import Rule
 from harness.project.scores import MEASURED
 from harness.read.outputs import read_outputs
@@ -183,7 +183,7 @@ def _planned(experiment: Experiment) -> list[str]:
 
 def _pair(con: DuckDBPyConnection, rule: Rule, a: Side, b: Side) -> Pair:
     tagged, metric = a.experiment is not b.experiment, rule.name
-    items, at_a, at_b = np.intersect1d(a.scores.items, b.scores.items, return_indices=True)
+    _, at_a, at_b = np.intersect1d(a.scores.rows, b.scores.rows, return_indices=True)
     x = pooled(a.scores.counted[metric][at_a], list(a.chosen))
     y = pooled(b.scores.counted[metric][at_b], list(b.chosen))
     pair = Pair(
@@ -194,7 +194,8 @@ def _pair(con: DuckDBPyConnection, rule: Rule, a: Side, b: Side) -> Pair:
         _cached(rule, a, b),
         called=rule.called,
     )
-    shared = int(np.isfinite(x - y).sum())
+    items = a.scores.items[at_a]
+    shared = len(np.unique(items[np.isfinite(x - y)]))
     if shared < MIN_ITEMS:
         reason = f"{shared} shared items with a value, at least {MIN_ITEMS} are needed"
         return replace(pair, reason=join_notes(reason, pair.reason))
@@ -203,13 +204,13 @@ def _pair(con: DuckDBPyConnection, rule: Rule, a: Side, b: Side) -> Pair:
         return replace(pair, reason="every datapoint of a side failed")
     wrong = [pooled(side.scores.worst[metric], list(side.chosen)) for side in (a, b)]
     gaps = [float(np.nanmean(after) - np.nanmean(before)) for before, after in (wrong, left_out)]
-    folds = fold_labels(a.scores)
     verdict = paired_verdict(
         y,
         x,
-        folds=None if folds is None else folds[at_a],
+        a.scores.units.at(at_a),
         higher_is_better=not rule.lower,
         binary=rule.binary,
+        bounds=rule.bounds,
     )
     return replace(
         pair,

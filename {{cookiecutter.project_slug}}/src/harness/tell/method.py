@@ -1,7 +1,7 @@
 """How the numbers of a report were made, in the words of a paper's section on method."""
 
 from harness.console import ABSENT
-from harness.measure.judge import Judged, fold_labels
+from harness.measure.judge import Judged
 from harness.project.declarations import Rule
 from harness.read.results import Experiment
 from harness.read.scores import Scores
@@ -24,7 +24,7 @@ def method_section(
 
 
 def _design(experiment: Experiment, scores: Scores) -> str:
-    items, count = len(scores.items), len(experiment.configurations)
+    items, count = scores.n_items, len(experiment.configurations)
     total = sum(each.summary.get("n") or 0 for each in experiment.configurations)
     text = f"Each of {items:,} items was predicted under each of {count} configurations"
     if count == 1:
@@ -35,9 +35,10 @@ def _design(experiment: Experiment, scores: Scores) -> str:
     elif repeats and abs(repeats - 1) > 1e-9:
         text = f"{items:,} items were predicted, not all under each of {count} configurations"
     text += f": {total:,} datapoints."
-    folds = fold_labels(scores)
-    if folds is not None:
-        text += f" The items lie in {len(set(folds[folds == folds].tolist()))} folds."
+    if scores.units.fitted:
+        text += f" Models were fitted for {scores.units.n_folds} folds."
+    if (clusters := scores.units.n_clusters) not in (None, items):
+        text += f" What was drawn together counts as one: {clusters:,} clusters."
     return text + _made_by(experiment)
 
 
@@ -73,16 +74,19 @@ def _intervals(experiment: Experiment, scores: Scores) -> str:
     if any(rule.binary for rule in rules):
         ways.append("Wilson's score interval for proportions")
     if any(not rule.binary and not rule.aggregate for rule in rules):
-        few = len(scores.items) in BOOTSTRAP_UNITS
+        few = (scores.units.n_clusters or scores.n_items) in BOOTSTRAP_UNITS
         ways.append(f"{'a BCa bootstrap over items' if few else 'Student’s t'} for means")
+    if any(rule.bounds and not rule.aggregate for rule in rules):
+        ways.append("a bet where values at a declared bound may be missing from the sample")
     if any(rule.aggregate for rule in rules):
         ways.append("resampled items for figures of many rows")
     said = f" It is {_listed(ways)}." if ways else ""
     repeats = " Repeats of an item count as one." if experiment.repeated else ""
+    given = " It takes the fitted models as given." if scores.units.fitted else ""
     return (
         "Brackets hold a 95% confidence interval: of a hundred experiments on other items drawn "
         "alike, some 95 give one that holds the true value. It says nothing of other data, models "
-        f"or seeds.{said}{repeats} Percentiles of times have theirs by order statistics."
+        f"or seeds.{said}{given}{repeats} Percentiles of times have theirs by order statistics."
     )
 
 
@@ -91,7 +95,7 @@ def _comparisons(
 ) -> str:
     others = len(experiment.configurations) - 1
     parts = []
-    folded = fold_labels(scores) is not None
+    folded = scores.units.fitted
     test = ", by the folds' differences (corrected resampled t)" if folded else ""
     if ranking.rule is not None and others > 0:
         if ranking.rule.name in scores.counted:

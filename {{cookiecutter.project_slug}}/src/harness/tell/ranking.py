@@ -11,7 +11,7 @@ from math import isfinite
 import numpy as np
 
 from harness.console import brief
-from harness.measure.judge import apart, fold_labels, left_out_of
+from harness.measure.judge import apart, left_out_of
 from harness.project.declarations import Rule, in_order_of_rank
 from harness.project.scores import MEASURED
 from harness.project.values import Row
@@ -173,9 +173,10 @@ def _versus(scores: Scores, rule: Rule, first: int, other: int) -> Verdict:
     verdict = paired_verdict(
         values[:, first],
         values[:, other],
-        folds=fold_labels(scores),
+        scores.units,
         higher_is_better=not rule.lower,
         binary=rule.binary,
+        bounds=rule.bounds,
     )
     return verdict if verdict.n >= MIN_ITEMS else replace(verdict, verdict="undecided")
 

@@ -106,7 +106,9 @@ def _metric(summary: Row, rule: Rule) -> str:
     own = summary.get(f"{rule.name}_n")
     if rule.fresh and own == 0 and summary.get("cached"):
         return "cached"
-    return with_own_n(_bounded(summary, rule.name), own, summary.get("n"))
+    text = with_own_n(_bounded(summary, rule.name), own, summary.get("n"))
+    spread = summary.get(f"{rule.name}_spread")
+    return text if spread is None else f"{text}, seeds ±{number(spread, 2)}"
 
 
 def counting_section(experiment: Experiment) -> Section:
@@ -179,7 +181,9 @@ def _percentile_table(labels: list[str], summaries: list[Row], time: str) -> Tab
         count, cells = each.get(f"{time}_n") or 0, []
         for percentile in _SHOWN:
             needed = percentile_needs(PERCENTILES[percentile])
-            if count >= needed:
+            if count >= needed and each.get(f"{time}_{percentile}") is None:
+                cells.append("too few clusters")
+            elif count >= needed:
                 cells.append(_bounded(each, f"{time}_{percentile}", per_second))
             else:
                 cells.append("cached" if not count and each.get("cached") else f"needs {needed:,}")

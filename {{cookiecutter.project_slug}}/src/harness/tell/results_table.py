@@ -30,6 +30,7 @@ def results_tables(
     every = dict.fromkeys(name for row in rows for name in row)
     params = [name for name in every if name.startswith("params_") and name != "params_key"]
     varying = [name for name in params if len({row.get(name, _NONE) for row in rows}) > 1]
+    varying += [name for name in params if name == SEEDS and name not in varying]
     names = {
         name.removeprefix("params_"): [_param(row, name) for row in rows]
         for name in varying or params[:1]
@@ -74,6 +75,7 @@ def _width(column: tuple[str, list[str]]) -> int:
     return 3 + max(cell_len(text) for text in (column[0], *column[1]))
 
 
+SEEDS = "params_seeds"  # how many seeds a row stands for
 _NONE = object()  # a param that a configuration does not have, which is not a param that is None
 
 
@@ -86,6 +88,8 @@ def _metric(row: Row, rule: Rule) -> str:
     if rule.fresh and not own and row["cached"]:
         return "cached"
     text = _shown(row, rule.name)
+    if (spread := row.get(f"{rule.name}_spread")) is not None:
+        text += f" seeds ±{spread:.2g}"
     return text if own in (None, n) else f"{text} n {own:,}"
 
 

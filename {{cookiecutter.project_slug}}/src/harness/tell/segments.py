@@ -52,7 +52,8 @@ def _section(
 def _cells(experiment: Experiment, segment: Segment) -> list[str]:
     cells = [f"{segment.items:,}"]
     for metric, sums in segment.scores.items():
-        rule, found = experiment.rule(metric), sums.mean()
+        rule = experiment.rule(metric)
+        found = sums.mean(rule.bounds)
         text = interval(found.estimate, rule.within(found.low), rule.within(found.high))
         cells.append(with_own_n(text, sums.n, segment.items))
     return cells

@@ -12,6 +12,7 @@ from duckdb import DuckDBPyConnection
 from harness.errors import HarnessError, in_words
 from harness.measure.judge import Judged, Judgement, judge
 from harness.project.declarations import Rule, uncounted_words
+from harness.project.holdout import OPENED
 from harness.project.kind import PLAIN, Kind, resolve
 from harness.read.results import Experiment, doubt_words, planned_metrics, read_experiment
 from harness.read.scores import Scores, read_scores
@@ -111,8 +112,8 @@ def _findings(experiment: Experiment, scores: Scores, judged: list[Judged]) -> I
         yield "There are no metrics: the experiment is not finished, or score() returned no number."
     if experiment.plan_problem:
         yield f"No hypothesis could be judged: {experiment.plan_problem}."
-    if len(scores.items) < MIN_ITEMS:
-        yield f"Only {len(scores.items)} items: at least {MIN_ITEMS} are needed for any verdict."
+    if scores.n_items < MIN_ITEMS:
+        yield f"Only {scores.n_items} items: at least {MIN_ITEMS} are needed for any verdict."
     for name in dict.fromkeys(each.name for each in experiment.uncounted):
         yield f"{uncounted_words(name, experiment.uncounted)}."
     if any(each.summary.get("score_version") == UNFINISHED for each in experiment.configurations):
@@ -201,10 +202,12 @@ def _at_a_glance(
         if versions
         else ""
     )
+    if experiment.runs and experiment.runs[-1].get("holdout") == OPENED:
+        yield "On the holdout, opened once under this plan."
     failures = _failures_words(experiment, ranking.rule) if total["failed"] else ""
     count = len(experiment.configurations)
     yield (
-        f"{len(scores.items):,} items, {count} configuration{'s' if count != 1 else ''}, "
+        f"{scores.n_items:,} items, {count} configuration{'s' if count != 1 else ''}, "
         f"{total['n']:,} datapoints: {total['executed']:,} executed, {total['cached']:,} from the "
         f"cache, {total['failed']:,} failed.{failures} Intervals in brackets are 95%. "
         f"Data {experiment.data_version[:12] or 'of unknown version'}.{rescored}"

@@ -3,31 +3,33 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark.llm.endpoint import CONFIGURED
 from benchmark.llm.prompt import EXAMPLES, check_prompt, template
+from benchmark.llm.request import Request, files_of
 
 
 @dataclass(frozen=True, slots=True)
-class Params:
-    """One way of asking. Repeats are set in benchmark.toml; they send the same seed again."""
+class Params(Request):
+    """One way of asking.
+
+    Request has the settings of a call: endpoint, model, max_output_tokens, temperature, and more.
+    Those that GRID leaves out are not sent.
+    """
 
     prompt: str  # the file prompts/<prompt>.txt
     shots: int  # worked examples put before the question, from data/examples.csv
     shot_seed: int = 1  # which examples, and in what order
-    temperature: float = 0.0
-    max_tokens: int = 16
-    seed: int = 0  # sent to the server; many servers ignore it
-    stream: bool = False  # word by word, so that the time to the first token is known
-    # From benchmark.toml or the environment. An answer is never reused for another server or model.
-    endpoint: str = CONFIGURED.url
-    model: str = CONFIGURED.model
-    api: str = CONFIGURED.api
 
 
 def files(params: Params) -> list[Path]:
     """What an answer depends on besides its item: editing one of these asks its questions again."""
     check_prompt(template(params.prompt), params.shots)
-    return [template(params.prompt), *([EXAMPLES] if params.shots else [])]
+    examples = [EXAMPLES] if params.shots else []
+    return [template(params.prompt), *examples, *files_of(params)]
 
 
-GRID = [Params(prompt, shots) for prompt in ("question", "guide") for shots in (0, 3)]
+# The longest answer bounds what a call costs. A model that reasons needs more of it.
+GRID = [
+    Params(prompt, shots, max_output_tokens=512)
+    for prompt in ("question", "guide")
+    for shots in (0, 3)
+]

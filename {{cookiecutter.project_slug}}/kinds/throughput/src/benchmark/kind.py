@@ -12,9 +12,11 @@ KIND = Kind(
             execute="harness.load.executor:execute_load",
             check="harness.load.executor:check_load",
             failures_are_results=True,
+            phases=True,
         )
     },
     checks=("harness.load.checks:load_measured",),
+    clock="scheduled",
     sections=("benchmark.report:sections",),
     constant=frozenset(
         {"status", "bytes", "phase_start", "machine_cpu", "server_cpu", "server_mib"}

@@ -1,4 +1,4 @@
-"""What varies. Each Params in GRID is one configuration: one phase of load on the server."""
+"""What varies. Each Params in GRID is one configuration: a load on the server, in phases."""
 
 from dataclasses import dataclass
 
@@ -9,23 +9,23 @@ from dataclasses import dataclass
 class Params:
     """An open loop sends when a request is due, a closed loop when one of its users is free."""
 
-    requests: int  # how many, beside those of the warm-up
+    requests: int  # how many in each phase, beside those of the warm-up
     mode: str = "open"  # open | closed
     rate: float = 0.0  # requests per second (open)
     arrival: str = "poisson"  # poisson: at random, as strangers come | constant (open)
     users: int = 0  # each sends, waits for the answer, and sends again (closed)
     connections: int = 100  # at most so many requests under way (open)
     warmup_seconds: float = 1.0  # load before the first row, so that caches are warm
-    seed: int = 0  # of the arrivals; the pattern is the same at every rate
+    seed: int = 0  # of the first phase's arrivals; the pattern is the same at every rate
 
 
 def at(rate: float, seconds: float) -> Params:
-    """An open loop for so many seconds."""
+    """An open loop of so many seconds a phase; [run] repeats says how many phases there are."""
     return Params(requests=round(rate * seconds), rate=rate)
 
 
 # New entries do not run old ones again. Each field becomes a column, such as params_rate.
 GRID = [
-    *(at(rate, seconds=10) for rate in (40.0, 80.0, 160.0, 320.0)),
-    Params(mode="closed", users=4, requests=1000),
+    *(at(rate, seconds=3) for rate in (40.0, 80.0, 160.0, 320.0)),
+    Params(mode="closed", users=4, requests=300),
 ]

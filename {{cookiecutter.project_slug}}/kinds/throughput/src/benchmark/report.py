@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from harness.load.schedule import bottleneck, sent_late
 from harness.read.results import RecordedConfiguration, label, read_experiment, which
-from harness.stats.intervals import percentiles
+from harness.stats.intervals import Interval, percentiles
+from harness.stats.phases import keeps_up, rises, trend
 from harness.tell.charts import MUTED, SERIES, chart
 from harness.tell.section import Section, Table, number
 
@@ -32,7 +33,9 @@ class Load:
     `due` counts from its first phase, with the pauses between phases (a run that was resumed) left
     out; `seams` are where a phase ended, `seconds` the time until the last good answer of each.
     `due` and `latency` are those of good answers; `late` counts requests that the generator held
-    up. `also` says what varies beside the load.
+    up. `also` says what varies beside the load. `phase` numbers the phase of each good answer,
+    `resumed` counts phases that were measured in more than one go. `rising` is by how many seconds
+    latencies rise in a second of load.
     """
 
     configuration: RecordedConfiguration
@@ -46,6 +49,9 @@ class Load:
     seconds: float
     seams: tuple[float, ...]
     runs: int
+    phase: NDArray[np.intp]
+    resumed: int
+    rising: Interval
 
     @property
     def n(self) -> int:
@@ -70,10 +76,16 @@ class Load:
         return len(self.latency) / self.seconds if self.seconds else 0.0
 
     @property
-    def sustained(self) -> bool:
-        """Whether the server kept up with what was due."""
+    def state(self) -> str:
+        """`sustained`, `saturated`, or `unclear` where the phases cannot tell.
+
+        Answers per second say it late: at 1.04 times what a server can do, 96 of 100 are answered.
+        """
         kept = self.n / max(float(self.due.max(initial=0.0)), 1e-9)
-        return self.achieved >= SUSTAINED * kept and self.failed <= ERRORS * self.n
+        lost = self.achieved < SUSTAINED * kept or self.failed > ERRORS * self.n
+        if lost or rises(self.rising):
+            return "saturated"
+        return "sustained" if keeps_up(self.rising) else "unclear"
 
 
 def sections(con: DuckDBPyConnection, experiment: str) -> list[Section]:
@@ -116,7 +128,7 @@ def read_loads(con: DuckDBPyConnection, experiment: str) -> list[Load]:
     numbers = ", ".join(f"CAST({name} AS DOUBLE)" for name in used)
     rows = con.execute(
         f"SELECT {case}, phase_start, scheduled, done, latency, send_lag, error IS NOT NULL, "
-        f"dense_rank() OVER (ORDER BY track_id), {numbers} FROM predictions "
+        f"dense_rank() OVER (ORDER BY track_id), repeat, {numbers} FROM predictions "
         "WHERE experiment_version = ? AND phase_start IS NOT NULL ORDER BY phase_start, scheduled",
         [*values, experiment],
     ).fetchnumpy()
@@ -133,9 +145,11 @@ def read_loads(con: DuckDBPyConnection, experiment: str) -> list[Load]:
 def _load(
     configuration: RecordedConfiguration, also: str, table: list[Numbers], used: list[str]
 ) -> Load:
-    _, phase, due, done, latency, lag, failed, run, *samples = table
+    _, phase, since, done, latency, lag, failed, run, repeat, *samples = table
     ends: list[float] = []
-    due, good, seconds = due.copy(), failed == 0, 0.0
+    due, good, seconds = since.copy(), failed == 0, 0.0
+    _, number_of = np.unique(repeat, return_inverse=True)
+    goes = {(each, start) for each, start in zip(repeat, phase, strict=True)}
     for start in np.unique(phase):
         mine = phase == start
         due[mine] += sum(ends)
@@ -146,6 +160,8 @@ def _load(
         configuration, also, due[good], latency[good], int((~good).sum()), lag, late,
         dict(zip(used, samples, strict=True)), seconds,
         tuple(np.cumsum(ends)[:-1].tolist()), len(np.unique(run)),
+        number_of[good], len(goes) - len(np.unique(repeat)),
+        trend(number_of[good], since[good], latency[good]),
     )  # fmt: skip
 
 
@@ -156,12 +172,20 @@ def saturation(loads: Sequence[Load]) -> list[str]:
 
 def _saturation(tried: Sequence[Load]) -> str:
     of = f"{tried[0].also}: " if tried[0].also else ""
-    lost = next((load for load in tried if not load.sustained), None)
-    kept = [load for load in tried if lost is None or (load.rate or 0) < (lost.rate or 0)]
+    lost = next((load for load in tried if load.state == "saturated"), None)
+    below = [load for load in tried if lost is None or (load.rate or 0) < (lost.rate or 0)]
+    kept = [load for load in below if load.state == "sustained"]
+    words = ""
+    if lost is not None:
+        words = f"at {lost.rate:g} requests per second {lost.achieved:.4g} were answered"
+        if rises(lost.rising):
+            words += f", and latencies rose by {lost.rising.estimate:.2g} s each second"
+    if below and not kept:
+        unclear = "Longer phases are needed to say that a rate is sustained"
+        return f"{of}{unclear}; {words}." if words else f"{of}{unclear}."
     if lost is None:
         rate = f"{kept[-1].rate:g} requests per second"
         return f"{of}Saturation was not reached: {rate} were sustained."
-    words = f"at {lost.rate:g} requests per second {lost.achieved:.4g} were answered"
     if not kept:
         return f"{of}Saturated at the lowest rate tried: {words}."
     return f"{of}Saturation lies between {kept[-1].rate:g} and {lost.rate:g}: {words}."
@@ -170,10 +194,10 @@ def _saturation(tried: Sequence[Load]) -> str:
 def seams(loads: Sequence[Load]) -> list[str]:
     """Which configurations were measured in more than one go."""
     return [
-        f"{load.configuration.label}: resumed, in {len(load.seams) + 1} phases of {load.runs} "
-        "runs; the server was idle between them."
+        f"{load.configuration.label}: resumed, {load.resumed} of its phases came in more than one "
+        f"go, of {load.runs} runs; the server was idle between them."
         for load in loads
-        if load.seams
+        if load.resumed
     ]
 
 
@@ -200,15 +224,17 @@ def _figures(loads: Sequence[Load]) -> Table:
 def _percentiles(loads: Sequence[Load]) -> Table:
     rows = []
     for load in loads:
-        found = percentiles(load.latency, list(PERCENTILES.values()))
-        cells = [
-            f"{_ms(each.estimate)} [{_ms(each.low)}, {_ms(each.high)}]"
-            if each.estimate is not None and each.low is not None and each.high is not None
-            else each.note
-            for each in found.values()
-        ]
-        rows.append([load.name, *cells])
+        found = percentiles(load.latency, list(PERCENTILES.values()), load.phase)
+        rows.append([load.name, *(_percentile(each, load) for each in found.values())])
     return Table(["load", *(f"{name} (ms)" for name in PERCENTILES)], rows)
+
+
+def _percentile(found: Interval, load: Load) -> str:
+    if found.estimate is None or found.low is None or found.high is None:
+        return found.note.replace("clusters", "phases")
+    if rises(load.rising):
+        return f"{_ms(found.estimate)} [no interval: latencies rise]"
+    return f"{_ms(found.estimate)} [{_ms(found.low)}, {_ms(found.high)}]"
 
 
 def _ms(seconds: float) -> str:

@@ -37,6 +37,13 @@ def answer(prompt: str) -> str:
     return "I could read this both ways." if doubtful else f"This sounds {label}."
 
 
+def _text(content: Any) -> str:
+    """A message's words, without its images."""
+    if isinstance(content, list):
+        return "\n\n".join(str(part.get("text") or "") for part in content)
+    return str(content or "")
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 256
@@ -49,7 +56,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         chat = "messages" in request
-        prompt = request["messages"][-1]["content"] if chat else request["prompt"]
+        prompt = _text(request["messages"][-1]["content"] if chat else request["prompt"])
         text = answer(prompt)
         counts = len(prompt.split()), len(text.split())
         usage = {"prompt_tokens": counts[0], "completion_tokens": counts[1]}

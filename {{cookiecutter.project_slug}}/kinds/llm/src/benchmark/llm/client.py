@@ -1,252 +1,283 @@
-"""Asking a server, and telling its faults apart: try again, try again more slowly, or give up.
-
-Faults that pass are ConnectionError or TimeoutError, which [retry] in benchmark.toml lists;
-TransientError says that the server asked for patience; PermanentError ends the run after a few.
-"""
+"""Asking a server, at its pace, and keeping what it answered."""
 
 import json
 import os
-import re
-import socket
-import ssl
+import random
 import threading
 import time
-from collections.abc import Iterable, Iterator
+import tomllib
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
-from urllib.request import getproxies
 
 import openai
 
-from benchmark.llm import canned
-from benchmark.llm.endpoint import CANNED, CONFIGURED
-from benchmark.llm.secret import read_key, without_key
-from harness import PermanentError, TransientError
+from benchmark.llm import canned, faults
+from benchmark.llm.answer import NoAnswer, Said, TwoAnswers, read
+from benchmark.llm.endpoint import CANNED, ROOT, Endpoint, endpoint
+from benchmark.llm.faults import LONGEST_WAIT_SECONDS, RateLimited, ServerFault
+from benchmark.llm.pace import pace_of
+from benchmark.llm.prices import price_of
+from benchmark.llm.request import PATHS, Json, Request, body_of
+from benchmark.llm.secret import json_without_keys, read_key, without_keys
+from benchmark.llm.wire import headers_of, look_for, received
+from harness import PermanentError
 from harness.console import err, styled
 
-# A server that wants to be left alone for longer has no quota left; to wait would look like a hang.
-LONGEST_WAIT_SECONDS = 600.0
 _NO_KEY = "none"
-# OpenAI says it by a code, llama.cpp and vLLM in the message only.
-_TOO_LONG = re.compile("context[ _](length|size|window)")
-_clients: dict[tuple[int, str], openai.OpenAI] = {}
+_clients: dict[tuple[int, str], "Client"] = {}
 _building = threading.Lock()
-
-
-class RateLimited(TransientError):
-    """The server asked to be called less often (429, or 503 with Retry-After)."""
-
-
-class ServerFault(ConnectionError):
-    """The server failed, the connection broke, or what came back was no answer."""
-
-
-class SlowServer(TimeoutError):
-    """Nothing came for [llm] timeout_seconds."""
-
-
-class Unanswerable(Exception):
-    """The server will not take this one question (too long, or filtered), but others."""
 
 
 @dataclass(slots=True)
 class Answer:
-    """What came back. `body` and `request` are JSON as received and as sent; times in seconds."""
+    """One answer. `body` and `request` are JSON as received and as sent; times in seconds.
 
-    text: str | None
+    `refusals` counts how often the server asked for patience before it answered, in this attempt.
+    """
+
+    said: Said
     body: str
     request: str
-    finish_reason: str | None
-    refusal: str | None
-    model: str | None
-    prompt_tokens: int | None
-    completion_tokens: int | None
-    total_tokens: int | None
     latency: float
     time_to_first_token: float | None
+    cost: float | None
+    price_as_of: str | None
+    canned: bool
+    refusals: int = 0
 
+    @property
+    def text(self) -> str:
+        """What was said, without what was thought."""
+        return self.said.text
 
-def connect(endpoint: str) -> openai.OpenAI:
-    """A client for the endpoint, shared by the threads of a process; raises PermanentError.
-
-    Its own retries are off: the harness retries, so that each attempt is counted and paced.
-    """
-    with _building:
-        place = (os.getpid(), endpoint)
-        if place not in _clients:
-            key, url = _NO_KEY, endpoint
-            if endpoint == CANNED:
-                url = canned.start()
-                err.print(
-                    styled(
-                        ("The answers are canned:", "bold yellow"),
-                        " no server is configured, and a rule in src/benchmark/llm/canned.py "
-                        "answers. docs/llm.md says how to ask a real one.",
-                    )
-                )
-            else:
-                key = read_key(CONFIGURED.key_variable) or _NO_KEY
-                _look_for(url)
-            _clients[place] = openai.OpenAI(
-                base_url=url, api_key=key, max_retries=0, timeout=CONFIGURED.timeout
+    def columns(self) -> dict[str, Any]:
+        """All of it as columns of a row."""
+        said, usage = self.said, self.said.usage
+        row = {
+            "raw_response": self.body,
+            "request": self.request,
+            "finish_reason": said.finish_reason,
+            "refusal": said.refusal,
+            "reasoning": said.reasoning,
+            "model_reported": said.model,
+            "canned": self.canned,
+            "prompt_tokens": usage.prompt,
+            "cached_tokens": usage.cached,
+            "completion_tokens": usage.completion,
+            "reasoning_tokens": usage.reasoning,
+            "total_tokens": usage.total,
+            "cost": self.cost,
+            "price_as_of": self.price_as_of,
+            "latency": self.latency,
+            "time_to_first_token": self.time_to_first_token,
+            "rate_limited": self.refusals,
+        }
+        if said.is_nothing:
+            row["error"] = (
+                f"the longest answer ({usage.completion} tokens) was used up before a word was "
+                "said: raise max_output_tokens in GRID, or lower reasoning_effort"
             )
+            row["error_type"] = "AnswerCutShort"
+        return row
+
+
+class Client:
+    """Asks one endpoint; shared by the threads of a process."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self.pace = pace_of(endpoint)
+        url = endpoint.url
+        key = ""
+        if url == CANNED:
+            url = canned.start()
+            err.print(
+                styled(
+                    ("The answers are canned:", "bold yellow"),
+                    " no server is configured, and a rule in src/benchmark/llm/canned.py "
+                    "answers. docs/llm.md says how to ask a real one.",
+                )
+            )
+        else:
+            key = read_key(endpoint.key_variable)
+            look_for(url)
+        headers, secrets = headers_of(endpoint, key)
+        bearer = key and key not in headers.values()
+        # Only so, with each call, does the library send none.
+        self._each = {} if bearer else {"Authorization": openai.Omit()}
+        self._keys = tuple(secret for secret in (key, *secrets) if secret)
+        self._refused: dict[tuple[str, str], str] = {}
+        self._no_stream_options = False
+        self._sdk = openai.OpenAI(
+            base_url=url,
+            api_key=key or _NO_KEY,
+            # Its own retries are off: the harness retries, so that each attempt is counted.
+            max_retries=0,
+            timeout=endpoint.timeout,
+            default_headers=headers,
+            default_query=dict(endpoint.query),
+            # A key, and a question, go to the declared address and not to where it points.
+            http_client=openai.DefaultHttpxClient(follow_redirects=False),
+        )
+
+    def ask(self, request: Request, messages: list[Json], repeat: int = 0) -> Answer:
+        """Send one question; raises what faults.py describes, none of which carries a key.
+
+        Where the server asks for patience, the question is sent again when it says. That is no
+        attempt of the prediction; ten minutes of it are too long.
+        """
+        body = body_of(request, messages, repeat)
+        if self._no_stream_options:
+            body.pop("stream_options", None)
+        for (model, name), words in self._refused.items():
+            if model == request.model and name in body:
+                raise PermanentError(words)
+        expected = len(json.dumps(body)) / 4 + (request.max_output_tokens or 0)
+        began = time.monotonic()
+        refusals = 0
+        while True:
+            entry = self.pace.acquire(expected)
+            try:
+                answer = self._send(request, body)
+            except RateLimited as error:
+                self.pace.settle(entry, 0)
+                wait = error.retry_after if error.retry_after is not None else _backoff(refusals)
+                self.pace.limiter.throttled(error.retry_after)
+                if time.monotonic() + wait - began > LONGEST_WAIT_SECONDS:
+                    minutes = LONGEST_WAIT_SECONDS / 60
+                    raise PermanentError(
+                        f"the server has asked for patience for {minutes:g} minutes; "
+                        f"run the same command later ({error})"
+                    ) from None
+                refusals += 1
+                time.sleep(wait)
+                continue
+            except BaseException as error:
+                self.pace.limiter.failed()
+                if self._learned(error, body):
+                    self.pace.settle(entry, 0)
+                    continue
+                raise
+            self.pace.limiter.succeeded()
+            self.pace.settle(entry, answer.said.usage.total)
+            answer.refusals = refusals
+            return answer
+
+    def _learned(self, error: BaseException, body: Json) -> bool:
+        """Whether the request may go again without something that we put in unasked."""
+        unasked = "stream_options"
+        if (
+            unasked not in body
+            or not isinstance(error, PermanentError)
+            or unasked not in str(error)
+        ):
+            return False
+        self._no_stream_options = True
+        del body[unasked]
+        return True
+
+    def _send(self, request: Request, body: Json) -> Answer:
+        stream = bool(body.get("stream"))
+        started = time.perf_counter()
+        try:
+            # As a stream in any case: its bytes are read here, where their faults are known.
+            reply = self._sdk.post(
+                PATHS[request.api],
+                cast_to=object,
+                body=body,
+                options={"headers": self._each},
+                stream=True,
+                stream_cls=openai.Stream[object],
+            ).response
+        except openai.APIStatusError as error:
+            raise self._status_fault(error, request) from None
+        except openai.APIConnectionError as error:
+            raise self._broken(error) from None
+        try:
+            text, first = received(reply, request.api, stream, started)
+        except ServerFault:
+            raise
+        except Exception as error:  # of whichever HTTP library the client is built on
+            raise self._broken(error) from None
+        finally:
+            reply.close()
+        latency = time.perf_counter() - started
+        sent = without_keys(reply.request.content.decode(), self._keys)
+        said, text = self._understood(request, text, stream)
+        price = price_of(request.endpoint, request.model)
+        return Answer(
+            said,
+            text,
+            sent,
+            latency,
+            first,
+            price.cost(said.usage) if price else None,
+            price.as_of if price else None,
+            self.endpoint.url == CANNED,
+        )
+
+    def _understood(self, request: Request, text: str, stream: bool) -> tuple[Said, str]:
+        """What was said, and the text to keep, both without a key."""
+        try:
+            events = [json.loads(line) for line in (text.split("\n") if stream else [text])]
+            events, text = json_without_keys(events, text, self._keys)
+            return read(request.api, events), text
+        except TwoAnswers as error:
+            raise PermanentError(
+                f"{error}; ask for one, and for more with `repeats` in [run]"
+            ) from None
+        except NoAnswer as error:
+            said = without_keys(str(error), self._keys)[:500]
+            if error.error:
+                raise faults.of_error_inside(
+                    error.error, said, self.endpoint, request.model
+                ) from None
+            raise ServerFault(f"not an answer ({said}): {text[:200]}") from None
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            kept = without_keys(text, self._keys)[:200]
+            raise ServerFault(f"not an answer ({type(error).__name__}: {error}): {kept}") from None
+
+    def _status_fault(self, error: openai.APIStatusError, request: Request) -> Exception:
+        try:
+            body = error.response.json()
+        except ValueError:
+            body = None
+        words = faults.message_in(body) or error.response.text or error.message
+        said = without_keys(f"{error.status_code}: {words}", self._keys)[:500]
+        fault = faults.of_status(
+            error.status_code, body, error.response.headers, said, self.endpoint, request.model
+        )
+        if isinstance(fault, PermanentError) and (name := faults.parameter_in(said)):
+            self._refused[request.model, name] = str(fault)
+        return fault
+
+    def _broken(self, error: BaseException) -> Exception:
+        last = error
+        while following := last.__cause__ or last.__context__:
+            last = following
+        said = without_keys(str(last) or type(error).__name__, self._keys)[:300]
+        host = urlsplit(str(self._sdk.base_url)).hostname or ""
+        return faults.of_connection(error, self.endpoint, host, said)
+
+
+def connect(name: str) -> Client:
+    """The client of an endpoint; raises PermanentError where no server is there."""
+    with _building:
+        place = (os.getpid(), name)
+        if place not in _clients:
+            _clients[place] = Client(endpoint(name))
         return _clients[place]
 
 
-def ask(client: openai.OpenAI, request: dict[str, Any], api: str) -> Answer:
-    """Send one request. Raises the errors above, none of which carries the key."""
-    calls = client.chat.completions if api == "chat" else client.completions
-    stream = bool(request.get("stream"))
-    started = time.perf_counter()
-    try:
-        with calls.with_streaming_response.create(**request) as response:
-            sent = response.http_request.content.decode()
-            try:
-                body, first = _read(response, stream, started)
-            except Exception as error:  # of whichever HTTP library the client is built on
-                raise _broken(error, client) from None
-    except openai.APIStatusError as error:
-        raise _status_fault(error, client) from None
-    except openai.APIConnectionError as error:
-        raise _broken(error, client) from None
-    latency = time.perf_counter() - started
-    body = without_key(body, client.api_key)
-    try:
-        events = [json.loads(line) for line in (body.split("\n") if stream else [body])]
-        return _answer(events, body, without_key(sent, client.api_key), latency, first)
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise ServerFault(
-            f"not an answer ({type(error).__name__}: {error}): {body[:200]}"
-        ) from None
+def _backoff(refusals: int) -> float:
+    """Seconds to wait where the server named none: [retry] of benchmark.toml, with jitter."""
+    least, most = _waits()
+    return min(most, least * 2**refusals) * random.uniform(0.5, 1.0)
 
 
-def _read(response: Any, stream: bool, started: float) -> tuple[str, float | None]:
-    """The body, and for a stream the seconds until the first word: its events, one JSON a line."""
-    if not stream:
-        return response.read().decode("utf-8", "replace"), None
-    events: list[str] = []
-    first = None
-    for line in _lines(response.iter_bytes()):
-        if line.startswith("data:"):
-            events.append(line.removeprefix("data:").strip())
-            if first is None and events[-1] != "[DONE]" and any(_words(json.loads(events[-1]))):
-                first = time.perf_counter() - started
-    if events[-1:] != ["[DONE]"]:
-        raise ServerFault(f"the stream ended early, after {len(events)} events")
-    return "\n".join(events[:-1]), first
-
-
-def _lines(chunks: Iterable[bytes]) -> Iterator[str]:
-    """Lines that a line feed ends; httpx's own end at U+2028 too, which an answer may hold."""
-    rest = b""
-    for chunk in chunks:
-        *whole, rest = (rest + chunk).split(b"\n")
-        yield from (line.decode("utf-8", "replace") for line in whole)
-    yield rest.decode("utf-8", "replace")
-
-
-def _words(event: dict[str, Any]) -> Iterator[str]:
-    for choice in event.get("choices") or ():
-        part = choice.get("delta") or choice.get("message") or choice
-        said = part.get("content") or part.get("text") or ""
-        yield said if isinstance(said, str) else "".join(each.get("text") or "" for each in said)
-
-
-def _answer(
-    events: list[dict[str, Any]], body: str, request: str, latency: float, first: float | None
-) -> Answer:
-    choices = [choice for event in events for choice in event.get("choices") or ()]
-    if broken := [event["error"] for event in events if event.get("error")]:
-        raise ValueError(f"the server broke off: {broken[0]}")
-    if not choices:
-        raise ValueError("no choices")
-    parts = [choice.get("delta") or choice.get("message") or {} for choice in choices]
-    usage: dict[str, Any] = next(
-        (event["usage"] for event in reversed(events) if event.get("usage")), {}
-    )
-    counted = {name: n for name, n in usage.items() if isinstance(n, int)}
-    return Answer(
-        text="".join(word for event in events for word in _words(event)),
-        body=body,
-        request=request,
-        finish_reason=next((c["finish_reason"] for c in choices if c.get("finish_reason")), None),
-        refusal="".join(part.get("refusal") or "" for part in parts) or None,
-        model=events[0].get("model"),
-        prompt_tokens=counted.get("prompt_tokens"),
-        completion_tokens=counted.get("completion_tokens"),
-        total_tokens=counted.get("total_tokens"),
-        latency=latency,
-        time_to_first_token=first,
-    )
-
-
-def _status_fault(error: openai.APIStatusError, client: openai.OpenAI) -> Exception:
-    status, body = error.status_code, error.body if isinstance(error.body, dict) else {}
-    words = f"{status}: {body.get('message') or error.message}"
-    said = without_key(words, client.api_key)[:500]
-    wait = _retry_after(error.response.headers)
-    code = body.get("code")
-    if status == 401 or status == 403:
-        return PermanentError(f"the server refused the key in {CONFIGURED.key_variable} ({said})")
-    if status == 404:
-        return PermanentError(f"no such model or address at {client.base_url} ({said})")
-    if code == "insufficient_quota" or (wait or 0) > LONGEST_WAIT_SECONDS:
-        return PermanentError(f"the quota is used up; run the same command later ({said})")
-    if status == 429 or (status == 503 and wait is not None):
-        return RateLimited(said, retry_after=wait)
-    if status >= 500 or status in (408, 409, 425):
-        return ServerFault(said)
-    if status == 413 or code == "content_filter" or _TOO_LONG.search(f"{code} {words}"):
-        return Unanswerable(said)
-    return PermanentError(f"the server does not take the request ({said})")
-
-
-def _broken(error: BaseException, client: openai.OpenAI) -> Exception:
-    if isinstance(error, ServerFault):
-        return error
-    if isinstance(error, ValueError) and type(error).__module__.startswith("json"):
-        return ServerFault(f"the stream is no JSON ({error})")
-    causes: list[BaseException] = [error]
-    while following := causes[-1].__cause__ or causes[-1].__context__:
-        causes.append(following)
-    host = urlsplit(str(client.base_url)).hostname
-    said = without_key(str(causes[-1]) or type(error).__name__, client.api_key)[:300]
-    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
-        return PermanentError(f"{host} has no certificate that can be trusted ({said})")
-    if any("Timeout" in type(cause).__name__ for cause in causes):
-        return SlowServer(f"no answer from {host} for {CONFIGURED.timeout:g} s")
-    if any(isinstance(cause, ssl.SSLError) for cause in causes) and "EOF" not in said:
-        return PermanentError(f"{host} does not speak TLS there ({said})")
-    return ServerFault(f"the connection to {host} broke ({said})")
-
-
-def _retry_after(headers: Any) -> float | None:
-    """Seconds that Retry-After (a number or a date, RFC 9110, 10.2.3) asks for; None without it."""
-    text = headers.get("retry-after")
-    if text is None:
-        return None
-    try:
-        return max(0.0, float(text))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
-        return None
-
-
-def _look_for(url: str) -> None:
-    """Raise PermanentError where no server is at `url`, before each datapoint finds that out."""
-    parts = urlsplit(url)
-    if {parts.scheme, "all"} & getproxies().keys():
-        return
-    try:
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        socket.create_connection((parts.hostname or "", port), timeout=10).close()
-    except socket.gaierror as error:
-        raise PermanentError(f"there is no host {parts.hostname} ({error.strerror})") from None
-    except OSError as error:
-        raise PermanentError(f"no server answers at {url} ({error})") from None
+@lru_cache
+def _waits() -> tuple[float, float]:
+    retry = tomllib.loads((ROOT / "benchmark.toml").read_text(encoding="utf-8")).get("retry", {})
+    return float(retry.get("wait_seconds", 0.5)), float(retry.get("max_wait_seconds", 30.0))

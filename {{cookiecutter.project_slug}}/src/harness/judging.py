@@ -1,0 +1,107 @@
+"""The stage between a run and its scores: judge.py is asked about each recorded answer.
+
+It is a run like any other, whose items are the answers: once, cached, resumed, retried, paced,
+within the same budget. Its rows are in the table `judgements`. What failed there asks the judge
+again, never the candidate.
+"""
+
+from dataclasses import replace
+from functools import partial
+
+from harness.errors import HarnessError
+from harness.project.contract import Project
+from harness.project.grid import Configuration, Grid, resolve_grid
+from harness.project.judge import MODULE, Judge
+from harness.record.judgements import COLUMN, Judged, answers
+from harness.record.layout import Place, place_for
+from harness.run.loop import RunReport, run
+from harness.run.prepared import prepare
+from harness.run.provenance import provenance
+
+
+def judge_answers(project: Project, experiment: str) -> RunReport | None:
+    """Ask for every judgement that is missing; None where there is no judge, or no answer.
+
+    Raises HarnessError as a run does.
+    """
+    place = place_for(project.root, project.settings, experiment)
+    if project.judge is None or not place.db.exists():
+        return None
+    judging = _as_project(project, project.judge, place, experiment)
+    if next(iter(judging.load_items()), None) is None:
+        return None
+    ready = prepare(judging, None)
+    grid = _named(ready.grid)
+    made_by = provenance(judging, grid, ready.census, "judge", {})
+    there = place.of_judgements()
+    return run(judging, experiment, grid, ready.census, made_by, None, there)
+
+
+def judged(project: Project) -> Judged | None:
+    """Which judgements the scores of today read; None without a judge."""
+    if project.judge is None:
+        return None
+    place = Place(project.root, "", project.root)
+    grid = resolve_grid(_as_project(project, project.judge, place, ""))
+    return Judged(project.judge.reads, tuple(map(_name, grid.configurations)))
+
+
+def refuse_unjudged(report: RunReport, again: str) -> None:
+    """Raise HarnessError where judging stopped, or where judgements failed."""
+    if report.ended_how != "finished":
+        raise HarnessError(
+            f"judging is not finished: {report.reason}",
+            fix=f"fix the cause, then `{again}` goes on where it stopped",
+            code=1,
+        )
+    if report.counts.failed:
+        raise HarnessError(
+            f"{report.counts.failed} judgements failed",
+            fix=f"`{again}` asks the judge again, and no candidate",
+            code=1,
+        )
+
+
+def _as_project(project: Project, judge: Judge, place: Place, experiment: str) -> Project:
+    """The judge as a benchmark: answers are its items, `judge` is its predict."""
+    run_settings = project.settings.run
+    # A worker process would load predict.py; a judge waits for a server anyway.
+    executor = "serial" if run_settings.executor == "serial" else "threads"
+    settings = project.settings.model_copy(
+        update={"run": run_settings.model_copy(update={"executor": executor, "repeats": 1})}
+    )
+    return replace(
+        project,
+        settings=settings,
+        params_type=judge.params_type,
+        grid=judge.grid,
+        files=judge.files,
+        load_items=partial(answers, place, experiment, judge.reads),
+        predict=judge.function,
+        load=judge.load,
+        fit=None,
+        estimate=judge.estimate,
+        takes_resource=judge.load is not None,
+        modules=None,
+        code=judge.code,
+        stamps=judge.stamps,
+        reads=frozenset(),
+        judge=None,
+        entry=(MODULE,),
+    )
+
+
+def _name(configuration: Configuration) -> str:
+    """What judges: params and files, and code."""
+    return f"{configuration.digest.hex()[:16]}-{configuration.code_key[:16]}"
+
+
+def _named(grid: Grid) -> Grid:
+    """The grid with the name of each judge as a column of its judgements."""
+    return replace(
+        grid,
+        configurations=tuple(
+            replace(each, columns={**each.columns, COLUMN: _name(each)})
+            for each in grid.configurations
+        ),
+    )
