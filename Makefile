@@ -25,6 +25,9 @@ demo: $(VENV)/.ready ## generate the sklearn kind into .demo/, run dev-run and e
 test: $(VENV)/.ready ## every test but the slow ones
 	@$(PY) -m pytest -q -n auto --dist loadgroup -m "not slow" tests
 
+test-rigour: $(VENV)/.ready ## simulations: does every verdict err as seldom as it says?
+	@$(PY) -m pytest -q -rP tests/rigour
+
 test-slow: $(VENV)/.ready ## the tests that take minutes
 	@$(PY) -m pytest -q -m slow tests
 
@@ -64,4 +67,4 @@ bench: $(VENV)/.ready ## how fast, how much memory, against what
 locks: $(VENV)/.ready ## resolve requirements-dev.lock and the lock of every kind
 	@$(PY) scripts/locks.py
 
-.PHONY: help demo test test-slow test-docs test-remotes docs lint bench locks
+.PHONY: help demo test test-rigour test-slow test-docs test-remotes docs lint bench locks

@@ -133,7 +133,7 @@ def _tag(root: Path, experiments: int, metrics: str) -> None:
         stream.append(f"commit refs/heads/main\nmark :{index + 1}\ncommitter {at}\ndata 1\nx\n")
         for name, text in files.items():
             stream.append(f"M 644 inline {name}\ndata {len(text)}\n{text}\n")
-        words = f"4 configurations, 3 cannot be told from the first | data=d1 | day {index}"
+        words = f"4 configurations, by accuracy 4 of them may be the best | data=d1 | day {index}"
         stream.append(
             f"tag {tag_of(index)}\nfrom :{index + 1}\ntagger {at}\ndata {len(words)}\n{words}\n"
         )

@@ -40,6 +40,9 @@ PREDICTIONS = {
     "attempts": "how often it was tried, 1 where the first attempt did it",
     "latency": "seconds of the attempt that succeeded, or what `predict` returned under this name",
     "fit_asset": "the model that `fit` made for it, as xetrack's asset",
+    "fold, n_train, n_test": "where `fit` takes `train`: the fold of its model (`r2f0` of a "
+    "repeated K-fold), and how many items that saw and is tested on",
+    "cluster": "what the item was drawn with ([data] cluster), or the phase of a load",
     "anything else": "what `predict` returned, and what `score` computed",
 }
 METRICS = {
@@ -84,6 +87,7 @@ RUNS = {
     "harness_version": "which harness ran",
     "harness_digest": "hash of its files",
     "harness_edited": "its files that differ from its seal, JSON",
+    "holdout": "`kept` or `opened` (FINAL=1), empty where [data] names none",
     "published": "when its experiment was about to be tagged",
 }
 

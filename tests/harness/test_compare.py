@@ -50,14 +50,47 @@ def test_a_real_gain_is_better_and_the_other_way_round_it_is_worse(tmp_path: Pat
     assert up.flips[0]["A raw"].startswith("answer")
 
 
-def test_a_gain_that_chance_explains_is_undecided_and_says_how_many_items_decide(
+def said(smallest: float, **other: Any) -> dict[str, Any]:
+    """A plan that says from where on a difference matters."""
+    hypothesis = {
+        "id": "H1", "claim": "c", "metric": "correct", "better": {"depth": 2},
+        "than": {"depth": 8}, "direction": "higher", "smallest_difference": smallest,
+    }  # fmt: skip
+    return {"hypotheses": [hypothesis | other]}
+
+
+def test_how_many_items_would_decide_depends_on_what_matters_and_not_on_what_was_seen(
     tmp_path: Path,
 ) -> None:
-    pair = two(tmp_path, right([0] * 6 + [1] * 54), right([1] * 3 + [0] * 1 + [1] * 56)).pairs[0]
-    assert pair.outcome == "undecided"
-    assert pair.verdict is not None
-    assert pair.verdict.items_needed is not None
-    assert pair.verdict.items_needed > 60
+    old = right([0] * 12 + [1] * 48)
+    texts = []
+    for folder, new in (
+        ("a", right([1] * 4 + [0] * 12 + [1] * 44)),
+        ("b", right([1] * 5 + [0] * 10 + [1] * 45)),
+    ):
+        found = two(tmp_path / folder, old, new, plan=said(0.05))
+        assert found.pairs[0].outcome == "undecided"
+        text = to_markdown("t", sections(found))
+        assert "a difference matters from here on: 0.05 in correct." in text
+        texts.append(text)
+        verdict = two(tmp_path / f"{folder}-no-plan", old, new).pairs[0].verdict
+        assert verdict is not None
+        assert verdict.items_needed is None
+    assert all("items would decide" in text for text in texts)
+
+
+def test_the_plans_smallest_difference_makes_equal_and_not_worse_findings(tmp_path: Path) -> None:
+    base = right([1] * 900 + [0] * 100)
+    close = right([1] * 895 + [0] * 100 + [1] * 5)
+    gain = right([1] * 925 + [0] * 75)
+    outcomes = {
+        name: two(tmp_path / name, base, new, plan=said(0.03)).pairs[0].outcome
+        for name, new in (("close", close), ("gain", gain))
+    }
+    assert outcomes == {"close": "equivalent", "gain": "not worse"}
+    assert two(tmp_path / "plain", base, gain).pairs[0].outcome == "better"
+    text = to_markdown("t", sections(two(tmp_path / "t", base, gain, plan=said(0.03))))
+    assert "≥ not worse" in text
 
 
 def test_less_latency_is_better(tmp_path: Path) -> None:
@@ -134,6 +167,25 @@ def test_configurations_of_one_experiment_are_compared_pair_by_pair_with_holm(
     verdicts = [pair.verdict for pair in found.pairs if pair.verdict]
     smallest = min(verdicts, key=lambda each: each.p_value or 0)
     assert smallest.p_adjusted == pytest.approx(min(1, 10 * (smallest.p_value or 0)))
+
+
+def test_one_pair_of_a_tag_is_corrected_for_all_that_the_tag_makes(tmp_path: Path) -> None:
+    rng = np.random.default_rng(7)
+    rows = [
+        row
+        for depth in range(5)
+        for row in rows_for(OLD, {"depth": depth}, right(rng.random(80) < 0.7))
+    ]
+    every = run(tmp_path / "all", rows, [run_for(OLD)], OLD).pairs
+    best = min(every, key=lambda pair: (pair.verdict and pair.verdict.p_value) or 1.0)
+    asked = run(tmp_path / "one", rows, [run_for(OLD)], f"{OLD}:{best.a}", f"{OLD}:{best.b}").pairs
+    assert len(asked) == 1
+    assert asked[0].verdict is not None
+    assert best.verdict is not None
+    assert asked[0].verdict.p_adjusted == pytest.approx(best.verdict.p_adjusted)
+    assert asked[0].verdict.p_value == pytest.approx(best.verdict.p_value)
+    assert asked[0].outcome == best.outcome
+    assert asked[0].verdict.together == best.verdict.together
 
 
 @pytest.mark.slow

@@ -152,8 +152,8 @@ def score(row):
     assert tag[0].startswith("model=talks threshold=0.5 | accuracy=0.75 of_read=1 (n=30) ")
     assert tag[2].startswith("model=silent threshold=0.5 | n=40 accuracy=0.1 of_read=1 (n=4) ")
     text = bench.run("summary", "e0.0.1").out
-    assert "Highest accuracy: 0.750" in text
-    assert "Highest answer" not in text
+    assert "Best by accuracy" in text
+    assert "Best by answer" not in text
     figures = r"40 \| 0 \| 0.100 \\\[0.040, 0.231\\\] \| -0.650 [^|]+ \| 1.000 \\\["
     assert re.search(rf"\| 2 \| model=silent \| {figures}", text)
     # Where nothing is declared, the same score ranks nothing, whatever letter it begins with.

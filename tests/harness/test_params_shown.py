@@ -165,7 +165,7 @@ def test_a_param_of_twenty_thousand_characters_is_shortened_and_the_tag_keeps_it
     assert lines[0].partition(" | ")[0] != lines[1].partition(" | ")[0]
     text = bench.run("summary").out
     assert len(text) < 20_000
-    assert "Highest correct: 1.000" in text
+    assert "Best by correct, ahead of all others: " in text
     assert len(bench.run("compare", "e0.0.1").out) < 20_000
     bench.run("report")
     assert (bench.root / "results/reports/e0.0.1.html").stat().st_size < 200_000

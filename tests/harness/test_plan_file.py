@@ -64,6 +64,8 @@ def test_no_plan_is_an_empty_plan(tmp_path: Path) -> None:
         ("0.05", "nan", "hypotheses 1, smallest_difference", "0.02"),
         ("claim =", "clam =", "hypotheses 1, cl", "claim"),
         ("{ threshold = 2.5 }", "{ threshold = 1.0 }", "same configuration", "heading"),
+        ("id =", 'kind = "better"\nid =', "hypotheses 1, kind", '"not_worse"'),
+        ('direction = "higher"', "", "direction is missing", '"lower"'),
         ('["species"]', '"species"', "segmentations", "list of columns"),
         ("questions", "question", "question", "spelling"),
     ],
@@ -77,6 +79,39 @@ def test_a_mistake_names_its_key_and_what_to_write(
     assert advice in caught.value.fix
     assert "\n" not in caught.value.message
     assert caught.value.code == 2
+
+
+EQUAL = GOOD.replace('direction = "higher"', 'kind = "equivalent"')
+
+
+def test_the_kinds_of_claims_have_the_words_that_suit_them(tmp_path: Path) -> None:
+    equal = read(tmp_path, EQUAL.replace("better =", "this =")).hypotheses[0]
+    assert (equal.kind, equal.better, equal.direction) == ("equivalent", {"threshold": 2.5}, None)
+    assert equal.says("correct", "A", "B", "0.05") == "correct within 0.05 of each other: A and B"
+    not_worse = GOOD.replace("better =", 'kind = "not_worse"\nthis =')
+    plan = read(tmp_path, not_worse.replace("smallest_difference =", "margin ="))
+    claim = plan.hypotheses[0]
+    assert (claim.kind, claim.smallest_difference) == ("not_worse", 0.05)
+    assert claim.says("correct", "A", "B", "0.05") == "correct not 0.05 or more lower: A than B"
+    assert parse_plan(plan.model_dump_json()) == plan
+
+
+@pytest.mark.parametrize("kind", ["equivalent", "not_worse"])
+def test_a_margin_of_nothing_can_never_be_shown(tmp_path: Path, kind: str) -> None:
+    text = GOOD.replace("0.05", "0").replace("id =", f'kind = "{kind}"\nid =')
+    with pytest.raises(HarnessError, match="smallest_difference is 0") as caught:
+        read(tmp_path, text)
+    assert (
+        caught.value.fix == "write a number above 0: how large a difference would still not matter"
+    )
+    assert caught.value.code == 2
+
+
+def test_an_equivalence_says_nothing_of_a_direction(tmp_path: Path) -> None:
+    plan = read(tmp_path, EQUAL + GOOD[GOOD.index("[[") :].replace("H1", "H2"))
+    assert plan.direction("correct") == "higher"
+    assert plan.smallest_difference("correct") == 0.05
+    assert plan.smallest_difference("latency") == 0.0
 
 
 def test_broken_toml_says_the_line(tmp_path: Path) -> None:

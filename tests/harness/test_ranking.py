@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from harness.project.kind import Kind
 from harness.project.scores import Score
 from harness.read import views
 from harness.tell.compare import compare
@@ -56,8 +57,7 @@ def test_less_is_better_where_it_is_declared_in_ranks_headline_and_comparison(
     tmp_path: Path,
 ) -> None:
     db = made(tmp_path, errors({2: 50.0, 4: 20.0, 8: 0.0}), LOWER)
-    assert glance(db).startswith("Lowest error: 2.8")
-    assert "depth=8" in glance(db)
+    assert glance(db).startswith("Best by error, ahead of all others: depth=8, 2.8")
     found = read(db)
     assert [found.experiment.configurations[i].params["depth"] for i in found.ranking.order] == [
         8,
@@ -80,7 +80,7 @@ def test_without_a_direction_nothing_is_first_and_a_difference_is_only_higher_or
         db = made(tmp_path / str(len(declared)), errors({2: 50.0, 8: 0.0}), declared)
         assert "2 configurations, not ranked: nothing says which way is better" in glance(db)
         text = to_markdown("t", read(db).sections)
-        assert "Highest" not in text
+        assert "Best by" not in text
         assert "| – | depth=2 | 40 |" in text
         with views.connect([db]) as con:
             pairs = compare(con, f"{TAG}:depth=2", f"{TAG}:depth=8", "abs_error").pairs
@@ -91,32 +91,34 @@ def test_without_a_direction_nothing_is_first_and_a_difference_is_only_higher_or
 def test_the_plans_first_metric_comes_before_the_first_declared_one(tmp_path: Path) -> None:
     rows = errors({2: 50.0, 8: 0.0})
     both = {**LOWER, "answer_length": Score("mean", better="higher")}
-    assert "Lowest error" in glance(made(tmp_path / "a", rows, both))
+    assert "Best by error" in glance(made(tmp_path / "a", rows, both))
     turned = dict(reversed(both.items()))
-    assert "Highest answer_length" in glance(made(tmp_path / "b", rows, turned))
+    assert "Best by answer_length" in glance(made(tmp_path / "b", rows, turned))
     hypothesis = {
         "id": "H1", "claim": "c", "metric": "abs_error", "better": {"depth": 8},
         "than": {"depth": 2}, "direction": "lower", "smallest_difference": 0,
     }  # fmt: skip
     planned = made(tmp_path / "c", rows, turned, hypotheses=[hypothesis])
-    assert read(planned).sections[0].text[1].startswith("Lowest error")
+    assert read(planned).sections[0].text[1].startswith("Best by error")
     slow = {**hypothesis, "metric": "latency"}
     timed = made(tmp_path / "d", rows, turned, hypotheses=[slow])
-    assert "cannot be told from the first by latency" in read(timed).sections[0].text[1]
+    assert "Best by latency, not separable (ranks 1–2 of 2)" in read(timed).sections[0].text[1]
 
 
-def test_those_that_cannot_be_told_from_the_first_are_counted_and_marked(tmp_path: Path) -> None:
+def test_those_that_may_be_the_best_are_named_with_the_ranks_that_each_may_have(
+    tmp_path: Path,
+) -> None:
     rows = errors({2: 50.0, 4: 0.0, 8: 0.0})
     for row in rows:
         if row["params_depth"] == 4:
-            row["abs_error"] += 0.001 if hash_of(row) % 2 else -0.0005
+            row["abs_error"] += 0.0007 if hash_of(row) % 2 else -0.0006
     db = made(tmp_path, rows, LOWER)
-    assert glance(db).startswith(
-        "3 configurations, 1 cannot be told from the first by error: 2.8"
-    ), glance(db)
+    assert glance(db).startswith("Best by error, not separable (ranks 1–2 of 3): depth="), glance(
+        db
+    )
     text = to_markdown("t", read(db).sections)
-    assert "Lowest" not in text
-    assert "| 2 (=1) | depth=" in text
+    assert "depth=2" not in glance(db)
+    assert text.count("| 1–2 | depth=") == 2
     assert "| 3 | depth=2 |" in text
     assert read(db).leader is None
 
@@ -127,7 +129,7 @@ def hash_of(row: Row) -> int:
 
 def test_too_few_items_tell_nothing_apart(tmp_path: Path) -> None:
     db = made(tmp_path, errors({2: 50.0, 8: 0.0}, n=9), LOWER)
-    assert glance(db).startswith("2 configurations, 1 cannot be told from the first by error")
+    assert glance(db).startswith("Best by error, not separable (ranks 1–2 of 2)")
 
 
 def test_nobody_is_ahead_of_a_configuration_that_has_no_value(tmp_path: Path) -> None:
@@ -140,7 +142,7 @@ def test_nobody_is_ahead_of_a_configuration_that_has_no_value(tmp_path: Path) ->
         if line["params_depth"] == 2:
             line |= dict.fromkeys(("abs_error", "abs_error_low", "abs_error_high"))
     db = record(tmp_path / "r.db", rows, metrics, [run_for(TAG)], LOWER)
-    assert glance(db).startswith("2 configurations, 1 cannot be told from the first by error")
+    assert glance(db).startswith("Best by error, not separable (ranks 1–2 of 2)")
     assert "| – | depth=2 |" in to_markdown("t", read(db).sections)
 
 
@@ -152,7 +154,21 @@ def test_an_experiment_recorded_before_is_ranked_by_its_plan_alone(tmp_path: Pat
         "than": {"depth": 2}, "direction": "lower", "smallest_difference": 0,
     }  # fmt: skip
     planned = read(made(tmp_path / "b", rows, None, hypotheses=[hypothesis]))
-    assert planned.sections[0].text[1].startswith("Lowest abs_error: 2.8")
+    assert (
+        planned.sections[0]
+        .text[1]
+        .startswith("Best by abs_error, ahead of all others: depth=8, 2.8")
+    )
+
+
+def test_what_is_no_rival_has_no_rank_and_leads_nobody(tmp_path: Path) -> None:
+    db = made(tmp_path, errors({2: 50.0, 4: 20.0, 8: 0.0}), LOWER)
+    with views.connect([db]) as con:
+        found = summarise_experiment(con, TAG, Kind(unranked={"depth": 8}))
+    assert found.sections[0].text[0].startswith("Best by error, ahead of all others: depth=4")
+    text = to_markdown("t", found.sections)
+    assert "| – | depth=8 | 40 |" in text
+    assert "Not ranked, as no rival of the others: depth=8." in text
 
 
 def asked(db: Path, recipe: str, **variables: str) -> list[dict[str, Any]]:

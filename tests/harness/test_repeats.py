@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.stats.intervals import statistic_interval
 from harness.stats.passes import pass_at_k, pass_hat_k
+from harness.stats.resampling import statistic_interval
 from tests.harness.project_fixture import Bench
 
 SCORE = """

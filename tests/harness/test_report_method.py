@@ -72,7 +72,7 @@ def test_the_method_is_said_before_the_results(written: tuple[str, list[Section]
         "The primary metric is accuracy (proportion, from 0 to 1, higher is better): a hypothesis",
         "95% confidence interval",
         "Wilson's score interval",
-        "Holm's correction for 2 comparisons",
+        "Ranks come from all pairs at once",
         "The 2 hypotheses share 5%: each interval is at 97.5% (Bonferroni)",
     ):
         assert words in text, words
@@ -91,7 +91,7 @@ def test_folds_and_repeats_are_part_of_the_method(tmp_path: Path) -> None:
     finally:
         con.close()
     for words in (
-        "each of 2 configurations, 3 times each: 240 datapoints. The items lie in 4 folds.",
+        "each of 2 configurations, 3 times each: 240 datapoints. Models were fitted for 4 folds.",
         "it stands first in SCORES",
         "It takes the fitted models as given. Repeats of an item count as one.",
         "the same items, by the folds' differences (corrected resampled t).",

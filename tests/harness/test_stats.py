@@ -9,14 +9,14 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats as scipy_stats
 
-from harness.stats import intervals as stats
+from harness.stats import resampling
 from harness.stats.intervals import (
     mean_interval,
     percentile_needs,
     percentiles,
-    statistic_interval,
     wilson,
 )
+from harness.stats.resampling import statistic_interval
 
 
 @pytest.fixture
@@ -243,7 +243,7 @@ def test_the_grouped_jackknife_agrees_with_the_bootstrap(
         return float(np.median(latencies[chosen]))
 
     bootstrap = statistic_interval(1_500, median)
-    monkeypatch.setattr(stats, "STATISTIC_UNITS", 1_000)
+    monkeypatch.setattr(resampling, "STATISTIC_UNITS", 1_000)
     widths = []
     for seed in range(20):
         jackknife = statistic_interval(1_500, median, seed=seed)
@@ -333,7 +333,7 @@ def test_percentiles_of_repeats_count_items() -> None:
     echoed = percentiles(np.repeat(values, 4), [0.5, 0.95], clusters)
     assert echoed[0.5].low == pytest.approx(alone.low, rel=0.15)
     assert echoed[0.5].high == pytest.approx(alone.high, rel=0.15)
-    assert echoed[0.95].note == "n too small, needs 72"
+    assert echoed[0.95].note == "50 clusters are too few, about 79 would do"
     assert percentiles(np.repeat(values, 4), [0.95])[0.95].estimate is not None
 
 

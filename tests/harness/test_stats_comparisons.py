@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from scipy import stats as scipy_stats
 
 from harness.stats.paired import Units, Verdict, correct_family, paired_verdict
+from harness.stats.power import detectable, items_needed
 from harness.stats.significance import (
     cohen_dz,
     cohen_g,
     corrected_resampled_t,
     holm,
-    items_needed,
     mcnemar_exact,
     paired_bootstrap,
     paired_differences,
@@ -182,15 +182,24 @@ def test_items_needed_for_mcnemar_agrees_with_connor() -> None:
     assert items_needed(0.4, discordant=0.5) == 23
 
 
-def test_items_needed_measures_from_the_smallest_difference() -> None:
-    far, near = items_needed(0.1, spread=1.0), items_needed(0.1, 1.0, smallest_difference=0.05)
-    assert far is not None
-    assert near == pytest.approx(4 * far, abs=8)
-    assert items_needed(0.0, 1.0, smallest_difference=0.1) == far
+def test_no_number_of_items_shows_a_difference_of_nothing() -> None:
     assert items_needed(0.0, spread=1.0) is None
-    assert items_needed(0.1, spread=1.0, smallest_difference=0.1) is None
     with pytest.raises(ValueError, match="either"):
         items_needed(0.1)
+    # A difference between shares is at least as many pairs that disagree.
+    assert items_needed(0.4, discordant=0.1) == items_needed(0.4, discordant=0.4)
+
+
+@pytest.mark.parametrize("given", [{"spread": 0.7}, {"discordant": 0.2}])
+def test_what_some_items_can_detect_is_what_needs_so_many(given: dict[str, float]) -> None:
+    for n in (12, 240, 5_000):
+        least = detectable(n, **given)
+        assert least is not None
+        assert items_needed(least * 1.001, **given) <= n < items_needed(least * 0.97, **given)
+    # By hand: 2.80159 x 0.7 / sqrt(240 - 1.92073) = 0.12709.
+    assert detectable(240, spread=0.7) == pytest.approx(0.12709, abs=1e-5)
+    assert detectable(240, spread=0.0) is None
+    assert detectable(2, discordant=0.5) is None
 
 
 def test_binary_pairs_get_mcnemar_and_tango() -> None:
@@ -211,20 +220,29 @@ def test_lower_can_be_better() -> None:
     assert paired_verdict(b, a).verdict == "worse"
 
 
-def test_a_difference_that_may_be_too_small_to_matter_is_undecided() -> None:
+def test_a_difference_that_may_be_too_small_to_matter_is_not_called_better() -> None:
     a, b = pairs(794, 150, 86, 570)  # 0.04, from 0.021 to 0.059
     assert paired_verdict(a, b, smallest_difference=0.02).verdict == "better"
-    assert paired_verdict(a, b, smallest_difference=0.03).verdict == "undecided"
-    assert paired_verdict(a, b, smallest_difference=0.05).verdict == "undecided"
+    assert paired_verdict(a, b, smallest_difference=0.03).verdict == "not worse"
+    assert paired_verdict(a, b, smallest_difference=0.05).verdict == "not worse"
+    assert paired_verdict(b, a, smallest_difference=0.05).verdict == "undecided"
+    assert paired_verdict(a, b, smallest_difference=0.05, higher_is_better=False).verdict == (
+        "undecided"
+    )
     assert paired_verdict(a, b, smallest_difference=0.06).verdict == "equivalent"
 
 
 def test_an_undecided_comparison_says_how_many_items_would_decide() -> None:
-    verdict = paired_verdict(*pairs(60, 12, 8, 20))
-    assert verdict.verdict == "undecided"
-    assert verdict.items_needed == items_needed(0.04, discordant=0.2)
-    assert verdict.items_needed is not None
-    assert verdict.items_needed > verdict.n
+    first, second = (
+        paired_verdict(*pairs(60, *counts), smallest_difference=0.05)
+        for counts in ((12, 8, 20), (10, 10, 20))
+    )
+    assert first.verdict == second.verdict == "undecided"
+    # The same for both, whatever difference was seen.
+    assert first.items_needed == second.items_needed == items_needed(0.05, discordant=0.2)
+    assert first.items_needed is not None
+    assert first.items_needed > first.n
+    assert paired_verdict(*pairs(60, 12, 8, 20)).items_needed is None
 
 
 def test_scores_and_repeats_get_the_mean_difference() -> None:
@@ -312,11 +330,32 @@ def test_a_family_is_corrected_together() -> None:
     assert [v.p_adjusted for v in corrected] == holm([v.p_value for v in (clear, close, even)])
     assert corrected[1].note == "not clear among 3 comparisons"
     assert corrected[1].p_value == close.p_value
-    # z of 0.05/3 is 2.394: ((2.394 + 0.8416) / (1.960 + 0.8416))^2 = 1.334 times as many.
-    assert corrected[1].items_needed == pytest.approx(1.334 * (close.items_needed or 0), rel=0.01)
     assert correct_family([close])[0].verdict == "better"
-    assert correct_family([close])[0].items_needed == close.items_needed
     assert correct_family([]) == []
+
+
+def test_what_is_equivalent_or_not_worse_holds_for_the_whole_family() -> None:
+    a, b = pairs(844, 100, 86, 570)  # 0.0088, alone from -0.0079 to 0.0255
+    alone = paired_verdict(a, b, smallest_difference=0.027)
+    among = paired_verdict(a, b, smallest_difference=0.027, family=10)
+    assert (alone.verdict, among.verdict) == ("equivalent", "not worse")
+    assert alone.together == alone.difference == among.difference
+    wide = paired_verdict(a, b, confidence=1 - 0.05 / 10).difference
+    assert (among.together.low, among.together.high) == (wide.low, wide.high)
+    # z of 0.05/3 is 2.394: ((2.394 + 0.8416) / (1.960 + 0.8416))^2 = 1.334 times as many.
+    few, many = (
+        paired_verdict(*pairs(60, 12, 8, 20), smallest_difference=0.05, family=size)
+        for size in (1, 3)
+    )
+    assert many.items_needed == pytest.approx(1.334 * (few.items_needed or 0), rel=0.01)
+
+
+def test_a_gain_that_the_family_makes_unclear_is_still_not_worse() -> None:
+    close = paired_verdict(*pairs(60, 20, 8, 12), smallest_difference=0.01, family=3)
+    assert close.verdict == "better"
+    even = paired_verdict(*pairs(60, 10, 10, 20))
+    corrected = correct_family([close, even, even])[0]
+    assert (corrected.verdict, corrected.note) == ("not worse", "not clear among 3 comparisons")
 
 
 def test_a_comparison_without_a_p_does_not_count_towards_the_family() -> None:

@@ -15,12 +15,13 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy import stats as scipy_stats
 
-from harness.stats import intervals as stats
-from harness.stats.intervals import Interval, mean_interval, percentiles, statistic_interval, wilson
+from harness.stats import resampling
+from harness.stats.intervals import Interval, mean_interval, percentiles, wilson
 from harness.stats.paired import Units, correct_family, paired_verdict
+from harness.stats.power import items_needed
+from harness.stats.resampling import statistic_interval
 from harness.stats.significance import (
     corrected_resampled_t,
-    items_needed,
     paired_proportions_interval,
 )
 
@@ -167,7 +168,7 @@ def test_macro_f1_covers() -> None:
 
 @pytest.mark.slow
 def test_the_grouped_jackknife_covers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stats, "STATISTIC_UNITS", 1_000)
+    monkeypatch.setattr(resampling, "STATISTIC_UNITS", 1_000)
 
     def interval(rng: Generator, seed: int) -> Interval:
         cost, right = rng.lognormal(0.0, 0.5, 4_000), rng.random(4_000) < 0.8

@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.stats.decision import Position, position_of
+from harness.stats.decision import (
+    Kind,
+    Outcome,
+    Position,
+    decision_of,
+    mirrored,
+    outcome_of,
+    position_of,
+)
 from harness.stats.paired import paired_verdict
 
 MIRRORED: dict[Position, Position] = {
@@ -56,6 +64,44 @@ def test_the_other_side_sees_the_mirror_image(first: float, second: float, small
     if low == high == smallest == 0:
         return  # no difference at all is neither above nor below, whoever looks
     assert turned == MIRRORED.get(found, found)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "superior", "not_worse", "equivalent", "decision"),
+    [
+        (0.1, 0.3, "supported", "supported", "refuted", "better"),
+        (0.05, 0.3, "undecided", "supported", "undecided", "not worse"),
+        (-0.05, 0.3, "undecided", "supported", "undecided", "not worse"),
+        (-0.05, 0.05, "refuted", "supported", "supported", "equivalent"),
+        (-0.3, 0.3, "undecided", "undecided", "undecided", "undecided"),
+        (-0.3, 0.05, "refuted", "undecided", "undecided", "undecided"),
+        (-0.3, -0.05, "refuted", "undecided", "undecided", "undecided"),
+        (-0.3, -0.1, "refuted", "refuted", "refuted", "worse"),
+    ],
+)
+def test_one_interval_answers_every_kind_of_question(
+    low: float,
+    high: float,
+    superior: Outcome,
+    not_worse: Outcome,
+    equivalent: Outcome,
+    decision: str,
+) -> None:
+    position = position_of(low, high, 0.1)
+    said: dict[Kind, Outcome] = {
+        "superior": superior,
+        "not_worse": not_worse,
+        "equivalent": equivalent,
+    }
+    assert {kind: outcome_of(kind, position) for kind in said} == said
+    assert decision_of(position, 0.1) == decision
+    # From the other side an equivalence is the same.
+    assert outcome_of("equivalent", mirrored(position)) == equivalent
+
+
+def test_without_a_smallest_difference_any_loss_matters() -> None:
+    assert decision_of(position_of(0.0, 0.3), 0.0) == "undecided"
+    assert decision_of(position_of(0.0, 0.0), 0.0) == "undecided"
 
 
 def test_a_comparison_asks_for_a_p_as_well() -> None:

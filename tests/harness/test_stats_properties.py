@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.stats.intervals import Interval, mean_interval, percentiles, statistic_interval, wilson
+from harness.stats.intervals import Interval, mean_interval, percentiles, wilson
 from harness.stats.paired import Units, correct_family, paired_verdict
+from harness.stats.power import items_needed
+from harness.stats.resampling import statistic_interval
 from harness.stats.significance import (
     holm,
-    items_needed,
     mcnemar_exact,
     paired_proportions_interval,
 )
@@ -23,7 +24,14 @@ from harness.stats.significance import (
 number = st.one_of(st.floats(-1e6, 1e6), st.sampled_from([0.0, 1.0, 0.5]))
 value = st.one_of(number, st.none(), st.sampled_from([float("nan"), float("inf")]))
 pvalue = st.floats(0.0, 1.0)
-OPPOSITE = {"better": "worse", "worse": "better"}
+MIRRORED = {("better", "worse"), ("equivalent", "equivalent"), ("undecided", "undecided")}
+# Who is not worse than the other may well be better: the other one knows nothing by that.
+MIRRORED |= {("not worse", "undecided")}
+
+
+def mirrors(one: str, other: str) -> bool:
+    """Whether two verdicts are of the same difference, seen from both sides."""
+    return not MIRRORED.isdisjoint({(one, other), (other, one)})
 
 
 def check(interval: Interval, most: int) -> None:
@@ -134,7 +142,7 @@ def test_swapping_the_sides_swaps_the_verdict(
         turned = paired_verdict(a, b, units, higher_is_better=False, **some)
         check(verdict.difference, len(rows))
         assert verdict.p_value is None or 0.0 <= verdict.p_value <= 1.0
-        assert turned.verdict == OPPOSITE.get(verdict.verdict, verdict.verdict)
+        assert mirrors(verdict.verdict, turned.verdict)
         if verdict.p_value is not None:
             assert swapped.p_value == pytest.approx(verdict.p_value)
             assert swapped.difference.estimate == pytest.approx(-verdict.difference.estimate)
@@ -143,7 +151,7 @@ def test_swapping_the_sides_swaps_the_verdict(
         # The same items are drawn, but a mirrored quantile may round to the other side of a limit.
         ends = (verdict.difference.low, verdict.difference.high)
         if all(end is None or abs(abs(end) - smallest) > 1e-6 for end in ends):
-            assert swapped.verdict == OPPOSITE.get(verdict.verdict, verdict.verdict)
+            assert mirrors(verdict.verdict, swapped.verdict)
 
 
 @given(st.lists(st.one_of(pvalue, st.none()), max_size=12))
@@ -169,7 +177,6 @@ def test_a_family_never_gains_a_verdict(counts: list[tuple[int, int]]) -> None:
     for before, after in zip(family, correct_family(family), strict=True):
         assert after.verdict in (before.verdict, "undecided")
         assert after.p_adjusted >= before.p_value
-        assert (after.items_needed or 0) >= (before.items_needed or 0)
 
 
 @given(st.floats(0.01, 1.0), st.floats(0.05, 5.0), st.floats(1.1, 3.0))

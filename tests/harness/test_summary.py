@@ -60,6 +60,22 @@ def test_the_same_claim_comes_out_all_three_ways(tmp_path: Path) -> None:
     assert outcome(tmp_path / "c", better=80, than=76) == "undecided"
 
 
+def test_no_worse_and_equal_are_claims_of_their_own(tmp_path: Path) -> None:
+    def found(folder: str, better: int, than: int, n: int = 2000, **said: Any) -> str:
+        return outcome(tmp_path / folder, better, than, n, smallest_difference=0.02, **said)
+
+    for kind, close, worse, far in (
+        ("not_worse", "supported", "refuted", "supported"),
+        ("equivalent", "supported", "refuted", "refuted"),
+    ):
+        assert found(f"{kind}-close", 1000, 1010, kind=kind) == close
+        assert found(f"{kind}-worse", 1000, 1100, kind=kind) == worse
+        assert found(f"{kind}-far", 1100, 1000, kind=kind) == far
+        assert found(f"{kind}-few", 50, 51, n=100, kind=kind) in ("supported", "undecided")
+    assert found("lower", 1100, 1000, kind="not_worse", direction="lower") == "refuted"
+    assert found("either", 1000, 1010, kind="equivalent", direction=None) == "supported"
+
+
 def test_a_gain_too_small_to_matter_refutes_the_claim(tmp_path: Path) -> None:
     assert outcome(tmp_path / "a", 1010, 1000, n=2000) == "refuted"
     assert outcome(tmp_path / "b", 1010, 1000, n=2000, smallest_difference=0) == "supported"
@@ -93,21 +109,23 @@ def test_latency_is_judged_on_executed_rows_only(tmp_path: Path) -> None:
     assert served.exit_code == 1
 
 
-@pytest.mark.parametrize(("better", "than", "apart"), [(8, 2, 0.05 - 0.02), (2, 8, 0.05 + 0.02)])
-def test_an_undecided_claim_says_how_many_items_tell_it_from_what_matters(
-    tmp_path: Path, better: int, than: int, apart: float
+@pytest.mark.parametrize(
+    ("better", "than", "kind", "z"),
+    [(8, 2, "superior", 0.84162), (2, 8, "not_worse", 0.84162), (8, 2, "equivalent", 1.28155)],
+)
+def test_an_undecided_claim_says_how_many_items_tell_what_matters_from_nothing(
+    tmp_path: Path, better: int, than: int, kind: str, z: float
 ) -> None:
-    # 12 pairs against 10, so 0.02 of 100; it counts from 0.05 on. By hand (Guenther 1981), with the
-    # spread s of the differences: ((1.95996 + 0.84162) s / apart)^2 + 1.95996^2 / 2.
+    # 22 of 100 pairs disagree, however they do; by hand (Connor 1987), where 0.05 matters:
+    # ((1.95996 sqrt 0.22 + z sqrt(0.22 - 0.05^2)) / 0.05)^2, z of 80%, of both ends that of 90%.
     right = {8: [1] * 12 + [0] * 88, 2: [0] * 12 + [1] * 10 + [0] * 78}
     rows = [
         row
         for depth, scores in right.items()
         for row in rows_for(TAG, {"depth": depth}, [{"correct": each} for each in scores])
     ]
-    spread = float(np.std(np.subtract(right[8], right[2]), ddof=1))
-    needed = math.ceil(((1.95996 + 0.84162) * spread / apart) ** 2 + 1.95996**2 / 2)
-    said = claim(better={"depth": better}, than={"depth": than})
+    needed = math.ceil(((1.95996 * 0.22**0.5 + z * (0.22 - 0.05**2) ** 0.5) / 0.05) ** 2)
+    said = claim(better={"depth": better}, than={"depth": than}, kind=kind)
     judged = read(tmp_path, rows, run_for(TAG, plan(said))).judged[0]
     assert judged.outcome == "undecided"
     assert judged.reason.endswith(f"about {needed:,} items would decide")
@@ -212,7 +230,7 @@ def test_the_first_lines_give_the_verdicts_and_the_best(tmp_path: Path) -> None:
     found = read(tmp_path, scored(2, 60) + scored(8, 95), run_for(TAG, plan(*claims)))
     first, best, counts = found.sections[0].text
     assert first == "Hypotheses: 1 supported, 1 refuted, 1 undecided."
-    assert best == "Highest correct: 0.950 [0.900, 1.000], depth=8."
+    assert best == "Best by correct, ahead of all others: depth=8, 0.950 [0.900, 1.000]."
     assert counts.startswith("100 items, 2 configurations, 200 datapoints")
     text = to_markdown("t", found.sections)
     assert "(correct 0.05 or more higher: depth=8 than depth=2)" in text

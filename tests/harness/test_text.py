@@ -97,7 +97,7 @@ def test_every_command_shows_hostile_text_as_text(hostile: Bench) -> None:
     assert "failed" in run("experiment", "e0.0.1", "--allow", OPENED, expect=1)
     message = HOSTILE.replace("\0", "")
     tagged = run("experiment", "e0.0.1", "--allow", allow, "--message", message, expect=0)
-    assert "2 cannot be told from the first by correct" in tagged
+    assert "by correct 3 of them may be the best" in tagged
     assert "[INST]" in run("tags", expect=0)
     assert "by correct" in run("tags")
     for name in ("e0.0.1", "dev"):

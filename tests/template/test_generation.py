@@ -159,6 +159,22 @@ def test_the_python_asked_for_is_the_one_that_is_set_up(bake: Bake, version: str
     assert workflow["concurrency"]["group"] == "ci-${{ github.ref }}"
 
 
+def test_pull_requests_meet_the_gate_with_no_more_rights_than_reading(bake: Bake) -> None:
+    project = bake()
+    workflow = yaml.safe_load(project.read(".github/workflows/benchmark-gate.yml"))
+    assert workflow["permissions"] == {"contents": "read"}
+    [job] = workflow["jobs"].values()
+    assert "permissions" not in job
+    used = [step["uses"] for step in job["steps"] if "uses" in step]
+    assert all(re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", each) for each in used)
+    assert job["steps"][0]["with"] == {"fetch-depth": 0, "persist-credentials": False}
+    gate = job["steps"][-1]
+    assert gate["env"] == {"BASE": "${{ github.event.pull_request.base.sha }}"}
+    # What is typed is data: the commit reaches the harness through the environment.
+    assert gate["run"] == 'make gate BASE="$BASE"'
+    assert "\t@$(PY) -m harness gate" in project.read("Makefile")
+
+
 def test_every_kind_offered_is_a_folder_and_every_folder_is_offered() -> None:
     assert sorted(QUESTIONS["kind"]) == KINDS
 

@@ -24,6 +24,7 @@ LATER = (
     "aside/",
     "data/",
     "src/benchmark/report.py",
+    "src/benchmark/judge.py",
     "results/",
     "models/",
     "prompts/",

@@ -5,8 +5,10 @@ within the same budget. Its rows are in the table `judgements`. What failed ther
 again, never the candidate.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from harness.errors import HarnessError
 from harness.project.contract import Project
@@ -19,12 +21,17 @@ from harness.run.prepared import prepare
 from harness.run.provenance import provenance
 
 
-def judge_answers(project: Project, experiment: str) -> RunReport | None:
+def judge_answers(
+    project: Project,
+    experiment: str,
+    place: Place | None = None,
+    known: Sequence[Path] | None = None,
+) -> RunReport | None:
     """Ask for every judgement that is missing; None where there is no judge, or no answer.
 
-    Raises HarnessError as a run does.
+    `place` and `known`: see `run.loop.run`. Raises HarnessError as a run does.
     """
-    place = place_for(project.root, project.settings, experiment)
+    place = place or place_for(project.root, project.settings, experiment)
     if project.judge is None or not place.db.exists():
         return None
     judging = _as_project(project, project.judge, place, experiment)
@@ -34,7 +41,7 @@ def judge_answers(project: Project, experiment: str) -> RunReport | None:
     grid = _named(ready.grid)
     made_by = provenance(judging, grid, ready.census, "judge", {})
     there = place.of_judgements()
-    return run(judging, experiment, grid, ready.census, made_by, None, there)
+    return run(judging, experiment, grid, ready.census, made_by, None, there, known)
 
 
 def judged(project: Project) -> Judged | None:

@@ -4,7 +4,6 @@ Nothing else in the harness names a function that Windows or macOS lacks; each f
 what it does where the system lacks it.
 """
 
-import getpass
 import multiprocessing
 import os
 import signal
@@ -19,12 +18,11 @@ _FILES = (1_048_576, 262_144, 65_536, 24_576, 10_240, 4_096)
 
 
 def user() -> str:
-    """Who runs this process, as part of a file's name: a number where there is one."""
-    if hasattr(os, "getuid"):
-        return str(os.getuid())
-    with suppress(OSError, KeyError, ImportError):
-        return "".join(filter(str.isalnum, getpass.getuser())) or "user"
-    return "user"
+    """Who runs this process, as part of the name of a temporary file.
+
+    Windows gives each user a folder of their own for these, so there it says nothing.
+    """
+    return str(os.getuid()) if hasattr(os, "getuid") else "user"
 
 
 def can_interrupt() -> bool:

@@ -149,7 +149,7 @@ def summary(
     found_in = _recorded(DEV if name == DEV else "experiment")
     _check_target(target, found_in, force)
     with connect(found_in) as con:
-        found = summarise_experiment(con, name, load_kind(Path.cwd()))
+        found = summarise_experiment(con, name, load_kind(Path.cwd()), Path.cwd())
     text = to_markdown(f"Results of {name}", found.sections)
     if target is None:
         print(text, end="")
@@ -176,7 +176,8 @@ def report(
     found_in = _recorded(DEV if name == DEV else "experiment")
     _check_target(target, found_in, force)
     with connect(found_in) as con:
-        found = write_report(con, name, path, load_kind(root), load_settings(root).report.item)
+        kind, columns = load_kind(root), load_settings(root).report.item
+        found = write_report(con, name, path, kind, columns, root)
     out.print(f"wrote {path}", markup=False, soft_wrap=True)
     if target is None:
         folder = write_tables(path.with_name(f"{name}-tables"), found.sections)
@@ -197,10 +198,12 @@ def compare(
     from harness.tell.compare import compare as between
     from harness.tell.compare_text import sections
     from harness.tell.section import to_console
+    from harness.version.looks_log import note_comparison
 
     phase = DEV if a.partition(":")[0] == DEV else "experiment"
     with connect(_recorded(phase)) as con:
         found = between(con, a, b, metric, force)
+    note_comparison(Path.cwd(), a, b or a, metric, found.data)
     if as_json:
         print(json.dumps(found.as_json(), indent=2))
     else:

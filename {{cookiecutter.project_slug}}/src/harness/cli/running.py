@@ -1,5 +1,6 @@
 """The commands that run something: the dev phase, an experiment, its gates, the tests."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -92,29 +93,38 @@ def experiment(
 @app.command()
 def ready() -> None:
     """What still blocks an experiment."""
-    from harness.gates.gates import Situation, look
+    from harness.gates.gates import Situation, look, power_forecasts
     from harness.run.prepared import prepare
 
     project = _project()
     prepared = prepare(project, None)
+    now = Situation(project, prepared.grid, prepared.census)
     blocking = 0
-    for name, blocked in look(Situation(project, prepared.grid, prepared.census)).items():
+    for name, blocked in look(now).items():
         if blocked is None:
             out.print(styled(("ok  ", "green"), f" {name}"))
             continue
         blocking += 1
         said = f" {name}: {blocked.message}  ->  {blocked.fix}"
         out.print(styled(("no  ", "red"), said), soft_wrap=True)
+    for each in power_forecasts(now):
+        out.print(each.words(), markup=False, soft_wrap=True)
     _leave(1 if blocking else 0)
 
 
 @app.command("dry-run")
 def dry_run() -> None:
-    """How many datapoints are new or cached, and what the new ones would cost."""
+    """How many datapoints are new or cached, what the new ones would cost, what they can tell."""
+    from harness.gates.gates import Situation, power_forecasts
     from harness.run.explain import preview
+    from harness.run.prepared import prepare
 
-    for line in preview(_project()):
+    project = _project()
+    prepared = prepare(project, None)
+    for line in preview(project, prepared):
         out.print(line, markup=False, soft_wrap=True)
+    for each in power_forecasts(Situation(project, prepared.grid, prepared.census)):
+        out.print(each.words(), markup=False, soft_wrap=True)
 
 
 @app.command("spot-check")
@@ -140,6 +150,30 @@ def spot_check(
             soft_wrap=True,
         )
     _leave(int(found.failed))
+
+
+@app.command()
+def gate(
+    base: str,
+    target: Annotated[Path | None, typer.Option("--out", help="Markdown, to this file")] = None,
+) -> None:
+    """May this branch be merged? 0: no worse than BASE, 1: worse, 3: cannot tell."""
+    from harness.pull_request import gate as check
+    from harness.tell.query import check_target
+    from harness.tell.section import to_console, to_markdown
+
+    if target is not None:
+        check_target(target, [])
+    found = check(_project(), base)
+    to_console(found.sections)
+    text = to_markdown(f"Benchmark against {found.base}", found.sections)
+    if target is not None:
+        target.write_text(text, encoding="utf-8")
+    # GitHub shows on the page of a run what is appended to this file.
+    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+        with Path(summary).open("a", encoding="utf-8") as file:
+            file.write(text)
+    _leave(found.exit_code)
 
 
 @app.command()

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.console import brief, err
 from harness.errors import HarnessError, explained
@@ -17,7 +18,7 @@ from harness.findings import Finding, many
 from harness.gates.tested import run_tests, tests_passed
 from harness.project.contract import Project
 from harness.project.grid import Grid, column_types
-from harness.project.hypotheses import plan_text
+from harness.project.hypotheses import Hypothesis, configuration_of, matches, plan_text
 from harness.project.inputs import advice, unkeyed
 from harness.project.keys import item_digest
 from harness.project.tasks import Census
@@ -28,6 +29,9 @@ from harness.record.metrics_table import metrics_in
 from harness.record.runs import of_last_run, opened_by
 from harness.version import dvc, git, results_state
 from harness.version.published import check_tags, published
+
+if TYPE_CHECKING:
+    from harness.measure.forecast import Forecast
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,6 +363,46 @@ def plan(now: Situation) -> Blocked | None:
     return Blocked("; ".join(problems), "edit PLAN.toml and commit it") if problems else None
 
 
+def power(now: Situation) -> Blocked | None:
+    """So many items can tell the differences that the plan asks for.
+
+    A dev-run knows the spread only roughly, so this blocks where even its best case is too wide.
+    """
+    short = [each for each in power_forecasts(now) if each.too_few]
+    if not short:
+        return None
+    fix = (
+        "more items, or a larger smallest_difference in PLAN.toml; ALLOW=power goes on all the same"
+    )
+    return Blocked("; ".join(each.words() for each in short), fix)
+
+
+def power_forecasts(now: Situation) -> "list[Forecast]":
+    """What the items of a full run can tell of each hypothesis of the plan."""
+    from harness.project.hypotheses import load_plan
+
+    plan = load_plan(now.root)
+    # Without a dev-run nothing is known, and the gate dev-run says so already.
+    if not plan.hypotheses or not place_for(now.root, now.project.settings, DEV).db.exists():
+        return []
+    from harness.measure.forecast import Forecast, forecasts
+
+    def items(hypothesis: Hypothesis) -> int:
+        sides = (hypothesis.better, hypothesis.than)
+        counts = [
+            len(now.census.of(index).digests)
+            for index, params in enumerate(now.project.grid)
+            if any(matches(configuration_of(params), side) for side in sides)
+        ]
+        return min(counts, default=now.census.items)
+
+    found = forecasts(now.root, now.project.settings, plan, items)
+    if now.project.failures_are_results:
+        reason = "requests under load depend on each other, so their number says little"
+        return [Forecast(each.hypothesis, each.items, reason=reason) for each in found]
+    return found
+
+
 def holdout(now: Situation) -> Blocked | None:
     """What was looked at is no holdout any more: a plan is tried on it once."""
     if not now.project.final:
@@ -398,6 +442,7 @@ GATES: dict[str, Gate] = {
     "schema": schema,
     "items": items,
     "plan": plan,
+    "power": power,
     "holdout": holdout,
     "tag": tag,
 }

@@ -23,6 +23,7 @@ from harness.record.columns import Schema, holds, quoted
 from harness.record.judgements import Judged
 from harness.record.layout import DEV, Place
 from harness.record.metrics_table import COUNTS, LATENCIES, percentile_columns
+from harness.record.resamples_table import create_resamples, record_resamples
 from harness.record.runs import of_first_run, of_last_run
 from harness.record.score_tables import (
     add_uncounted,
@@ -105,7 +106,7 @@ def fill_metrics(
         ]
         ready = _stamped(rows, {**(more or {}), "track_id": track_id}, experiment)
         _widen(connection, schema, ready, [*(rule.name for rule in rules), *project.kind.times])
-        _replace(connection, place, experiment, ready, calculator.uncounted)
+        _replace(connection, place, experiment, ready, calculator)
         return ready
     finally:
         connection.close()
@@ -141,10 +142,11 @@ def _replace(
     place: Place,
     experiment: str,
     rows: list[Row],
-    uncounted: list[Uncounted],
+    found: Calculator,
 ) -> None:
     """Put the rows of an experiment in the place of those there were, at once."""
     table = quoted(place.metrics)
+    create_resamples(connection)
     connection.execute("BEGIN IMMEDIATE")
     connection.execute(f"DELETE FROM {table} WHERE experiment_version = ?", (experiment,))
     for row in rows:
@@ -153,7 +155,8 @@ def _replace(
             f"INSERT INTO {table} ({names}) VALUES ({', '.join('?' * len(row))})",
             tuple(row.values()),
         )
-    add_uncounted(connection, experiment, together(uncounted))
+    add_uncounted(connection, experiment, together(found.uncounted))
+    record_resamples(connection, experiment, found.resampled)
     if experiment != DEV:  # whose tables are dropped, and a view without its table blocks ALTER
         name_versions(connection)
     connection.execute("COMMIT")

@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -19,14 +20,15 @@ from harness.project.values import INTEGER, REAL, Row
 from harness.read.results import label
 from harness.record.columns import CLUSTER, RESERVED, quoted
 from harness.record.metrics_table import percentile_columns
+from harness.record.resamples_table import Named
 from harness.stats.intervals import (
     Indices,
     Interval,
     mean_interval,
     percentiles,
-    statistic_interval,
 )
 from harness.stats.phases import rises, trend
+from harness.stats.resampling import NO_ITEMS, Resamples, interval_of, resample
 
 _OWN = frozenset({"track_id", "timestamp", "error", "error_type"} | RESERVED) - {"repeat"}
 Aggregate = Callable[[pd.DataFrame], float]
@@ -38,7 +40,8 @@ class Calculator:
     """Makes the metrics rows of an experiment, a configuration at a time.
 
     `types` are those of the columns of predictions; `scores` the rules of what each row has,
-    `aggregates` of what rows have together. `uncounted` collects what cannot count.
+    `aggregates` of what rows have together. `uncounted` collects what cannot count,
+    `resampled` aggregates on draws of the items.
     """
 
     project: Project
@@ -47,6 +50,7 @@ class Calculator:
     scores: Sequence[Rule]
     aggregates: Sequence[Rule]
     uncounted: list[Uncounted] = field(default_factory=list)
+    resampled: list[Named] = field(default_factory=list)
 
     def figures(self, chosen: Chosen, selection: tuple[str, list[object]]) -> Row:
         """The figures of a configuration, whose rows are those of `selection` (SQL and values)."""
@@ -98,7 +102,15 @@ class Calculator:
                 fix="give one of them another name in src/benchmark/metrics.py",
             )
         frame = self._frame(rule, *selection)
-        interval, reason = _aggregate(frame, rule.name, self.project.aggregates[rule.name])
+        query, values = selection
+        unit = f"coalesce({CLUSTER}, input_id)" if CLUSTER in self.types else "input_id"
+        found = self.connection.execute(f"SELECT DISTINCT {unit} {query}", values).fetchall()
+        drawn, reason = _resampled(
+            frame, rule.name, self.project.aggregates[rule.name], [row[0] for row in found]
+        )
+        interval = NO_ITEMS if drawn is None else interval_of(drawn)
+        if drawn is not None and isfinite(drawn.estimate):
+            self.resampled.append((chosen.key, rule.name, drawn))
         if reason:
             params = {n.removeprefix("params_"): value for n, value in chosen.columns.items()}
             self.uncounted.append(Uncounted(rule.name, reason, 1, label(params)))
@@ -185,11 +197,15 @@ def _paid(rows: ConfigurationRows) -> float | None:
     return float(np.nansum(paid)) if np.isfinite(paid).any() else None
 
 
-def _aggregate(frame: pd.DataFrame, name: str, aggregate: Aggregate) -> tuple[Interval, str]:
-    """The aggregate with its interval, and why its value cannot count; "" where it can.
+def _resampled(
+    frame: pd.DataFrame, name: str, aggregate: Aggregate, all_items: list[str]
+) -> tuple[Resamples | None, str]:
+    """The aggregate on draws of the items, and why its value cannot count; "" where it can.
 
-    One that is None or NaN is undefined on these rows, which it may be.
+    One that is None or NaN is undefined on these rows, which it may be. None without rows.
     """
+    if frame.empty:
+        return None, ""
     reasons: list[str] = []
     repeated = frame["input_id"].duplicated().any()
 
@@ -203,9 +219,8 @@ def _aggregate(frame: pd.DataFrame, name: str, aggregate: Aggregate) -> tuple[In
         units = frame["input_id"]
         if CLUSTER in frame:
             units = frame[CLUSTER].where(frame[CLUSTER].notna(), units)
-        interval = statistic_interval(len(frame), compute, units.to_numpy())
-        of_all = reasons[0] if reasons else ""
-        return interval, "" if of_all == "nan" else of_all
+        found = resample(len(frame), compute, units.to_numpy(), all_items=all_items)
+        return found, "" if reasons[0] == "nan" else reasons[0]
     except Exception as error:
         raise HarnessError(
             f"AGGREGATES[{name!r}] in metrics.py failed: {type(error).__name__}: {error}",

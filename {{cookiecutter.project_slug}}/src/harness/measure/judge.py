@@ -7,21 +7,28 @@ hypotheses every interval is widened (Bonferroni), so that together they hold at
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
-from typing import Literal
 
 import numpy as np
 from scipy.special import ndtri
 
 from harness.project.declarations import Rule
 from harness.project.hypotheses import Hypothesis, matches
+from harness.project.scores import LARGEST
 from harness.read.results import Experiment, label
 from harness.read.scores import Numbers, Scores
-from harness.stats.decision import MIN_ITEMS, position_of
+from harness.stats.decision import (
+    MIN_ITEMS,
+    Outcome,
+    Position,
+    mirrored,
+    outcome_of,
+    position_of,
+)
 from harness.stats.intervals import Interval
+from harness.stats.missing import gap_bounds
 from harness.stats.paired import paired_verdict
-from harness.stats.significance import items_needed
-
-Judgement = Literal["supported", "refuted", "undecided"]
+from harness.stats.power import POWER, POWER_OF_BOTH_ENDS
+from harness.stats.resampling import interval_of_difference
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,25 +36,30 @@ class Judged:
     """A hypothesis and what came of it; `difference` is better - than, in units of the metric.
 
     `items` is how many both sides have (`difference.n` counts folds where there are some).
+    `exploratory` says why it is no prediction: its result could be seen before it was written.
     `answerable` is False where the results could not have decided it: what it names did not run.
     """
 
     hypothesis: Hypothesis
-    outcome: Judgement
+    outcome: Outcome
     difference: Interval
     test: str
     reason: str
     items: int = 0
     answerable: bool = True
+    exploratory: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """The outcome as a tag has it: `supported`, or `supported (exploratory)`."""
+        return f"{self.outcome} (exploratory)" if self.exploratory else self.outcome
 
 
 def judge(experiment: Experiment, scores: Scores) -> list[Judged]:
     """Judge the plan under which the experiment's first run was started.
 
-    - supported: the whole interval lies beyond `smallest_difference` in the direction claimed;
-    - refuted: the whole interval lies short of it, so any difference is too small to matter, or
-      points the other way;
-    - undecided: the interval holds both, or there are too few items to say.
+    Supported and refuted are what `stats.decision.outcome_of` says of the interval. Undecided: the
+    interval holds both, or there are too few items to say.
     """
     hypotheses = experiment.plan.hypotheses
     confidence = 1 - 0.05 / max(1, len(hypotheses))
@@ -108,14 +120,22 @@ def _judge(
         a, b = (pooled(values, sides[side]) for side in ("better", "than"))
         rule = experiment.rule(metric)
         verdict = paired_verdict(
-            a, b, scores.units, confidence=confidence, binary=rule.binary, bounds=rule.bounds
+            a,
+            b,
+            scores.units,
+            confidence=confidence,
+            binary=rule.binary,
+            bounds=rule.bounds,
+            smallest_difference=hypothesis.smallest_difference,
+            power=power_of(hypothesis),
         )
         judged = _outcome(hypothesis, verdict.difference, verdict.test, verdict.n)
         if cached := not_timed(experiment, rule, [*sides["better"], *sides["than"]]):
             judged = replace(judged, reason=f"{judged.reason}; {cached}")
-        if not scores.units.fitted and judged.answerable and judged.outcome == "undecided":
-            return _with_items_needed(judged, float(np.nanstd(a - b, ddof=1)), confidence)
-        return judged
+        if judged.outcome == "undecided":
+            return _with_items_needed(judged, verdict.items_needed) if judged.answerable else judged
+        both = scores.ran[:, sides["better"] + sides["than"]].all(axis=1)
+        return _unless_reversed(judged, rule, a[both], b[both])
     if metric in experiment.metrics:
         if lost := left_out_of(experiment, metric, [*sides["better"], *sides["than"]]):
             reason = f"{lost}, so it says nothing of them"
@@ -125,39 +145,48 @@ def _judge(
             difference = Interval(None, None, None, 0, "none", note)
         else:
             better, than = (sides[side][0] for side in ("better", "than"))
-            difference = apart(experiment, metric, better, than, confidence)
+            difference, _ = apart(experiment, better, experiment, than, metric, confidence)
         return _outcome(hypothesis, difference, difference.method, difference.n)
     reason = f"no row of {experiment.name} has the metric {metric!r}"
     return Judged(hypothesis, "undecided", nothing, "none", reason, answerable=False)
 
 
 def apart(
-    experiment: Experiment, metric: str, first: int, second: int, confidence: float
-) -> Interval:
-    """Bounds of a difference of two aggregates (first - second), known by their own intervals only.
+    a: Experiment, first: int, b: Experiment, second: int, metric: str, confidence: float
+) -> tuple[Interval, float | None]:
+    """The difference of two aggregates (a's configuration `first` - b's `second`), and a p.
 
-    Both intervals together can only be too wide for the difference, so a verdict on it is safe. At
-    another confidence they are stretched as a normal interval would be.
+    Paired, where both were computed on the same draws of the same items. Else only their own
+    intervals are known: both together can only be too wide for the difference, so a verdict on it
+    is safe, and there is no p. At another confidence they are stretched as a normal interval.
     """
-    a, b = (experiment.configurations[index].summary for index in (first, second))
-    if any(row.get(f"{metric}{end}") is None for row in (a, b) for end in ("", "_low", "_high")):
+    one, other = (e.resamples.get(metric, {}).get(i) for e, i in ((a, first), (b, second)))
+    if one is not None and other is not None and one.items == other.items:
+        return interval_of_difference(one, other, confidence)
+    return _both_intervals(a, first, b, second, metric, confidence), None
+
+
+def _both_intervals(
+    a: Experiment, first: int, b: Experiment, second: int, metric: str, confidence: float
+) -> Interval:
+    x, y = a.configurations[first].summary, b.configurations[second].summary
+    if any(row.get(f"{metric}{end}") is None for row in (x, y) for end in ("", "_low", "_high")):
         return Interval(None, None, None, 0, "none", "has no interval for each configuration")
     stretch = float(ndtri((1 + confidence) / 2) / ndtri(0.975))
-    estimate = a[metric] - b[metric]
-    low = a[f"{metric}_low"] - b[f"{metric}_high"]
-    high = a[f"{metric}_high"] - b[f"{metric}_low"]
+    estimate = x[metric] - y[metric]
+    low = x[f"{metric}_low"] - y[f"{metric}_high"]
+    high = x[f"{metric}_high"] - y[f"{metric}_low"]
     return Interval(
         estimate,
         estimate - stretch * (estimate - low),
         estimate + stretch * (high - estimate),
-        int(min(row.get(f"{metric}_n") or row["n"] for row in (a, b))),
+        int(min(row.get(f"{metric}_n") or row["n"] for row in (x, y))),
         "both intervals apart",
     )
 
 
 def _outcome(hypothesis: Hypothesis, difference: Interval, test: str, items: int) -> Judged:
-    smallest = hypothesis.smallest_difference
-    outcome: Judgement = "undecided"
+    outcome: Outcome = "undecided"
     if difference.low is None or difference.high is None or difference.estimate is None:
         reason = difference.note or "no item has a value under both"
         return Judged(hypothesis, outcome, difference, test, reason, items, False)
@@ -167,28 +196,62 @@ def _outcome(hypothesis: Hypothesis, difference: Interval, test: str, items: int
     if items < MIN_ITEMS:
         reason = f"{items} shared items, at least {MIN_ITEMS} are needed"
         return Judged(hypothesis, outcome, difference, test, reason, items, False)
-    up = hypothesis.direction == "higher"
-    low, high = (difference.low, difference.high) if up else (-difference.high, -difference.low)
-    position = position_of(low, high, smallest)
-    if position == "above":
-        outcome, reason = "supported", "the whole interval is a difference that matters"
-    elif position in ("open", "not below"):
-        reason = "the interval holds both a difference that matters and one that does not"
-    else:
-        outcome, reason = "refuted", "the interval holds no difference as large as claimed"
-        if high < 0:
-            reason = "the other one is better"
-        elif position == "within":
-            reason = "any difference is too small to matter"
+    position = position_of(difference.low, difference.high, hypothesis.smallest_difference)
+    if hypothesis.lower:
+        position = mirrored(position)
+    outcome = outcome_of(hypothesis.kind, position)
+    high = -difference.low if hypothesis.lower else difference.high
+    reason = _because(hypothesis, outcome, position, ahead=high >= 0)
     return Judged(hypothesis, outcome, difference, test, reason, items)
 
 
-def _with_items_needed(judged: Judged, spread: float, confidence: float) -> Judged:
-    """How many items would tell the difference seen from the smallest one that matters."""
-    claimed = judged.hypothesis.smallest_difference
-    limit = claimed if judged.hypothesis.direction == "higher" else -claimed
-    apart = (judged.difference.estimate or 0.0) - limit
-    needed = items_needed(apart, spread, confidence=confidence)
+def _because(hypothesis: Hypothesis, outcome: Outcome, position: Position, ahead: bool) -> str:
+    """The reason in words; `ahead`: some of the interval is on the side that is claimed."""
+    matters = (
+        "a loss that matters" if hypothesis.kind == "not_worse" else "a difference that matters"
+    )
+    if outcome == "undecided":
+        return f"the interval holds both {matters} and one that does not"
+    if hypothesis.kind == "superior" and outcome == "refuted":
+        if not ahead:
+            return "the other one is better"
+        if position == "within":
+            return "any difference is too small to matter"
+        return "the interval holds no difference as large as claimed"
+    if hypothesis.kind != "superior" and outcome == "supported":
+        return f"the interval holds no {matters.removeprefix('a ')}"
+    return f"the whole interval is {matters}"
+
+
+def _unless_reversed(judged: Judged, rule: Rule, a: Numbers, b: Numbers) -> Judged:
+    """Undecided, where values that are left out could make the outcome another one."""
+    if rule.fresh or np.isfinite(a - b).all():
+        return judged
+    said = judged.hypothesis
+    for end in gap_bounds(a, b, rule.low, rule.high):
+        position = position_of(*_point(end), said.smallest_difference)
+        if outcome_of(said.kind, mirrored(position) if said.lower else position) != judged.outcome:
+            missing = int(a.size - np.isfinite(a - b).sum())
+            reason = (
+                f"{missing:,} items are left out, and whatever they had scored could reverse it"
+            )
+            return replace(judged, outcome="undecided", reason=f"{judged.reason}; {reason}")
+    return judged
+
+
+def _point(value: float) -> tuple[float, float]:
+    # An infinite bound is no bound: as far out as a number that counts can be.
+    finite = max(-LARGEST, min(LARGEST, value))
+    return finite, finite
+
+
+def power_of(hypothesis: Hypothesis) -> float:
+    """How surely each end of the interval must lie where it has to, so that it decides in 80%."""
+    return POWER_OF_BOTH_ENDS if hypothesis.kind == "equivalent" else POWER
+
+
+def _with_items_needed(judged: Judged, needed: int | None) -> Judged:
+    """How many items would tell the smallest difference that matters from none."""
     if needed is None or needed <= judged.items:
         return judged
     return replace(judged, reason=f"{judged.reason}; about {needed:,} items would decide")

@@ -1,7 +1,8 @@
 """Scores computed again from stored rows, after metrics.py changed; predict never runs.
 
 What was there before is kept: its scores in `scores_history`, its metrics in `metrics_history`, how
-they were counted in `declarations_history` and `uncounted_history`, each row with the version of
+they were counted in `declarations_history` and `uncounted_history`, aggregates on draws of the
+items in `resamples_history`, each row with the version of
 metrics.py that made it. `metrics.score_version` is the one in force;
 it is `unfinished` from before the first score changes until all are there.
 """
@@ -20,6 +21,7 @@ from harness.record.database_file import begin_writing
 from harness.record.judgements import Judged
 from harness.record.layout import DEV, UNFINISHED, Place, place_for
 from harness.record.lock import one_at_a_time
+from harness.record.resamples_table import RESAMPLED, create_resamples
 from harness.record.runs import new_track_id
 from harness.record.score_tables import DECLARED, UNCOUNTED, create_tables
 from harness.version.results_state import note_origins
@@ -64,6 +66,7 @@ def _archive(place: Place, experiment: str) -> str:
     """
     with _writing(place) as con:
         create_tables(con)
+        create_resamples(con)
         have = _types(con, place.metrics)
         if have and VERSION not in have:
             con.execute(f"ALTER TABLE {quoted(place.metrics)} ADD COLUMN {VERSION} TEXT")
@@ -145,6 +148,7 @@ def _histories(con: sqlite3.Connection, place: Place) -> list[tuple[str, str, li
         ("metrics_history", place.metrics, metrics),
         ("declarations_history", DECLARED, list(_types(con, DECLARED))),
         ("uncounted_history", UNCOUNTED, list(_types(con, UNCOUNTED))),
+        ("resamples_history", RESAMPLED, list(_types(con, RESAMPLED))),
     ]
 
 

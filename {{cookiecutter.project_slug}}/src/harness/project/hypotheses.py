@@ -12,6 +12,12 @@
     than = { threshold = 1.0 }
     direction = "higher"                   # as SCORES in metrics.py has it; "lower": less is better
     smallest_difference = 0.05             # in units of the metric; less would not matter
+    kind = "superior"                      # the claim is that it is better, by that much or more;
+                                           # "not_worse": worse by less than that;
+                                           # "equivalent": neither better nor worse by that
+
+With kind "not_worse" or "equivalent" the two sides are called `this` and `than`, and the smallest
+difference, which trials call a margin, may be written as `margin`.
 
 The plan is judged as it was committed before the run (`runs.plan` keeps it), so that no hypothesis
 can be fitted to the results. Only a difference of `smallest_difference` or more counts, so any
@@ -24,12 +30,14 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
 from harness.errors import HarnessError
 from harness.project.contract import params_columns
 from harness.project.scores import MEASURED, Score
 from harness.project.values import Params, Row
+from harness.stats.decision import Kind
 
 PLAN_NAME = "PLAN.toml"
 
@@ -41,6 +49,8 @@ _HINTS = {
     "than": "write the params of a configuration in GRID, such as than = { depth = 2 }",
     "direction": 'write direction = "higher" or direction = "lower"',
     "smallest_difference": "write a number from 0 on, such as smallest_difference = 0.02",
+    "kind": 'write kind = "superior", "not_worse" or "equivalent"',
+    "margin": "write a number above 0: how large a difference would still not matter",
     "questions": 'write a list of sentences, such as questions = ["Is B worth its price?"]',
     "segmentations": 'write a list of columns, such as segmentations = ["language"]',
     "hypotheses": "write each hypothesis under a heading [[hypotheses]] of its own",
@@ -48,23 +58,54 @@ _HINTS = {
 
 
 class Hypothesis(BaseModel):
-    """A claim that one configuration's metric beats another's by a difference that matters."""
+    """A claim about how far one configuration's metric lies from another's.
+
+    `kind` says what is claimed, see `stats.decision.outcome_of`. Where it is not "superior", the
+    side `better` is written as `this`. `direction` is None only for "equivalent".
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     id: str = Field(min_length=1)
     claim: str = Field(min_length=1)
     metric: str = Field(min_length=1)
-    better: dict[str, Any] = Field(min_length=1)
+    kind: Kind = "superior"
+    better: dict[str, Any] = Field(min_length=1, validation_alias=AliasChoices("better", "this"))
     than: dict[str, Any] = Field(min_length=1)
-    direction: Literal["higher", "lower"]
-    smallest_difference: float = Field(ge=0, allow_inf_nan=False)
+    direction: Literal["higher", "lower"] | None = None
+    smallest_difference: float = Field(
+        ge=0, allow_inf_nan=False, validation_alias=AliasChoices("smallest_difference", "margin")
+    )
 
     @model_validator(mode="after")
-    def _two_configurations(self) -> "Hypothesis":
+    def _can_be_judged(self) -> "Hypothesis":
         if self.better == self.than:
             raise ValueError("better and than name the same configuration")
+        if self.direction is None and self.kind != "equivalent":
+            raise PydanticCustomError("direction", "direction is missing")
+        if self.kind != "superior" and self.smallest_difference == 0:
+            raise PydanticCustomError(
+                "margin",
+                "of kind {kind}, smallest_difference is 0: no number of items shows that "
+                "there is no difference at all",
+                {"kind": self.kind},
+            )
         return self
+
+    @property
+    def lower(self) -> bool:
+        """Whether less is better."""
+        return self.direction == "lower"
+
+    def says(self, metric: str, this: str, than: str, amount: str) -> str:
+        """The claim in figures: `correct not 0.05 or more lower: depth=2 than depth=8`."""
+        if self.kind == "equivalent":
+            return f"{metric} within {amount} of each other: {this} and {than}"
+        if self.kind == "not_worse":
+            worse = "higher" if self.lower else "lower"
+            return f"{metric} not {amount} or more {worse}: {this} than {than}"
+        more = f"{amount} or more " if self.smallest_difference else ""
+        return f"{metric} {more}{self.direction}: {this} than {than}"
 
 
 class Plan(BaseModel):
@@ -86,7 +127,13 @@ class Plan(BaseModel):
     def direction(self, metric: str) -> Literal["higher", "lower"] | None:
         """Which way its hypotheses want a metric; None where they do not say, or disagree."""
         said = {each.direction for each in self.hypotheses if each.metric == metric}
+        said.discard(None)
         return said.pop() if len(said) == 1 else None
+
+    def smallest_difference(self, metric: str) -> float:
+        """The smallest difference that matters in a metric; 0 where no hypothesis says it."""
+        said = [each.smallest_difference for each in self.hypotheses if each.metric == metric]
+        return min(said, default=0.0)
 
     def place_of(self, metric: str) -> int | None:
         """The first hypothesis that names a metric, counted from 0; None where none does."""
@@ -95,7 +142,7 @@ class Plan(BaseModel):
 
     def lower_is_better(self, metric: str) -> bool:
         """Whether less is better: as a hypothesis says, else True for latency and cost only."""
-        said = {each.metric: each.direction for each in self.hypotheses}
+        said = {each.metric: each.direction for each in self.hypotheses if each.direction}
         return said.get(metric, "lower" if metric in MEASURED else "higher") == "lower"
 
 
@@ -124,7 +171,7 @@ def parse_plan(values: Mapping[str, object] | str | None) -> Plan:
         first = found[0]
         keys = [str(part) for part in first["loc"]]
         place = _place(first["loc"])
-        known = next((_HINTS[key] for key in reversed(keys) if key in _HINTS), "")
+        known = next((_HINTS[key] for key in [first["type"], *reversed(keys)] if key in _HINTS), "")
         if first["type"] == "extra_forbidden":
             known = "remove it, or correct its spelling; the keys are " + ", ".join(
                 Hypothesis.model_fields if len(keys) > 1 else Plan.model_fields
@@ -228,8 +275,10 @@ def _number_in(text: str) -> float | None:
         return None
 
 
-def _fields(params: Params) -> Row:
+def configuration_of(params: Params) -> Row:
     """A configuration as its columns are named, the classes of nested dataclasses among them."""
+    if isinstance(params, Mapping):
+        return dict(params)
     return {name.removeprefix("params_"): value for name, value in params_columns(params).items()}
 
 
@@ -256,7 +305,7 @@ def plan_findings(
     grid: configurations, as params dataclasses or as dicts of their fields. scores: SCORES of
     metrics.py, which the plan must not contradict.
     """
-    configurations = [dict(each) if isinstance(each, Mapping) else _fields(each) for each in grid]
+    configurations = [configuration_of(each) for each in grid]
     findings = [
         f"PLAN.toml: segmentation {name!r} is no column of predictions; return it from predict()"
         for name in plan.segmentations
@@ -281,11 +330,12 @@ def _contradictions(plan: Plan, scores: Mapping[str, Score]) -> list[str]:
     """Metrics that have one direction in one place and another in a second."""
     findings = []
     for metric in dict.fromkeys(each.metric for each in plan.hypotheses):
-        said = sorted({each.direction for each in plan.hypotheses if each.metric == metric})
+        named = {each.direction for each in plan.hypotheses if each.metric == metric}
+        said = sorted(each for each in named if each)
         declared = scores[metric].better if metric in scores else None
         if len(said) > 1:
             findings.append(f"PLAN.toml: hypotheses want {metric} higher, and lower too")
-        elif declared not in (None, *said):
+        elif said and declared not in (None, *said):
             findings.append(
                 f"PLAN.toml: a hypothesis wants {metric} {said[0]}, SCORES in metrics.py says that "
                 f"{declared} is better"

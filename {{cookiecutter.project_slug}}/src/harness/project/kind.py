@@ -66,6 +66,8 @@ class Kind:
     they wait for different servers; otherwise configuration by configuration.
     doubts: columns that are true where a row's numbers mean little, each with the words that follow
     "All 40" or "3 of 40" wherever the numbers are shown.
+    unranked: params and the value with which a configuration is no rival of the others, so that it
+    has no rank among them.
     """
 
     settings: Mapping[str, type[Options]] = field(default_factory=dict)
@@ -77,6 +79,7 @@ class Kind:
     times: tuple[str, ...] = ()
     clock: str = ""
     doubts: Mapping[str, str] = field(default_factory=dict)
+    unranked: Mapping[str, object] = field(default_factory=dict)
     interleaved: bool = False
     costs: str = ""
 

@@ -21,7 +21,9 @@ from harness.read.views import ask, columns
 from harness.record.columns import quoted
 from harness.record.layout import DEV
 from harness.record.metrics_table import COUNTS, metrics_in
+from harness.record.resamples_table import RESAMPLED, RESAMPLES_OF, resamples_of
 from harness.record.score_tables import DECLARED, RULES_OF, UNCOUNTED, UNCOUNTED_OF, rule_of
+from harness.stats.resampling import Resamples
 
 _JSON = ("packages", "settings", "gates", "grid", "grid_files", "code_parts", "harness_edited")
 
@@ -45,7 +47,8 @@ class Experiment:
     """An experiment as its tables hold it; `scores` are the metrics that each item has.
 
     `rules` say how they count, by name and in the order in which they are shown; `uncounted`, what
-    was returned and cannot count.
+    was returned and cannot count. `resamples`: aggregates on draws of the items, by name and by the
+    index of the configuration.
     """
 
     name: str
@@ -60,6 +63,7 @@ class Experiment:
     seeds: tuple[str, ...]
     rules: dict[str, Rule]
     uncounted: list[Uncounted]
+    resamples: dict[str, dict[int, Resamples]]
 
     def rule(self, metric: str) -> Rule:
         """How a metric counts; latency and cost are known without a declaration."""
@@ -126,6 +130,7 @@ def read_experiment(con: DuckDBPyConnection, name: str) -> Experiment:
         seeds=seeds,
         rules=rules,
         uncounted=_uncounted(con, name),
+        resamples=_resamples(con, name, configurations),
     )
 
 
@@ -290,6 +295,23 @@ def _uncounted(con: DuckDBPyConnection, name: str) -> list[Uncounted]:
     if not columns(con, UNCOUNTED):
         return []
     return [Uncounted(*row) for row in ask(con, UNCOUNTED_OF, [name]).fetchall()]
+
+
+def _resamples(
+    con: DuckDBPyConnection, name: str, configurations: Sequence[RecordedConfiguration]
+) -> dict[str, dict[int, Resamples]]:
+    if not columns(con, RESAMPLED):
+        return {}
+    # What stands for several seeds has a mean of their aggregates, of which nothing was drawn.
+    places = {
+        each.summary.get("params_key"): i for i, each in enumerate(configurations) if not each.seeds
+    }
+    found: dict[str, dict[int, Resamples]] = {}
+    for row in con.execute(RESAMPLES_OF, [name]).fetchall():
+        key, metric, resamples = resamples_of(row)
+        if key in places:
+            found.setdefault(metric, {})[places[key]] = resamples
+    return found
 
 
 def doubt_words(rows: Sequence[Row], doubts: Mapping[str, str]) -> list[str]:

@@ -7,7 +7,7 @@ of a segment never come into memory.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import sqrt
 from typing import Self
 
@@ -32,7 +32,8 @@ class Scores:
     `rows` name the rows, ascending: two experiments share those whose names are equal. `items` are
     64-bit hashes of the input ids; one occurs in several rows where each repeat has a fold.
     `counted` is by the metric's rule. Of a failed datapoint, `left_out` has nothing and `worst` the
-    worst value, where that is known. `units`: which rows belong together.
+    worst value, where that is known. `units`: which rows belong together. `ran`: which rows a
+    configuration has.
     """
 
     rows: npt.NDArray[np.uint64]
@@ -41,6 +42,7 @@ class Scores:
     left_out: dict[str, Numbers]
     worst: dict[str, Numbers]
     units: Units = ALONE
+    ran: npt.NDArray[np.bool_] = field(default_factory=lambda: np.ones((0, 0), dtype=np.bool_))
 
     @property
     def n_items(self) -> int:
@@ -128,7 +130,9 @@ def read_scores(
         {name: tables[each[index]] for name, each in ways.items()} for index in range(3)
     )
     units = _units(found, row_of, len(rows), items)
-    return Scores(rows, items, counted, left_out, worst_case, units)
+    ran = np.zeros((len(rows), len(experiment.configurations)), dtype=np.bool_)
+    ran[row_of, column_of] = True
+    return Scores(rows, items, counted, left_out, worst_case, units, ran)
 
 
 def _unit_heads(experiment: Experiment) -> list[str]:

@@ -16,9 +16,10 @@ from harness.errors import HarnessError, reason_of
 from harness.record.columns import quoted
 from harness.record.database_file import prepare_to_read
 
+_WHOLE = ("metrics", "runs", "score_declarations", "uncounted_scores", "aggregate_resamples")
 VIEWS = {
     "predictions": "predictions(_.*)?",
-    **{name: name for name in ("metrics", "runs", "score_declarations", "uncounted_scores")},
+    **{name: name for name in _WHOLE},
 }
 PLAIN = "events"  # what xetrack called its one table, before it could have several
 # A table with these columns was typed by our store before its first row, so it needs no look
@@ -74,7 +75,7 @@ def connect(
     export_to: Path | None = None,
 ) -> duckdb.DuckDBPyConnection:
     """Open databases for reading, with the views `predictions`, `metrics` and `runs`, and with
-    `score_declarations` and `uncounted_scores` where scores were declared.
+    `score_declarations`, `uncounted_scores` and `aggregate_resamples` where there are any.
 
     `table` shows this one table as `predictions`, for databases of another origin. `memory_limit`
     is a DuckDB size such as `200MB`. `careful` looks at every stored value before it trusts a

@@ -29,7 +29,11 @@ from harness.project.values import REAL, Row, Value, readable
 from harness.record.columns import PREDICTIONS, Schema, quoted
 from harness.record.database_file import begin_writing, set_strangers_aside
 from harness.record.layout import DEV, JUDGEMENTS, Place
+<<<<<<< HEAD
 from harness.record.pickles import index_load
+=======
+from harness.record.resamples_table import RESAMPLED
+>>>>>>> house
 from harness.record.row_fitter import RowFitter, Wrong, mark_unfit
 from harness.record.runs import RUNS, next_sequence
 from harness.record.score_tables import DECLARED, UNCOUNTED
@@ -407,7 +411,8 @@ def clear_rows(place: Place, experiment: str) -> int:
     begin_writing(place.db)
     with explained(place.db), contextlib.closing(sqlite3.connect(place.db, timeout=10)) as con:
         deleted = 0
-        for table in (DECLARED, UNCOUNTED, place.metrics, place.predictions, JUDGEMENTS):
+        tables = (DECLARED, UNCOUNTED, RESAMPLED, JUDGEMENTS, place.metrics, place.predictions)
+        for table in tables:
             if con.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone():
                 deleted = con.execute(
                     f"DELETE FROM {quoted(table)} WHERE experiment_version = ?", (experiment,)
@@ -443,7 +448,7 @@ def begin_anew(place: Place) -> None:
     if not place.db.exists():
         return
     with explained(place.db), contextlib.closing(sqlite3.connect(place.db, timeout=10)) as con:
-        for table in (DECLARED, UNCOUNTED, place.metrics, place.predictions):
+        for table in (DECLARED, UNCOUNTED, RESAMPLED, place.metrics, place.predictions):
             con.execute(f"DROP TABLE IF EXISTS {quoted(table)}")
         if con.execute("SELECT 1 FROM sqlite_master WHERE name = 'scores'").fetchone():
             con.execute("DELETE FROM scores WHERE predictions = ?", (place.predictions,))

@@ -18,18 +18,17 @@ from harness.record.database_file import set_strangers_aside
 from harness.record.known import Knowledge, reading_file
 from harness.record.layout import DEV, databases, place_for
 from harness.run.budget import forecast
-from harness.run.prepared import prepare
+from harness.run.prepared import Prepared, prepare
 
 _SHOWN = 20
 _AT_ONCE = 256
 
 
-def preview(project: Project) -> list[str]:
+def preview(project: Project, ready: Prepared) -> list[str]:
     """One line a configuration: new and cached datapoints, and what the new ones cost.
 
     Without an `estimate` in predict.py the lines say nothing about cost.
     """
-    ready = prepare(project, None)
     settings = project.settings
     place = place_for(project.root, settings, "e0.0.0")
     cache = ResultCache(place.cache) if settings.run.cache else None

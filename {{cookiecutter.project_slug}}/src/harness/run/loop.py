@@ -8,8 +8,9 @@ import itertools
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -80,11 +81,13 @@ def run(
     provenance: Row,
     limit: int | None = None,
     place: Place | None = None,
+    known: Sequence[Path] | None = None,
 ) -> RunReport:
     """Execute what is missing of `experiment` and return how it went.
 
-    `provenance` fills the run's row; `place` is where rows go, if not where the settings say. The
-    caller holds the lock of the folder. Raises HarnessError where the experiment was begun with
+    `provenance` fills the run's row; `place` is where rows go, if not where the settings say, and
+    `known` are the databases whose results are reused, if not those of all experiments. The caller
+    holds the lock of the folder. Raises HarnessError where the experiment was begun with
     other code or data, and where nothing can be written.
     """
     settings = project.settings
@@ -105,7 +108,8 @@ def run(
     sys.setswitchinterval(_SWITCH_SECONDS)
     try:
         rows = Rows(track_id, experiment)
-        return _Run(project, grid, census, place, rows, recorder, cache).go(provenance, limit)
+        made = _Run(project, grid, census, place, rows, recorder, cache, others=known)
+        return made.go(provenance, limit)
     finally:
         sys.setswitchinterval(before)
         if recorder.is_alive():
@@ -135,6 +139,7 @@ class _Run:
     broken: Exception | None = None
     unkeyed: set[str] = field(default_factory=set)
     held: dict[bytes, set[str]] = field(default_factory=dict)
+    others: Sequence[Path] | None = None
 
     def go(self, provenance: Row, limit: int | None) -> RunReport:
         experiment = self.rows.experiment
@@ -249,8 +254,9 @@ class _Run:
         call = self.recorder.call
         root = self.project.root
         settings = self.project.settings
-        readings = []
-        if self.place.db == place_for(root, settings, experiment).db:  # a trial does not see them
+        readings = [reading_file(path) for path in self.others or ()]
+        mine = self.others is None and self.place.db == place_for(root, settings, experiment).db
+        if mine:  # a trial does not see them
             others = databases(root, settings, "experiment")
             readings = [reading_file(path) for path in others if path != self.place.db]
         # The writer's own file is read in its thread, between two batches.

@@ -1,1 +1,3 @@
-"""Pure functions on numbers: intervals, significance (tests), decision (the rule), paired."""
+"""Pure functions on numbers: intervals, resampling (of aggregates), significance (tests), power,
+decision (the rule), paired, ranks, missing (values).
+"""

@@ -5,9 +5,9 @@ value that is None, NaN or infinite is missing: it is left out, and the note say
 estimate or a bound that the data cannot give is None, never NaN: NULL in a table, null in JSON.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil, inf, isfinite, log, sqrt
+from math import ceil, inf, log, sqrt
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,6 @@ Bounds = tuple[float, float]
 
 RESAMPLES = 2_000
 BOOTSTRAP_UNITS = range(15, 2_001)  # with fewer or more independent units: Student's t
-STATISTIC_UNITS = 20_000  # above this an aggregate gets the grouped jackknife
 DRAWS_AT_ONCE = 100_000  # random indices at a time, so that they stay in the processor's cache
 
 
@@ -124,65 +123,8 @@ def _of_sample(
         return Interval(estimate, estimate - margin, estimate + margin, x.size, "t", note)
     drawn = _resampled_means(sums, sizes, seed)
     without = (sums.sum() - sums) / (sizes.sum() - sizes)
-    return Interval(
-        estimate, *_bca(drawn, estimate, without, units, tail), x.size, "BCa bootstrap", note
-    )
-
-
-def statistic_interval(
-    n: int,
-    statistic: Callable[[Indices], float],
-    clusters: ArrayLike | None = None,
-    confidence: float = 0.95,
-    seed: int = 0,
-    resamples: int = 1_000,
-) -> Interval:
-    """Interval of an aggregate that is not a mean (macro F1, a correlation, a ratio of sums).
-
-    `statistic(indices)` is given positions among 0..n-1, some twice, and returns a number. It is
-    called at most `resamples` + 101 times: BCa as in `mean_interval`, its acceleration from at most
-    100 groups of items. Over 20,000 items it is called 51 times: jackknife over 50 random groups
-    with Student's t (Shao & Wu 1989, Ann Stat 17:1176), as a thousand passes would take minutes.
-    A resample on which it raises ValueError or ZeroDivisionError, or is not finite, is left out;
-    above one in ten there are no bounds. What it raises on the whole data is raised here.
-    """
-    tail = tail_of(confidence)
-    if n == 0:
-        return Interval(None, None, None, 0, "none", "no values")
-    if not isfinite(estimate := float(statistic(np.arange(n)))):
-        return Interval(None, None, None, n, "none", "undefined on this data")
-    codes = np.arange(n) if clusters is None else _codes(clusters, n)
-    order = np.argsort(codes, kind="stable")
-    rows = np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)
-    units = len(rows)
-    if units < 2:
-        return Interval(estimate, None, None, n, "none", "a single item")
-
-    def compute(chosen: Indices) -> float:
-        picked = chosen if units == n else np.concatenate([rows[unit] for unit in chosen])
-        try:
-            return float(statistic(picked))
-        except (ValueError, ZeroDivisionError):
-            return float("nan")
-
-    rng, large = np.random.default_rng(seed), units > STATISTIC_UNITS
-    groups = min(units, 50 if large else 100)
-    member = rng.permutation(units) % groups
-    without = np.array([compute(np.flatnonzero(member != group)) for group in range(groups)])
-    if large:
-        if not np.isfinite(without).all():
-            return Interval(estimate, None, None, n, "none", "undefined on parts of this data")
-        margin = -float(stdtrit(groups - 1, tail)) * sqrt((groups - 1) * float(without.var()))
-        return Interval(estimate, estimate - margin, estimate + margin, n, "grouped jackknife")
-    drawn = np.array([compute(rng.integers(0, units, units)) for _ in range(resamples)])
-    kept = drawn[np.isfinite(drawn)]
-    note = "" if kept.size == resamples else f"undefined on {resamples - kept.size} resamples"
-    if kept.size < 0.9 * resamples:
-        return Interval(estimate, None, None, n, "none", note)
-    if without_spread(kept):
-        return Interval(estimate, None, None, n, "none", join_notes(note, "all equal"))
-    bounds = _bca(kept, estimate, without[np.isfinite(without)], units, tail)
-    return Interval(estimate, *bounds, n, "BCa bootstrap", note)
+    bounds = bca_bounds(drawn, estimate, without, units, tail)
+    return Interval(estimate, *bounds, x.size, "BCa bootstrap", note)
 
 
 def percentiles(
@@ -197,7 +139,7 @@ def percentiles(
     wanted one (Beran & Hall 1993, JRSS B 55:643), whatever the shape. Where n is too small for a
     bound on both sides (`percentile_needs`), the estimate is None and the note says what is needed.
     Clusters count by their effective sample size (Woodruff 1952, JASA 47:635), and by no more than
-    that at the median. Whether they are enough is judged by what that is at least (one-sided 95%),
+    that at the median. Whether they are enough is judged by what that is at least (one-sided 99%),
     and not by the tail: samples that missed the longest queues look independent there, so that
     of a p95 at utilisation .9 a third was shown, and 54% of those covered.
     """
@@ -239,7 +181,7 @@ def _independent(
     if q == 0.5 or units < 2:
         return int(sizes[0]), sizes[0]
     # A variance over few clusters is known within the limits of chi-squared.
-    return int(min(sizes)), sizes[1] * float(chdtri(units - 1, 0.95)) / (units - 1)
+    return int(min(sizes)), sizes[1] * float(chdtri(units - 1, 0.99)) / (units - 1)
 
 
 def percentile_needs(q: float, confidence: float = 0.95) -> int:
@@ -378,7 +320,7 @@ def _resampled_means(sums: Floats, sizes: Floats, seed: int) -> Floats:
     return means
 
 
-def _bca(drawn: Floats, estimate: float, without: Floats, units: int, tail: float) -> Bounds:
+def bca_bounds(drawn: Floats, estimate: float, without: Floats, units: int, tail: float) -> Bounds:
     """Bounds from resampled statistics and those with one unit (or group of units) left out."""
     share = ((drawn < estimate).mean() + (drawn <= estimate).mean()) / 2
     bias = float(ndtri(np.clip(share, 0.5 / drawn.size, 1 - 0.5 / drawn.size)))

@@ -6,14 +6,11 @@ pair in which either value is missing (None, NaN, infinite) is left out and coun
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from math import ceil
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
-from harness.stats.decision import MIN_ITEMS, position_of
+from harness.stats.decision import MIN_ITEMS, Decision, decision_of, mirrored, position_of
 from harness.stats.intervals import (
     Bounds,
     Floats,
@@ -22,22 +19,21 @@ from harness.stats.intervals import (
     cluster_totals,
     finite_values,
     join_notes,
-    tail_of,
 )
+from harness.stats.power import POWER, items_needed
+from harness.stats.resampling import Resamples, interval_of_difference
 from harness.stats.significance import (
     cohen_dz,
     cohen_g,
     corrected_resampled_t,
     holm,
-    items_needed,
     mcnemar_exact,
     paired_bootstrap,
     paired_differences,
     paired_proportions_interval,
+    paired_t,
 )
 
-Decision = Literal["better", "worse", "equivalent", "undecided"]
-POWER = 0.80
 NO_SIZES = (
     "nothing says how many items the models were fitted on: write fit(params, fold, train), or let "
     "predict return n_train"
@@ -87,12 +83,14 @@ class Verdict:
     """What a comparison of a with b came to; `n` counts items.
 
     - "better", "worse": p < 1 - confidence, and the whole interval lies on that side by at least
-      `smallest_difference`. "equivalent": the whole interval lies within +-smallest_difference,
-      where that is above 0. Otherwise "undecided": the data cannot tell, which does not say that
-      there is no difference. See `decision.position_of`.
+      `smallest_difference`. "equivalent", "not worse": all of `together` lies where it has to.
+      Otherwise "undecided": the data cannot tell, which does not say that there is no difference.
+      See `decision.decision_of`.
+    - `together` is the interval that holds at the same time as those of all other comparisons of
+      the family (Bonferroni); `difference` that of this comparison by itself.
     - `effect` is what `effect_name` says, positive where a is larger.
-    - `items_needed`: items with which a true difference as large as the one seen would be decided
-      four times in five; None where that is unknown. Of interest where undecided.
+    - `items_needed`: items that tell a difference of `smallest_difference` from none, four times in
+      five; it never depends on the difference seen. None where that is 0, or unknown.
     """
 
     difference: Interval
@@ -103,6 +101,9 @@ class Verdict:
     verdict: Decision
     n: int
     items_needed: int | None
+    together: Interval
+    smallest_difference: float = 0.0
+    higher_is_better: bool = True
     note: str = ""
     p_adjusted: float | None = None
 
@@ -117,6 +118,8 @@ def paired_verdict(
     seed: int = 0,
     binary: bool = True,
     bounds: Bounds | None = None,
+    family: int = 1,
+    power: float = POWER,
 ) -> Verdict:
     """Compare `a` with `b`, both of shape (n,): a[i] and b[i] are of the same item and repeat.
 
@@ -126,7 +129,8 @@ def paired_verdict(
     corrected resampled t on the folds' mean differences besides: both have to hold, so the bounds
     are the outer ones of the two and p is the larger (values without a fold are left out, and
     `items_needed` is None). `bounds` are the least and the largest value that a or b can have,
-    where that is declared. Raises ValueError for unequal lengths.
+    where that is declared. `family`: how many comparisons are made at once; see `correct_family`.
+    Raises ValueError for unequal lengths.
     """
     gap = paired_differences(a, b)
     if units.fitted and units.folds is not None:
@@ -134,38 +138,93 @@ def paired_verdict(
     kept = np.isfinite(gap)
     values, codes, note = finite_values(gap, units.clusters)
     sums, sizes = cluster_totals(values, codes)
-    if binary and sums.size == values.size > 0 and _all_shares(a, b, kept):
-        tested = _of_shares(values, confidence)
-    else:
-        gaps = (gap, np.zeros(gap.size))
-        found = paired_bootstrap(*gaps, units.clusters, confidence, seed, bounds)
-        tested = _of_means(*found, sums / sizes)
-    if units.fitted:
-        tested = _over_folds(tested, values, units.at(np.flatnonzero(kept)), confidence)
-    needed, difference = None, tested.difference
-    if difference.estimate is not None and (tested.spread or tested.discordant):
-        needed = items_needed(
-            difference.estimate,
-            tested.spread,
-            tested.discordant,
-            smallest_difference,
-            confidence,
-            POWER,
-        )
-    outcome = _decide(
-        difference, tested.p, sums.size, smallest_difference, higher_is_better, confidence
-    )
-    return Verdict(
-        difference,
+
+    def test(confidence: float) -> _Tested:
+        if binary and sums.size == values.size > 0 and _all_shares(a, b, kept):
+            tested = _of_shares(values, confidence)
+        else:
+            gaps = (gap, np.zeros(gap.size))
+            found = paired_bootstrap(*gaps, units.clusters, confidence, seed, bounds)
+            tested = _of_means(*found, sums / sizes)
+        if not units.fitted:
+            return tested
+        return _over_folds(tested, values, units.at(np.flatnonzero(kept)), confidence)
+
+    tested = test(confidence)
+    among = 1 - (1 - confidence) / max(1, family)
+    together = test(among).difference if family > 1 else tested.difference
+    needed = None
+    if tested.spread or tested.discordant:
+        needed = items_needed(smallest_difference, tested.spread, tested.discordant, among, power)
+    verdict = Verdict(
+        tested.difference,
         tested.p,
         tested.test,
         tested.effect,
         tested.effect_name,
-        outcome,
+        "undecided",
         sums.size,
         needed,
+        together,
+        smallest_difference,
+        higher_is_better,
         note,
     )
+    return replace(verdict, verdict=_decide(verdict, tested.p, confidence))
+
+
+def paired_p(
+    a: Values,
+    b: Values,
+    units: Units = ALONE,
+    binary: bool = True,
+    bounds: Bounds | None = None,
+) -> float | None:
+    """The p of `paired_verdict` by itself; None below 10 shared items (or clusters)."""
+    gap = paired_differences(a, b)
+    kept = np.isfinite(gap)
+    values, codes, _ = finite_values(gap, units.clusters)
+    size = cluster_totals(values, codes)[0].size
+    if size < MIN_ITEMS:
+        return None
+    if units.fitted:
+        return paired_verdict(a, b, units, binary=binary, bounds=bounds).p_value
+    if binary and size == values.size and _all_shares(a, b, kept):
+        return mcnemar_exact(int((values > 0).sum()), int((values < 0).sum()))
+    if bounds is not None:
+        return paired_bootstrap(gap, np.zeros(gap.size), units.clusters, bounds=bounds)[1]
+    return paired_t(gap, units.clusters)
+
+
+def aggregate_verdict(
+    a: Resamples,
+    b: Resamples,
+    smallest_difference: float = 0.0,
+    higher_is_better: bool = True,
+    confidence: float = 0.95,
+    family: int = 1,
+) -> Verdict:
+    """Compare two aggregates over the same draws of the same items; see `paired_verdict`.
+
+    Raises ValueError where the items are not the same.
+    """
+    difference, p = interval_of_difference(a, b, confidence)
+    among = 1 - (1 - confidence) / max(1, family)
+    together = interval_of_difference(a, b, among)[0] if family > 1 else difference
+    verdict = Verdict(
+        difference,
+        p,
+        "paired bootstrap",
+        None,
+        "",
+        "undecided",
+        a.units,
+        None,
+        together,
+        smallest_difference,
+        higher_is_better,
+    )
+    return replace(verdict, verdict=_decide(verdict, p, confidence))
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,42 +297,47 @@ def _of_means(difference: Interval, p: float | None, per_item: Floats) -> _Teste
     return _Tested(difference, p, test, cohen_dz(per_item), "Cohen's dz", spread)
 
 
-def correct_family(verdicts: Sequence[Verdict], confidence: float = 0.95) -> list[Verdict]:
-    """The verdicts of one family of comparisons after Holm's correction.
+def correct_family(
+    verdicts: Sequence[Verdict],
+    confidence: float = 0.95,
+    others: Sequence[float | None] = (),
+) -> list[Verdict]:
+    """The verdicts of one family of comparisons after Holm's correction; `others` are the p of
+    those in the family that were not asked for.
 
-    "better" and "worse" stand only where the adjusted p is still below 1 - confidence; the bounds
-    stay those of each comparison by itself. `items_needed` grows to what the smallest p of the
-    family has to pass.
+    "better" and "worse" stand only where the adjusted p is still below 1 - confidence; what is
+    "equivalent" or "not worse" was found in `together`, which is wide enough for the family that
+    `paired_verdict` was told of. The bounds of `difference` stay those of each comparison alone.
     """
-    adjusted = holm([verdict.p_value for verdict in verdicts])
+    adjusted = holm([*(verdict.p_value for verdict in verdicts), *others])
     family = max(1, sum(p is not None for p in adjusted))
-    tails = np.array([tail_of(confidence) / family, tail_of(confidence)])
-    alone, among = (ndtri(POWER) - ndtri(tails[::-1])) ** 2
     corrected = []
-    for verdict, p in zip(verdicts, adjusted, strict=True):
-        needed = verdict.items_needed and ceil(verdict.items_needed * float(among / alone))
-        changed = replace(verdict, p_adjusted=p, items_needed=needed)
-        if verdict.verdict in ("better", "worse") and (p is None or p >= 1 - confidence):
-            note = join_notes(verdict.note, f"not clear among {family} comparisons")
-            changed = replace(changed, verdict="undecided", note=note)
-        corrected.append(changed)
+    for verdict, p in zip(verdicts, adjusted, strict=False):
+        decided = _decide(verdict, p, confidence)
+        note = verdict.note
+        if verdict.verdict in ("better", "worse") and decided != verdict.verdict:
+            note = join_notes(note, f"not clear among {family} comparisons")
+        corrected.append(replace(verdict, p_adjusted=p, verdict=decided, note=note))
     return corrected
 
 
-def _decide(
-    difference: Interval,
-    p: float | None,
-    n: int,
-    smallest: float,
-    higher_is_better: bool,
-    confidence: float,
-) -> Decision:
-    position = position_of(difference.low, difference.high, smallest)
+def _decide(verdict: Verdict, p: float | None, confidence: float) -> Decision:
     if p is None:
         return "undecided"
-    if position == "within":
-        # Bounds without width, where a few items all differ alike, are no proof that all others do.
-        return "undecided" if difference.low == difference.high and n < MIN_ITEMS else "equivalent"
-    if position not in ("above", "below") or p >= 1 - confidence:
+    alone = _decided(verdict, verdict.difference)
+    if alone in ("better", "worse") and p < 1 - confidence:
+        return alone
+    among = _decided(verdict, verdict.together)
+    if among == "worse" or verdict.smallest_difference == 0:
         return "undecided"
-    return "better" if (position == "above") == higher_is_better else "worse"
+    # Bounds without width, where a few items all differ alike, are no proof that all others do.
+    if verdict.together.low == verdict.together.high and verdict.n < MIN_ITEMS:
+        return "undecided"
+    # Better by more than what matters is not worse, also where the p is not small enough.
+    return "not worse" if among == "better" else among
+
+
+def _decided(verdict: Verdict, difference: Interval) -> Decision:
+    smallest = verdict.smallest_difference
+    position = position_of(difference.low, difference.high, smallest)
+    return decision_of(position if verdict.higher_is_better else mirrored(position), smallest)

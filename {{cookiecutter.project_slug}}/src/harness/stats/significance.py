@@ -1,4 +1,4 @@
-"""Tests, intervals of a difference, effect sizes, Holm's correction, and how many items it takes.
+"""Tests, intervals of a difference, effect sizes, Holm's correction.
 
 Pure functions on numpy and scipy. A difference is always a - b, in the units of the metric. A pair
 in which either value is missing (None, NaN, infinite) is left out. Every p is two-sided.
@@ -6,7 +6,7 @@ in which either value is missing (None, NaN, infinite) is left out. Every p is t
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from math import ceil, isfinite, isnan, sqrt
+from math import isnan, sqrt
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -99,19 +99,34 @@ def paired_bootstrap(
     gap = paired_differences(a, b)
     reach = None if bounds is None else (bounds[0] - bounds[1], bounds[1] - bounds[0])
     interval = mean_interval(gap, clusters, confidence, seed, binary=False, bounds=reach)
-    kept, codes, _ = finite_values(gap, clusters)
-    sums, sizes = cluster_totals(kept, codes)
-    estimate = interval.estimate
-    if estimate is None or sums.size < 2:
+    estimate, error, units = _paired_t(gap, clusters)
+    if interval.estimate is None or units < 2:
         return interval, None
     if reach is not None and interval.method == "betting":
+        kept, codes, _ = finite_values(gap, clusters)
+        sums, sizes = cluster_totals(kept, codes)
         return interval, Bets.on(sums, sizes, reach, confidence, seed).p_value(0.0)
     if reach is not None and interval.low is None:
         return interval, None
-    error = 0.0 if without_spread(sums / sizes) else ratio_error(sums, sizes)
     if error == 0:  # every item differs alike: the p says whether there are enough of them
-        interval = replace(interval, low=estimate, high=estimate)
-    return interval, _t_test(estimate, error, sums.size)
+        interval = replace(interval, low=interval.estimate, high=interval.estimate)
+    return interval, _t_test(estimate, error, units)
+
+
+def paired_t(gap: Values, clusters: ArrayLike | None = None) -> float | None:
+    """p of `paired_bootstrap` by itself, from the differences; None below two items."""
+    estimate, error, units = _paired_t(gap, clusters)
+    return _t_test(estimate, error, units) if units > 1 else None
+
+
+def _paired_t(gap: Values, clusters: ArrayLike | None) -> tuple[float, float, int]:
+    """Mean difference, its standard error, and how many items there are."""
+    kept, codes, _ = finite_values(gap, clusters)
+    sums, sizes = cluster_totals(kept, codes)
+    if sums.size < 2:
+        return 0.0, 0.0, sums.size
+    error = 0.0 if without_spread(sums / sizes) else ratio_error(sums, sizes)
+    return float(kept.mean()), error, sums.size
 
 
 def corrected_resampled_t(
@@ -171,36 +186,6 @@ def holm(pvalues: Sequence[float | None]) -> list[float | None]:
     for rank, (p, i) in enumerate(known):
         adjusted[i] = largest = max(largest, min(1.0, (len(known) - rank) * p))
     return adjusted
-
-
-def items_needed(
-    difference: float,
-    spread: float | None = None,
-    discordant: float | None = None,
-    smallest_difference: float = 0.0,
-    confidence: float = 0.95,
-    power: float = 0.80,
-) -> int | None:
-    """Items (pairs) that decide a true `difference` with probability `power`; None if none would.
-
-    Give the standard deviation of the items' differences as `spread`: (z_a + z_b)^2 spread^2 / m^2
-    + z_a^2 / 2 (Guenther 1981, Am Stat 35:243). Or the share of pairs that disagree as
-    `discordant`, for McNemar's test: ((z_a sqrt(psi) + z_b sqrt(psi - d^2)) / m)^2 (Connor 1987,
-    Biometrics 43:207). m is how far the difference lies from what it is judged against: 0, or the
-    nearer of +-smallest_difference.
-    """
-    margin = abs(abs(difference) - smallest_difference)
-    za, zb = -float(ndtri(tail_of(confidence))), float(ndtri(power))
-    if (spread is None) == (discordant is None):
-        raise ValueError("items_needed takes either spread or discordant")
-    if margin == 0:
-        return None
-    if discordant is not None:
-        against = za * sqrt(discordant) + zb * sqrt(max(0.0, discordant - difference**2))
-        needed = (against / margin) ** 2
-    else:
-        needed = ((za + zb) * (spread or 0.0) / margin) ** 2 + za**2 / 2
-    return max(2, ceil(needed)) if isfinite(needed) and needed < 1e12 else None
 
 
 def _t_test(estimate: float, error: float, units: float) -> float:

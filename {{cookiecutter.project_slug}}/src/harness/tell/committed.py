@@ -30,7 +30,8 @@ def write_summary(project: Project, place: Place, tag: str) -> Summary:
     path = project.root / _summary_of(tag)
     report = project.root / "results" / "reports" / f"{tag}.html"
     with connect([place.db]) as con:
-        found = write_report(con, tag, report, project.kind, project.settings.report.item)
+        columns = project.settings.report.item
+        found = write_report(con, tag, report, project.kind, columns, project.root)
     path.write_text(to_markdown(f"Results of {tag}", found.sections), encoding="utf-8")
     out.print(f"report: {report.relative_to(project.root)}", markup=False, soft_wrap=True)
     return found

@@ -3,7 +3,9 @@
 Every verdict is about B, seen from A, after Holm's correction over all comparisons of the call.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from itertools import combinations
 
 import numpy as np
 from duckdb import DuckDBPyConnection
@@ -11,7 +13,7 @@ from numpy.typing import NDArray
 
 from harness.console import CELL
 from harness.errors import HarnessError
-from harness.measure.judge import not_timed, pooled
+from harness.measure.judge import apart, left_out_of, not_timed, pooled
 from harness.project.declarations import Rule
 from harness.project.scores import MEASURED
 from harness.read.outputs import read_outputs
@@ -19,7 +21,13 @@ from harness.read.results import Experiment, read_experiment
 from harness.read.scores import Numbers, read_scores
 from harness.stats.decision import MIN_ITEMS
 from harness.stats.intervals import join_notes
-from harness.stats.paired import Verdict, correct_family, paired_verdict
+from harness.stats.paired import (
+    Verdict,
+    aggregate_verdict,
+    correct_family,
+    paired_p,
+    paired_verdict,
+)
 from harness.tell.changes import changes
 from harness.tell.section import number
 from harness.tell.sides import Side, facing, selected
@@ -49,13 +57,16 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What `make compare` says. `changed` lists differences as (what, in A, in B)."""
+    """What `make compare` says. `changed` lists differences as (what, in A, in B), `data`
+    is the data version of B.
+    """
 
     a: str
     b: str
     changed: list[tuple[str, str, str]]
     pairs: list[Pair]
     warnings: list[str]
+    data: str = ""
 
     @property
     def exit_code(self) -> int:
@@ -69,15 +80,22 @@ class Comparison:
 
 
 def compare(
-    con: DuckDBPyConnection, a: str, b: str = "", metric: str | None = None, force: bool = False
+    con: DuckDBPyConnection,
+    a: str,
+    b: str = "",
+    metric: str | None = None,
+    force: bool = False,
+    alone: bool = False,
 ) -> Comparison:
     """Compare B with A; each is a tag, or a tag and params: `e0.0.1:depth=8,model=forest`.
 
     Two tags: each configuration that both ran. Params: the configurations that they match (of
     several, each item's mean); `depth=None` matches those whose depth is None, and no others. One
-    tag: every two of its configurations. `metric` is a score, latency or cost; without one the
+    tag: every two of its configurations; naming two of one tag shows this pair alone, and corrects
+    for all that the tag makes. `metric` is a score, an aggregate, latency or cost; without one the
     plan's metrics are compared, or all scores where it has none. B's declarations say how scores
-    count, and which way is better.
+    count, and which way is better. `alone`: "equivalent" and "not worse" are of each pair by
+    itself, for who asks for all of them to hold.
 
     Raises HarnessError for an unknown tag, params or metric, and where the data differ (`force`
     compares the shared items all the same, with a warning).
@@ -90,8 +108,9 @@ def compare(
     metrics = _metrics(first, second, metric)
     rules = {name: _rule(first, second, name) for name in metrics}
     warnings += _direction_warnings(first, second, metrics)
-    side_a = Side(first, read_scores(con, first, metrics, rules))
-    side_b = side_a if second is first else Side(second, read_scores(con, second, metrics, rules))
+    of_items = [name for name in metrics if not rules[name].aggregate]
+    side_a = Side(first, read_scores(con, first, of_items, rules))
+    side_b = side_a if second is first else Side(second, read_scores(con, second, of_items, rules))
     if second is not first or wanted_a or wanted_b:
         chosen = facing(first, second, wanted_a, wanted_b)
     else:
@@ -102,12 +121,23 @@ def compare(
                 f"{name_a} has a single configuration, so there is nothing to compare",
                 fix=f"make compare A={name_a} B=<another tag>",
             )
+    others = _others(side_a, chosen, rules) if second is first else []
+    family = len(metrics) * len(chosen) + len(others)
+    matters = {name: _smallest(first, second, name) for name in metrics}
     pairs = [
-        _pair(con, rules[name], replace(side_a, chosen=x), replace(side_b, chosen=y))
+        _pair(
+            con,
+            rules[name],
+            replace(side_a, chosen=x),
+            replace(side_b, chosen=y),
+            matters[name],
+            1 if alone else family,
+        )
         for name in metrics
         for x, y in chosen
     ]
-    corrected = iter(correct_family([pair.verdict for pair in pairs if pair.verdict]))
+    verdicts = [pair.verdict for pair in pairs if pair.verdict]
+    corrected = iter(correct_family(verdicts, others=others))
     for index, pair in enumerate(pairs):
         if pair.verdict:
             final = next(corrected)
@@ -115,7 +145,32 @@ def compare(
             reason = join_notes(final.note, pair.reason)
             pairs[index] = replace(pair, verdict=final, outcome=outcome, reason=reason)
     warnings += [f"{pair.a} / {pair.b}: {pair.failures}" for pair in pairs if pair.failures]
-    return Comparison(a, b or a, changes(first, second), pairs, warnings)
+    return Comparison(a, b or a, changes(first, second), pairs, warnings, second.data_version)
+
+
+def _others(
+    side: Side,
+    chosen: Sequence[tuple[tuple[int, ...], tuple[int, ...]]],
+    rules: Mapping[str, Rule],
+) -> list[float | None]:
+    """The p of the pairs of one experiment that were not asked for.
+
+    Who asks for one pair has seen the figures of all, and has chosen it by them.
+    """
+    asked = {frozenset(i + j) for i, j in chosen}
+    every = range(len(side.experiment.configurations))
+    found = []
+    for i, j in combinations(every, 2):
+        if {i, j} not in asked:
+            found += [_p_of(side, i, j, rule) for rule in rules.values()]
+    return found
+
+
+def _p_of(side: Side, i: int, j: int, rule: Rule) -> float | None:
+    if rule.aggregate:
+        return apart(side.experiment, i, side.experiment, j, rule.name, 0.95)[1]
+    values = side.scores.counted[rule.name]
+    return paired_p(values[:, i], values[:, j], side.scores.units, rule.binary, rule.bounds)
 
 
 def _rule(first: Experiment, second: Experiment, metric: str) -> Rule:
@@ -124,11 +179,19 @@ def _rule(first: Experiment, second: Experiment, metric: str) -> Rule:
     return theirs if theirs.declared and not ours.declared else ours
 
 
+def _smallest(first: Experiment, second: Experiment, metric: str) -> float:
+    """The smallest difference that matters: as B's plan has it, or A's where B's says nothing."""
+    return second.plan.smallest_difference(metric) or first.plan.smallest_difference(metric)
+
+
+_WITHOUT_DIRECTION = {"better": "higher", "worse": "lower", "not worse": "not lower"}
+
+
 def _outcome(rule: Rule, verdict: Verdict) -> str:
     """The verdict on B; only higher or lower where nothing declares which way is better."""
-    if rule.ranks or verdict.verdict not in ("better", "worse"):
+    if rule.ranks:
         return verdict.verdict
-    return "higher" if verdict.verdict == "better" else "lower"
+    return _WITHOUT_DIRECTION.get(verdict.verdict, verdict.verdict)
 
 
 def reversal(metric: str, wrong: float, left_out: float) -> str:
@@ -165,10 +228,11 @@ def _direction_warnings(first: Experiment, second: Experiment, metrics: list[str
 
 def _metrics(first: Experiment, second: Experiment, metric: str | None) -> list[str]:
     scores = [each for each in first.scores if each in second.scores]
-    known = scores + sorted(MEASURED & first.columns & second.columns - set(scores))
+    aggregates = [each for each in first.metrics if each in second.metrics and each not in scores]
+    known = scores + sorted(MEASURED & first.columns & second.columns - set(scores)) + aggregates
     if metric is not None and metric not in known:
         raise HarnessError(
-            f"{metric!r} is no score that items of {first.name} and {second.name} have",
+            f"{metric!r} is no score or aggregate that {first.name} and {second.name} have",
             fix=f"name one of: {', '.join(known) or 'none was recorded'}",
         )
     planned = [each for each in _planned(second) if each in known]
@@ -181,7 +245,11 @@ def _planned(experiment: Experiment) -> list[str]:
     return list(dict.fromkeys(each.metric for each in experiment.plan.hypotheses))
 
 
-def _pair(con: DuckDBPyConnection, rule: Rule, a: Side, b: Side) -> Pair:
+def _pair(
+    con: DuckDBPyConnection, rule: Rule, a: Side, b: Side, smallest: float, family: int
+) -> Pair:
+    if rule.aggregate:
+        return _aggregate_pair(rule, a, b, smallest, family)
     tagged, metric = a.experiment is not b.experiment, rule.name
     _, at_a, at_b = np.intersect1d(a.scores.rows, b.scores.rows, return_indices=True)
     x = pooled(a.scores.counted[metric][at_a], list(a.chosen))
@@ -211,6 +279,8 @@ def _pair(con: DuckDBPyConnection, rule: Rule, a: Side, b: Side) -> Pair:
         higher_is_better=not rule.lower,
         binary=rule.binary,
         bounds=rule.bounds,
+        smallest_difference=smallest,
+        family=family,
     )
     return replace(
         pair,
@@ -219,6 +289,35 @@ def _pair(con: DuckDBPyConnection, rule: Rule, a: Side, b: Side) -> Pair:
         failures=reversal(rule.called, *gaps),
         flips=_flips(con, a, b, items, y - x),
     )
+
+
+def _aggregate_pair(rule: Rule, a: Side, b: Side, smallest: float, family: int) -> Pair:
+    """The comparison of an aggregate, over the same draws of the same items."""
+    tagged, metric = a.experiment is not b.experiment, rule.name
+    pair = Pair(metric, a.label(tagged), b.label(tagged), "not comparable", called=rule.called)
+    if len(a.chosen) > 1 or len(b.chosen) > 1:
+        return replace(pair, reason="an aggregate is of one configuration, a side has several")
+    for side in (a, b):
+        if lost := left_out_of(side.experiment, metric, side.chosen):
+            return replace(pair, reason=f"{lost}, so it says nothing of them")
+    [i], [j] = a.chosen, b.chosen
+    there = [e.resamples.get(metric, {}).get(k) for e, k in ((a.experiment, i), (b.experiment, j))]
+    if there[0] is None or there[1] is None:
+        again = f"make rescore TAG={(a if there[0] is None else b).experiment.name}"
+        return replace(pair, reason=f"its draws are not recorded; {again} records them")
+    if there[0].items != there[1].items:
+        return replace(pair, reason="the two are not of the same items")
+    if there[0].units < MIN_ITEMS:
+        reason = f"{there[0].units} shared items with a value, at least {MIN_ITEMS} are needed"
+        return replace(pair, reason=reason)
+    verdict = aggregate_verdict(
+        there[1],
+        there[0],
+        smallest_difference=smallest,
+        higher_is_better=not rule.lower,
+        family=family,
+    )
+    return replace(pair, outcome="undecided", verdict=verdict)
 
 
 def _cached(rule: Rule, a: Side, b: Side) -> str:

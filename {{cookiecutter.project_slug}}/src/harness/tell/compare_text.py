@@ -1,5 +1,7 @@
 """A comparison as the parts that the console, Markdown and HTML show."""
 
+from collections.abc import Sequence
+
 from harness.console import CELL, shown
 from harness.tell.compare import Comparison, Pair
 from harness.tell.section import Section, Table, interval, number
@@ -9,6 +11,9 @@ MARKS = {
     "worse": "▼",
     "higher": "↑",
     "lower": "↓",
+    "equivalent": "=",
+    "not worse": "≥",
+    "not lower": "≥",
     "undecided": "?",
     "not comparable": "✕",
 }
@@ -30,6 +35,7 @@ def sections(comparison: Comparison) -> list[Section]:
         text = [f"A = {shown(comparison.a)}, B = {shown(comparison.b)}, paired on shared items."]
     if len(comparison.pairs) > PAIRS:
         text.append(f"{PAIRS} of {len(comparison.pairs)} comparisons are shown, --json has all.")
+    text += _what_matters(comparison.pairs)
     rows = [_line(pair) for pair in comparison.pairs[:PAIRS]]
     parts.append(Section("Verdicts", text, [Table(headings, rows)]))
     for pair in comparison.pairs[:PAIRS]:
@@ -40,16 +46,30 @@ def sections(comparison: Comparison) -> list[Section]:
     return parts
 
 
+def _what_matters(pairs: Sequence[Pair]) -> list[str]:
+    """What the plan says of each metric: from which difference on it matters."""
+    said = {
+        pair.called: pair.verdict.smallest_difference
+        for pair in pairs
+        if pair.verdict and pair.verdict.smallest_difference
+    }
+    if not said:
+        return []
+    amounts = ", ".join(f"{number(each)} in {name}" for name, each in said.items())
+    return [f"By the plan, a difference matters from here on: {amounts}."]
+
+
 def _line(pair: Pair) -> list[str]:
     outcome = f"{MARKS.get(pair.outcome, '')} {pair.outcome}"
     if pair.verdict is None:
         return [pair.called, pair.a, pair.b, outcome, "", "", "", "", pair.reason]
     verdict, gap = pair.verdict, pair.verdict.difference
     notes = [verdict.test, pair.reason]
-    if pair.outcome == "undecided" and verdict.items_needed:
+    effect = f"{verdict.effect_name} {number(verdict.effect, 2)}" if verdict.effect_name else ""
+    if pair.outcome == "undecided" and (verdict.items_needed or 0) > verdict.n:
         notes.append(f"about {verdict.items_needed:,} items would decide")
     return [
         pair.called, pair.a, pair.b, outcome, interval(gap.estimate, gap.low, gap.high),
         f"{verdict.n:,}", number(verdict.p_adjusted, 2),
-        f"{verdict.effect_name} {number(verdict.effect, 2)}", "; ".join(filter(None, notes)),
+        effect, "; ".join(filter(None, notes)),
     ]  # fmt: skip

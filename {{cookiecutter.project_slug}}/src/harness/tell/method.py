@@ -9,6 +9,11 @@ from harness.stats.intervals import BOOTSTRAP_UNITS
 from harness.tell.ranking import Ranking
 from harness.tell.section import Section, number
 
+RANKS = (
+    "Ranks come from all pairs at once (max-T, stepped down): with 95% all ranges hold the true "
+    "rank (Mogstad et al. 2024)."
+)
+
 
 def method_section(
     experiment: Experiment, scores: Scores, ranking: Ranking, judged: list[Judged]
@@ -101,16 +106,12 @@ def _comparisons(
         if ranking.rule.name in scores.counted:
             parts.append(
                 "Comparisons are paired: two configurations are compared on the same items"
-                f"{test}. The difference to the first has its own 95% interval; whether "
-                f"it can be told from the first, (=1), is decided under Holm's correction for "
-                f"{others} comparison{'s' if others != 1 else ''}."
+                f"{test}. The difference to the first has its own 95% interval. {RANKS}"
             )
         else:
-            level = 100 * (1 - 0.05 / others)
             parts.append(
-                f"{ranking.rule.called} is no mean of items, so the difference to the first is "
-                f"bounded by both intervals, each stretched to {level:.4g}%: too wide, "
-                "and so never too sure."
+                f"{ranking.rule.called} is no mean of items; the difference to the first is of a "
+                f"bootstrap that draws the same items for both. {RANKS}"
             )
     if len(judged) > 1:
         parts.append(

@@ -1,4 +1,4 @@
-"""In which order configurations stand, and whether the first can be told from the others.
+"""In which order configurations stand, which ranks each may have, and who may be the best.
 
 The order is by the plan's first metric, else by the first entry of SCORES that says which way is
 better. Where neither says it there is none, and the order is that of the grid.
@@ -6,6 +6,7 @@ better. Where neither says it there is none, and the order is that of the grid.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 from math import isfinite
 
 import numpy as np
@@ -16,10 +17,12 @@ from harness.project.declarations import Rule, in_order_of_rank
 from harness.project.scores import MEASURED
 from harness.project.values import Row
 from harness.read.results import Experiment, RecordedConfiguration
-from harness.read.scores import Scores
-from harness.stats.decision import MIN_ITEMS, position_of
+from harness.read.scores import Numbers, Scores
+from harness.stats.decision import MIN_ITEMS
 from harness.stats.intervals import Interval
-from harness.stats.paired import Verdict, correct_family, paired_verdict
+from harness.stats.missing import gap_bounds
+from harness.stats.paired import paired_p, paired_verdict
+from harness.stats.ranks import Range, cluster_means, item_noise, rank_ranges, told_apart
 from harness.tell.section import interval
 
 
@@ -27,52 +30,78 @@ from harness.tell.section import interval
 class Ranking:
     """`order`: indices of the configurations, best first by `rule`, whose figures are `values`.
 
-    Without a `rule` the order is the grid's, and `reason` says why. `alike`: those that cannot be
-    told from the first, by paired comparisons under Holm's correction. `behind`: each other one's
+    Without a `rule` the order is the grid's, and `reason` says why. `ranges`: the ranks that each
+    configuration may have, all of them right together with 95%; see `stats.ranks`. `aside`: those
+    that the kind ranks among no others, the last ones of the order. `behind`: each other one's
     difference to the first (it - the first), by its index.
     """
 
     order: list[int]
     rule: Rule | None = None
     values: Sequence[float | None] = ()
-    alike: frozenset[int] = frozenset()
+    ranges: Sequence[Range] = ()
     reason: str = ""
+    aside: frozenset[int] = frozenset()
     behind: Mapping[int, Interval] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        """How many are ranked."""
+        return len(self.order) - len(self.aside)
+
+    @property
+    def best(self) -> list[int]:
+        """Who may be the best, in the order of their figures: in 95% the best one is among them."""
+        return [index for index in self.order if self.ranges and self.ranges[index][0] == 1]
 
     @property
     def leads(self) -> bool:
         """Whether the first one is ahead of every other."""
-        return self.rule is not None and not self.alike and len(self.order) > 1
+        return self.count > 1 and len(self.best) == 1
 
     def place(self, index: int) -> str:
-        """`3`, or `3 (=1)` for one that cannot be told from the first; `–` where none is ranked."""
-        if self.rule is None or self.values[index] is None:
+        """`3`, or `1–3` where more than one rank is possible; `–` where none is known."""
+        if self.rule is None or self.values[index] is None or index in self.aside:
             return "–"
-        place = str(self.order.index(index) + 1)
-        return f"{place} (=1)" if index in self.alike else place
+        first, last = self.ranges[index]
+        return str(first) if first == last else f"{first}–{last}"
 
     def short_words(self) -> str:
-        """`8 configurations, 3 cannot be told from the first by accuracy`."""
+        """`8 configurations, by accuracy 3 of them may be the best`."""
         count = f"{len(self.order)} configurations"
         if self.rule is None:
             return f"{count}, not ranked"
-        return f"{count}, {len(self.alike)} cannot be told from the first by {self.rule.called}"
+        return f"{count}, by {self.rule.called} {len(self.best)} of them may be the best"
 
     def words(self, experiment: Experiment) -> str:
         """What is to be said of the order, in one sentence without its full stop."""
-        if len(self.order) < 2:
+        if self.count < 2:
             return ""
         if self.rule is None:
             return f"{self.short_words()}: {self.reason}"
         first = experiment.configurations[self.order[0]]
-        figure = f"{_figure(self.rule, first, self.values[self.order[0]])}, {first.label}"
+        figure = f"{first.label}, {_figure(self.rule, first, self.values[self.order[0]])}"
         if self.leads:
-            return f"{'Lowest' if self.rule.lower else 'Highest'} {self.rule.called}: {figure}"
-        return f"{self.short_words()}: {figure}"
+            return f"Best by {self.rule.called}, ahead of all others: {figure}"
+        last = max(self.ranges[index][1] for index in self.best)
+        names = [experiment.configurations[index].label for index in self.best[:SHOWN]]
+        more = f" and {len(self.best) - SHOWN} more" if len(self.best) > SHOWN else ""
+        return (
+            f"Best by {self.rule.called}, not separable (ranks 1–{last} of {self.count}): "
+            f"{'; '.join(names)}{more}"
+        )
 
 
-def rank(experiment: Experiment, scores: Scores) -> Ranking:
-    """Order the configurations of an experiment, which stand in the order of the grid."""
+SHOWN = 8  # configurations that may be the best, by name
+
+
+def rank(
+    experiment: Experiment, scores: Scores, unranked: Mapping[str, object] | None = None
+) -> Ranking:
+    """Order the configurations of an experiment, which stand in the order of the grid.
+
+    `unranked`: see `project.kind.Kind`.
+    """
     grid = list(range(len(experiment.configurations)))
     able = in_order_of_rank(_rules(experiment))
     if not able:
@@ -81,17 +110,29 @@ def rank(experiment: Experiment, scores: Scores) -> Ranking:
     if reason := _not_ranked_on(experiment, rule):
         return Ranking(grid, reason=reason)
     values = [_value(experiment, scores, rule, index) for index in grid]
-    known = [index for index in grid if values[index] is not None]
+    aside = frozenset(
+        index
+        for index in grid
+        if any(
+            experiment.configurations[index].params.get(name) == value
+            for name, value in (unranked or {}).items()
+        )
+    )
+    known = [index for index in grid if values[index] is not None and index not in aside]
     if not known:
         return Ranking(grid, reason=f"no configuration has a value of {rule.called}")
     sign = 1 if rule.lower else -1
     order = sorted(known, key=lambda index: sign * (values[index] or 0.0))
-    unknown = [index for index in grid if index not in known]
-    # Who has no value is not behind: nothing is known of it.
-    gaps, like = _against_the_first(experiment, scores, rule, order)
-    alike = like | set(unknown)
-    behind = {other: _turned(gap) for other, gap in gaps.items()}
-    return Ranking(order + unknown, rule, values, alike, behind=behind)
+    unknown = [index for index in grid if index not in known and index not in aside]
+    ranges = _ranges(experiment, scores, rule, order, values)
+    # Who has no value may be anywhere, and nobody is ahead of it: nothing is known of it.
+    ranges = {index: (low, high + len(unknown)) for index, (low, high) in ranges.items()}
+    ranges |= dict.fromkeys(unknown, (1, len(grid) - len(aside)))
+    ranges |= dict.fromkeys(aside, (0, 0))
+    every = [*order, *unknown, *sorted(aside)]
+    possible = [ranges[index] for index in grid]
+    behind = _behind(experiment, scores, rule, order)
+    return Ranking(every, rule, values, possible, aside=aside, behind=behind)
 
 
 def _rules(experiment: Experiment) -> list[Rule]:
@@ -140,45 +181,79 @@ def _value(experiment: Experiment, scores: Scores, rule: Rule, index: int) -> fl
     return value if value is not None and isfinite(value) else None
 
 
-def _against_the_first(
-    experiment: Experiment, scores: Scores, rule: Rule, order: Sequence[int]
-) -> tuple[dict[int, Interval], frozenset[int]]:
-    """How far the first is from each other, and those that cannot be told from it, which by chance
-    alone may be the better ones."""
-    first, others = order[0], order[1:]
+def _ranges(
+    experiment: Experiment,
+    scores: Scores,
+    rule: Rule,
+    known: Sequence[int],
+    values: Sequence[float | None],
+) -> dict[int, Range]:
+    """The possible ranks of the configurations that have a value."""
+    count = len(known)
+    p = np.full((count, count), np.nan)
     if rule.name in scores.counted:
-        verdicts = [_versus(scores, rule, first, other) for other in others]
-        gaps = [verdict.difference for verdict in verdicts]
-        ahead = [verdict.verdict == "better" for verdict in correct_family(verdicts)]
+        columns = scores.counted[rule.name][:, list(known)]
+        units, ran = scores.units, scores.ran[:, list(known)]
+        for i, j in combinations(range(count), 2):
+            found = paired_p(columns[:, i], columns[:, j], units, rule.binary, rule.bounds)
+            # Where what they share says otherwise than all of it, nothing is clear.
+            gap = np.nanmean(columns[:, i] - columns[:, j]) if found is not None else 0.0
+            agree = gap * ((values[known[i]] or 0.0) - (values[known[j]] or 0.0)) > 0
+            both = ran[:, i] & ran[:, j]
+            sides = columns[both, i], columns[both, j]
+            clear = found is not None and agree and _whatever_is_missing(*sides, rule)
+            p[i, j] = found if clear else np.nan
+        of_units = cluster_means(columns, units.clusters)
+        noise, df = item_noise(of_units), max(1, np.isfinite(of_units).sum(axis=0).min() - 1)
     else:
-        # Of an aggregate only its own interval is known.
-        confidence = 1 - 0.05 / max(1, len(others))
-        gaps = [apart(experiment, rule.name, first, other, confidence) for other in others]
-        wanted = "below" if rule.lower else "above"
-        ahead = [position_of(gap.low, gap.high) == wanted for gap in gaps]
-    alike = frozenset(other for other, led in zip(others, ahead, strict=True) if not led)
-    return dict(zip(others, gaps, strict=True)), alike
+        noise, df = _aggregate_noise(experiment, rule, known)
+        for i, j in combinations(range(count), 2):
+            between, found = apart(experiment, known[i], experiment, known[j], rule.name, 0.95)
+            if between.n >= MIN_ITEMS and found is not None:
+                p[i, j] = found
+    separate = told_apart(p, noise, float(df))
+    figures = [values[index] or 0.0 for index in known]
+    return dict(zip(known, rank_ranges(figures, separate, rule.lower), strict=True))
 
 
-def _turned(gap: Interval) -> Interval:
-    """The same difference seen from the other side."""
-    estimate, low, high = (
-        None if each is None else 0.0 - each for each in (gap.estimate, gap.high, gap.low)
-    )
-    return replace(gap, estimate=estimate, low=low, high=high)
+def _behind(
+    experiment: Experiment, scores: Scores, rule: Rule, order: Sequence[int]
+) -> dict[int, Interval]:
+    """How far each is from the first, paired."""
+    first, found = order[0], dict[int, Interval]()
+    for other in order[1:]:
+        if rule.name in scores.counted:
+            values = scores.counted[rule.name]
+            found[other] = paired_verdict(
+                values[:, other],
+                values[:, first],
+                scores.units,
+                binary=rule.binary,
+                bounds=rule.bounds,
+            ).difference
+        else:
+            found[other], _ = apart(experiment, other, experiment, first, rule.name, 0.95)
+    return found
 
 
-def _versus(scores: Scores, rule: Rule, first: int, other: int) -> Verdict:
-    values = scores.counted[rule.name]
-    verdict = paired_verdict(
-        values[:, first],
-        values[:, other],
-        scores.units,
-        higher_is_better=not rule.lower,
-        binary=rule.binary,
-        bounds=rule.bounds,
-    )
-    return verdict if verdict.n >= MIN_ITEMS else replace(verdict, verdict="undecided")
+def _whatever_is_missing(a: Numbers, b: Numbers, rule: Rule) -> bool:
+    """Whether what is left out could not turn two configurations round."""
+    if rule.fresh or np.isfinite(a - b).all():
+        return True
+    low, high = gap_bounds(a, b, rule.low, rule.high)
+    return low > 0 or high < 0
+
+
+def _aggregate_noise(
+    experiment: Experiment, rule: Rule, known: Sequence[int]
+) -> tuple[Numbers, int]:
+    """How far an aggregate's draws lie from its value; independent where they are not paired."""
+    found = [experiment.resamples.get(rule.name, {}).get(index) for index in known]
+    drawn = [each.drawn - each.estimate for each in found if each is not None and each.drawn.size]
+    if len(drawn) < len(known):
+        return item_noise(np.empty((0, len(known)))), 1
+    noise = np.column_stack(drawn)
+    return noise[np.isfinite(noise).all(axis=1)], min(each.units for each in found if each) - 1
 
 
 def _figure(rule: Rule, configuration: RecordedConfiguration, value: float | None) -> str:

@@ -34,13 +34,14 @@ def write_report(
     path: Path,
     kind: Kind = PLAIN,
     item_columns: Sequence[str] = (),
+    root: Path | None = None,
 ) -> Summary:
-    """Write the report of an experiment to `path`; `kind` may add sections (see `section`).
+    """Write the report of an experiment to `path`; `kind` and `root`: see `summarise_experiment`.
 
     `item_columns` of `predictions` show what an item is, beside its id. Raises HarnessError where
     there is no such experiment.
     """
-    summary = summarise_experiment(con, name, kind)
+    summary = summarise_experiment(con, name, kind, root)
     experiment = summary.experiment
     ranking = summary.ranking
     drawn = {RESULTS: _forest(experiment, ranking), PRICES: _tradeoffs(experiment, ranking)}

@@ -9,6 +9,7 @@ from harness.console import ABSENT
 from harness.measure.judge import Judged
 from harness.project.declarations import Rule
 from harness.project.values import Row
+from harness.read.looks import Looks
 from harness.read.results import Experiment, label
 from harness.read.scores import Scores
 from harness.record.metrics_table import PERCENTILES
@@ -21,29 +22,68 @@ RESULTS, PRICES = "Results", "Latency and cost"  # where the report puts its cha
 _SHOWN = ("p50", "p95", "p99")  # of the percentiles in the table metrics
 
 
-def hypotheses_section(experiment: Experiment, judged: list[Judged]) -> Section:
-    """What became of the plan's hypotheses."""
+def hypotheses_section(experiment: Experiment, judged: list[Judged], looks: str = "") -> Section:
+    """What became of the plan's hypotheses; those that could be seen before stand by themselves."""
+    level = 100 * (1 - 0.05 / len(judged))
+    text = "The difference is the first configuration minus the second"
+    text += f", with its {level:.4g}% interval"
+    text += ", so that all of them hold together at 95%." if len(judged) > 1 else "."
+    said, tables = [text], []
+    if planned := [each for each in judged if not each.exploratory]:
+        said[0] = f"As planned before the run. {text}"
+        tables.append(_hypotheses(experiment, planned, "outcome"))
+    if after := [each for each in judged if each.exploratory]:
+        said += [
+            f"Exploratory: {each.hypothesis.id}, as {each.exploratory}. New items can confirm it."
+            for each in after
+        ]
+        tables.append(_hypotheses(experiment, after, "exploratory"))
+    return Section("Hypotheses", [*said, looks] if looks else said, tables)
+
+
+def looks_words(looks: Looks, compared: int) -> str:
+    """How often these items were looked at, in a sentence; "" where this is the first time."""
+    if not looks.before and not compared:
+        return ""
+    before, names = len(looks.before), ", ".join(looks.before[-5:])
+    parts = [f"{before} earlier experiment{'s' if before != 1 else ''}"]
+    parts[0] += f" ({names})" if before else ""
+    counts = {
+        "plan": looks.plans,
+        "hypothesis": looks.hypotheses,
+        "rescore": looks.rescored,
+        "comparison in this clone": compared,
+    }
+    for what, count in counts.items():
+        if count:
+            parts.append(f"{count} {what if count == 1 else _PLURALS[what]}")
+    return f"Looks at these items: {', '.join(parts)}. The more there are, the more chance finds."
+
+
+_PLURALS = {
+    "plan": "plans",
+    "hypothesis": "hypotheses",
+    "rescore": "rescores",
+    "comparison in this clone": "comparisons in this clone",
+}
+
+
+def _hypotheses(experiment: Experiment, judged: list[Judged], head: str) -> Table:
     rows = []
     for each in judged:
         said, gap = each.hypothesis, each.difference
-        amount = f"{number(said.smallest_difference)} or more " if said.smallest_difference else ""
         test = f" ({each.test})" if each.test != "none" else ""
-        sides = f"{label(said.better)} than {label(said.than)}"
-        called = experiment.rule(said.metric).called
+        called, amount = experiment.rule(said.metric).called, number(said.smallest_difference)
+        figures = said.says(called, label(said.better), label(said.than), amount)
         rows.append(
             [
                 each.outcome, said.id,
-                f"{said.claim}\n({called} {amount}{said.direction}: {sides})",
+                f"{said.claim}\n({figures})",
                 interval(gap.estimate, gap.low, gap.high, signed=True),
                 f"{each.items:,}", f"{each.reason}{test}",
             ]
         )  # fmt: skip
-    level = 100 * (1 - 0.05 / len(judged))
-    text = "As planned before the run. The difference is the first configuration minus the second"
-    text += f", with its {level:.4g}% interval"
-    text += ", so that all of them hold together at 95%." if len(judged) > 1 else "."
-    heads = ("outcome", "id", "hypothesis", "difference", "items", "because")
-    return Section("Hypotheses", [text], [Table(heads, rows)])
+    return Table((head, "id", "hypothesis", "difference", "items", "because"), rows)
 
 
 def results_section(experiment: Experiment, scores: Scores, ranking: Ranking) -> Section:
@@ -85,8 +125,14 @@ def results_section(experiment: Experiment, scores: Scores, ranking: Ranking) ->
     text = [f"The same in all: {label(shared)}."] if shared and len(rows) > 1 else []
     if ranking.rule is not None and len(rows) > 1:
         text.append(f"In the order of {ranking.rule.called}, {ranking.rule.better} is better.")
-        if ranking.alike:
-            text.append("(=1): paired on the same items, it cannot be told from the first.")
+        if ranking.aside:
+            names = (experiment.configurations[index].label for index in sorted(ranking.aside))
+            text.append(f"Not ranked, as no rival of the others: {'; '.join(names)}.")
+        if any(first != last for first, last in ranking.ranges):
+            text.append(
+                "#: the ranks that each may have; with 95% all of these are right. Ranges that "
+                "overlap are not separable."
+            )
     return Section(RESULTS, text, [Table(heads, rows)])
 
 

@@ -57,15 +57,17 @@ def _plan(known: Known) -> list[Section]:
 
 def _outcome(verdicts: str, hypothesis: Hypothesis) -> str:
     name = re.escape(hypothesis.id)
-    found = re.search(rf"(?:^|, ){name} (supported|refuted|undecided)(?:,|$)", verdicts)
+    outcome = r"(?:supported|refuted|undecided)(?: \(exploratory\))?"
+    found = re.search(rf"(?:^|, ){name} ({outcome})(?:,|$)", verdicts)
     return found[1] if found else "not in its tag: make report"
 
 
 def _wanted(hypothesis: Hypothesis) -> str:
-    sides = (json.dumps(each, ensure_ascii=False) for each in (hypothesis.better, hypothesis.than))
-    better, than = sides
-    by = f" by {number(hypothesis.smallest_difference)}" if hypothesis.smallest_difference else ""
-    return f"{hypothesis.metric} {hypothesis.direction}{by}: {better} than {than}"
+    better, than = (
+        json.dumps(each, ensure_ascii=False) for each in (hypothesis.better, hypothesis.than)
+    )
+    amount = number(hypothesis.smallest_difference)
+    return hypothesis.says(hypothesis.metric, better, than, amount)
 
 
 def _figures(known: Known) -> Section:

@@ -2,23 +2,27 @@
 
 import importlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
+from math import isfinite
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
 from duckdb import DuckDBPyConnection
 
 from harness.errors import HarnessError, in_words
-from harness.measure.judge import Judged, Judgement, judge
+from harness.measure.judge import Judged, judge
 from harness.project.declarations import Rule, uncounted_words
 from harness.project.holdout import OPENED
 from harness.project.kind import PLAIN, Kind, resolve
+from harness.read.looks import Looks, read_looks
 from harness.read.results import Experiment, doubt_words, planned_metrics, read_experiment
 from harness.read.scores import Scores, read_scores
 from harness.record.layout import DEV, UNFINISHED
 from harness.seal import identity, modified_words
-from harness.stats.decision import MIN_ITEMS
+from harness.stats.decision import MIN_ITEMS, Outcome
+from harness.stats.missing import mean_bounds
 from harness.tell.compare import reversal
 from harness.tell.method import method_section
 from harness.tell.ranking import Ranking, rank
@@ -26,12 +30,14 @@ from harness.tell.result_sections import (
     counting_section,
     errors_section,
     hypotheses_section,
+    looks_words,
     provenance_section,
     results_section,
     times_section,
 )
 from harness.tell.section import Section, number
 from harness.tell.segments import segment_sections
+from harness.version.looks_log import comparisons_on
 
 _OWN = "benchmark.report:sections"
 
@@ -46,6 +52,7 @@ class Summary:
     sections: list[Section]
     findings: list[str]
     ranking: Ranking
+    looks: Looks
 
     @property
     def leader(self) -> str | None:
@@ -61,23 +68,32 @@ class Summary:
         return int(bool(self.findings))
 
 
-def summarise_experiment(con: DuckDBPyConnection, name: str, kind: Kind = PLAIN) -> Summary:
+def summarise_experiment(
+    con: DuckDBPyConnection, name: str, kind: Kind = PLAIN, root: Path | None = None
+) -> Summary:
     """Read and judge an experiment; `kind` may add sections (see `section`).
 
-    Raises HarnessError where there is none of that name.
+    `root`: the clone whose comparisons count as looks. Raises HarnessError where there is none of
+    that name.
     """
     experiment = read_experiment(con, name)
     scores = read_scores(con, experiment, planned_metrics(experiment))
-    judged = judge(experiment, scores)
+    looks = read_looks(con, experiment)
+    judged = [
+        replace(each, exploratory=looks.exploratory(each.hypothesis))
+        for each in judge(experiment, scores)
+    ]
     findings = list(_findings(experiment, scores, judged))
-    found = Summary(experiment, scores, judged, [], findings, rank(experiment, scores))
-    found.sections.extend(_opening(found, kind))
+    ranking = rank(experiment, scores, kind.unranked)
+    found = Summary(experiment, scores, judged, [], findings, ranking, looks)
+    compared = comparisons_on(root, experiment.data_version) if root else 0
+    found.sections.extend(_opening(found, kind, looks_words(looks, compared)))
     found.sections.extend(_figures(con, found, kind))
     found.sections.extend(_closing(con, found))
     return found
 
 
-def _opening(found: Summary, kind: Kind) -> Iterator[Section]:
+def _opening(found: Summary, kind: Kind, looks: str) -> Iterator[Section]:
     """What came out, what to be careful about, and what was asked."""
     experiment, scores, judged = found.experiment, found.scores, found.judged
     yield Section("At a glance", list(_at_a_glance(experiment, scores, judged, found.ranking)))
@@ -87,7 +103,7 @@ def _opening(found: Summary, kind: Kind) -> Iterator[Section]:
         yield Section("Questions", experiment.plan.questions)
     yield method_section(experiment, scores, found.ranking, judged)
     if judged:
-        yield hypotheses_section(experiment, judged)
+        yield hypotheses_section(experiment, judged, looks)
 
 
 def _figures(con: DuckDBPyConnection, found: Summary, kind: Kind) -> Iterator[Section]:
@@ -149,6 +165,7 @@ def _warnings(experiment: Experiment, scores: Scores, kind: Kind) -> Iterator[st
     for metric in experiment.metrics:
         if metric in scores.counted:
             yield from _reversals(experiment, scores, metric)
+            yield from _left_out(experiment, scores, metric)
 
 
 def _modified_harness(experiment: Experiment) -> Iterator[str]:
@@ -182,12 +199,31 @@ def _reversals(experiment: Experiment, scores: Scores, metric: str) -> Iterator[
         yield f"The same holds for {len(found) - 5} more pairs by {called}."
 
 
+def _left_out(experiment: Experiment, scores: Scores, metric: str) -> Iterator[str]:
+    """What the mean could be, whatever the datapoints that are left out had scored."""
+    rule = experiment.rule(metric)
+    if rule.fresh:
+        return
+    for index, each in enumerate(experiment.configurations):
+        values = scores.counted[metric][scores.ran[:, index], index]
+        missing = int(np.isnan(values).sum())
+        if not missing or missing == values.size:
+            continue
+        low, high = mean_bounds(values, rule.low, rule.high)
+        ends = [number(end) if isfinite(end) else "no bound" for end in (low, high)]
+        yield (
+            f"{each.label}: {rule.called} leaves out {missing:,} of {values.size:,} items; "
+            f"whatever they had scored, its mean lies between {ends[0]} and {ends[1]}."
+        )
+
+
 def _at_a_glance(
     experiment: Experiment, scores: Scores, judged: list[Judged], ranking: Ranking
 ) -> Iterator[str]:
-    outcomes = [each.outcome for each in judged]
-    if outcomes:
-        counts = [f"{outcomes.count(each)} {each}" for each in get_args(Judgement)]
+    outcomes = [each.outcome for each in judged if not each.exploratory]
+    counts = [f"{outcomes.count(each)} {each}" for each in get_args(Outcome)]
+    counts.append(f"{len(judged) - len(outcomes)} exploratory")
+    if judged:
         yield f"Hypotheses: {', '.join(each for each in counts if each[0] != '0')}."
     if words := ranking.words(experiment):
         yield f"{words}."

@@ -20,7 +20,7 @@ def tag_message(rows: Sequence[Row], data: str, message: str, found: Summary) ->
     """`params | metrics | data=… | message`, then a line for each configuration, then verdicts.
 
     The first line is of the configuration that is ahead of all others; where none is, it says how
-    many there are, and which of them cannot be told from the first. What else a tag says, such as
+    many there are, and how many of them may be the best. What else a tag says, such as
     its runs, can stand right after it.
     """
     rules = _rules(found)
@@ -58,7 +58,7 @@ def write_index(
 
 
 def _verdicts(found: Summary) -> str:
-    return hypotheses_line((each.hypothesis.id, each.outcome) for each in found.judged)
+    return hypotheses_line((each.hypothesis.id, each.verdict) for each in found.judged)
 
 
 def _rules(found: Summary) -> list[Rule]:

@@ -19,6 +19,6 @@ def predict(item: dict[str, Any], params: Params) -> dict[str, Any]:
 
 
 # An expensive client or model is not built in predict, which runs for every item. Define one of
-#     def load(params): ...           built once for each worker and configuration
-#     def fit(params, fold): ...      fitted once for each configuration and item["fold"], and kept
+#     def load(params): ...              built once for each worker and configuration
+#     def fit(params, fold, train): ...  fitted once for each configuration and item["fold"], kept
 # and give predict a third argument: what that function returned.

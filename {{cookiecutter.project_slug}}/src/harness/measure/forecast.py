@@ -1,0 +1,186 @@
+"""What the planned number of items can tell, from what is recorded already: before money is spent.
+
+The spread of the differences comes from the newest experiment that had both sides of a hypothesis,
+else from the dev-run. A few items know it only roughly, so a forecast has its best case as well.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import sqrt
+from pathlib import Path
+
+import numpy as np
+from duckdb import DuckDBPyConnection
+from scipy.special import chdtri
+
+from harness.errors import HarnessError
+from harness.measure.judge import columns_of, pooled, power_of
+from harness.project.hypotheses import Hypothesis, Plan
+from harness.project.settings import Settings
+from harness.read.results import Experiment, read_experiment, rows_of
+from harness.read.scores import Numbers, read_scores
+from harness.read.views import columns, connect
+from harness.record.layout import DEV, databases
+from harness.stats.decision import MIN_ITEMS
+from harness.stats.intervals import wilson
+from harness.stats.power import detectable, items_needed
+
+UNSURE = 0.10  # the true spread is below the best case in one of ten
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """How much the items' differences vary: a standard deviation, or a share that disagrees.
+
+    `least` is the same in the best case, `items` how many were seen, `source` where.
+    """
+
+    value: float
+    least: float
+    shares: bool
+    items: int
+    source: str
+
+    def need(self, difference: float, confidence: float, power: float, best: bool = False) -> int:
+        """Items that tell a difference from none; 0 where that is unknown."""
+        spread, discordant = self._as_given(self.least if best else self.value)
+        return items_needed(difference, spread, discordant, confidence, power) or 0
+
+    def detects(self, items: int, confidence: float, power: float) -> float | None:
+        """The smallest difference that so many items tell from none."""
+        spread, discordant = self._as_given(self.value)
+        return detectable(items, spread, discordant, confidence, power)
+
+    def _as_given(self, value: float) -> tuple[float | None, float | None]:
+        return (None, value) if self.shares else (value, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What `items` can tell of a hypothesis, in 80% of experiments.
+
+    `detects` is the smallest difference that they tell from none (None: unknown, for the `reason`
+    given), `needed` how many the smallest difference that matters takes, `at_least` how many in the
+    best case.
+    """
+
+    hypothesis: Hypothesis
+    items: int
+    detects: float | None = None
+    needed: int = 0
+    at_least: int = 0
+    spread: Spread | None = None
+    reason: str = ""
+
+    @property
+    def too_few(self) -> bool:
+        """Whether the items cannot decide it, even in the best case."""
+        return self.items < MIN_ITEMS or self.at_least > self.items
+
+    def words(self) -> str:
+        """`H1 (correct): 240 items tell 0.09 from no difference; 0.05 needs about 900`."""
+        said = self.hypothesis
+        head = f"{said.id} ({said.metric}): {self.items:,} items"
+        if self.items < MIN_ITEMS:
+            return f"{head}, at least {MIN_ITEMS} are needed for any verdict"
+        if self.detects is None or self.spread is None:
+            return f"{head}, no forecast: {self.reason}"
+        told = f"{head} tell {self.detects:.2g} from no difference"
+        asked = said.smallest_difference
+        if not asked:
+            told += "; the plan says no smallest_difference"
+        elif self.needed > self.items:
+            told += f"; you ask for {asked:g}, which needs about {self.needed:,}"
+        else:
+            told += f"; you ask for {asked:g}, which takes about {self.needed:,}"
+        return f"{told} (in 80%; seen on {self.spread.items:,} items of {self.spread.source})"
+
+
+def forecasts(
+    root: Path, settings: Settings, plan: Plan, items: Callable[[Hypothesis], int]
+) -> list[Forecast]:
+    """A forecast for each hypothesis of a plan; `items`: how many both of its sides will have."""
+    confidence = 1 - 0.05 / max(1, len(plan.hypotheses))
+    spreads = _spreads(root, settings, plan)
+    found = []
+    for each in plan.hypotheses:
+        spread, n, power = spreads[each.id], items(each), power_of(each)
+        if isinstance(spread, str):
+            found.append(Forecast(each, n, reason=spread))
+            continue
+        asked = each.smallest_difference
+        detects = spread.detects(n, confidence, power)
+        needed = spread.need(asked, confidence, power)
+        least = spread.need(asked, confidence, power, best=True)
+        reason = "" if detects else "no difference is large enough for so few items"
+        found.append(Forecast(each, n, detects, needed, least, spread, reason))
+    return found
+
+
+def _spreads(root: Path, settings: Settings, plan: Plan) -> Mapping[str, Spread | str]:
+    """The spread of each hypothesis, or why it is unknown, by id."""
+    found: dict[str, Spread | str] = {
+        each.id: "nothing is recorded yet" for each in plan.hypotheses
+    }
+    for phase in ("experiment", DEV):
+        unknown = [each for each in plan.hypotheses if isinstance(found[each.id], str)]
+        files = databases(root, settings, phase)
+        if not unknown or not files:
+            continue
+        try:
+            with connect(files) as con:
+                found |= _of_phase(con, unknown)
+        except HarnessError as error:  # a broken database; other gates say so
+            found |= {each.id: error.message for each in unknown}
+    return found
+
+
+def _of_phase(con: DuckDBPyConnection, wanted: Sequence[Hypothesis]) -> dict[str, Spread | str]:
+    name = _newest(con)
+    if name is None:
+        return {}
+    experiment = read_experiment(con, name)
+    counted = [*experiment.scores, *({"latency", "cost"} & experiment.columns)]
+    metrics = dict.fromkeys(each.metric for each in wanted if each.metric in counted)
+    scores = read_scores(con, experiment, list(metrics))
+    found: dict[str, Spread | str] = {}
+    for each in wanted:
+        sides = [columns_of(experiment, side) for side in (each.better, each.than)]
+        if not all(sides):
+            found[each.id] = f"{_source(name)} did not have both sides"
+        elif each.metric not in metrics:
+            found[each.id] = f"{each.metric} is no score of single items"
+        elif scores.units.fitted:
+            found[each.id] = "with folds the spread depends on how many there are"
+        elif scores.units.clusters is not None:
+            found[each.id] = "items come in clusters, so their number says too little"
+        else:
+            gap = np.subtract(*(pooled(scores.counted[each.metric], side) for side in sides))
+            found[each.id] = _spread(experiment, each.metric, gap[np.isfinite(gap)])
+    return found
+
+
+def _newest(con: DuckDBPyConnection) -> str | None:
+    if "experiment_version" not in columns(con, "runs"):
+        return None
+    query = "SELECT experiment_version AS name FROM runs ORDER BY timestamp DESC LIMIT 1"
+    rows = rows_of(con, query, [])
+    return str(rows[0]["name"]) if rows else None
+
+
+def _spread(experiment: Experiment, metric: str, gap: Numbers) -> Spread | str:
+    source, n = _source(experiment.name), gap.size
+    if n < MIN_ITEMS:
+        return f"{source} has {n} shared items with a value, at least {MIN_ITEMS} are needed"
+    if np.ptp(gap) <= 1e-9 * np.abs(gap).max():
+        return f"all {n:,} items of {source} differ alike"
+    if experiment.rule(metric).binary and np.isin(gap, (-1.0, 0.0, 1.0)).all():
+        differ = int(np.count_nonzero(gap))
+        least = wilson(differ, n, 1 - 2 * UNSURE).low or 0.0
+        return Spread(differ / n, least, True, n, source)
+    value = float(gap.std(ddof=1))
+    return Spread(value, value * sqrt((n - 1) / float(chdtri(n - 1, UNSURE))), False, n, source)
+
+
+def _source(name: str) -> str:
+    return "the dev-run" if name == DEV else name

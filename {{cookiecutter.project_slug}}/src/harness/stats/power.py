@@ -1,0 +1,83 @@
+"""How many items it takes, and what a number of items can tell: before money is spent.
+
+All of it is about telling a true difference from none: half the width of the interval, and a bit
+more so that it happens four times in five. A hypothesis whose smallest difference that matters is
+so large is decided by as many items, whichever kind it is of, wherever the truth is clear: no
+difference, or one of twice that.
+"""
+
+from math import ceil, isfinite, sqrt
+
+from scipy.optimize import brentq
+from scipy.special import ndtri
+
+from harness.stats.intervals import tail_of
+
+POWER = 0.80
+# Of an equivalence both ends of the interval have to lie inside, each nine times in ten.
+POWER_OF_BOTH_ENDS = 0.90
+
+
+def items_needed(
+    difference: float,
+    spread: float | None = None,
+    discordant: float | None = None,
+    confidence: float = 0.95,
+    power: float = POWER,
+) -> int | None:
+    """Items (pairs) that tell a true `difference` from none with probability `power`.
+
+    None where none would: the difference is 0, or far too many would be needed. Give the standard
+    deviation of the items' differences as `spread`: (z_a + z_b)^2 spread^2 / d^2 + z_a^2 / 2
+    (Guenther 1981, Am Stat 35:243). Or the share of pairs that disagree as `discordant`, for
+    McNemar's test: ((z_a sqrt(psi) + z_b sqrt(psi - d^2)) / d)^2 (Connor 1987, Biometrics 43:207),
+    where psi is at least d. Raises ValueError unless one of both is given.
+    """
+    if (spread is None) == (discordant is None):
+        raise ValueError("items_needed takes either spread or discordant")
+    if difference == 0:
+        return None
+    needed = _needed(abs(difference), spread, discordant, confidence, power)
+    return max(2, ceil(needed)) if isfinite(needed) and needed < 1e12 else None
+
+
+def detectable(
+    items: int,
+    spread: float | None = None,
+    discordant: float | None = None,
+    confidence: float = 0.95,
+    power: float = POWER,
+) -> float | None:
+    """The smallest difference that `items` tell from none with probability `power`.
+
+    It is `items_needed` the other way round. None where nothing varies, or where they are too few
+    for any difference.
+    """
+    if (spread is None) == (discordant is None):
+        raise ValueError("detectable takes either spread or discordant")
+    if not (spread or discordant):
+        return None
+
+    def missing(difference: float) -> float:
+        return _needed(difference, spread, discordant, confidence, power) - items
+
+    least = 1e-9 * (spread or 1.0)
+    most = 1.0 if discordant is not None else 1e6 * (spread or 1.0)
+    if missing(most) > 0:
+        return None
+    return float(brentq(missing, least, most)) if missing(least) > 0 else least
+
+
+def _needed(
+    difference: float,
+    spread: float | None,
+    discordant: float | None,
+    confidence: float,
+    power: float,
+) -> float:
+    za, zb = -float(ndtri(tail_of(confidence))), float(ndtri(power))
+    if discordant is None:
+        return ((za + zb) * (spread or 0.0) / difference) ** 2 + za**2 / 2
+    share = max(discordant, difference)
+    against = za * sqrt(share) + zb * sqrt(max(0.0, share - difference**2))
+    return (against / difference) ** 2
