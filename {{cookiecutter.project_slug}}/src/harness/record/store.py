@@ -29,11 +29,8 @@ from harness.project.values import REAL, Row, Value, readable
 from harness.record.columns import PREDICTIONS, Schema, quoted
 from harness.record.database_file import begin_writing, set_strangers_aside
 from harness.record.layout import DEV, JUDGEMENTS, Place
-<<<<<<< HEAD
 from harness.record.pickles import index_load
-=======
 from harness.record.resamples_table import RESAMPLED
->>>>>>> house
 from harness.record.row_fitter import RowFitter, Wrong, mark_unfit
 from harness.record.runs import RUNS, next_sequence
 from harness.record.score_tables import DECLARED, UNCOUNTED
