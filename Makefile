@@ -53,6 +53,12 @@ $(REMOTES)/.ready: requirements-dev.lock requirements-remotes.lock
 test-remotes: $(REMOTES)/.ready ## the tests of S3 and SSH, which need packages of their own
 	@"$(REMOTES)/bin/python" -m pytest -q -m slow tests/harness/test_versions_remotes.py
 
+FAULTS = tests/faults tests/harness/test_killed.py tests/harness/test_workers_that_die.py \
+  tests/harness/test_damaged_database.py tests/harness/test_written_during_a_run.py tests/harness/test_dask.py
+
+test-faults: $(VENV)/.ready ## kills, signals, full disks, dying workers, a cluster that loses one; the slow ones too
+	@$(PY) -m pytest -q $(FAULTS)
+
 lint: $(VENV)/.ready ## ruff and mypy over harness, kinds, hooks and tests
 	@$(PY) -m ruff check . "$(SHELL_DIR)/src/harness"
 	@$(PY) -m ruff format --check . "$(SHELL_DIR)/src/harness"
@@ -67,4 +73,4 @@ bench: $(VENV)/.ready ## how fast, how much memory, against what
 locks: $(VENV)/.ready ## resolve requirements-dev.lock and the lock of every kind
 	@$(PY) scripts/locks.py
 
-.PHONY: help demo test test-rigour test-slow test-docs test-remotes docs lint bench locks
+.PHONY: help demo test test-rigour test-slow test-faults test-docs test-remotes docs lint bench locks

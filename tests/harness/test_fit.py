@@ -200,3 +200,45 @@ def test_killed_between_fits_only_what_was_in_flight_is_fitted_again(
     assert fitted[("low", "0")] == fitted[("low", "1")] == 1
     assert fitted.total() <= 4 + 2
     assert len(bench.rows()) == 12
+
+
+def test_the_time_of_a_fit_is_recorded_and_a_long_one_is_shown(bench: Bench) -> None:
+    fitting(
+        bench, fit="import time\n" + FIT.replace("    train =", "    time.sleep(1.1)\n    train =")
+    )
+    bench.params('[Params("low")]')
+    done = bench.dev_run()
+    rows = bench.rows("dev")
+    assert all(1.1 <= row["fit_seconds"] < 60 for row in rows)
+    assert "fit 2/2: Params(model='low', threshold=0.5) fold 1" in done.said
+    bench.run("dev-clean")
+
+
+@pytest.mark.parametrize("executor", [pytest.param("serial", marks=pytest.mark.slow), "processes"])
+def test_a_kill_during_the_fifth_fold_refits_none_of_the_first_four(
+    make_bench: Callable[..., Bench], executor: str
+) -> None:
+    """Under processes too, where the first fold is the slowest and the others end before it."""
+    bench = make_bench(fresh=True)
+    waits = "    while not os.path.exists('go') and fold == (4 if serial else 0):\n"
+    waits += "        time.sleep(0.05)\n    train ="
+    head = f"import os\nimport time\nserial = {executor == 'serial'}\n"
+    fitting(bench, executor, FIT.replace("    train =", waits))
+    bench.params('[Params("low")]')
+    bench.items(5, fold="n")
+    text = (bench.root / "src/benchmark/predict.py").read_text()
+    bench.file("src/benchmark/predict.py", head + text)
+    bench.file(".gitignore", (bench.root / ".gitignore").read_text() + "\ngo\n")
+    bench.commit()
+    process = bench.start("experiment", "e0.0.1", "--allow", f"{OPENED},inputs")
+    assert eventually(lambda: bench.executed("fitted").total() == 5, 120)
+    assert eventually(lambda: len(list(bench.root.glob(".cache/**/fit_*.seconds"))) == 4, 120)
+    process.kill()
+    process.wait()
+    bench.file("go", "")
+    finished(process)
+    bench.run("experiment", "e0.0.1", "--allow", f"{OPENED},inputs")
+    last = "4" if executor == "serial" else "0"
+    assert bench.executed("fitted") == Counter({("low", str(n)): 1 for n in range(5)}) + Counter(
+        [("low", last)]
+    )

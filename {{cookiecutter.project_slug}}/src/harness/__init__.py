@@ -15,7 +15,7 @@ Its rooms, in the order of a datapoint's way; each one's `__init__` says what is
     cli/       the commands
 
 experiment leads through all of it, judging asks a judge in between, trial does so for tests,
-suggest names the next tag. All rooms
+suggest names the next tag, doctor looks at what it stands on. All rooms
 use errors, console, findings, clock and system; seal says which harness this is. No room imports
 one that is above it (scripts/rooms.py of the template draws them).
 """

@@ -45,6 +45,14 @@ class PredictionTimeout(BaseException):
     """
 
 
+class WorkerDied(Exception):
+    """The process that computed it ended: a crash in native code, a kill, an exit."""
+
+
+class MemoryLimit(Exception):
+    """The process that computed it was ended, as it took more than `[run] memory_mb`."""
+
+
 class InvalidResult(Exception):
     """What `predict` returned cannot become a row: no dict, a reserved name, a changed type."""
 

@@ -25,10 +25,15 @@ def user() -> str:
     return str(os.getuid()) if hasattr(os, "getuid") else "user"
 
 
+def has_timers() -> bool:
+    """Whether a signal can end a call after some time."""
+    return hasattr(signal, "setitimer")
+
+
 def can_interrupt() -> bool:
     """Whether `interrupt_after` works in this thread: in the main one, where there are timers."""
     in_main = threading.current_thread() is threading.main_thread()
-    return hasattr(signal, "setitimer") and in_main
+    return has_timers() and in_main
 
 
 @contextmanager

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from harness.project.contract import Project
 
 app = typer.Typer()
+Where = Annotated[list[str] | None, typer.Option(help="NAME=VALUE of a param")]
+Configs = Annotated[int | None, typer.Option(help="at most so many configurations", min=1)]
 
 
 def _project() -> "Project":
@@ -44,12 +46,18 @@ def branch_check() -> None:
 @app.command("dev-run")
 def dev_run(
     items: Annotated[int | None, typer.Option(help="items of each configuration", min=1)] = None,
+    where: Where = None,
+    configs: Configs = None,
 ) -> None:
-    """Run a few items of each configuration, separate from every experiment."""
+    """Run a few items of each configuration, separate from every experiment.
+
+    With --where and --configs those of a part of the grid.
+    """
     from harness.experiment import dev_run as run_dev
+    from harness.project.part import part_of
 
     _check_branch()
-    _leave(run_dev(_project(), items))
+    _leave(run_dev(part_of(_project(), where or [], configs), items))
 
 
 @app.command("dev-clean")
@@ -112,14 +120,34 @@ def ready() -> None:
     _leave(1 if blocking else 0)
 
 
+@app.command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="for another program")] = False,
+    online: Annotated[bool, typer.Option(help="ask the remote and the cluster too")] = False,
+) -> None:
+    """Look at all that the benchmark stands on: environment, git, DVC, database, disk and more."""
+    from harness import doctor as parts
+
+    verdicts = list(parts.examine(Path.cwd(), online))
+    if as_json:
+        print(parts.as_json(verdicts))
+    else:
+        styles = {"ok": "green", "note": "yellow", "bad": "red"}
+        for each in verdicts:
+            said = f" {each.part}: {each.message}" + (f"  ->  {each.fix}" if each.fix else "")
+            out.print(styled((f"{each.state:4}", styles[each.state]), said), soft_wrap=True)
+    _leave(int(any(each.state == "bad" for each in verdicts)))
+
+
 @app.command("dry-run")
-def dry_run() -> None:
+def dry_run(where: Where = None, configs: Configs = None) -> None:
     """How many datapoints are new or cached, what the new ones would cost, what they can tell."""
     from harness.gates.gates import Situation, power_forecasts
+    from harness.project.part import part_of
     from harness.run.explain import preview
     from harness.run.prepared import prepare
 
-    project = _project()
+    project = part_of(_project(), where or [], configs)
     prepared = prepare(project, None)
     for line in preview(project, prepared):
         out.print(line, markup=False, soft_wrap=True)

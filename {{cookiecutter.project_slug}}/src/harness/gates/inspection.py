@@ -21,8 +21,8 @@ _NUMERIC = ("BIGINT", "DOUBLE")
 _MAY_BE_CONSTANT = {
     *("track_id", "timestamp", "function_name", "error", "error_type", "cache", "attempts"),
     *("experiment_version", "task_key", "item_key", "code_key", "input_id", "repeat", "fold"),
-    *("n_train", "n_test"),
-    *("fit_asset", "ground_truth", "split", "cost", "cost_estimate", "cost_lost", "model_version"),
+    *("n_train", "n_test", "fit_asset", "fit_seconds", "latency_shared", "ground_truth", "split"),
+    *("cost", "cost_estimate", "cost_lost", "model_version"),
 }
 _NO_NUMBERS = {
     *("input_id", "task_key", "item_key", "code_key", "track_id", "cache", "timestamp"),

@@ -40,10 +40,12 @@ _COARSE_NS = 20_000_000  # a file's times move in steps of the system's clock
 class Project:
     """A benchmark repository, opened; `takes_resource` where predict has a third argument.
 
+    `predict` may be an async function; `predict_batch`, where there is one, takes many items.
     `takes_repeat` where predict has an argument of that name, `fit_takes_train` where fit has a
-    third one, `final` where its items are those of the holdout. `code` is what predict can reach
-    under every configuration, and `stamps` say when each file of it was last written, by place.
-    `reads` is what importing it read (see inputs).
+    third one, `final` where its items are those of the holdout.
+
+    `code` is what predict can reach under every configuration, and `stamps` say when each file of
+    it was last written, by place. `reads` is what importing it read (see inputs).
     """
 
     root: Path
@@ -54,6 +56,7 @@ class Project:
     files: Callable[[Params], Iterable[Path]] | None
     load_items: Callable[..., Iterable[Item]]
     predict: Callable[..., Row]
+    predict_batch: Callable[..., list[Row]] | None
     load: Callable[[Params], object] | None
     fit: Callable[..., object] | None
     estimate: Callable[[Item, Params], float] | None
@@ -108,8 +111,11 @@ class Project:
                 f"[data] seeds names {unknown[0]}, and Params has no such field",
                 fix="name fields of Params in src/benchmark/params.py, or none, in benchmark.toml",
             )
-        function = _function(predict, "predict")
-        positional = [name for name in _positional(function) if name != "repeat"]
+        batch = getattr(predict, "predict_batch", None)
+        if batch is not None and not hasattr(predict, "predict"):
+            function = _alone(batch)
+        else:
+            function = _function(predict, "predict")
         load = getattr(predict, "load", None)
         fit = getattr(predict, "fit", None)
         if load and fit:
@@ -118,12 +124,15 @@ class Project:
                 fix="keep one: load for a client or a model in memory, fit for what is kept",
             )
         takes_resource = bool(load or fit)
-        if len(positional) != 2 + takes_resource:
-            wanted = "item, params, resource" if takes_resource else "item, params"
-            raise HarnessError(
-                f"predict takes {len(positional)} arguments, expected ({wanted})",
-                fix=f"write `def predict({wanted}):` in src/{PACKAGE}/predict.py",
-            )
+        if hasattr(predict, "predict"):
+            _check_arguments(function, "predict", "item", takes_resource)
+        if batch is not None:
+            _check_arguments(batch, "predict_batch", "items", takes_resource)
+            if inspect.iscoroutinefunction(batch):
+                raise HarnessError(
+                    "predict_batch is an async function; batches are made by plain functions",
+                    fix=f"write `def predict_batch(...)` in src/{PACKAGE}/predict.py",
+                )
         if callable(fit) and len(_positional(fit)) not in (2, 3):
             raise HarnessError(
                 f"fit takes {len(_positional(fit))} arguments, expected (params, fold, train)",
@@ -139,6 +148,7 @@ class Project:
             files=getattr(params, "files", None),
             load_items=_function(dataset, "load"),
             predict=function,
+            predict_batch=batch,
             load=load,
             fit=fit,
             estimate=getattr(predict, "estimate", None),
@@ -390,6 +400,28 @@ def _function(module: ModuleType, name: str) -> Callable[..., Any]:
         file = f"src/{PACKAGE}/{module.__name__.rpartition('.')[2]}.py"
         raise HarnessError(f"{file} defines no function {name}", fix=f"define {name} in {file}")
     return typing.cast(Callable[..., Any], function)
+
+
+def _alone(batch: Callable[..., list[Row]]) -> Callable[..., Row]:
+    """predict, where predict.py has predict_batch alone: a batch of one."""
+
+    def predict(item: Item, *more: object) -> Row:
+        (result,) = batch([item], *more)
+        return result
+
+    return predict
+
+
+def _check_arguments(
+    function: Callable[..., Any], name: str, first: str, takes_resource: bool
+) -> None:
+    positional = [each for each in _positional(function) if each != "repeat"]
+    wanted = f"{first}, params, resource" if takes_resource else f"{first}, params"
+    if len(positional) != 2 + takes_resource:
+        raise HarnessError(
+            f"{name} takes {len(positional)} arguments, expected ({wanted})",
+            fix=f"write `def {name}({wanted}):` in src/{PACKAGE}/predict.py",
+        )
 
 
 def _positional(function: Callable[..., object]) -> list[str]:

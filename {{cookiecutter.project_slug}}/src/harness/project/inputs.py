@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
 from types import FrameType, ModuleType
@@ -28,13 +29,8 @@ _NO_INPUTS = frozenset({".git", ".dvc", ".dev", ".venv", "results", "__pycache__
 _OWN = str(Path(__file__).parent)
 
 
-class _Notes(threading.local):
-    """What one thread has read since predict was called; None outside predict."""
-
-    found: set[str] | None = None
-
-
-_notes = _Notes()
+# What a thread, or a task of asyncio, has read since predict was called; None outside predict.
+_notes: ContextVar[set[str] | None] = ContextVar("notes", default=None)
 _elsewhere: set[str] = set()  # read by threads that predict started
 _root: Path | None = None
 _top = ""
@@ -123,12 +119,12 @@ def is_harness_thread() -> None:
 @contextmanager
 def noted() -> Iterator[set[str]]:
     """What is read in here, as `file PATH`, `variable NAME` or `module NAME`."""
-    before = _notes.found
-    _notes.found = found = set[str]()
+    found = set[str]()
+    before = _notes.set(found)
     try:
         yield found
     finally:
-        _notes.found = before
+        _notes.reset(before)
         if _elsewhere:
             found.update(_elsewhere)
             _elsewhere.clear()
@@ -148,14 +144,14 @@ def paths_in(value: object, root: Path) -> set[str]:
 
 
 def _note(name: str) -> None:
-    if _notes.found is not None:
-        _notes.found.add(name)
+    if (found := _notes.get()) is not None:
+        found.add(name)
     elif _one_worker and threading.get_ident() not in _known_threads:
         _elsewhere.add(name)
 
 
 def _listening() -> bool:
-    if _notes.found is not None:
+    if _notes.get() is not None:
         return True
     return _one_worker and threading.get_ident() not in _known_threads
 

@@ -22,7 +22,8 @@ from harness.errors import HarnessError, in_words
 from harness.project.inputs import brought_by_harness
 
 FILE = "src/benchmark/kind.py"
-EXECUTORS = ("serial", "threads", "processes")  # those of the harness itself
+EXECUTORS = ("serial", "threads", "processes", "async", "dask")  # those of the harness itself
+SHARED = {"latency_shared": "latencies are of whole batches, not of single predictions"}
 _PERSON = "benchmark"
 _REFERENCE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
@@ -82,6 +83,9 @@ class Kind:
     unranked: Mapping[str, object] = field(default_factory=dict)
     interleaved: bool = False
     costs: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "doubts", {**SHARED, **self.doubts})
 
     def failures_are_results(self, executor: str) -> bool:
         """Whether a failure is what that executor measures."""

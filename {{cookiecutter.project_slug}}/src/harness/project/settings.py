@@ -1,5 +1,6 @@
 """benchmark.toml as typed values. A wrong file is explained key by key, with its line."""
 
+import os
 import re
 import tomllib
 from pathlib import Path
@@ -41,7 +42,11 @@ Order = Literal["", "configurations", "interleaved", "phases"]
 
 
 class Run(Options):
-    """How datapoints are computed. Times are in seconds; 0 switches a limit off."""
+    """How datapoints are computed. Times are in seconds; 0 switches a limit off.
+
+    `batch_size` is for predict_batch: 0 finds it by time, 1 makes no batches. `scheduler` and
+    `resources` are for Dask: an address (empty: a cluster on this machine), and what a task needs.
+    """
 
     executor: str = "serial"
     workers: int = Field(default=4, ge=1, le=1024)
@@ -49,6 +54,11 @@ class Run(Options):
     dev_items: int = Field(default=20, ge=1)
     order: Order = ""
     timeout_seconds: float = Field(default=0.0, ge=0, strict=False)
+    fit_seconds: float = Field(default=0.0, ge=0, strict=False)
+    memory_mb: int = Field(default=0, ge=0)
+    batch_size: int = Field(default=0, ge=0)
+    scheduler: str = ""
+    resources: dict[str, float] = Field(default_factory=dict)
     on_error: Literal["continue", "stop"] = "continue"
     max_errors: int = Field(default=100, ge=0)
     max_permanent_errors: int = Field(default=3, ge=1)
@@ -61,6 +71,17 @@ class Run(Options):
             raise ValueError(
                 'it is "continue" or "stop"; what a failure counts as is declared for each score: '
                 'Score(…, failure="left out") in SCORES of src/benchmark/metrics.py'
+            )
+        return value
+
+    @field_validator("memory_mb")
+    @classmethod
+    def _can_be_ended(cls, value: int, about: ValidationInfo) -> int:
+        executor = about.data.get("executor")
+        if value and executor in ("serial", "threads", "async"):
+            raise ValueError(
+                f'a limit for each worker needs executor = "processes"; those of {executor!r} '
+                "share one process with the run itself"
             )
         return value
 
@@ -205,6 +226,9 @@ def load_settings(root: Path, kind: Kind | None = None) -> Settings:
                 problems.append(_explain(text, (section, *each["loc"]), each["msg"]))
     if data.pop("extra", None) is not None:  # a field of Settings, and no section
         problems.append(_explain(text, ("extra",), _UNKNOWN))
+    for name in ("executor", "scheduler"):
+        if value := os.environ.get(f"BENCH_{name.upper()}"):
+            data.setdefault("run", {})[name] = value  # of this command: EXECUTOR=dask
     context = {"executors": (*EXECUTORS, *kind.executors)}
     try:
         settings = Settings.model_validate(data, context=context)

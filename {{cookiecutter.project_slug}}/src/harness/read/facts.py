@@ -38,7 +38,7 @@ _RESULTS = {
     *("track_id", "timestamp", "function_name", "function_time", "args", "kwargs", "attempts"),
     *("error", "error_type", "cache", "prediction", "ground_truth", "latency", "cost"),
     *("confidence", "score", "correct", "accuracy", "data_version", "experiment_version"),
-    *("task_key", "item_key", "fit_asset", *_RAW, *_CODE, *_MACHINE),
+    *("task_key", "item_key", "fit_asset", "fit_seconds", *_RAW, *_CODE, *_MACHINE),
 }
 
 

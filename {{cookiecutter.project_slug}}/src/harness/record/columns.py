@@ -40,8 +40,11 @@ CLUSTER = "cluster"  # what items were drawn with, where [data] of benchmark.tom
 
 
 # The harness's own columns; what predict returns may not take their names.
+# True where `latency` is that of a whole batch.
+LATENCY_SHARED = "latency_shared"
 RESERVED = frozenset(
     {
+        LATENCY_SHARED,
         "track_id",
         "timestamp",
         "function_name",
@@ -54,6 +57,7 @@ RESERVED = frozenset(
         "repeat",
         "attempts",
         "fit_asset",
+        "fit_seconds",
         "cost_estimate",
         "cost_lost",
     }

@@ -20,7 +20,9 @@ from harness.record.layout import JUDGEMENTS
 
 Known = dict[str, tuple[Row, str]]
 # Columns of a row that are no part of what predict returned, but belong to its entry in the cache.
-_KEPT = frozenset({"function_time", "attempts", "latency", "fit_asset", "cost_estimate"})
+_KEPT = frozenset(
+    {"function_time", "attempts", "latency", "fit_asset", "fit_seconds", "cost_estimate"}
+)
 _OWN = (RESERVED | {"error", "error_type", "input_id"}) - _KEPT
 
 

@@ -4,6 +4,8 @@ Nothing here writes. A worker returns a Result and the driver records it, so ser
 processes give the same rows.
 """
 
+import asyncio
+import inspect
 import math
 import pickle
 import re
@@ -12,9 +14,10 @@ import time
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from numbers import Real
-from typing import Any, Protocol, TypeAlias, TypeGuard
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias, TypeGuard, TypeVar
 
 import stamina
 import stamina.instrumentation
@@ -23,10 +26,11 @@ from harness.errors import InvalidResult, PermanentError, PredictionTimeout, Tra
 from harness.project.contract import Item, Project
 from harness.project.inputs import noted
 from harness.project.values import Params, Row
-from harness.record.columns import RESERVED
-from harness.run.model_file import ModelFile
+from harness.record.columns import LATENCY_SHARED, RESERVED
+from harness.run.model_file import load_model
 from harness.run.time_limit import time_limit, too_long
 
+T = TypeVar("T")
 _Arguments: TypeAlias = list[Any]  # the item, the params and, where predict takes it, a resource
 _COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}\Z")
 _NOT_KEPT = frozenset({"error", "error_type", "input_id", "latency"})
@@ -46,6 +50,7 @@ class Limiter(Protocol):
     more: Callable[[float], bool] | None
 
     def acquire(self) -> None: ...
+    async def acquire_async(self) -> None: ...
     def succeeded(self) -> None: ...
     def throttled(self, retry_after: float | None) -> None: ...
     def failed(self) -> None: ...
@@ -98,23 +103,22 @@ class Worker:
         self._current: tuple[Item, Params] | None = None
         self.abandoned = False
         self._transient = set(project.settings.retry.errors) | {"TransientError"}
-        self._seconds = project.settings.run.timeout_seconds
+        self._seconds = self._limit = project.settings.run.timeout_seconds
+        self._load_seconds = project.settings.run.fit_seconds
         self._retry = project.settings.retry
         self._began: float | None = None  # when the current call of predict began
         self._latest = 0.0
         self._deciding = threading.Lock()
-        self._resources: dict[tuple[bytes, ModelFile | None], object] = {}
+        self._resources: dict[tuple[bytes, Path | None], object] = {}
         self._resources_of: bytes | None = None
+        self._runner: asyncio.Runner | None = None  # of an async predict
         self._named: dict[str, int] = {}  # arguments of predict by name
 
     def run(
-        self, item: Item, params: Params, digest: bytes, fitted: ModelFile | None, repeat: int = 0
+        self, item: Item, params: Params, digest: bytes, fitted: Path | None, repeat: int = 0
     ) -> Result:
         """Execute predict for one datapoint; raises nothing except KeyboardInterrupt."""
-        self._named = {"repeat": repeat} if self.project.takes_repeat else {}
-        self.lost = 0
-        self._calls = 1
-        self._current = (item, params)
+        self._begin(item, params, repeat)
         with noted() as reads:
             result = self._run(item, params, digest, fitted)
         result.lost = self.lost
@@ -123,19 +127,52 @@ class Worker:
             result.reads = frozenset(reads)
         return result
 
-    def _run(self, item: Item, params: Params, digest: bytes, fitted: ModelFile | None) -> Result:
+    def _begin(self, item: Item, params: Params, repeat: int) -> None:
+        self._named = {"repeat": repeat} if self.project.takes_repeat else {}
+        self.lost = 0
+        self._calls = 1
+        self._current = (item, params)
+
+    def run_all(
+        self,
+        items: list[Item],
+        params: Params,
+        digest: bytes,
+        fitted: Path | None,
+        repeats: list[int],
+    ) -> list[Result]:
+        """Execute several datapoints of one configuration, by predict_batch where there is one.
+
+        What a batch gives no good result for is computed alone, so that a bad item fails alone.
+        """
+        found: list[Result | None] = [None] * len(items)
+        if len(items) > 1 and self.project.predict_batch is not None:
+            with noted() as reads:
+                found = self._batch(items, params, digest, fitted)
+            if reads and (good := next((each for each in found if each is not None), None)):
+                good.reads = frozenset(reads)
+        return [
+            result or self.run(item, params, digest, fitted, repeat)
+            for item, result, repeat in zip(items, found, repeats, strict=True)
+        ]
+
+    def _run(self, item: Item, params: Params, digest: bytes, fitted: Path | None) -> Result:
         arguments: _Arguments = [item, params]
+        self._limit = self._seconds
         self.attempts = 0
         start = time.perf_counter()
         try:
             if self.project.takes_resource:
                 arguments.append(self._resource(params, digest, fitted))
             start = time.perf_counter()
-            returned = self._retried(arguments)
+            returned = self._retried(partial(self._attempt, arguments))
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # asyncio's CancelledError is no Exception, for one
             return self._failure(error, start)
+        return self._success(returned, start)
+
+    def _success(self, returned: Row, start: float) -> Result:
         end = time.perf_counter()
         latency = returned.pop("latency", None)
         return Result(
@@ -147,12 +184,50 @@ class Worker:
             end - self._latest if latency is None else latency,
         )
 
-    def abandon(self, seconds: float) -> Result | None:
-        """From another thread: give up on a call of predict that takes longer than `seconds`.
+    def _batch(
+        self, items: list[Item], params: Params, digest: bytes, fitted: Path | None
+    ) -> list[Result | None]:
+        """The result of each item; None where the batch gave no good one."""
+        arguments: _Arguments = [items, params]
+        self._named = {}
+        self._current = None  # where it may cost, a batch is not tried twice
+        self.lost = 0
+        self._limit = self._seconds * len(items)
+        self.attempts = 0
+        try:
+            if self.project.takes_resource:
+                arguments.append(self._resource(params, digest, fitted))
+            start = time.perf_counter()
+            returned = self._retried(partial(self._attempt_batch, arguments))
+        except KeyboardInterrupt:
+            raise
+        except BaseException:
+            return [None] * len(items)
+        return [
+            self._of_batch(row, item, len(items), start)
+            for row, item in zip(returned, items, strict=True)
+        ]
+
+    def _of_batch(self, returned: object, item: Item, size: int, start: float) -> Result | None:
+        """A datapoint's part of a batch: an equal share of the time, and the latency of all."""
+        try:
+            row = checked(returned, str(item["id"]))
+        except Exception:
+            return None
+        measured = "latency" in row
+        result = self._success(row, start)
+        result.function_time /= size
+        if not measured and result.result is not None:
+            result.result[LATENCY_SHARED] = True
+        return result
+
+    def abandon(self) -> Result | None:
+        """From another thread: give up on a call of predict that takes longer than its limit.
 
         Returns the timeout; what the call returns later is ignored.
         """
         with self._deciding:
+            seconds = self._limit
             elapsed = 0.0 if self._began is None else time.perf_counter() - self._began
             if elapsed < seconds or self._began is None:
                 return None
@@ -164,10 +239,10 @@ class Worker:
             result.calls = self._calls
             return result
 
-    def _retried(self, arguments: _Arguments) -> Row:
+    def _retried(self, attempt_once: Callable[[], T]) -> T:
         retry = self._retry
         try:
-            return self._attempt(arguments)
+            return attempt_once()
         except Exception as error:
             if retry.attempts == 1 or self._backoff(error) is False:
                 raise
@@ -184,10 +259,22 @@ class Worker:
                 if first is not None:  # the attempt made above is the first one of this loop
                     made, first = first, None
                     raise made
-                return self._attempt(arguments)
+                return attempt_once()
         raise AssertionError("unreachable: the last failed attempt raises")
 
     def _attempt(self, arguments: _Arguments) -> Row:
+        input_id = str(arguments[0]["id"])
+        return self._call(self.project.predict, arguments, partial(checked, input_id=input_id))
+
+    def _attempt_batch(self, arguments: _Arguments) -> list[object]:
+        assert self.project.predict_batch is not None
+        wanted = partial(_checked_batch, size=len(arguments[0]))
+        return self._call(self.project.predict_batch, arguments, wanted)
+
+    def _call(
+        self, function: Callable[..., object], arguments: _Arguments, wanted: Callable[[object], T]
+    ) -> T:
+        """Call the person's function once, within the limits; returns what `wanted` lets pass."""
         # Each attempt gets a copy of the item, as in another process: what predict changes in it
         # reaches no other attempt, repeat or configuration, and no row.
         given = [pickle.loads(pickle.dumps(arguments[0])), *arguments[1:]]
@@ -200,18 +287,28 @@ class Worker:
         self._latest = self._began = time.perf_counter()
         try:
             if self._seconds:
-                with time_limit(self._seconds, self.hard_kill):
-                    returned = self.project.predict(*given, **self._named)
+                with time_limit(self._limit, self.hard_kill):
+                    returned = self._awaited(function(*given, **self._named))
             else:
-                returned = self.project.predict(*given, **self._named)
-            check(returned, str(arguments[0]["id"]))
-            if returned.get("error") is not None:
-                raise _ReturnedError(returned)
+                returned = self._awaited(function(*given, **self._named))
+            result = wanted(returned)
         except BaseException as error:
             self._settle(error)
             raise
         self._settle(None)
-        return dict(returned)
+        return result
+
+    def _awaited(self, returned: object) -> object:
+        """What an async predict comes to, in an event loop that this worker keeps."""
+        if isinstance(returned, dict) or not inspect.iscoroutine(returned):
+            return returned
+        if self._runner is None:
+            self._runner = asyncio.Runner()
+        try:
+            return self._runner.run(returned)
+        except PredictionTimeout:
+            self._runner = None  # the call is still in that loop
+            raise
 
     def _settle(self, error: BaseException | None) -> None:
         """End the clock of an attempt and inform the limiter, unless the driver gave up on it."""
@@ -273,7 +370,7 @@ class Worker:
             permanent=isinstance(error, (PermanentError, InvalidResult)),
         )
 
-    def _resource(self, params: Params, digest: bytes, fitted: ModelFile | None) -> object:
+    def _resource(self, params: Params, digest: bytes, fitted: Path | None) -> object:
         """predict's third argument, kept while the configuration stays the same.
 
         Where configurations are interleaved, what was loaded for each is kept.
@@ -283,10 +380,11 @@ class Worker:
         self._resources_of = digest
         wanted = (digest, fitted)
         if wanted not in self._resources:
-            if fitted is not None:
-                self._resources[wanted] = fitted.load()
-            elif self.project.load is not None:
-                self._resources[wanted] = self.project.load(params)
+            with time_limit(self._load_seconds, self.hard_kill, "fit_seconds"):
+                if fitted is not None:
+                    self._resources[wanted] = load_model(fitted)
+                elif self.project.load is not None:
+                    self._resources[wanted] = self.project.load(params)
         return self._resources[wanted]
 
 
@@ -314,6 +412,25 @@ def check(returned: object, input_id: str) -> None:
         raise InvalidResult(
             f"predict returned input_id {returned['input_id']!r} for the item with id {input_id!r}"
         )
+
+
+def checked(returned: object, input_id: str) -> Row:
+    """What predict returned, as a row of one's own.
+
+    Raises InvalidResult where it cannot become one, and what stands for {"error": ...}.
+    """
+    check(returned, input_id)
+    assert isinstance(returned, dict)
+    if returned.get("error") is not None:
+        raise _ReturnedError(returned)
+    return dict(returned)
+
+
+def _checked_batch(returned: object, size: int) -> list[object]:
+    if not isinstance(returned, (list, tuple)) or len(returned) != size:
+        what = f"{len(returned)} results" if isinstance(returned, (list, tuple)) else "no list"
+        raise InvalidResult(f"predict_batch returned {what} for {size} items")
+    return list(returned)
 
 
 @lru_cache(maxsize=256)  # predict returns the same names again and again

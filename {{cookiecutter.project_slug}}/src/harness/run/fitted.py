@@ -1,22 +1,26 @@
 """Models fitted once per params and fold, kept as xetrack assets and shared by all workers.
 
-Processes share a model through a file next to the cache; the asset is the record. The file is the
-asset, to the byte, and is written anew from it wherever it differs.
+Processes share a model through a file next to the cache; the asset is the record.
 """
 
 import hashlib
 import os
+import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import cloudpickle
+from pebble import ProcessExpired
 
-from harness.errors import HarnessError
+from harness.console import err, shown
+from harness.errors import HarnessError, MemoryLimit, PredictionTimeout, WorkerDied
 from harness.project.contract import Project
 from harness.project.folds import Folds, part_of, read_folds, training_items
 from harness.project.grid import Configuration
@@ -26,18 +30,25 @@ from harness.project.values import Params, Row
 from harness.project.watch import Watch
 from harness.record.pickles import NotPlain, Trusted, plain_load, untrusted
 from harness.record.store import Store
-from harness.run.executors import process_pool
-from harness.run.model_file import ModelFile
+from harness.run.attempt import words_of
+from harness.run.cluster import fit_on_cluster
+from harness.run.model_file import write_model
+from harness.run.pool import Pool, died, worker_of_process
+from harness.run.time_limit import time_limit, too_long
+
+_Job: TypeAlias = tuple[Params, int, object, Path]
+_LONG_SECONDS = 2.0  # of fitting, after which each fit is shown
 
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
     """A fitted model: its file and asset hash, or why it could not be fitted."""
 
-    file: ModelFile | None
+    path: Path | None
     asset: str | None
     error: str = ""
     error_type: str = ""
+    seconds: float | None = None  # that fit took; None where that is not known
 
 
 @dataclass(slots=True)
@@ -90,11 +101,24 @@ class Fits:
                 continue
             asset, content = kept
             self._refuse_untrusted(asset, content)
-            self._known[configuration.digest, part] = Fitted(_file_of(path, content), asset)
+            file = write_model(self.folder, content)
+            self._known[configuration.digest, part] = Fitted(file, asset, seconds=_took(path))
         jobs = [(configuration.params, *named[part], path) for part, path in missing.items()]
-        for (part, path), fitted in zip(missing.items(), self._run(jobs), strict=True):
+        part_at = {path: part for part, path in missing.items()}
+        begun = time.monotonic()
+        # Each is kept as soon as it is there: a kill costs only those that are being fitted.
+        for done, ((_, _, fold, path), fitted) in enumerate(self._run(jobs), start=1):
+            part = part_at[path]
             self.reads.setdefault(configuration.digest, set()).update(fitted.reads)
             self._known[configuration.digest, part] = self._taken(configuration, part, path, fitted)
+            if time.monotonic() - begun > _LONG_SECONDS:
+                took = f"{fitted.seconds:.1f} s" if fitted.part else fitted.error_type
+                err.print(
+                    f"fit {done}/{len(jobs)}: {shown(configuration.params, 120)} "
+                    f"fold {shown(fold, 40)}, {took}",
+                    markup=False,
+                    soft_wrap=True,
+                )
 
     def _taken(
         self, configuration: Configuration, fold: bytes, path: Path, fitted: "_Fit"
@@ -115,7 +139,8 @@ class Fits:
         # Before it is recorded: a kill in between would leave a model that nobody vouches for.
         Trusted(self.project.root).add([own])
         asset = self.call(partial(_keep, _name(configuration, fold), own))
-        return Fitted(ModelFile.written(path, own), asset)
+        _seconds_file(path).write_text(repr(fitted.seconds))
+        return Fitted(write_model(self.folder, own), asset, seconds=fitted.seconds)
 
     def _refuse_untrusted(self, asset: str, content: bytes) -> None:
         """Raise HarnessError where a model would be loaded that this checkout did not fit."""
@@ -125,17 +150,27 @@ class Fits:
             if not Trusted(self.project.root).has(content):
                 raise untrusted(f"the fitted model {asset}", str(found)) from None
 
-    def _run(self, jobs: list[tuple[Params, int, object, Path]]) -> Iterator["_Fit"]:
+    def _run(self, jobs: list[_Job]) -> Iterator[tuple[_Job, "_Fit"]]:
+        """Each job with its outcome as soon as there is one."""
         run = self.project.settings.run
-        if run.executor == "processes" and len(jobs) > 1:
-            with process_pool(self.project) as pool:
-                sent = [pool.schedule(_fit_in_process, args=job) for job in jobs]
-                yield from (_outcome_of(future.result) for future in sent)
+        if run.executor == "processes" and jobs:
+            with Pool(self.project) as pool:
+                sent = {
+                    pool.schedule(_fit_in_process, *job, seconds=run.fit_seconds): job
+                    for job in jobs
+                }
+                for future in as_completed(sent):
+                    yield sent[future], _outcome_of(future, pool, run.fit_seconds)
+            return
+        if run.executor == "dask" and jobs:
+            for job, answer in fit_on_cluster(self.project, jobs):
+                yield job, _arrived(job[3], answer, run.fit_seconds)
             return
         workers = run.workers if run.executor == "threads" else 1
         with ThreadPoolExecutor(workers) as threads:
-            futures = [threads.submit(_fit, self.project, *job) for job in jobs]
-            yield from (_outcome_of(future.result) for future in futures)
+            futures = {threads.submit(_fit, self.project, *job): job for job in jobs}
+            for future in as_completed(futures):
+                yield futures[future], future.result()
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +181,19 @@ class _Fit:
     error: str = ""
     error_type: str = ""
     reads: frozenset[str] = frozenset()
+    seconds: float = 0.0
+
+
+def _seconds_file(path: Path) -> Path:
+    return path.with_suffix(".seconds")
+
+
+def _took(path: Path) -> float | None:
+    """How long a kept model's fit took, where that is still known."""
+    try:
+        return float(_seconds_file(path).read_text())
+    except (OSError, ValueError):
+        return None
 
 
 def _name(configuration: Configuration, fold: bytes) -> str:
@@ -161,13 +209,6 @@ def _keep(name: str, content: bytes, store: Store) -> str:
     return store.keep_asset(name, content)
 
 
-def _file_of(path: Path, content: bytes) -> ModelFile:
-    file = ModelFile(path, hashlib.sha256(content).hexdigest())
-    if path.is_file() and path.read_bytes() == content:
-        return file
-    return ModelFile.written(path, content)
-
-
 def _fit(project: Project, params: Params, repeat: int, fold: object, path: Path) -> _Fit:
     assert project.fit is not None
     error = None
@@ -175,21 +216,54 @@ def _fit(project: Project, params: Params, repeat: int, fold: object, path: Path
     given: list[object] = [params, fold]
     if project.fit_takes_train:
         given.append(training_items(project.items(params), repeat, fold))
+    begun = time.perf_counter()
     with noted() as reads:
         try:
-            _write_part(part, project.fit(*given))
+            model = project.fit(*given)
+            seconds = time.perf_counter() - begun
+            _write_part(part, model)
         except Exception as raised:
             error = raised
     if error is not None:
-        return _Fit(None, str(error), type(error).__name__, frozenset(reads))
-    return _Fit(part, reads=frozenset(reads))
+        return _Fit(None, words_of(error), type(error).__name__, frozenset(reads))
+    return _Fit(part, reads=frozenset(reads), seconds=seconds)
 
 
 def _fit_in_process(params: Params, repeat: int, fold: object, path: Path) -> _Fit:
-    from harness.run import executors
+    return _fit(worker_of_process().project, params, repeat, fold, path)
 
-    assert executors._worker is not None
-    return _fit(executors._worker.project, params, repeat, fold, path)
+
+def fit_in_place(
+    project: Project, params: Params, repeat: int, fold: object
+) -> tuple["_Fit", bytes]:
+    """Fit on a cluster's worker; the outcome, and the model as it is sent to the driver."""
+    seconds = project.settings.run.fit_seconds
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            with time_limit(seconds, True, "fit_seconds"):
+                fitted = _fit(project, params, repeat, fold, Path(folder) / "model.pkl")
+        except PredictionTimeout as error:
+            return _Fit(None, str(error), "FitTimeout"), b""
+        return fitted, fitted.part.read_bytes() if fitted.part else b""
+
+
+def _arrived(path: Path, answer: tuple[Any, ...], seconds: float) -> "_Fit":
+    """The outcome of a fit that ran on a cluster, its model in a temporary file here."""
+    if answer[0] == "fitted":
+        fitted: _Fit = answer[1]
+        if fitted.part is None:
+            return fitted
+        part = path.with_suffix(f".{os.getpid()}.part")
+        part.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(answer[2])
+        return replace(fitted, part=part)
+    if answer[0] == "lost":
+        return _Fit(None, words_of(answer[1]), WorkerDied.__name__)
+    _, code, why = answer
+    if why == "time":
+        return _Fit(None, too_long(seconds, "fit_seconds"), "FitTimeout")
+    error = MemoryLimit.__name__ if why == "memory" else WorkerDied.__name__
+    return _Fit(None, died(code), error)
 
 
 def _write_part(part: Path, model: object) -> None:
@@ -207,8 +281,13 @@ def _pickled(model: object) -> bytes:
         ) from error
 
 
-def _outcome_of(result: Callable[[], _Fit]) -> _Fit:
+def _outcome_of(future: "Future[_Fit]", pool: Pool, seconds: float) -> _Fit:
     try:
-        return result()
-    except Exception as error:  # the process that fitted it died
+        return future.result()
+    except FutureTimeout:
+        return _Fit(None, too_long(seconds, "fit_seconds"), "FitTimeout")
+    except ProcessExpired as expired:
+        error = pool.why_ended(expired, 0)
         return _Fit(None, str(error), type(error).__name__)
+    except Exception as error:  # what was sent does not load here
+        return _Fit(None, words_of(error), type(error).__name__)

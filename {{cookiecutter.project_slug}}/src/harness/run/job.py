@@ -1,22 +1,24 @@
 """What an executor is given, and what it returns."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from harness.project.tasks import Task
-from harness.run.attempt import Result
-from harness.run.model_file import ModelFile
+from harness.run.attempt import Result, words_of
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
     """A task to execute, with the file and asset of its fitted model where predict takes one.
 
-    `estimate` is its expected cost in USD, None where it is unknown.
+    `fit_seconds`: what its fit took, None where that is not known. `estimate`: its expected cost in
+    USD, None where it is unknown.
     """
 
     task: Task
-    fitted: ModelFile | None = None
+    fitted: Path | None = None
     asset: str | None = None
+    fit_seconds: float | None = None
     estimate: float | None = None
 
 
@@ -26,3 +28,8 @@ class Outcome:
 
     job: Job
     result: Result
+
+
+def broken(error: BaseException) -> Result:
+    """The result where computing one, or sending it, broke."""
+    return Result(None, words_of(error), type(error).__name__, 1, 0.0, None, permanent=True)

@@ -8,9 +8,12 @@ decrease algorithms for congestion avoidance in computer networks", Computer Net
 Systems 17, 1989).
 """
 
+import asyncio
+import math
 import threading
 import time
 from collections.abc import Callable
+from contextvars import ContextVar
 
 from harness.errors import HarnessError
 from harness.project.settings import Settings
@@ -19,12 +22,13 @@ WINDOW_SECONDS = 60.0
 # A call may reach the server this much later than its place was given out, and still no minute
 # on the server's clock sees more calls than allowed.
 SLACK_SECONDS = 1.0
+_LOOK_SECONDS = 0.02  # between two looks of a task of asyncio
 # A share of the limits. With a lower one, a run would stop almost entirely after one bad minute.
 LEAST_SHARE = 1 / 64
 
 
 class Limiter:
-    """Holds the calls of one process within the limits; safe to share between its threads.
+    """Holds the calls of one process within the limits; its threads and tasks may share it.
 
     requests_per_minute: 0 for no such limit. max_concurrency: calls in flight at most. Places are
     given out evenly spaced, because servers count in seconds too.
@@ -39,7 +43,8 @@ class Limiter:
         self._max = max_concurrency
         self._turn = threading.Lock()  # one waits for its time, the others queue behind it
         self._changed = threading.Condition()
-        self._mine = threading.local()  # how often the limits had been cut when I took my place
+        # How often the limits had been cut when a thread, or a task of asyncio, took its place.
+        self._mine: ContextVar[int] = ContextVar("cuts")
         self._in_flight = 0
         self._share = 1.0
         self._cuts = 0
@@ -60,23 +65,35 @@ class Limiter:
     def acquire(self) -> None:
         """Wait until one more call is within the limits, and take its place."""
         with self._turn, self._changed:
-            while True:
-                now = time.monotonic()
-                wait = max(self._last + self._spacing / self._share, self._paused_until) - now
-                if self._in_flight >= self.allowed:
-                    self._changed.wait()
-                elif wait > 0:
-                    self._changed.wait(wait)
-                else:
-                    break
-            self._last = now
-            self._in_flight += 1
-            self._mine.cuts = self._cuts
+            while (wait := self._take()) > 0:
+                self._changed.wait(None if wait == math.inf else wait)
+
+    async def acquire_async(self) -> None:
+        """The same for a task of asyncio, which lets the others go on while it waits."""
+        while True:
+            with self._changed:
+                wait = self._take()
+            if not wait:
+                return
+            await asyncio.sleep(min(wait, _LOOK_SECONDS))
+
+    def _take(self) -> float:
+        """Take a place and return 0, or the seconds to wait (inf: until one is given back)."""
+        now = time.monotonic()
+        if self._in_flight >= self.allowed:
+            return math.inf
+        wait = max(self._last + self._spacing / self._share, self._paused_until) - now
+        if wait > 0:
+            return wait
+        self._last = now
+        self._in_flight += 1
+        self._mine.set(self._cuts)
+        return 0.0
 
     def succeeded(self) -> None:
         """The server answered: a full round of such calls gives back a sixteenth of the limits."""
         with self._changed:
-            if self._share < 1.0 and self._mine.cuts == self._cuts:
+            if self._share < 1.0 and self._mine.get(-1) == self._cuts:
                 self._share = min(1.0, self._share + 1 / (16 * self.allowed))
             self._give_back()
 
@@ -88,7 +105,7 @@ class Limiter:
         with self._changed:
             if retry_after:
                 self._paused_until = max(self._paused_until, time.monotonic() + retry_after)
-            if self._mine.cuts == self._cuts:
+            if self._mine.get(-1) == self._cuts:
                 self._cuts += 1
                 self._share = max(LEAST_SHARE, self._share / 2)
             self._give_back()
@@ -110,7 +127,7 @@ def shared_limiter(settings: Settings, processes: int = 1) -> Limiter | None:
     only with requests_per_minute, and each with its part. Raises HarnessError where that is none.
     """
     rate = settings.limits.requests_per_minute
-    threads = settings.run.executor == "threads"
+    threads = settings.run.executor in ("threads", "async")
     if processes > 1 and rate:
         if rate < processes:
             raise HarnessError(

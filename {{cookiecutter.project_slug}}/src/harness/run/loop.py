@@ -32,6 +32,7 @@ from harness.record.recorder import Counts, Recorder
 from harness.record.runs import new_track_id
 from harness.record.store import Store
 from harness.run.budget import Budget
+from harness.run.cluster import leave_cluster
 from harness.run.executors import execute
 from harness.run.fitted import Fits
 from harness.run.interrupt import graceful
@@ -39,7 +40,7 @@ from harness.run.job import Job, Outcome
 from harness.run.limits import shared_limiter
 from harness.run.progress import RunProgress
 from harness.run.rows import Rows
-from harness.run.time_limit import unlimited
+from harness.run.time_limit import unenforced
 
 _LOOKED_UP_AT_ONCE = 256
 # How long a busy predict may keep the recorder waiting for the interpreter, in seconds; Python's
@@ -93,8 +94,6 @@ def run(
     settings = project.settings
     place = place or place_for(project.root, settings, experiment)
     track_id = new_track_id()
-    if said := unlimited(settings.run.executor, settings.run.timeout_seconds):
-        err.print(f"note: {said}", markup=False, soft_wrap=True)
     cache = ResultCache(place.cache) if settings.run.cache else None
     recorder = Recorder(
         lambda: Store(place, settings.store.engine, track_id, experiment, column_types(project)),
@@ -112,6 +111,7 @@ def run(
         return made.go(provenance, limit)
     finally:
         sys.setswitchinterval(before)
+        leave_cluster(project)
         if recorder.is_alive():
             with contextlib.suppress(HarnessError):
                 recorder.close()
@@ -357,9 +357,11 @@ class _Run:
     def _loop(self, limit: int | None, progress: RunProgress) -> int:
         skipped = [0]
         jobs = self._until_broken(self._jobs(limit, skipped, progress))
-        if self.project.settings.run.executor == "processes":
+        if self.project.settings.run.executor in ("processes", "dask"):
             # Checked here: in a worker process nobody would see the error.
             shared_limiter(self.project.settings, self.project.settings.run.workers)
+        for line in unenforced(self.project.settings.run):
+            err.print(f"note: {line}", markup=False, soft_wrap=True)
         limiter = shared_limiter(self.project.settings)
         if limiter is not None and self.budget is not None:
             limiter.more = self.budget.more
@@ -401,11 +403,11 @@ class _Run:
                 self._note_reads(
                     self.fits.reads.pop(task.configuration.digest, ()), {}, task.configuration
                 )
-                if fitted.file is None:
+                if fitted.path is None:
                     self.recorder.put(self.rows.unfitted(task, fitted.error, fitted.error_type))
                     self._count_failure(permanent=True)
                     continue
-                job = Job(task, fitted.file, fitted.asset, job.estimate)
+                job = Job(task, fitted.path, fitted.asset, fitted.seconds, job.estimate)
             if self.budget is not None and not self.budget.admit(job.estimate):
                 self._stop("budget", self.budget.message)
                 return

@@ -29,10 +29,13 @@ class Rows:
         latency = result.pop("latency", None)
         seconds = result.pop("function_time", 0.0)
         asset = result.pop("fit_asset", None)
+        fit_seconds = result.pop("fit_seconds", None)
         own = origin in self.own_runs
         row = self._row(
             task, seconds if own else 0.0, None, None, attempts, latency if own else None, asset
         )
+        if fit_seconds is not None and own:
+            row["fit_seconds"] = fit_seconds
         row |= result | self.designed(task)
         row["track_id"], row["cache"] = (origin, "") if own else (self.track_id, origin)
         return row
@@ -63,6 +66,8 @@ class Rows:
         row |= returned | self.designed(task)
         if estimate and result.lost:
             row["cost_lost"] = result.lost * estimate
+        if outcome.job.fit_seconds is not None:
+            row["fit_seconds"] = outcome.job.fit_seconds
         if result.error_type is not None:
             return row, None
         keep = returned | {
@@ -72,6 +77,8 @@ class Rows:
         }
         if outcome.job.asset:
             keep["fit_asset"] = outcome.job.asset
+            if outcome.job.fit_seconds is not None:
+                keep["fit_seconds"] = outcome.job.fit_seconds
         return row, keep
 
     def _row(

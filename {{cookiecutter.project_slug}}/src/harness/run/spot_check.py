@@ -17,6 +17,7 @@ from harness.project.values import Row, Value, plain
 from harness.record.cache import ResultCache
 from harness.record.known import Knowledge, reading_file
 from harness.record.layout import databases, place_for
+from harness.run.cluster import leave_cluster
 from harness.run.executors import execute
 from harness.run.fitted import Fits
 from harness.run.job import Job, Outcome
@@ -25,7 +26,8 @@ from harness.run.prepared import Prepared, prepare
 
 # Measured again each time.
 _TIMES = frozenset(
-    {"function_time", "latency", "attempts", "cost_estimate", "cost_lost", "fit_asset"}
+    {"function_time", "latency", "latency_shared", "attempts", "cost_estimate", "cost_lost"}
+    | {"fit_asset", "fit_seconds"}
 )
 _AT_ONCE = 256
 
@@ -68,6 +70,7 @@ def spot_check(project: Project, count: int) -> Recheck:
         jobs = _jobs(project, ready, [task for task, _ in sample], Path(folder))
         for outcome in execute(project, jobs, shared_limiter(project.settings)):
             _compare(found, outcome, before[outcome.job.task.key])
+        leave_cluster(project)
     return found
 
 
@@ -131,7 +134,7 @@ def _jobs(project: Project, ready: Prepared, sample: list[Task], folder: Path) -
     order = {each.digest: index for index, each in enumerate(ready.grid.configurations)}
     for task in sorted(sample, key=lambda task: order[task.configuration.digest]):
         fitted = fits.for_task(task) if fits else None
-        yield Job(task, fitted.file if fitted else None)
+        yield Job(task, fitted.path if fitted else None)
 
 
 def _compare(found: Recheck, outcome: Outcome, before: Row) -> None:

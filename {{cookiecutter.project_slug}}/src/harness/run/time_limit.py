@@ -10,18 +10,25 @@ from pathlib import Path
 
 from harness import system
 from harness.errors import PredictionTimeout
+from harness.project.settings import Run
 
 _GRACE_SECONDS = 2.0
+_ENDING = ("processes", "dask")  # they can end a process
+_CANNOT = {
+    "serial": "serial cannot end native code that never returns to Python, it waits for it",
+    "threads": "threads cannot end a call that overruns; it gets its row and runs on unseen",
+    "async": "async cannot end a call that never awaits, and every other call waits for it",
+}
 
 
 @contextmanager
-def time_limit(seconds: float, hard_kill: bool) -> Iterator[None]:
-    """Raise PredictionTimeout in this thread after `seconds` (0: never).
+def time_limit(seconds: float, hard_kill: bool, setting: str = "timeout_seconds") -> Iterator[None]:
+    """Raise PredictionTimeout here after `seconds` (0: never), a limit that `setting` gives.
 
     Works in a process's main thread, where the system has timers; in other threads the driver gives
     up waiting instead. Native code that never returns to Python is ended with its process, where
     `hard_kill` allows it, and so is any call where the system has no timers. Where it does nothing,
-    `unlimited` says so.
+    `unenforced` says so.
     """
     if seconds <= 0 or threading.current_thread() is not threading.main_thread():
         yield
@@ -29,7 +36,7 @@ def time_limit(seconds: float, hard_kill: bool) -> Iterator[None]:
     interruptible = system.can_interrupt()
 
     def interrupt() -> None:
-        raise PredictionTimeout(too_long(seconds))
+        raise PredictionTimeout(too_long(seconds, setting))
 
     watched = _watchdog_file(os.getpid()).open("w") if hard_kill else None
     if watched:
@@ -48,7 +55,12 @@ def time_limit(seconds: float, hard_kill: bool) -> Iterator[None]:
 
 
 def _watchdog_file(pid: int) -> Path:
-    return Path(tempfile.gettempdir()) / f"benchmark-watchdog-{system.user()}-{pid}"
+    return Path(f"{watchdog_prefix()}{pid}")
+
+
+def watchdog_prefix() -> str:
+    """What the file of a process's watchdog is called, up to its id."""
+    return str(Path(tempfile.gettempdir()) / f"benchmark-watchdog-{system.user()}-")
 
 
 def ended_by_watchdog(pid: int | None) -> bool:
@@ -64,16 +76,20 @@ def ended_by_watchdog(pid: int | None) -> bool:
         file.unlink(missing_ok=True)
 
 
-def unlimited(executor: str, seconds: float) -> str:
-    """What to say where no call of predict can be ended here; "" where one can."""
-    if seconds <= 0 or executor != "serial" or system.can_interrupt():
-        return ""
-    return (
-        f"this system cannot interrupt predict: [run] timeout_seconds = {seconds:g} ends no call "
-        'of the executor "serial"; "threads" and "processes" keep to it'
-    )
-
-
-def too_long(seconds: float) -> str:
+def too_long(seconds: float, setting: str = "timeout_seconds") -> str:
     """The message for a call that took longer than its limit."""
-    return f"took longer than {seconds:g} s ([run] timeout_seconds)"
+    return f"took longer than {seconds:g} s ([run] {setting})"
+
+
+def unenforced(run: Run) -> Iterator[str]:
+    """What the limits of [run] cannot do under its executor, in words for the start of a run."""
+    cannot = _CANNOT.get(run.executor, "")
+    if run.executor == "serial" and not system.has_timers():
+        cannot = "this system has no timer that could end a call"
+    if not cannot:
+        return
+    instead = "" if run.executor in _ENDING else '; executor = "processes" ends it'
+    if run.timeout_seconds:
+        yield f"[run] timeout_seconds: {cannot}{instead}"
+    if run.fit_seconds and run.executor not in _ENDING:
+        yield f"[run] fit_seconds cannot end a fit under {run.executor}{instead}"

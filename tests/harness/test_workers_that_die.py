@@ -1,0 +1,111 @@
+"""A crash, an endless loop or too much memory in predict and fit costs its own datapoints."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.harness.project_fixture import Bench
+
+GOOD = 'return {"prediction": 1, "ground_truth": 1}'
+FATAL = f"""
+if item["id"] == "i0":
+    ctypes.string_at(0)
+if item["id"] == "i1":
+    hog = bytearray(900_000_000)
+    while True:
+        hog[0] = 1
+if item["id"] == "i2":
+    signal.signal(signal.SIGALRM, signal.SIG_IGN)
+    while True:
+        pass
+{GOOD}
+"""
+
+
+def test_each_death_is_a_row_with_its_type_and_the_others_are_good(bench: Bench) -> None:
+    limits = {"timeout_seconds": 3, "memory_mb": 700}
+    bench.settings(run={"executor": "processes", "workers": 2, **limits})
+    bench.params('[Params("low")]')
+    bench.items(6)
+    bench.predict(FATAL, head="import ctypes\nimport signal")
+    bench.dev_run(expect=1)
+    rows = {row["input_id"]: row for row in bench.rows("dev")}
+    assert {name: row["error_type"] for name, row in rows.items()} == {
+        "i0": "WorkerDied",
+        "i1": "MemoryLimit",
+        "i2": "PredictionTimeout",
+        "i3": None,
+        "i4": None,
+        "i5": None,
+    }
+    assert "SIGSEGV" in rows["i0"]["error"]
+    assert "700 MB ([run] memory_mb)" in rows["i1"]["error"]
+
+
+FIT = """
+def fit(params, fold):
+    note("fitted", params.model, fold)
+    if fold == 0:
+        ctypes.string_at(0)
+    if fold == 1:
+        signal.signal(signal.SIGALRM, signal.SIG_IGN)
+        while True:
+            pass
+    return fold
+"""
+
+
+def test_a_fit_that_crashes_or_never_ends_costs_the_datapoints_of_its_fold(bench: Bench) -> None:
+    bench.settings(
+        run={
+            "executor": "processes",
+            "workers": 2,
+            "fit_seconds": 3,
+            "max_permanent_errors": 50,
+        }
+    )
+    bench.params('[Params("low")]')
+    bench.items(6, fold="n % 3")
+    bench.predict(
+        'return {"prediction": resource, "ground_truth": 2}',
+        head=f"import ctypes\nimport signal\n{FIT}",
+        resource=True,
+    )
+    bench.dev_run(expect=1)
+    types = {row["input_id"]: row["error_type"] for row in bench.rows("dev")}
+    assert types == {
+        **{"i0": "WorkerDied", "i3": "WorkerDied"},
+        **{"i1": "FitTimeout", "i4": "FitTimeout"},
+        **{"i2": None, "i5": None},
+    }
+
+
+def test_workers_that_start_after_the_last_datapoint_print_nothing(
+    make_bench: Callable[..., Bench],
+) -> None:
+    bench = make_bench(fresh=True)
+    bench.settings(run={"executor": "processes", "workers": 8})
+    bench.params('[Params("low")]')
+    bench.items(1)
+    done = bench.dev_run()
+    assert "Traceback" not in done.said
+    assert "FileNotFoundError" not in done.said
+
+
+@pytest.mark.parametrize("executor", ["serial", "threads", "async"])
+def test_a_memory_limit_that_cannot_be_kept_is_refused_when_the_settings_are_read(
+    bench: Bench, executor: str
+) -> None:
+    bench.settings(run={"executor": executor, "memory_mb": 500})
+    done = bench.dev_run(expect=2)
+    assert "run.memory_mb" in done.said
+    assert 'executor = "processes"' in done.said
+
+
+def test_what_a_time_limit_cannot_end_is_said_at_the_start(bench: Bench) -> None:
+    bench.params('[Params("low")]')
+    bench.items(1)
+    bench.settings(run={"executor": "threads", "timeout_seconds": 5})
+    assert "cannot end" in bench.dev_run().said
+    bench.settings(run={"executor": "processes", "timeout_seconds": 5, "workers": 1})
+    assert "cannot end" not in bench.dev_run().said
