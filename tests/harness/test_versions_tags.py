@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.project_fixture import PROJECT, Bench, Done
+from tests.harness.project_fixture import PROJECT, SCORE, Bench, Done
 from tests.harness.versioned import BETTER, PARAMS, WHO
 
 
@@ -34,6 +34,16 @@ def test_a_list_is_sorted_by_a_metric_a_param_or_who(past: Bench) -> None:
     refused = past.run("tags", "--sort", "corect", expect=2)
     assert "no experiment has 'corect'" in refused.err
     assert "correct" in refused.err.partition("fix:")[2]
+
+
+def test_a_metric_may_be_named_as_it_is_shown(tagged: Bench) -> None:
+    tagged.score(SCORE.replace('better="higher"', 'better="higher", label="accuracy"'))
+    tagged.run("rescore", "e0.0.1")
+    assert "accuracy 0.500" in tagged.run("tags", "--sort", "accuracy").out
+    asked = ("--sort=-accuracy", "--metric=accuracy", "--where=accuracy=0.5")
+    assert tagged.run("list", *asked).out.count("0.500 [") == 2
+    refused = tagged.run("list", "--sort=acuracy", expect=2)
+    assert "no experiment has 'acuracy'" in refused.err
 
 
 def test_a_program_gets_every_metric_of_every_configuration(past: Bench) -> None:

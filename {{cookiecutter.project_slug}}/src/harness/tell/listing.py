@@ -128,7 +128,7 @@ def in_order(listed: Sequence[Known], sort: str) -> list[Known]:
 
     Raises HarnessError where no experiment has what is named.
     """
-    name, backwards = sort.removeprefix("-"), sort.startswith("-")
+    name, backwards = _name(listed, sort.removeprefix("-")), sort.startswith("-")
     if not name or name == "tag":
         return list(reversed(listed)) if backwards else list(listed)
     values = [_value(each, each.first, name) for each in listed]
@@ -148,6 +148,14 @@ def sortable(listed: Sequence[Known]) -> list[str]:
         for row in each.rows:
             names |= dict.fromkeys(params_of(row))
     return [*names, "n", "failed", "cost", "latency_p50"]
+
+
+def _name(listed: Sequence[Known], given: str) -> str:
+    """The name of what is given; a metric may also be given as it is shown, by its label."""
+    if not given or given in sortable(listed):
+        return given
+    labels = {rule.called: rule.name for each in listed for rule in each.rules}
+    return labels.get(given, given)
 
 
 def _value(known: Known, row: Row, name: str) -> Any:
@@ -191,16 +199,18 @@ def configurations_section(
     metrics. Raises HarnessError where a name is none.
     """
     known_names = set(sortable(listed))
-    wanted = [pair.partition("=") for pair in where]
-    for name in [*metrics, *(name for name, *_ in wanted), *([sort.lstrip("-")] if sort else [])]:
+    metrics = [_name(listed, name) for name in metrics]
+    pairs = [pair.partition("=") for pair in where]
+    wanted = [(_name(listed, name), "=", value) for name, _, value in pairs]
+    backwards, sort = sort.startswith("-"), _name(listed, sort.removeprefix("-"))
+    for name in [*metrics, *(name for name, *_ in wanted), *([sort] if sort else [])]:
         if name not in known_names:
             there = ", ".join(sortable(listed))
             raise HarnessError(f"no experiment has {name!r}", fix=f"name one of: {there}")
     lines = [(each, row) for each in listed for row in each.rows if _fits(each, row, wanted)]
     if sort:
-        name, backwards = sort.removeprefix("-"), sort.startswith("-")
-        paired = [(line, _value(*line, name)) for line in lines]
-        lines = [line for line, _ in _sorted(paired, _best_first(listed, name) != backwards)]
+        paired = [(line, _value(*line, sort)) for line in lines]
+        lines = [line for line, _ in _sorted(paired, _best_first(listed, sort) != backwards)]
     count = len(lines)
     lines = lines[:limit] if limit else lines
     rules = _rules(lines, metrics)
