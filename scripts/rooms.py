@@ -13,8 +13,8 @@ SOURCE = Path(__file__).parents[1] / "{{cookiecutter.project_slug}}/src/harness"
 ORDER = (
     "system", "errors", "console", "clock", "findings", "seal",
     "stats", "project", "record", "version", "read", "measure", "tell", "run", "gates",
-    "load", "judging", "experiment", "pull_request", "suggest", "trial", "cli",
-    "__init__", "__main__",
+    "load", "judging", "experiment", "pull_request", "suggest", "trial", "doctor",
+    "cli", "__init__", "__main__",
 )  # fmt: skip
 
 
