@@ -64,6 +64,7 @@ def test_a_signal_at_any_moment_up_to_the_tag(
     is_whole(bench, 10)
 
 
+@pytest.mark.slow
 def test_two_experiments_at_once_in_one_repository(make_bench: Callable[..., Bench]) -> None:
     """One of them runs, to its tag; the other says who does."""
     bench = make_bench(fresh=True)

@@ -118,6 +118,7 @@ def send_load(
         grid=[params for params, _ in phases],
         predict=predict,
         load=lambda params: Target(url, load_options(root)),
+        settings=types.SimpleNamespace(run=types.SimpleNamespace(order="phases", repeats=1)),
     )
     numbers = itertools.count()
     jobs = (

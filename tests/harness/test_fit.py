@@ -214,7 +214,8 @@ def test_the_time_of_a_fit_is_recorded_and_a_long_one_is_shown(bench: Bench) -> 
     bench.run("dev-clean")
 
 
-@pytest.mark.parametrize("executor", [pytest.param("serial", marks=pytest.mark.slow), "processes"])
+@pytest.mark.slow
+@pytest.mark.parametrize("executor", ["serial", "processes"])
 def test_a_kill_during_the_fifth_fold_refits_none_of_the_first_four(
     make_bench: Callable[..., Bench], executor: str
 ) -> None:

@@ -381,6 +381,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LoadPro
             marks=pytest.mark.slow,
         ),
         ({"cache": "true"}, "", "[run] cache is true; a request is never answered from the cache"),
+        ({"order": '"interleaved"'}, "", "[run] order is 'interleaved'"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_2_and_rows_are_kept(
@@ -389,7 +390,8 @@ def test_bad_input_is_one_sentence_and_exit_2_and_rows_are_kept(
     project, port = recorded
     subprocess.run(["git", "reset", "-q", "--hard", "e0.0.1"], cwd=project.root, check=True)
     filled = {name: value.replace("{port}", port) for name, value in settings.items()}
-    project.setting("run" if "cache" in filled else "throughput", **filled)
+    of_run = filled.keys() & {"cache", "order"}
+    project.setting("run" if of_run else "throughput", **filled)
     if grid:
         project.grid(grid)
     code, told = project.experiment("e0.0.2")

@@ -23,5 +23,5 @@ is above it (scripts/rooms.py of the template draws them).
 from harness.errors import PermanentError, TransientError
 from harness.project.scores import Score
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 __all__ = ["PermanentError", "Score", "TransientError"]

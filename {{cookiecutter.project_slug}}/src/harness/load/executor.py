@@ -41,6 +41,13 @@ _HOPELESS = 5  # times that
 def check_load(project: Project) -> None:
     """Raises HarnessError that names all that is wrong in benchmark.toml, params or predict."""
     load_options(project.root)
+    run = project.settings.run
+    if run.order == "interleaved" or (run.repeats > 1 and run.order != "phases"):
+        raise HarnessError(
+            "[run] executor is load, which sends all requests of a phase together, and [run] order "
+            f"is {run.order or 'configurations'!r}",
+            fix='write order = "phases" in [run] of benchmark.toml',
+        )
     problems = []
     for params in project.grid:
         try:
