@@ -11,10 +11,10 @@ from pathlib import Path
 SOURCE = Path(__file__).parents[1] / "{{cookiecutter.project_slug}}/src/harness"
 # From those who know nothing of the others to those who lead through all of it.
 ORDER = (
-    "errors", "console", "clock", "findings", "seal",
+    "system", "errors", "console", "clock", "findings", "seal",
     "stats", "project", "record", "version", "read", "measure", "tell", "run", "gates",
-    "load", "judging", "experiment", "pull_request", "suggest", "trial", "cli",
-    "__init__", "__main__",
+    "load", "judging", "experiment", "pull_request", "suggest", "trial", "doctor",
+    "cli", "__init__", "__main__",
 )  # fmt: skip
 
 

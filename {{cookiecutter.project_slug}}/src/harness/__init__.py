@@ -16,8 +16,8 @@ Its rooms, in the order of a datapoint's way; each one's `__init__` says what is
 
 experiment leads through all of it, judging asks a judge in between, trial does so for tests,
 suggest names the next tag, doctor looks at what it stands on. All rooms
-use errors, console, findings and clock; seal says which harness this is. No room imports one that
-is above it (scripts/rooms.py of the template draws them).
+use errors, console, findings, clock and system; seal says which harness this is. No room imports
+one that is above it (scripts/rooms.py of the template draws them).
 """
 
 from harness.errors import PermanentError, TransientError

@@ -226,6 +226,21 @@ def run_the_tests(arguments: Annotated[list[str] | None, typer.Argument()] = Non
 
 
 @app.command()
+def trust() -> None:
+    """Let this checkout load the models and results of others that are here now."""
+    from harness.project.settings import load_settings
+    from harness.record.trusting import trust_all
+
+    root = Path.cwd()
+    found = trust_all(root, load_settings(root))
+    for path, names in found.items():
+        said = ", ".join(f"{name} ({count})" for name, count in sorted(names.items()))
+        out.print(f"{path.relative_to(root)} is trusted; its pickles name {said}", soft_wrap=True)
+    if not found:
+        out.print("nothing here would run code when it is loaded")
+
+
+@app.command()
 def lint() -> None:
     """Run ruff and mypy over your files, as `make lint` does."""
     import subprocess

@@ -10,7 +10,6 @@ answer below HTTP 400 and may raise where it is wrong.
 
 import math
 import os
-import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ from itertools import chain, cycle, groupby, islice, takewhile
 from multiprocessing.connection import wait
 from types import ModuleType
 
+from harness import system
 from harness.console import err
 from harness.errors import HarnessError, InvalidResult, PermanentError
 from harness.load.connection import Finished
@@ -40,6 +40,11 @@ _HOPELESS = 5  # times that
 
 def check_load(project: Project) -> None:
     """Raises HarnessError that names all that is wrong in benchmark.toml, params or predict."""
+    if not system.can_hand_over_sockets():
+        raise HarnessError(
+            "the executor load needs Linux or macOS: it hands sockets to its processes",
+            fix="run it in WSL, or in a container",
+        )
     load_options(project.root)
     run = project.settings.run
     if run.order == "interleaved" or (run.repeats > 1 and run.order != "phases"):
@@ -67,8 +72,8 @@ def _too_much(params: Params, shape: Shape) -> list[str]:
     most = _HOPELESS * _PER_PROCESS * (os.cpu_count() or 1)
     if shape.mode == "open" and shape.rate > most:
         found.append(f"{params}: rate is {shape.rate:g}; this machine sends {most:,.0f} at most")
-    files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    if 0 <= files < shape.limit:  # each connection is one
+    files = system.most_files()
+    if files is not None and files < shape.limit:  # each connection is one
         name = "connections" if shape.mode == "open" else "users"
         words = f"{name} is {shape.limit:,}; a process may open {files:,} here"
         found.append(f"{params}: {words}")

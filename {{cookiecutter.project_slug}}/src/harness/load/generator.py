@@ -14,7 +14,6 @@ import contextlib
 import gc
 import os
 import pickle
-import resource
 import select
 import selectors
 import signal
@@ -24,6 +23,7 @@ from collections import deque
 from time import monotonic
 from typing import Any
 
+from harness import system
 from harness.load.connection import Connection, Exchange, Finished
 
 WARMUP = -1  # the index of requests whose results are dropped
@@ -246,8 +246,7 @@ async def _main() -> None:
 
 
 if __name__ == "__main__":
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a file for each connection
+    system.allow_files()  # one for each connection
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the owner, who then ends this
     with asyncio.Runner(
         loop_factory=lambda: asyncio.SelectorEventLoop(PreciseSelector())

@@ -148,7 +148,7 @@ def read_facts(
         code=_first(have, _CODE),
         raw=raw,
         with_scores=with_scores,
-        scores=_scores(con, have, (*task, item)) if with_scores else (),
+        scores=_scores(con, have, (*task, *configuration, item)) if with_scores else (),
     )
     _tally(facts)
     return facts
@@ -227,6 +227,7 @@ def _scores(
         for name, kind in have.items()
         if kind in ("BIGINT", "DOUBLE", "BOOLEAN")
         and quoted(name) not in names
+        and not name.startswith("params_")
         and name not in _NO_SCORES
     ]
     return tuple(quoted(name) for name in (summarised or others)[:_MOST_SCORES])

@@ -21,6 +21,7 @@ VIEWS = {
     "predictions": "predictions(_.*)?",
     **{name: name for name in _WHOLE},
 }
+PLAIN = "events"  # what xetrack called its one table, before it could have several
 # A table with these columns was typed by our store before its first row, so it needs no look
 # through all its values before DuckDB may trust the declared types.
 TYPED_BY_STORE = {"task_key", "code_key"}
@@ -99,6 +100,7 @@ def connect(
                 + (", ".join(sorted({name for _, name in found})) or "none"),
                 fix="name one of them",
             )
+        table = table or _plain_table(con, found)
         for view, pattern in VIEWS.items():
             chosen = table if view == "predictions" else None
             parts = [
@@ -122,6 +124,17 @@ def connect(
         con.close()
         raise
     return con
+
+
+def _plain_table(con: duckdb.DuckDBPyConnection, found: Sequence[tuple[str, str]]) -> str | None:
+    """The table of xetrack's older releases, where nothing else can be meant: `events`."""
+    names = {name for _, name in found}
+    if any(re.fullmatch(VIEWS["predictions"], name) for name in names) or PLAIN not in names:
+        return None
+    rows = con.execute(
+        f"SELECT 1 FROM duckdb_columns() WHERE table_name = '{PLAIN}' AND column_name = 'track_id'"
+    ).fetchall()
+    return PLAIN if rows else None
 
 
 def columns(con: duckdb.DuckDBPyConnection, view: str = "predictions") -> dict[str, str]:

@@ -1,7 +1,9 @@
 """Results that were computed before, in xetrack's own entry format, under keys of our own.
 
 An entry is {"result": what predict returned and its times, "cache": track_id of the run that
-computed it}, so `xt cache ls` and `xt cache delete` work. Failures never enter.
+computed it}, so `xt cache ls` and `xt cache delete` work. Failures never enter. Results are kept as
+the plain data that their rows hold, so reading them runs no code (record.pickles says when other
+values are loaded).
 """
 
 import pickle
@@ -14,8 +16,11 @@ from urllib.parse import quote
 
 import diskcache
 
-from harness.errors import HarnessError, is_damaged, reason_of
-from harness.project.values import Row
+from harness.errors import HarnessError, explained, is_damaged, reason_of
+from harness.project.values import Row, plain
+from harness.record.pickles import NotPlain, Trusted, names_in, plain_load
+
+_PICKLED = 4  # diskcache's mode of a value that it pickled
 
 
 class ResultCache:
@@ -23,6 +28,7 @@ class ResultCache:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._trusted = Trusted(folder.parent)
         self.corrupt = 0
         self.not_cached = 0
         self.moved_to: Path | None = None
@@ -61,16 +67,48 @@ class ResultCache:
         found: dict[str, tuple[Row, str]] = {}
         for key, mode, filename, value in rows:
             try:
-                entry = self._cache.disk.fetch(mode, filename, value, False)
-                result = entry["result"]
-                origin = entry["cache"]
-                if not isinstance(result, dict) or not isinstance(origin, str):
-                    raise TypeError(f"{key} is no entry of ours")
+                content = self._content(mode, filename, value)
+                entry = self._trusted.load(content, f"the result {key[:16]} in {self._folder}")
+                found[key] = _result_of(entry)
+            except HarnessError:
+                raise
             except Exception:  # whatever a damaged pickle or a missing file may raise
                 self.corrupt += 1
-                continue
-            found[key] = (dict(result), origin)
         return found
+
+    def known(self, keys: list[str]) -> set[str]:
+        """Which of these keys have an entry; none is opened."""
+        marks = ", ".join("?" * len(keys))
+        query = f"SELECT key FROM Cache WHERE raw = 1 AND key IN ({marks})"
+        with explained(self._folder / "cache.db", "read"):
+            return {row[0] for row in self._reader.execute(query, keys).fetchall()}
+
+    def trust(self) -> dict[str, int]:
+        """Put all entries that name code on this checkout's list; how many name which package."""
+        counts: dict[str, int] = {}
+        query = "SELECT mode, filename, value FROM Cache WHERE raw = 1"
+        for mode, filename, value in self._reader.execute(query):
+            try:
+                content = self._content(mode, filename, value)
+                plain_load(content)
+            except NotPlain:
+                self._trusted.add([content])
+                for name in names_in(content):
+                    counts[name] = counts.get(name, 0) + 1
+            except Exception:  # damaged, so it is never loaded
+                continue
+        return counts
+
+    def _content(self, mode: int, filename: str | None, value: object) -> bytes:
+        """The bytes of an entry, which diskcache keeps in a file of the folder where it is long."""
+        if mode != _PICKLED:
+            raise TypeError("no entry of ours")
+        if filename is None:
+            return bytes(value)  # type: ignore[call-overload, no-any-return]
+        path = (self._folder / filename).resolve()
+        if not path.is_relative_to(self._folder.resolve()):
+            raise ValueError("a name that leads out of the folder")
+        return path.read_bytes()
 
     def put(self, entries: Iterable[tuple[str, Row, str]]) -> None:
         """Store (key, result, track_id) entries in one transaction.
@@ -80,9 +118,16 @@ class ResultCache:
         with self._cache.transact():
             for key, result, track_id in entries:
                 try:
-                    self._cache.set(key, {"result": result, "cache": track_id})
+                    entry = {"result": _plain_result(result), "cache": track_id}
+                    if not _is_plain(entry):
+                        self._note_own(entry)
+                    self._cache.set(key, entry)
                 except (pickle.PicklingError, AttributeError, TypeError):
                     self.not_cached += 1
+
+    def _note_own(self, entry: Row) -> None:
+        """Put an entry that names code on the list, as diskcache is about to pickle it."""
+        self._trusted.add([pickle.dumps(entry, protocol=self._cache.disk.pickle_protocol)])
 
     def saw(self, track_id: str) -> bool:
         """Whether a run put its results in here. If so, those that are missing were deleted."""
@@ -105,6 +150,34 @@ class ResultCache:
         """Release the files."""
         self._reader.close()
         self._cache.close()
+
+
+def _result_of(entry: object) -> tuple[Row, str]:
+    if isinstance(entry, dict):
+        result, origin = entry["result"], entry["cache"]
+        if isinstance(result, dict) and isinstance(origin, str):
+            return dict(result), origin
+    raise TypeError("no entry of ours")
+
+
+def _plain_result(result: Row) -> Row:
+    """The result with each value as a row holds it, where it is not plain data already."""
+    return {name: value if _is_plain(value) else _as_row(value) for name, value in result.items()}
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, list | tuple) and type(value) in (list, tuple):
+        return all(map(_is_plain, value))
+    if isinstance(value, dict) and type(value) is dict:
+        return all(_is_plain(name) and _is_plain(each) for name, each in value.items())
+    return value is None or type(value) in (bool, int, float, str, bytes)
+
+
+def _as_row(value: object) -> object:
+    try:
+        return plain(value)
+    except Exception:  # it becomes an asset, or a failure where it cannot be kept
+        return value
 
 
 def _open(folder: Path) -> diskcache.Cache:

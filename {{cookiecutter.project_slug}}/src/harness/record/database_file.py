@@ -16,6 +16,7 @@ import sqlite3
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from harness import system
 from harness.console import err
 from harness.errors import HarnessError, explained
 
@@ -233,18 +234,10 @@ def _is_open_elsewhere(db: Path) -> bool:
 
     Do not call it where this process has the file open: closing any handle drops all its locks.
     """
-    try:
-        import fcntl
-    except ImportError:
-        return False  # on Windows a log that is open cannot be moved
     start, length = _LOCKED_BYTES
     try:
         file = db.open("rb+")
     except OSError:
         return False  # then the log cannot be moved either, and that says why
     with file:
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, length, start)
-        except OSError:
-            return True
-    return False
+        return system.is_locked(file, start, length)

@@ -34,8 +34,16 @@ class Knowledge:
     def get_many(self, keys: list[str]) -> Known:
         """The result under each key that has one, with the track_id that computed it."""
         found: Known = {} if self.cache is None else self.cache.get_many(keys)
-        missing = self._perhaps_recorded([key for key in keys if key not in found])
-        if missing:
+        return found | self._recorded([key for key in keys if key not in found])
+
+    def among(self, keys: list[str]) -> set[str]:
+        """Which of these keys have a result; no entry of the cache is opened."""
+        found = set() if self.cache is None else self.cache.known(keys)
+        return found | self._recorded([key for key in keys if key not in found]).keys()
+
+    def _recorded(self, keys: list[str]) -> Known:
+        found: Known = {}
+        if missing := self._perhaps_recorded(keys):
             for reading in self.databases:
                 rows = reading(partial(recorded.results, keys=missing))
                 found |= {key: known for key, known in rows.items() if not self._deleted(known)}

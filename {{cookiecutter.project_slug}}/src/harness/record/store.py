@@ -8,13 +8,17 @@ change the bytes of a result that DVC has already recorded.
 
 import contextlib
 import json
+import os
 import sqlite3
+import tempfile
 import time
+from base64 import b64decode
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+import cloudpickle
 import numpy as np
 import numpy.typing as npt
 from xetrack import Tracker
@@ -25,6 +29,7 @@ from harness.project.values import REAL, Row, Value, readable
 from harness.record.columns import PREDICTIONS, Schema, quoted
 from harness.record.database_file import begin_writing, set_strangers_aside
 from harness.record.layout import DEV, JUDGEMENTS, Place
+from harness.record.pickles import index_load
 from harness.record.resamples_table import RESAMPLED
 from harness.record.row_fitter import RowFitter, Wrong, mark_unfit
 from harness.record.runs import RUNS, next_sequence
@@ -82,15 +87,15 @@ class Store:
             )
 
     def _open(self, track_id: str) -> None:
-        if self.engine == "duckdb":
-            allow_duckdb_sqlite()
-        self.tracker = Tracker(
-            db=str(self.place.db),
-            engine="duckdb" if self.engine == "duckdb" else "sqlite",
-            table=self.place.predictions,
-            track_id=track_id,
-            warnings=False,
-        )
+        with duckdb_sqlite() if self.engine == "duckdb" else contextlib.nullcontext():
+            self.tracker = Tracker(
+                db=str(self.place.db),
+                engine="duckdb" if self.engine == "duckdb" else "sqlite",
+                table=self.place.predictions,
+                track_id=track_id,
+                warnings=False,
+            )
+        read_plainly(self.tracker.assets)
         self.connection = self.tracker.conn
         if self.engine == "sqlite":
             # Only now: opening the Tracker's asset store has just set the mode back.
@@ -205,16 +210,19 @@ class Store:
             found = connection.execute(f"PRAGMA table_info({quoted(table)})").fetchall()
         return {row[1] for row in found}
 
-    def keep_asset(self, name: str, value: object) -> str:
-        """Store an object as an xetrack asset; returns its hash."""
-        return _keep(self.tracker.assets, name, value)
+    def keep_asset(self, name: str, content: bytes) -> str:
+        """Store the pickle of an object as an xetrack asset; returns its hash.
 
-    def asset(self, name: str) -> tuple[str, object] | None:
-        """The (hash, object) kept under `name`, or None."""
+        Raises HarnessError where another one stands under that hash.
+        """
+        return _keep_bytes(self.tracker.assets, name, content)
+
+    def asset(self, name: str) -> tuple[str, bytes] | None:
+        """The hash and the pickle of what is kept under `name`, or None; it is not loaded."""
         hash_value = self.tracker.assets.keys.get(name)
         if hash_value is None:
             return None
-        return str(hash_value), self.tracker.assets.get_from_hash(hash_value)
+        return str(hash_value), bytes(self.tracker.assets.assets[hash_value])
 
     def stamp(self, track_id: str) -> str:
         """The time now; later than any in the rows of that run, with which it is their primary key.
@@ -355,10 +363,35 @@ def _readable_row(row: tuple[Value, ...]) -> tuple[Value, ...]:
 
 
 def _keep(assets: Any, name: str, value: object) -> str:
-    hash_value = str(assets.insert(name, value))
+    return _keep_bytes(assets, name, bytes(cloudpickle.dumps(value)))
+
+
+def _keep_bytes(assets: Any, name: str, content: bytes) -> str:
+    """As AssetsManager.insert, which trusts that what stands under a hash already is the same."""
+    hash_value = str(assets.hash_bytes(content))
+    if hash_value not in assets.assets:
+        assets.assets[hash_value] = sqlite3.Binary(content)
+    elif bytes(assets.assets[hash_value]) != content:
+        raise HarnessError(
+            f"the asset {hash_value} is not what its hash says: somebody changed it",
+            fix="bring the database back as it was recorded (dvc checkout, git checkout)",
+            code=1,
+        )
+    assets.counts[hash_value] = assets.counts.get(hash_value, 0) + 1
+    assets.keys[name] = hash_value
     for part in _parts(assets):
         part.commit(blocking=True)
     return hash_value
+
+
+def read_plainly(assets: Any) -> None:
+    """Let xetrack's index of assets be read as the texts and numbers that it holds.
+
+    sqlitedict unpickles them, and what somebody else put there could run code.
+    """
+    for part in (assets.keys, assets.counts):
+        part.decode = index_load
+        part.decode_key = lambda key: index_load(b64decode(key))
 
 
 def _parts(assets: Any) -> tuple[Any, ...]:
@@ -430,8 +463,26 @@ def update_run(place: Place, track_id: str, columns: dict[str, str]) -> None:
         con.commit()
 
 
-def allow_duckdb_sqlite() -> None:
-    """Put the SQLite extension where xetrack's duckdb engine looks for it, without the network."""
+@contextlib.contextmanager
+def duckdb_sqlite() -> Iterator[None]:
+    """Put the SQLite extension where xetrack's duckdb engine looks for it, without the network.
+
+    It looks at home. Where there is none that can be written (a container, a service), a temporary
+    folder stands for it until the engine has loaded the extension.
+    """
     from duckdb_extensions import import_extension
 
-    import_extension("sqlite_scanner")
+    home = os.environ.get("HOME", "")
+    if os.name == "nt" or (home and os.access(home, os.W_OK)):
+        import_extension("sqlite_scanner")
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="bench-home-") as folder:
+        os.environ["HOME"] = folder
+        try:
+            import_extension("sqlite_scanner")
+            yield
+        finally:
+            os.environ.pop("HOME")
+            if home:
+                os.environ["HOME"] = home

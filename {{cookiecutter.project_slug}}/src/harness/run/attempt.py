@@ -19,7 +19,6 @@ from numbers import Real
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, TypeGuard, TypeVar
 
-import cloudpickle
 import stamina
 import stamina.instrumentation
 
@@ -28,6 +27,7 @@ from harness.project.contract import Item, Project
 from harness.project.inputs import noted
 from harness.project.values import Params, Row
 from harness.record.columns import LATENCY_SHARED, RESERVED
+from harness.run.model_file import load_model
 from harness.run.time_limit import time_limit, too_long
 
 T = TypeVar("T")
@@ -382,7 +382,7 @@ class Worker:
         if wanted not in self._resources:
             with time_limit(self._load_seconds, self.hard_kill, "fit_seconds"):
                 if fitted is not None:
-                    self._resources[wanted] = cloudpickle.loads(fitted.read_bytes())
+                    self._resources[wanted] = load_model(fitted)
                 elif self.project.load is not None:
                     self._resources[wanted] = self.project.load(params)
         return self._resources[wanted]

@@ -39,7 +39,7 @@ def preview(project: Project, ready: Prepared) -> list[str]:
     def states() -> Iterator[tuple[str, str, float | None]]:
         stream = tasks(project, ready.grid, ready.census, None)
         while chunk := list(itertools.islice(stream, _AT_ONCE)):
-            found = known.get_many([task.key for task in chunk])
+            found = known.among([task.key for task in chunk])
             for task in chunk:
                 name = names[task.configuration.digest]
                 if task.key in found:

@@ -28,9 +28,11 @@ from harness.project.inputs import noted
 from harness.project.tasks import Task
 from harness.project.values import Params, Row
 from harness.project.watch import Watch
+from harness.record.pickles import NotPlain, Trusted, plain_load, untrusted
 from harness.record.store import Store
 from harness.run.attempt import words_of
 from harness.run.cluster import fit_on_cluster
+from harness.run.model_file import write_model
 from harness.run.pool import Pool, died, worker_of_process
 from harness.run.time_limit import time_limit, too_long
 
@@ -97,9 +99,10 @@ class Fits:
             if kept is None:
                 missing[part] = path
                 continue
-            if not path.exists():
-                _write(path, kept[1])
-            self._known[configuration.digest, part] = Fitted(path, kept[0], seconds=_took(path))
+            asset, content = kept
+            self._refuse_untrusted(asset, content)
+            file = write_model(self.folder, content)
+            self._known[configuration.digest, part] = Fitted(file, asset, seconds=_took(path))
         jobs = [(configuration.params, *named[part], path) for part, path in missing.items()]
         part_at = {path: part for part, path in missing.items()}
         begun = time.monotonic()
@@ -131,11 +134,21 @@ class Fits:
             )
         if fitted.part is None:
             return Fitted(None, None, f"fit failed: {fitted.error}", fitted.error_type)
-        fitted.part.replace(path)
-        model = cloudpickle.loads(path.read_bytes())
-        asset = self.call(partial(_keep, _name(configuration, fold), model))
+        own = fitted.part.read_bytes()
+        fitted.part.unlink()
+        # Before it is recorded: a kill in between would leave a model that nobody vouches for.
+        Trusted(self.project.root).add([own])
+        asset = self.call(partial(_keep, _name(configuration, fold), own))
         _seconds_file(path).write_text(repr(fitted.seconds))
-        return Fitted(path, asset, seconds=fitted.seconds)
+        return Fitted(write_model(self.folder, own), asset, seconds=fitted.seconds)
+
+    def _refuse_untrusted(self, asset: str, content: bytes) -> None:
+        """Raise HarnessError where a model would be loaded that this checkout did not fit."""
+        try:
+            plain_load(content)
+        except NotPlain as found:
+            if not Trusted(self.project.root).has(content):
+                raise untrusted(f"the fitted model {asset}", str(found)) from None
 
     def _run(self, jobs: list[_Job]) -> Iterator[tuple[_Job, "_Fit"]]:
         """Each job with its outcome as soon as there is one."""
@@ -188,12 +201,12 @@ def _name(configuration: Configuration, fold: bytes) -> str:
     return f"fit_{hashlib.sha256(content).hexdigest()[:24]}"
 
 
-def _kept(name: str, store: Store) -> tuple[str, object] | None:
+def _kept(name: str, store: Store) -> tuple[str, bytes] | None:
     return store.asset(name)
 
 
-def _keep(name: str, model: object, store: Store) -> str:
-    return store.keep_asset(name, model)
+def _keep(name: str, content: bytes, store: Store) -> str:
+    return store.keep_asset(name, content)
 
 
 def _fit(project: Project, params: Params, repeat: int, fold: object, path: Path) -> _Fit:
@@ -251,13 +264,6 @@ def _arrived(path: Path, answer: tuple[Any, ...], seconds: float) -> "_Fit":
         return _Fit(None, too_long(seconds, "fit_seconds"), "FitTimeout")
     error = MemoryLimit.__name__ if why == "memory" else WorkerDied.__name__
     return _Fit(None, died(code), error)
-
-
-def _write(path: Path, model: object) -> None:
-    """Whole or not at all: a kill must not leave half a model under a good name."""
-    part = path.with_suffix(f".{os.getpid()}.part")
-    _write_part(part, model)
-    part.replace(path)
 
 
 def _write_part(part: Path, model: object) -> None:

@@ -22,7 +22,7 @@ def graceful(ask: Callable[[], None]) -> Iterator[None]:
             # A process that predict forked inherited this handler; multiprocessing stops its
             # processes with SIGTERM.
             signal.signal(signum, signal.SIG_DFL)
-            os.kill(os.getpid(), signum)
+            signal.raise_signal(signum)
         if asked:
             raise KeyboardInterrupt
         asked = True

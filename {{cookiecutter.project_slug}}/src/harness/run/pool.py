@@ -22,6 +22,7 @@ import cloudpickle
 import psutil
 from pebble import ProcessExpired, ProcessPool
 
+from harness import system
 from harness.errors import MemoryLimit, PredictionTimeout, WorkerDied
 from harness.project.contract import Project
 from harness.project.inputs import one_worker
@@ -95,10 +96,7 @@ class Pool:
 
     def __init__(self, project: Project) -> None:
         run = project.settings.run
-        # Fork would copy the writer's database connections and locks into the children.
-        methods = multiprocessing.get_all_start_methods()
-        method = "forkserver" if "forkserver" in methods else "spawn"
-        context = _Context(multiprocessing.get_context(method))
+        context = _Context(multiprocessing.get_context(system.new_process()))
         self._limit = run.memory_mb
         # Read only where memory is watched: a pipe that nobody reads fills up.
         self._started: _Pids | None = context.SimpleQueue() if run.memory_mb else None

@@ -2,13 +2,13 @@
 
 import faulthandler
 import os
-import signal
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
+from harness import system
 from harness.errors import PredictionTimeout
 from harness.project.settings import Run
 
@@ -25,31 +25,29 @@ _CANNOT = {
 def time_limit(seconds: float, hard_kill: bool, setting: str = "timeout_seconds") -> Iterator[None]:
     """Raise PredictionTimeout here after `seconds` (0: never), a limit that `setting` gives.
 
-    Works in a process's main thread; in other threads the driver gives up waiting instead. Native
-    code that never returns to Python is ended with its process, where `hard_kill` allows it.
+    Works in a process's main thread, where the system has timers; in other threads the driver gives
+    up waiting instead. Native code that never returns to Python is ended with its process, where
+    `hard_kill` allows it, and so is any call where the system has no timers. Where it does nothing,
+    `unenforced` says so.
     """
-    if (
-        seconds <= 0
-        or threading.current_thread() is not threading.main_thread()
-        or not hasattr(signal, "setitimer")
-    ):
+    if seconds <= 0 or threading.current_thread() is not threading.main_thread():
         yield
         return
+    interruptible = system.can_interrupt()
 
-    def interrupt(signum: int, frame: object) -> None:
+    def interrupt() -> None:
         raise PredictionTimeout(too_long(seconds, setting))
 
-    previous = signal.signal(signal.SIGALRM, interrupt)
-    # Fires again every second, in case a bare `except:` in predict swallowed the first one.
-    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
     watched = _watchdog_file(os.getpid()).open("w") if hard_kill else None
     if watched:
-        faulthandler.dump_traceback_later(seconds + _GRACE_SECONDS, exit=True, file=watched)
+        grace = _GRACE_SECONDS if interruptible else 0.0
+        faulthandler.dump_traceback_later(seconds + grace, exit=True, file=watched)
     try:
-        yield
+        # Again every second, in case a bare `except:` in predict swallowed the first one.
+        timer = system.interrupt_after(seconds, 1.0, interrupt)
+        with timer if interruptible else nullcontext():
+            yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, previous)
         if watched:
             faulthandler.cancel_dump_traceback_later()
             watched.close()
@@ -62,7 +60,7 @@ def _watchdog_file(pid: int) -> Path:
 
 def watchdog_prefix() -> str:
     """What the file of a process's watchdog is called, up to its id."""
-    return str(Path(tempfile.gettempdir()) / f"benchmark-watchdog-{os.getuid()}-")
+    return str(Path(tempfile.gettempdir()) / f"benchmark-watchdog-{system.user()}-")
 
 
 def ended_by_watchdog(pid: int | None) -> bool:
@@ -86,7 +84,7 @@ def too_long(seconds: float, setting: str = "timeout_seconds") -> str:
 def unenforced(run: Run) -> Iterator[str]:
     """What the limits of [run] cannot do under its executor, in words for the start of a run."""
     cannot = _CANNOT.get(run.executor, "")
-    if run.executor in _ENDING and not hasattr(signal, "setitimer"):
+    if run.executor == "serial" and not system.has_timers():
         cannot = "this system has no timer that could end a call"
     if not cannot:
         return

@@ -12,6 +12,7 @@ from harness.read.configuration_figures import (
 )
 from harness.read.facts import Facts
 from harness.read.scores import Sums
+from harness.tell.at_a_glance import at_a_glance
 from harness.tell.section import bounded, with_own_n
 from harness.tell.tables import Table, inline, to_markdown_table
 
@@ -35,7 +36,7 @@ def overview_markdown(facts: Facts, title: str, findings: Sequence[Finding]) -> 
     Student's t (both 95%); rows count as independent, which repeats of an item are not. Latency is
     of executed rows without an error.
     """
-    lines = [f"# {inline(title)}", ""]
+    lines = [f"# {inline(title)}", "", *(f"- {inline(each)}" for each in at_a_glance(facts)), ""]
     names = [name.strip('"').removeprefix("params_") for name in facts.configuration]
     scores = [name.strip('"') for name in facts.scores]
     heads = [*names, "n", "executed", "reused", "failed", *scores, "latency p50", "p95"]

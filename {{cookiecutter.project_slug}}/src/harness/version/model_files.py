@@ -1,10 +1,13 @@
 """Where the file of a model is kept: a small one in the database, others under DVC or git."""
 
+import pickle
 import shutil
 from pathlib import Path
 
 from harness.errors import HarnessError
 from harness.project.settings import Settings
+from harness.record.pickles import NotPlain, plain_load
+from harness.record.store import read_plainly
 from harness.version import dvc, git
 from harness.version.results_state import md5_of
 
@@ -43,6 +46,7 @@ def _keep_asset(db: Path, name: str, content: bytes) -> str:
 
     # Each of its three tables has a connection of its own, so each has to commit at once.
     assets = AssetsManager(str(db), autocommit=True)
+    read_plainly(assets)
     try:
         return str(assets.insert(f"model_{name}", content))
     finally:
@@ -57,7 +61,9 @@ def asset(db: Path, name: str) -> bytes:
 
     assets = AssetsManager(str(db))
     try:
-        content = assets.get_from_hash(name)
+        content = plain_load(bytes(assets.assets.get(name, b"")))
+    except (NotPlain, pickle.UnpicklingError, EOFError):
+        content = None  # what was kept here is bytes, so this is something else
     finally:
         for part in (assets.assets, assets.keys, assets.counts):
             part.close()

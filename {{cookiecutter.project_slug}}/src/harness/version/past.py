@@ -252,6 +252,8 @@ def write_tree(root: Path, tag: str, target: Path) -> None:
 def link_or_copy(source: Path, target: Path) -> None:
     """A copy that takes no room where the disk can do that."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    done = subprocess.run(["cp", "--reflink=auto", str(source), str(target)], capture_output=True)
-    if done.returncode:
-        shutil.copyfile(source, target)
+    if shutil.which("cp"):
+        command = ["cp", "--reflink=auto", str(source), str(target)]
+        if subprocess.run(command, capture_output=True).returncode == 0:
+            return
+    shutil.copyfile(source, target)

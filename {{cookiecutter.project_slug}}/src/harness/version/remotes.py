@@ -94,7 +94,7 @@ def probe(settings: dict[str, str]) -> None:
             [sys.executable, "-m", "harness.version.remote_probe"],
             input=json.dumps(settings),
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             errors="replace",
             timeout=SECONDS,
             env={**os.environ, "PYTHONPATH": path},

@@ -1,30 +1,14 @@
 """xetrack's assets in a database: read without running what a pickle may name, counted, copied."""
 
-import io
 import pickle
 import sqlite3
 from base64 import b64decode
 
-from harness.errors import HarnessError
 from harness.record.columns import quoted
+from harness.record.pickles import index_load
 from harness.version.merging.columns import columns_of, tables_of
 
 TABLES = ("assets", "keys", "counts")
-
-
-class _Plain(pickle.Unpickler):
-    """Reads texts and numbers; a pickle that would call anything is refused."""
-
-    def find_class(self, module: str, name: str) -> object:
-        raise HarnessError(
-            f"the index of assets holds {module}.{name}, where xetrack writes texts and numbers",
-            fix="do not read that database; ask where it comes from",
-        )
-
-
-def unpickled(value: bytes) -> object:
-    """A text or number as sqlitedict wrote it."""
-    return _Plain(io.BytesIO(value)).load()
 
 
 def count_assets(con: sqlite3.Connection) -> None:
@@ -33,11 +17,11 @@ def count_assets(con: sqlite3.Connection) -> None:
         return
     names: dict[str, int] = {}
     for (value,) in con.execute("SELECT value FROM keys").fetchall():
-        asset = str(unpickled(value))
+        asset = str(index_load(value))
         names[asset] = names.get(asset, 0) + 1
     for asset, number in names.items():
         row = con.execute("SELECT value FROM counts WHERE key = ?", (asset,)).fetchone()
-        counted = unpickled(row[0]) if row else 0
+        counted = index_load(row[0]) if row else 0
         if isinstance(counted, int) and counted < number:
             con.execute(
                 "INSERT OR REPLACE INTO counts (key, value) VALUES (?, ?)",
@@ -52,7 +36,7 @@ def copy_named(con: sqlite3.Connection, schema: str, predictions: str) -> None:
         if _decoded(key) in named:
             con.execute("INSERT OR IGNORE INTO assets VALUES (?, ?)", (key, value))
     for key, value in con.execute(f"SELECT key, value FROM {schema}.keys").fetchall():
-        if unpickled(value) in named:
+        if index_load(value) in named:
             con.execute("INSERT OR IGNORE INTO keys VALUES (?, ?)", (key, value))
     con.executemany(
         f"INSERT OR IGNORE INTO counts SELECT key, value FROM {schema}.counts WHERE key = ?",
@@ -76,6 +60,6 @@ def _texts(con: sqlite3.Connection, table: str) -> set[str]:
 def _decoded(key: str) -> str:
     """An asset's hash, as sqlitedict wrote it."""
     try:
-        return str(unpickled(b64decode(key)))
+        return str(index_load(b64decode(key)))
     except (ValueError, pickle.UnpicklingError, EOFError):
         return key

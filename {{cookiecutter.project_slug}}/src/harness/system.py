@@ -1,0 +1,106 @@
+"""What only some systems have: signals that interrupt, limits of files, locks, who a process is of.
+
+Nothing else in the harness names a function that Windows or macOS lacks; each function here says
+what it does where the system lacks it.
+"""
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import IO
+
+# Tried from above where the limit is "unlimited", which macOS names and then refuses.
+_FILES = (1_048_576, 262_144, 65_536, 24_576, 10_240, 4_096)
+
+
+def user() -> str:
+    """Who runs this process, as part of the name of a temporary file.
+
+    Windows gives each user a folder of their own for these, so there it says nothing.
+    """
+    return str(os.getuid()) if hasattr(os, "getuid") else "user"
+
+
+def has_timers() -> bool:
+    """Whether a signal can end a call after some time."""
+    return hasattr(signal, "setitimer")
+
+
+def can_interrupt() -> bool:
+    """Whether `interrupt_after` works in this thread: in the main one, where there are timers."""
+    in_main = threading.current_thread() is threading.main_thread()
+    return has_timers() and in_main
+
+
+@contextmanager
+def interrupt_after(seconds: float, every: float, call: Callable[[], None]) -> Iterator[None]:
+    """Call `call`, which may raise, in this thread after `seconds`, and then `every` so many.
+
+    Only where `can_interrupt`.
+    """
+    previous = signal.signal(signal.SIGALRM, lambda number, frame: call())
+    signal.setitimer(signal.ITIMER_REAL, seconds, every)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+
+
+def most_files() -> int | None:
+    """How many files a process may open at most; None where nothing says so."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return None if most == resource.RLIM_INFINITY or most < 0 else most
+
+
+def allow_files() -> None:
+    """Let this process open as many files as the system allows; nothing where it says no."""
+    try:
+        import resource
+    except ImportError:
+        return
+    have, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    known = most_files()
+    for wanted in _FILES if known is None else (known,):
+        if have != resource.RLIM_INFINITY and have < wanted:
+            with suppress(ValueError, OSError):
+                resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+                return
+
+
+def can_hand_over_sockets() -> bool:
+    """Whether a child can be given an open socket, as load is generated and served here."""
+    return os.name == "posix"
+
+
+def new_process() -> str:
+    """How multiprocessing is to start a process that shares nothing with this one."""
+    # Fork would copy the writer's database connections and locks into the children.
+    methods = multiprocessing.get_all_start_methods()
+    return "forkserver" if "forkserver" in methods else "spawn"
+
+
+def is_locked(file: IO[bytes], start: int, length: int) -> bool:
+    """Whether another program holds a lock on these bytes of a file that is open for writing.
+
+    False on Windows, where a log that is open cannot be moved anyway.
+    """
+    if sys.platform == "win32":
+        return False
+    try:
+        import fcntl
+    except ImportError:
+        return False
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, length, start)
+    except OSError:
+        return True
+    return False
