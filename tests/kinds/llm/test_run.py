@@ -231,6 +231,7 @@ def _price(project: LlmProject, url: str) -> None:
 def test_the_budget_is_not_exceeded_and_the_run_goes_on_when_it_is_raised(
     project: LlmProject, tmp_path: Path
 ) -> None:
+    project.setting("llm", timeout_seconds=60)  # a call that times out counts as paid
     with FaultServer(tmp_path / "log", by_turns((), ("500",))) as server:
         project.ask(server.url)
         _price(project, server.url)
@@ -258,6 +259,7 @@ def test_the_budget_is_not_exceeded_and_the_run_goes_on_when_it_is_raised(
 def test_a_budget_is_kept_over_runs_where_the_server_counts_no_tokens(
     project: LlmProject, tmp_path: Path
 ) -> None:
+    project.setting("llm", timeout_seconds=60)
     with FaultServer(tmp_path / "log", lambda _: ["uncounted"]) as server:
         project.ask(server.url)
         _price(project, server.url)

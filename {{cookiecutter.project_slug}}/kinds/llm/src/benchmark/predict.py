@@ -13,9 +13,12 @@ def load(params: Params) -> Client:
     return connect(params.endpoint)
 
 
-def predict(item: dict, params: Params, client: Client) -> dict[str, Any]:
-    """Ask once. Raises what harness.errors and [retry] in benchmark.toml know how to treat."""
-    answer = client.ask(params, messages(item, params))
+def predict(item: dict, params: Params, client: Client, repeat: int = 0) -> dict[str, Any]:
+    """Ask once; a seed goes up by one with each repeat.
+
+    Raises what harness.errors and [retry] in benchmark.toml know how to treat.
+    """
+    answer = client.ask(params, messages(item, params), repeat)
     return {
         "prediction": answer.text,
         "ground_truth": item["label"],

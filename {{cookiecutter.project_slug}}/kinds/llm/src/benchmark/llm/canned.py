@@ -27,6 +27,7 @@ def answer(prompt: str) -> str:
     Told no more than the question it chats, and now and then says something that names no label.
     """
     instruction, *cases = prompt.split("\n\n")
+    cases = cases or [instruction]  # another task's question may be one paragraph
     words = set(cases[-1].lower().replace(",", " ").replace(".", " ").split())
     good, bad = len(words & GOOD), len(words & BAD)
     guided = len(cases) > 1 or "when" in instruction
