@@ -134,7 +134,7 @@ def test_results_are_reused_whatever_kind_py_says(painted: Bench, tmp_path: Path
         ('[colour]\nname = "red"\nlayer = 2', "line 3: colour.layer: no such setting"),
         ("[colour]\nlayers = 0", "line 2: colour.layers: Input should be greater than"),
         ("colour = 3", "line 1: colour: Input should be a valid dictionary"),
-        ('[run]\nexecutor = "backwards"', "'processes' or 'reversed', not 'backwards'"),
+        ('[run]\nexecutor = "backwards"', "'dask' or 'reversed', not 'backwards'"),
         ("[colours]\n", "line 1: colours: no such setting"),
         ("[extra]\n", "line 1: extra: no such setting"),
     ],
