@@ -327,7 +327,7 @@ app.add_typer(schema, name="schema")
 def schema_check(context: typer.Context, as_json: Json = False) -> None:
     """Compare the columns that the code would record with those that are recorded."""
     from harness.findings import show
-    from harness.gates.gates import schema_of
+    from harness.gates.tried import schema_of
     from harness.project.contract import Project
     from harness.project.grid import resolve_grid
 
