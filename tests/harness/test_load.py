@@ -409,8 +409,9 @@ def test_a_key_quoted_around_the_edge_of_what_is_kept_does_not_come_into_view(
         tmp_path, server, f"/say={quote(said)}", throughput=f"{secret}\nkeep_bytes = {edge}"
     )
     assert row(outcome)["raw_response"].startswith("[key] and [key]… (")
+    options = load_options(tmp_path)
     for keep in range(len(said)):
-        target = Target(server.url, load_options(tmp_path) | {"keep_bytes": keep})
+        target = Target(server.url, options | {"keep_bytes": keep})
         body = said.encode()[: target.kept_bytes]
         kept = target.response(200, len(said), body, "x", 0.0).body.decode()
         assert "[key] and [key] and [key]".startswith(kept), (keep, kept)
