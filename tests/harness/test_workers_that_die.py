@@ -37,7 +37,9 @@ def test_each_death_is_a_row_with_its_type_and_the_others_are_good(
     bench.params('[Params("low")]')
     bench.items(6)
     bench.predict(FATAL, head=f"import ctypes\nimport signal\n{IMPORTS}")
-    bench.dev_run(expect=1, TMPDIR=str(tmp_path))
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    bench.run("dev-run", "--items=1000", expect=1, TMPDIR=str(shared))
     rows = {row["input_id"]: row for row in bench.rows("dev")}
     assert {name: row["error_type"] for name, row in rows.items()} == {
         "i0": "WorkerDied",
@@ -51,7 +53,7 @@ def test_each_death_is_a_row_with_its_type_and_the_others_are_good(
     assert "700 MB ([run] memory_mb)" in rows["i1"]["error"]
     # Others may write into the folder of temporary files: nothing there has a name known before.
     assert re.fullmatch(r"(?:(?:bench-pool|pymp)-\w+ 700 ?)+", str(rows["i5"]["seen"]))
-    assert not [path.name for path in tmp_path.iterdir() if path.name.startswith("bench-")]
+    assert not list(shared.glob("bench-*"))
 
 
 FIT = """
