@@ -564,9 +564,7 @@ def test_a_port_where_nobody_listens_stops_the_run_before_a_request(tmp_path: Pa
             list(send_load(tmp_path, url, [(Params(), numbered(1))]))
 
 
-@pytest.mark.parametrize(
-    "url", ["ftp://host/", "localhost:80", "http://", "http://me:pass@host/", "http://host:99999/"]
-)
+@pytest.mark.parametrize("url", ["ftp://host/", "localhost:80", "http://", "http://host:99999/"])
 def test_a_url_that_is_none_is_refused(tmp_path: Path, url: str) -> None:
     with pytest.raises(HarnessError, match=r"\[throughput\] url"):
         list(send_load(tmp_path, url, [(Params(), numbered(1))]))
