@@ -115,3 +115,12 @@ def test_a_design_that_cannot_be_is_refused_before_anything_runs(
     done = bench.dev_run(expect=2)
     assert words in done.said
     assert not bench.trace.exists()
+
+
+def test_a_dev_run_fits_only_what_its_items_need_and_says_what_it_leaves_out(bench: Bench) -> None:
+    fitting(bench, REPEATED, repeats=3)
+    said = bench.dev_run(items=1).said
+    assert "a dev-run does 1 of 3 repeats, with the models that its items need" in said
+    models = {row["params_model"] for row in bench.rows("dev")}
+    assert len(bench.traced("fitted")) == len(models) == len(bench.rows("dev"))
+    assert all(row["n_train"] == ITEMS / 2 for row in bench.rows("dev"))

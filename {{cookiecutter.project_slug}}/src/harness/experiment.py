@@ -40,9 +40,19 @@ def dev_run(project: Project, items: int | None) -> int:
     """Run a few items of each configuration; returns the exit code (1 where datapoints failed)."""
     place = place_for(project.root, project.settings, DEV)
     check_folds(project)  # of all repeats, also of those that a dev-run leaves out
-    project = replace(project, settings=project.settings.for_dev())
+    fitted = project.fit is not None
+    short = replace(project, settings=project.settings.for_dev(fitted))
     with one_at_a_time(place.db.parent, "a dev-run"):
-        return _dev_run(project, place, items or project.settings.run.dev_items)
+        _tell_left_out(project.settings.run.repeats, short.settings.run.repeats, fitted)
+        return _dev_run(short, place, items or project.settings.run.dev_items)
+
+
+def _tell_left_out(repeats: int, done: int, fitted: bool) -> None:
+    """Print what of an experiment a dev-run leaves out besides items."""
+    if done == repeats:
+        return
+    models = ", with the models that its items need" if fitted else ""
+    err.print(f"a dev-run does {done} of {repeats} repeats{models}", markup=False)
 
 
 def _dev_run(project: Project, place: Place, limit: int) -> int:

@@ -161,9 +161,13 @@ class Settings(Options):
         """A section of the kind with its defaults, as the Options that kind.py gives for it."""
         return form.model_validate(self.extra.get(section, {}))
 
-    def for_dev(self) -> "Settings":
-        """The same for a dev-run, which is for a look: at most two repeats."""
-        run = self.run.model_copy(update={"repeats": min(self.run.repeats, DEV_REPEATS)})
+    def for_dev(self, fitted: bool) -> "Settings":
+        """The same for a dev-run, which is for a look: at most two repeats.
+
+        Where models are `fitted`, one: each repeat may have folds, and so models, of its own.
+        """
+        most = 1 if fitted else DEV_REPEATS
+        run = self.run.model_copy(update={"repeats": min(self.run.repeats, most)})
         return self.model_copy(update={"run": run})
 
     def with_layout(self, layout: str) -> "Settings":

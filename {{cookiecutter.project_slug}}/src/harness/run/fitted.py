@@ -55,7 +55,8 @@ class Fitted:
 class Fits:
     """Fits what a configuration needs when its first missing datapoint comes up.
 
-    `call` runs a function of the store in the writer's thread. A model that was fitted after a file
+    `call` runs a function of the store in the writer's thread. `limit`: how many items a
+    configuration runs, None for all; models that none of them needs are not fitted. A model that was fitted after a file
     in `watch` was written is not kept, since other code may have fitted it; `reads` collects what
     fit read, by configuration.
     """
@@ -64,6 +65,7 @@ class Fits:
     watch: Watch
     folder: Path
     call: Callable[[Callable[[Store], Any]], Any]
+    limit: int | None = None
     reads: dict[bytes, set[str]] = field(default_factory=dict)
     _known: dict[tuple[bytes, bytes], Fitted] = field(default_factory=dict)
     _folds: dict[bytes, Folds] = field(default_factory=dict)
@@ -89,8 +91,18 @@ class Fits:
             self._folds[key] = read_folds(self.project, configuration.params)
         return self._folds[key]
 
-    def _fit_all(self, configuration: Configuration) -> None:
+    def _needed(self, configuration: Configuration) -> dict[bytes, tuple[int, object]]:
+        """The folds that the items of this run are in."""
         named = self.folds(configuration).named
+        if self.limit is None:
+            return named
+        items = list(self.project.items(configuration.params, self.limit))
+        repeats = range(self.project.settings.run.repeats)
+        used = {part_of(item, repeat) for item in items for repeat in repeats}
+        return {part: fold for part, fold in named.items() if part in used}
+
+    def _fit_all(self, configuration: Configuration) -> None:
+        named = self._needed(configuration)
         missing: dict[bytes, Path] = {}
         for part in named:
             name = _name(configuration, part)

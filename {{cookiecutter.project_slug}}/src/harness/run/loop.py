@@ -149,7 +149,7 @@ class _Run:
             self._refuse_other_data(experiment)
         self._continue_from_earlier_runs(experiment)
         row = self._begin(provenance)
-        self._make_ready(experiment)
+        self._make_ready(experiment, limit)
         report = RunReport(track_id, self.place, self.census.tasks, 0, self.recorder.counts)
         begin = time.monotonic()
         with (
@@ -196,14 +196,14 @@ class _Run:
         call(lambda store: store.put_run(row))
         return row
 
-    def _make_ready(self, experiment: str) -> None:
+    def _make_ready(self, experiment: str, limit: int | None) -> None:
         """Set up what the tasks need: known results, fitted models and the budget."""
         call = self.recorder.call
         most = self.project.settings.limits.max_cost_usd
         self.known = self._knowledge(experiment)
         if self.project.fit is not None:
             folder = self.place.cache / "fitted"
-            self.fits = Fits(self.project, self.grid.watch(), folder, call)
+            self.fits = Fits(self.project, self.grid.watch(), folder, call, limit)
         self.rows.designed = self._designed
         self.budget = Budget(most, call(lambda store: store.spent()) if most else 0.0)
         for configuration in self.grid.configurations:
