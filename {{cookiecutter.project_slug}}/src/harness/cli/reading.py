@@ -252,7 +252,7 @@ def judge(tag: Tag = "") -> None:
     name = newest(tag)
     project = Project.open()
     if project.judge is None:
-        raise HarnessError("there is no judge", fix="write src/benchmark/judge.py: docs/llm.md")
+        raise HarnessError("there is no judge", fix="write src/benchmark/judge.py")
     place = place_for(project.root, project.settings, name)
     with one_at_a_time(place.db.parent, f"the judging of {name}"):
         note_origins(project.root)
