@@ -16,10 +16,23 @@ WORDS = {"project_name": "the name", "description": "the description", "author":
 TAKEN = {"con", "prn", "aux", "nul", "benchmark", "harness", "test"}
 TAKEN |= {f"{port}{number}" for port in ("com", "lpt") for number in range(1, 10)}
 
+
+def kinds() -> tuple[str, ...]:
+    """The folders of the template's kinds; the answer itself where the template cannot be seen."""
+    template = Path(
+        str(ANSWERS.get("_repo_dir") or ANSWERS.get("_template") or ""), "cookiecutter.json"
+    )
+    try:
+        return tuple(json.loads(template.read_text(encoding="utf-8"))["kind"])
+    except (OSError, ValueError, KeyError):
+        name = str(ANSWERS["kind"])
+        return (name,) if re.fullmatch(r"[a-z][a-z0-9_]*", name) else ("minimal",)
+
+
 # As cookiecutter.json lists them. It asks nothing where answers come from a replay file, which a
 # stranger may have written: a licence of ../../x would move that file.
 CHOICES = {
-    "kind": ("minimal", "sklearn", "llm", "throughput"),
+    "kind": kinds(),
     "engine": ("sqlite", "duckdb"),
     "layout": ("append-only", "table-per-experiment", "database-per-experiment"),
     "use_dvc": ("yes", "no"),

@@ -98,13 +98,7 @@ def send_load(
     stopped: Callable[[], bool] = lambda: False,
 ) -> Iterator[Outcome]:
     """The outcomes of a load on `url`, each phase with its items."""
-    (root / "src/benchmark").mkdir(parents=True, exist_ok=True)
-    shutil.copy(KIND, root / "src/benchmark/kind.py")
-    (root / "benchmark.toml").write_text(
-        f'[run]\nexecutor = "load"\ncache = false\ntimeout_seconds = {timeout_seconds}\n'
-        f'[throughput]\nurl = "{url}"\n{throughput}\n',
-        encoding="utf-8",
-    )
+    written(root, f'url = "{url}"\n{throughput}', timeout_seconds)
     module = types.ModuleType("predict_of_a_load_test")
     sys.modules[module.__name__] = module
 
@@ -135,6 +129,18 @@ def send_load(
         for item in items
     )
     return execute_load(project, jobs, stopped=stopped)
+
+
+def written(root: Path, throughput: str, timeout_seconds: float = 30.0) -> Path:
+    """`root`, with these settings in [throughput] of its benchmark.toml."""
+    (root / "src/benchmark").mkdir(parents=True, exist_ok=True)
+    shutil.copy(KIND, root / "src/benchmark/kind.py")
+    (root / "benchmark.toml").write_text(
+        f'[run]\nexecutor = "load"\ncache = false\ntimeout_seconds = {timeout_seconds}\n'
+        f"[throughput]\n{throughput}\n",
+        encoding="utf-8",
+    )
+    return root
 
 
 def numbered(count: int) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import unquote_to_bytes
 
 SECONDS, STALL_NUMBER, STALL_SECONDS = float(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
 ONE_AT_A_TIME = threading.Lock()
@@ -46,6 +47,8 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"this is no HTTP\r\n\r\n")
         elif self.path.startswith("/echo"):
             self.reply(200, str(self.headers).encode())
+        elif self.path.startswith("/say="):
+            self.reply(200, unquote_to_bytes(self.path.removeprefix("/say=")))
         elif self.path.startswith("/chunked"):
             self.send_response(200)
             self.send_header("Transfer-Encoding", "chunked")

@@ -355,7 +355,7 @@ def test_infinity_that_was_recorded_once_ends_no_summary_and_refutes_nothing(
         found = summarise_experiment(con, "e0.0.1")
         pairs = compare(con, "e0.0.1").pairs
     loss, ratio = found.judged
-    assert (loss.outcome, loss.items) == ("supported", 18)
+    assert (loss.outcome, loss.items) == ("undecided", 18)  # what is left out may reverse it
     assert (ratio.outcome, ratio.answerable) == ("undecided", False)
     assert "no finite number" in ratio.reason
     assert pairs[0].outcome == "worse"

@@ -1,6 +1,6 @@
 """An aggregate over the repeats of an item keeps them together, however often it is drawn."""
 
-from tests.harness.project_fixture import Bench
+from tests.harness.project_fixture import OPENED, Bench
 
 # 40 items, 6 coin flips each: pass@3 is 1 - 1/8 on average.
 PREDICT = """
@@ -43,7 +43,7 @@ def test_an_item_that_is_drawn_twice_is_two_items(bench: Bench) -> None:
     bench.predict(PREDICT, HEAD)
     bench.score(METRICS)
     bench.settings(run={"repeats": 6})
-    bench.dev_run()
+    bench.experiment("e0.0.1", allow=f"{OPENED},dev-run")
     row = _metrics(bench)
     assert row["pass_at_3_low"] < row["pass_at_3"] < row["pass_at_3_high"]
     assert 0.75 < row["pass_at_3"] < 0.97
@@ -53,5 +53,5 @@ def test_an_item_that_is_drawn_twice_is_two_items(bench: Bench) -> None:
 
 def _metrics(bench: Bench) -> dict[str, float]:
     query = "SELECT pass_at_3, pass_at_3_low, pass_at_3_high FROM metrics"
-    row: dict[str, float] = bench.sql(query, bench.dev_db)[0]
+    row: dict[str, float] = bench.sql(query)[0]
     return row

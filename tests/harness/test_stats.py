@@ -333,7 +333,7 @@ def test_percentiles_of_repeats_count_items() -> None:
     echoed = percentiles(np.repeat(values, 4), [0.5, 0.95], clusters)
     assert echoed[0.5].low == pytest.approx(alone.low, rel=0.15)
     assert echoed[0.5].high == pytest.approx(alone.high, rel=0.15)
-    assert echoed[0.95].note == "50 clusters are too few, about 79 would do"
+    assert echoed[0.95].note == "50 clusters are too few, about 131 would do"
     assert percentiles(np.repeat(values, 4), [0.95])[0.95].estimate is not None
 
 

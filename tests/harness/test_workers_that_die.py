@@ -1,11 +1,18 @@
 """A crash, an endless loop or too much memory in predict and fit costs its own datapoints."""
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from tests.harness.project_fixture import Bench
 
+IMPORTS = "import tempfile\nfrom pathlib import Path"
+SHARED = """
+seen = [f"{p.name} {p.stat().st_mode & 0o777:o}" for p in Path(tempfile.gettempdir()).iterdir()]
+return {"prediction": 1, "ground_truth": 1, "seen": " ".join(sorted(seen))}
+"""
 GOOD = 'return {"prediction": 1, "ground_truth": 1}'
 FATAL = f"""
 if item["id"] == "i0":
@@ -18,17 +25,21 @@ if item["id"] == "i2":
     signal.signal(signal.SIGALRM, signal.SIG_IGN)
     while True:
         pass
-{GOOD}
+{SHARED}
 """
 
 
-def test_each_death_is_a_row_with_its_type_and_the_others_are_good(bench: Bench) -> None:
+def test_each_death_is_a_row_with_its_type_and_the_others_are_good(
+    bench: Bench, tmp_path: Path
+) -> None:
     limits = {"timeout_seconds": 3, "memory_mb": 700}
     bench.settings(run={"executor": "processes", "workers": 2, **limits})
     bench.params('[Params("low")]')
     bench.items(6)
-    bench.predict(FATAL, head="import ctypes\nimport signal")
-    bench.dev_run(expect=1)
+    bench.predict(FATAL, head=f"import ctypes\nimport signal\n{IMPORTS}")
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    bench.run("dev-run", "--items=1000", expect=1, TMPDIR=str(shared))
     rows = {row["input_id"]: row for row in bench.rows("dev")}
     assert {name: row["error_type"] for name, row in rows.items()} == {
         "i0": "WorkerDied",
@@ -40,6 +51,9 @@ def test_each_death_is_a_row_with_its_type_and_the_others_are_good(bench: Bench)
     }
     assert "SIGSEGV" in rows["i0"]["error"]
     assert "700 MB ([run] memory_mb)" in rows["i1"]["error"]
+    # Others may write into the folder of temporary files: nothing there has a name known before.
+    assert re.fullmatch(r"(?:(?:bench-pool|pymp)-\w+ 700 ?)+", str(rows["i5"]["seen"]))
+    assert not list(shared.glob("bench-*"))
 
 
 FIT = """

@@ -27,13 +27,15 @@ def drawn(rng: Generator) -> Floats:
 
 def mean_is_covered(rng: Generator) -> bool:
     found = mean_interval(drawn(rng), LABELS)
-    assert found.low is not None and found.high is not None
+    assert found.low is not None
+    assert found.high is not None
     return found.low <= 0 <= found.high
 
 
 def share_is_covered(rng: Generator) -> bool:
     found = mean_interval((drawn(rng) > 0).astype(float), LABELS)
-    assert found.low is not None and found.high is not None
+    assert found.low is not None
+    assert found.high is not None
     return found.low <= 0.5 <= found.high
 
 

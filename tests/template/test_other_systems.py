@@ -42,7 +42,7 @@ def check_help(project: BakedProject, path: dict[str, str]) -> None:
     assert "  make help                               list the commands" in lines
     assert "  make merge FROM=a-branch" in said.stdout
     template = BakedProject(REPOSITORY).run("make", env=path)
-    assert "  make lint       ruff and mypy" in template.stdout
+    assert "  make lint         ruff and mypy" in template.stdout
     assert template.stderr == ""
 
 

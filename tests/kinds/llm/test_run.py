@@ -287,7 +287,7 @@ def test_a_model_without_a_price_further_on_costs_no_answer_that_was_paid_for(
         assert code == 2
         assert "what a call costs is not known" in printed
         assert {_answer(row) for row in project.rows()} == set(server.answers())
-        assert len(server.answers()) == 1
+        assert len(server.answers()) <= 1  # the models take turns
     assert [run["ended_how"] for run in project.rows(table="runs")] == ["error"]
 
 

@@ -411,7 +411,7 @@ def test_a_key_is_in_no_row_report_or_commit(project: LoadProject) -> None:
         code, said = project.experiment()
         assert code == 0, said
         assert "marker" not in said
-    assert "Authorization: Bearer ***" in project.rows()[0]["raw_response"]
+    assert "Authorization: Bearer [key]" in project.rows()[0]["raw_response"]
     for path in project.root.rglob("*"):
         if path.is_file():
             assert b"marker-5f1c0a7be2" not in path.read_bytes(), path

@@ -15,17 +15,18 @@ def _set_up(arguments: list[str]) -> None:
     runpy.run_path(str(_SCRIPT), run_name="__main__")
 
 
-def _run() -> None:
+def main() -> None:
+    """Run the command that was asked for."""
     command = sys.argv[1:2]
     if command == ["setup"]:
         _set_up(sys.argv[2:])
     elif command == ["lock"]:
         _set_up(["--relock", *sys.argv[2:]])
     else:
-        from harness.cli import main
+        from harness.cli import main as run_command
 
-        main()
+        run_command()
 
 
 if __name__ == "__main__":
-    _run()
+    main()

@@ -8,7 +8,8 @@ from pathlib import Path
 from harness.clock import now
 from harness.console import err, out, shown
 from harness.errors import HarnessError
-from harness.gates.gates import Situation, pass_gates
+from harness.gates.gates import pass_gates
+from harness.gates.situation import Situation
 from harness.judging import judge_answers, judged, refuse_unjudged
 from harness.project.contract import Project
 from harness.project.declarations import uncounted_words, undeclared_words, without_direction

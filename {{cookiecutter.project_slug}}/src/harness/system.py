@@ -1,4 +1,4 @@
-"""What only some systems have: signals that interrupt, limits of files, locks, who a process is of.
+"""What only some systems have: signals that interrupt, limits of files, locks.
 
 Nothing else in the harness names a function that Windows or macOS lacks; each function here says
 what it does where the system lacks it.
@@ -15,14 +15,6 @@ from typing import IO
 
 # Tried from above where the limit is "unlimited", which macOS names and then refuses.
 _FILES = (1_048_576, 262_144, 65_536, 24_576, 10_240, 4_096)
-
-
-def user() -> str:
-    """Who runs this process, as part of the name of a temporary file.
-
-    Windows gives each user a folder of their own for these, so there it says nothing.
-    """
-    return str(os.getuid()) if hasattr(os, "getuid") else "user"
 
 
 def has_timers() -> bool:

@@ -252,7 +252,7 @@ def judge(tag: Tag = "") -> None:
     name = newest(tag)
     project = Project.open()
     if project.judge is None:
-        raise HarnessError("there is no judge", fix="write src/benchmark/judge.py: docs/llm.md")
+        raise HarnessError("there is no judge", fix="write src/benchmark/judge.py")
     place = place_for(project.root, project.settings, name)
     with one_at_a_time(place.db.parent, f"the judging of {name}"):
         note_origins(project.root)
@@ -327,7 +327,7 @@ app.add_typer(schema, name="schema")
 def schema_check(context: typer.Context, as_json: Json = False) -> None:
     """Compare the columns that the code would record with those that are recorded."""
     from harness.findings import show
-    from harness.gates.gates import schema_of
+    from harness.gates.tried import schema_of
     from harness.project.contract import Project
     from harness.project.grid import resolve_grid
 

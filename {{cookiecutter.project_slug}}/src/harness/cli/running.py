@@ -28,7 +28,7 @@ def _leave(code: int) -> None:
 
 
 def _check_branch() -> None:
-    from harness.gates.gates import branch_problem
+    from harness.gates.repository import branch_problem
     from harness.project.settings import load_settings
 
     root = Path.cwd()
@@ -101,7 +101,9 @@ def experiment(
 @app.command()
 def ready() -> None:
     """What still blocks an experiment."""
-    from harness.gates.gates import Situation, look, power_forecasts
+    from harness.gates.gates import look
+    from harness.gates.planned import power_forecasts
+    from harness.gates.situation import Situation
     from harness.run.prepared import prepare
 
     project = _project()
@@ -142,7 +144,8 @@ def doctor(
 @app.command("dry-run")
 def dry_run(where: Where = None, configs: Configs = None) -> None:
     """How many datapoints are new or cached, what the new ones would cost, what they can tell."""
-    from harness.gates.gates import Situation, power_forecasts
+    from harness.gates.planned import power_forecasts
+    from harness.gates.situation import Situation
     from harness.project.part import part_of
     from harness.run.explain import preview
     from harness.run.prepared import prepare

@@ -25,7 +25,9 @@ def load_measured(facts: Facts) -> list[Finding]:
     # A closed loop has no schedule, so it cannot be late.
     open_loop = "params_mode IS DISTINCT FROM 'closed'" if "params_mode" in facts.have else "true"
     names = ", ".join(facts.params) or "true"
-    repeat = "repeat" if "repeat" in facts.have else "0"
+    repeat = (
+        "repeat" if "repeat" in facts.have else "CAST(0 AS BIGINT)"
+    )  # a bare 0 would count columns in GROUP BY
     rows = facts.ask(
         f"""SELECT {facts.experiment}, count(*),
             count(*) FILTER (send_lag > 0.001 AND send_lag > latency / 10),

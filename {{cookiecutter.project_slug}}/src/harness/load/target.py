@@ -1,7 +1,8 @@
 """What is measured: the url of [throughput] in benchmark.toml, or the repository's own server.
 
 Builds requests and limits answers, for the load generator and for single calls.
-`${NAME}` in headers or body is taken from the environment, and masked in everything that is kept.
+`${NAME}` in headers, body or the query of the url is taken from the environment, and [key] stands
+in its place in everything that is kept.
 """
 
 import contextlib
@@ -24,6 +25,8 @@ from typing import Any, TypeAlias
 
 from harness.errors import HarnessError, PermanentError, TransientError
 from harness.load.settings import Throughput
+from harness.project.inputs import secret
+from harness.redact import MARGIN, SHORTEST, names_secret, without_keys
 
 LoadOptions: TypeAlias = dict[str, Any]
 """[throughput] of benchmark.toml with its defaults, and `timeout` in seconds."""
@@ -109,20 +112,30 @@ class Target:
         self.authority = parts.netloc
         self.tls = parts.scheme == "https"
         self.path = parts.path
-        self.query = f"?{parts.query}" if parts.query else ""
-        self.headers = {k: self._expanded(str(v)) for k, v in options["headers"].items()}
+        query = self._expanded(parts.query, in_address=True)
+        self.query = f"?{query}" if query else ""
+        self.headers = {
+            name: self._expanded(str(value), name) for name, value in options["headers"].items()
+        }
         self.body = self._expanded(options["body"])
 
-    def _expanded(self, text: str) -> str:
+    def _expanded(self, text: str, header: str = "", in_address: bool = False) -> str:
         def value(match: re.Match[str]) -> str:
-            found = os.environ.get(match[1])
+            name = match[1]
+            found = secret(name).strip()  # a line break comes along with a file's content
             if not found:
                 raise HarnessError(
-                    f"[throughput] names ${{{match[1]}}}, which is not set in the environment",
-                    fix=f"export {match[1]}=… before the run",
+                    f"[throughput] names ${{{name}}}, which is not set in the environment",
+                    fix=f"export {name}=… before the run",
+                )
+            if len(found) < SHORTEST and names_secret(header or name):
+                raise HarnessError(
+                    f"${{{name}}} has fewer than {SHORTEST} letters, too few to be found and taken "
+                    "out where an answer quotes it",
+                    fix="use a longer key for this server",
                 )
             self.secrets.add(found)
-            return found
+            return urllib.parse.quote(found, safe="") if in_address else found
 
         return re.sub(r"\$\{(\w+)\}", value, text)
 
@@ -154,8 +167,14 @@ class Target:
 
     @cached_property
     def kept_bytes(self) -> int:
-        """How much of a body is read for `response`: a masked value must not be cut in two."""
-        return int(self.options["keep_bytes"]) + max(map(len, self.secrets), default=0)
+        """How much of a body is read for `response`: a key must not be cut in two."""
+        return int(self.options["keep_bytes"]) + (MARGIN if self.secrets else 0)
+
+    @cached_property
+    def _keys(self) -> tuple[str, ...]:
+        """The secrets as they stand in a body of which each byte is read as one letter."""
+        coded = {key.encode().decode("latin-1") for key in self.secrets}
+        return tuple(coded | self.secrets)
 
     def response(
         self, status: int, size: int, body: bytes, sha256: str, latency: float
@@ -164,9 +183,10 @@ class Target:
         keep = self.options["keep_bytes"]
         if size > keep and not sha256:
             sha256 = hashlib.sha256(body).hexdigest()
-        for secret in self.secrets:
-            body = body.replace(secret.encode(), b"***")
-        return Response(status, size, body[:keep], sha256, latency)
+        if self.secrets:
+            # As latin-1, where a byte is a letter: what is cut stays cut where it was.
+            body = without_keys(body.decode("latin-1"), self._keys, keep).encode("latin-1")
+        return Response(status, size, body if self.secrets else body[:keep], sha256, latency)
 
     def send(self, request: Request) -> Response:
         """Ask once. Raises TransientError for 429 and 5xx, PermanentError for other 4xx."""

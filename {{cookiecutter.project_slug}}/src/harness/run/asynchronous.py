@@ -162,14 +162,17 @@ class _Loop(threading.Thread):
 
     def run(self) -> None:
         asyncio.set_event_loop(self._loop)
-        self._loop.create_task(self._watch())
+        watcher = self._loop.create_task(self._watch())
         self._loop.run_forever()
+        watcher.cancel()
+        self._loop.run_until_complete(asyncio.gather(watcher, return_exceptions=True))
 
     def send(self, job: Job) -> None:
         asyncio.run_coroutine_threadsafe(self._compute(job), self._loop)
 
     def end(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
+        self.join(1.0)  # no longer: a call may block the loop
 
     async def _compute(self, job: Job) -> None:
         worker = self._idle.pop() if self._idle else None
@@ -192,16 +195,21 @@ class _Loop(threading.Thread):
         """Say once where a call blocks the loop."""
         while not self._blocked:
             before = time.perf_counter()
-            await asyncio.sleep(0.1)
-            late = time.perf_counter() - before - 0.1
-            if late > _BLOCKED_SECONDS:
-                self._blocked = True
-                err.print(
-                    f"note: predict held the event loop for {late:.1f} s without an await; every "
-                    'other call waited. Await what takes long, or set [run] executor = "processes"',
-                    markup=False,
-                    soft_wrap=True,
-                )
+            try:
+                await asyncio.sleep(0.1)
+            finally:  # also where the run ended meanwhile, and this task with it
+                self._say_where_blocked(time.perf_counter() - before - 0.1)
+
+    def _say_where_blocked(self, late: float) -> None:
+        if late <= _BLOCKED_SECONDS:
+            return
+        self._blocked = True
+        err.print(
+            f"note: predict held the event loop for {late:.1f} s without an await; every "
+            'other call waited. Await what takes long, or set [run] executor = "processes"',
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 def in_event_loop(

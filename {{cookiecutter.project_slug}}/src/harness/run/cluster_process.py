@@ -1,5 +1,7 @@
 """A process on a cluster's worker: checks that it has the driver's project, then computes for it.
 
+Its argument is the folder in which its watchdog leaves marks.
+
 Messages come on standard input and answers leave on what was standard output: eight bytes of
 length, then a pickle.
 """
@@ -31,7 +33,7 @@ def main() -> None:
 
 
 def _hello(python: str, content: bytes) -> tuple[Any, ...]:
-    """("ready", where its watchdog leaves a mark) or ("refused", why).
+    """("ready",) or ("refused", why).
 
     The rest of the message is read only where Python is the same: it names the harness's classes.
     """
@@ -52,7 +54,7 @@ def _open(expected: dict[bytes, Any], items: str | None, share: int, root: str) 
     from harness.run import pool
     from harness.run.attempt import Worker
     from harness.run.limits import shared_limiter
-    from harness.run.time_limit import watchdog_prefix
+    from harness.run.time_limit import leave_marks_in
 
     project = Project.open(Path.cwd())
     grid = resolve_grid(project)
@@ -67,10 +69,11 @@ def _open(expected: dict[bytes, Any], items: str | None, share: int, root: str) 
                 _differs(n, expected[digest], context) for n in sorted(names)
             )
     one_worker()
+    leave_marks_in(Path(sys.argv[1]))
     pool.set_worker(Worker(project, shared_limiter(project.settings, share), hard_kill=True))
     global _driver_root
     _driver_root = Path(root)
-    return "ready", watchdog_prefix()
+    return ("ready",)
 
 
 _driver_root = Path()

@@ -59,6 +59,8 @@ class Project(WorkerPlugin):  # type: ignore[misc]
         for name, content in self.files.items():
             _write(self.folder / name, content)
         self.files = {}
+        # Beside the files, which a fingerprint looks through.
+        self.marks = Path(tempfile.mkdtemp(prefix="bench-marks-", dir=worker.local_directory))
         self.idle: list[Process] = []
         self.all: list[Process] = []
 
@@ -66,7 +68,8 @@ class Project(WorkerPlugin):  # type: ignore[misc]
         """End the processes and delete the files."""
         for process in self.all:
             process.end()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        for folder in (self.folder, self.marks):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def run(self, groups: list[bytes], sizes: list[int], wanted: dict[str, str]) -> Any:
         """The answers to `groups`, or ("missing", names) or ("refused", why).
@@ -96,7 +99,8 @@ class Project(WorkerPlugin):  # type: ignore[misc]
             _write(self.folder / self.root / name, content)
 
     def _start(self) -> "Process":
-        process = Process(self.folder / self.root, [self.folder / each for each in self.path])
+        path = [self.folder / each for each in self.path]
+        process = Process(self.folder / self.root, path, self.marks)
         process.begin(self.hello)
         if not process.refused:
             self.all.append(process)
@@ -106,14 +110,17 @@ class Project(WorkerPlugin):  # type: ignore[misc]
 
 
 class Process:
-    """A process of the project; it answers one message after another."""
+    """A process of the project; it answers one message after another.
 
-    def __init__(self, root: Path, path: list[Path]) -> None:
+    `marks`: the folder in which its watchdog says what it ended.
+    """
+
+    def __init__(self, root: Path, path: list[Path], marks: Path) -> None:
         self.refused = ""
         self.hungry = False
-        self.watchdog = ""
+        self.marks = marks
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "harness.run.cluster_process"],
+            [sys.executable, "-m", "harness.run.cluster_process", str(marks)],
             cwd=root,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -128,9 +135,7 @@ class Process:
     def begin(self, hello: bytes) -> None:
         """Let it check that it would compute what the driver's keys say."""
         kind, *rest = self.ask(hello)
-        if kind == "ready":
-            self.watchdog = rest[0]
-        else:
+        if kind != "ready":
             self.refused = rest[-1] if kind == "refused" else f"the project does not start ({rest})"
             self.end()
 
@@ -177,9 +182,9 @@ class Process:
 
     def _overran(self) -> bool:
         """Whether its own watchdog ended it, see time_limit.ended_by_watchdog."""
-        file = Path(f"{self.watchdog}{self.process.pid}")
+        file = self.marks / f"watchdog-{self.process.pid}"
         try:
-            return bool(self.watchdog and file.read_bytes())
+            return bool(file.read_bytes())
         except OSError:
             return False
         finally:

@@ -56,9 +56,9 @@ class Fits:
     """Fits what a configuration needs when its first missing datapoint comes up.
 
     `call` runs a function of the store in the writer's thread. `limit`: how many items a
-    configuration runs, None for all; models that none of them needs are not fitted. A model that was fitted after a file
-    in `watch` was written is not kept, since other code may have fitted it; `reads` collects what
-    fit read, by configuration.
+    configuration runs, None for all; models that none of them needs are not fitted. A model
+    that was fitted after a file in `watch` was written is not kept, since other code may have
+    fitted it; `reads` collects what fit read, by configuration.
     """
 
     project: Project

@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import pickle
 import signal
+import tempfile
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -28,7 +29,7 @@ from harness.project.contract import Project
 from harness.project.inputs import one_worker
 from harness.project.values import Unsendable, plain
 from harness.run.attempt import Result, Worker, timed_out
-from harness.run.time_limit import ended_by_watchdog, too_long
+from harness.run.time_limit import ended_by_watchdog, leave_marks_in, too_long
 
 MEGABYTE = 2**20
 _LOOK_SECONDS = 0.05
@@ -58,7 +59,7 @@ def set_worker(worker: Worker) -> None:
     _worker = worker
 
 
-def _start_worker(root: Path, workers: int, started: _Pids | None) -> None:
+def _start_worker(root: Path, workers: int, started: _Pids | None, marks: Path) -> None:
     """Open the project in a new process; its share of the limits is one in `workers`."""
     from harness.run.limits import shared_limiter
 
@@ -66,6 +67,7 @@ def _start_worker(root: Path, workers: int, started: _Pids | None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if started is not None:
         started.put(os.getpid())
+    leave_marks_in(marks)
     project = Project.open(root)
     one_worker()
     set_worker(Worker(project, shared_limiter(project.settings, workers), hard_kill=True))
@@ -102,10 +104,11 @@ class Pool:
         self._started: _Pids | None = context.SimpleQueue() if run.memory_mb else None
         self._ended: set[int] = set()  # for taking too much memory
         self._closing = threading.Event()
+        self._marks = tempfile.TemporaryDirectory(prefix="bench-pool-")
         self._pool = ProcessPool(
             max_workers=run.workers,
             initializer=_start_worker,
-            initargs=(project.root, run.workers, self._started),
+            initargs=(project.root, run.workers, self._started, Path(self._marks.name)),
             context=context,  # type: ignore[arg-type]
         )
 
@@ -127,6 +130,7 @@ class Pool:
             self._pool.stop()  # type: ignore[no-untyped-call]
         self._pool.join()
         self._closing.set()
+        self._marks.cleanup()
 
     def schedule(
         self, function: Callable[..., T], *arguments: object, seconds: float = 0
@@ -139,7 +143,7 @@ class Pool:
         """What ended the process of a task: too much time, too much memory, or something else."""
         if error.pid in self._ended:
             return MemoryLimit(f"took more than {self._limit} MB ([run] memory_mb)")
-        if seconds and ended_by_watchdog(error.pid):
+        if seconds and ended_by_watchdog(Path(self._marks.name), error.pid):
             return PredictionTimeout(too_long(seconds))
         return WorkerDied(died(error.exitcode))
 

@@ -2,7 +2,6 @@
 
 import faulthandler
 import os
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -38,7 +37,8 @@ def time_limit(seconds: float, hard_kill: bool, setting: str = "timeout_seconds"
     def interrupt() -> None:
         raise PredictionTimeout(too_long(seconds, setting))
 
-    watched = _watchdog_file(os.getpid()).open("w") if hard_kill else None
+    mark = _mark(_marks, os.getpid()) if hard_kill else None
+    watched = mark.open("w") if mark else None
     if watched:
         grace = _GRACE_SECONDS if interruptible else 0.0
         faulthandler.dump_traceback_later(seconds + grace, exit=True, file=watched)
@@ -48,26 +48,34 @@ def time_limit(seconds: float, hard_kill: bool, setting: str = "timeout_seconds"
         with timer if interruptible else nullcontext():
             yield
     finally:
-        if watched:
+        if watched and mark:
             faulthandler.cancel_dump_traceback_later()
             watched.close()
-            _watchdog_file(os.getpid()).unlink(missing_ok=True)
+            mark.unlink(missing_ok=True)
 
 
-def _watchdog_file(pid: int) -> Path:
-    return Path(f"{watchdog_prefix()}{pid}")
+_marks = Path()
 
 
-def watchdog_prefix() -> str:
-    """What the file of a process's watchdog is called, up to its id."""
-    return str(Path(tempfile.gettempdir()) / f"benchmark-watchdog-{system.user()}-")
+def leave_marks_in(folder: Path) -> None:
+    """Say where this process's watchdog writes what it ended.
+
+    A folder that whoever started the process made for itself: in one that others share, a file of
+    a known name could be theirs, or a link to one of ours.
+    """
+    global _marks
+    _marks = folder
 
 
-def ended_by_watchdog(pid: int | None) -> bool:
+def _mark(folder: Path, pid: int) -> Path:
+    return folder / f"watchdog-{pid}"
+
+
+def ended_by_watchdog(folder: Path, pid: int | None) -> bool:
     """Whether the process ended itself for overrunning its time limit (and not by os._exit)."""
     if pid is None:
         return False
-    file = _watchdog_file(pid)
+    file = _mark(folder, pid)
     try:
         return bool(file.read_text(errors="replace"))
     except OSError:

@@ -20,10 +20,11 @@ from benchmark.llm.faults import LONGEST_WAIT_SECONDS, RateLimited, ServerFault
 from benchmark.llm.pace import pace_of
 from benchmark.llm.prices import price_of
 from benchmark.llm.request import PATHS, Json, Request, body_of
-from benchmark.llm.secret import json_without_keys, read_key, without_keys
+from benchmark.llm.secret import read_key
 from benchmark.llm.wire import headers_of, look_for, received
 from harness import PermanentError
 from harness.console import err, styled
+from harness.redact import json_without_keys, without_keys
 
 _NO_KEY = "none"
 _clients: dict[tuple[int, str], "Client"] = {}

@@ -13,12 +13,12 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from harness.errors import HarnessError
+from harness.redact import names_secret
 
 ROOT = Path(__file__).parents[3]
 CANNED = "canned"
 APIS = ("chat", "responses", "completions", "anthropic")
 _VARIABLE = re.compile("[A-Z_][A-Z0-9_]*")
-_SECRET = re.compile("key|token|secret|auth|password|cookie", re.IGNORECASE)
 _DEFAULTS: dict[str, Any] = {
     "model": "",
     "api": "chat",
@@ -169,11 +169,16 @@ def _checked(where: str, section: Mapping[str, Any], names: set[str]) -> dict[st
         if not float(values[name]) >= 0:
             raise HarnessError(f"{where} {name} must be 0 or more", fix="0 means no limit")
     for name, value in dict(values["headers"]).items():
-        if _SECRET.search(str(name)) and not str(value).startswith("$"):
+        if names_secret(str(name)) and not str(value).startswith("$"):
             raise HarnessError(
                 f"{where}: the header {name} looks like a key, which must not be in git",
                 fix=f'export it, and write {name} = "$THE_VARIABLE"',
             )
+    for name in filter(names_secret, map(str, dict(values["query"]))):
+        raise HarnessError(
+            f"{where}: {name} in query looks like a key, which must not be in git",
+            fix="export it under the name in api_key_env, and name its header in key_header",
+        )
     return values
 
 
