@@ -22,7 +22,10 @@ Floats = NDArray[np.float64]
 def drawn(rng: Generator) -> Floats:
     """Scores with mean 0 and variance 1, of which `WITHIN` is shared by a cluster."""
     shared = np.repeat(rng.normal(size=CLUSTERS), SIZE)
-    return np.sqrt(WITHIN) * shared + np.sqrt(1 - WITHIN) * rng.normal(size=LABELS.size)
+    return np.asarray(
+        np.sqrt(WITHIN) * shared + np.sqrt(1 - WITHIN) * rng.normal(size=LABELS.size),
+        dtype=np.float64,
+    )
 
 
 def mean_is_covered(rng: Generator) -> bool:
