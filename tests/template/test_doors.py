@@ -46,11 +46,17 @@ def test_a_replay_file_holds_no_answer_that_could_not_be_given(
 def test_the_hook_knows_the_choices_that_are_offered() -> None:
     hook = (REPOSITORY / "hooks/pre_gen_project.py").read_text(encoding="utf-8")
     [known] = [
-        ast.literal_eval(each.value)
+        {
+            ast.literal_eval(key): ast.literal_eval(value)
+            for key, value in zip(each.value.keys, each.value.values, strict=True)
+            if key is not None and ast.unparse(key) != "'kind'"
+        }
         for each in ast.parse(hook).body
-        if isinstance(each, ast.Assign) and ast.unparse(each.targets[0]) == "CHOICES"
+        if isinstance(each, ast.Assign) and isinstance(each.value, ast.Dict)
+        if ast.unparse(each.targets[0]) == "CHOICES"
     ]
     offered = {key: tuple(each) for key, each in QUESTIONS.items() if isinstance(each, list)}
+    del offered["kind"]  # read from cookiecutter.json
     assert known == offered
 
 
