@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[1]
-SOURCE = REPOSITORY / "{{cookiecutter.project_slug}}" / "src"
+SOURCE = next(REPOSITORY.glob("{{*}}/src"))
 LIMITS = {"tags": 1.0, "list": 1.0, "show": 1.0, "diff": 1.0, "history": 3.0}
 CONFIGURATIONS = 4
 ROUNDS = 2  # of which the better counts

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parents[1]
-SHELL = "{{cookiecutter.project_slug}}"
+SHELL = next(HERE.glob("{{*}}")).name
 sys.path.insert(0, str(HERE / SHELL / "src"))
 
 from harness.cli.upgrading import show_upgrade  # noqa: E402

@@ -8,7 +8,7 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-SOURCE = Path(__file__).parents[1] / "{{cookiecutter.project_slug}}/src/harness"
+SOURCE = next(Path(__file__).parents[1].glob("{{*}}/src/harness"))
 # From those who know nothing of the others to those who lead through all of it.
 ORDER = (
     "system", "errors", "console", "clock", "findings", "redact", "seal",

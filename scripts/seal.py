@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-SOURCE = ROOT / "{{cookiecutter.project_slug}}/src"
+SOURCE = next(ROOT.glob("{{*}}/src"))
 sys.path.insert(0, str(SOURCE))
 
 from harness import seal  # noqa: E402

@@ -75,8 +75,15 @@ class Calculator:
         }
         for rule in self.scores:
             row |= _columns(rule, _mean(rule, rows))
-        for rule in self.aggregates:
-            row |= self._aggregate(rule, chosen, selection, row.keys())
+        if self.aggregates:
+            everyone = self._units(*selection)
+            frames: dict[tuple[bool, bool], pd.DataFrame] = {}
+            for rule in self.aggregates:
+                self._refuse_name(rule, row.keys())
+                sees = (rule.given, rule.fresh)
+                if sees not in frames:
+                    frames[sees] = self._frame(rule, *selection)
+                row |= self._aggregate(rule, chosen, frames[sees], everyone)
         steady = not (clock and _backlog(rows, rows.values[clock], executed))
         row |= _percentiles("latency", rows.latency, executed, rows.items, steady)
         for name in times:
@@ -87,13 +94,7 @@ class Calculator:
     def _is_number(self, name: str) -> bool:
         return self.types.get(name) in (INTEGER, REAL)
 
-    def _aggregate(
-        self,
-        rule: Rule,
-        chosen: Chosen,
-        selection: tuple[str, list[object]],
-        there: Collection[str],
-    ) -> dict[str, float | int | None]:
+    def _refuse_name(self, rule: Rule, there: Collection[str]) -> None:
         scores = [each.name for each in self.scores]
         if rule.name in there or unfit_names((rule.name, *scores)):
             raise HarnessError(
@@ -101,13 +102,18 @@ class Calculator:
                 "which the table metrics has for something else",
                 fix="give one of them another name in src/benchmark/metrics.py",
             )
-        frame = self._frame(rule, *selection)
-        query, values = selection
+
+    def _units(self, query: str, values: list[object]) -> list[str]:
+        """The names of the items, or clusters, that are drawn: also of those without a good row."""
         unit = f"coalesce({CLUSTER}, input_id)" if CLUSTER in self.types else "input_id"
         found = self.connection.execute(f"SELECT DISTINCT {unit} {query}", values).fetchall()
-        drawn, reason = _resampled(
-            frame, rule.name, self.project.aggregates[rule.name], [row[0] for row in found]
-        )
+        return [row[0] for row in found]
+
+    def _aggregate(
+        self, rule: Rule, chosen: Chosen, frame: pd.DataFrame, everyone: list[str]
+    ) -> dict[str, float | int | None]:
+        aggregate = self.project.aggregates[rule.name]
+        drawn, reason = _resampled(frame, rule.name, aggregate, everyone)
         interval = NO_ITEMS if drawn is None else interval_of(drawn)
         if drawn is not None and isfinite(drawn.estimate):
             self.resampled.append((chosen.key, rule.name, drawn))

@@ -13,8 +13,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import stamina
-
 from harness.console import err
 from harness.errors import HarnessError, PredictionTimeout
 from harness.project.contract import Item, Project
@@ -95,15 +93,7 @@ class AsyncWorker(Worker):
         return self._success(returned, start)
 
     async def _retried_async(self, arguments: list[object]) -> Row:
-        retry = self._retry
-        async for attempt in stamina.retry_context(
-            on=self._backoff,
-            attempts=retry.attempts,
-            timeout=None,
-            wait_initial=retry.wait_seconds,
-            wait_max=retry.max_wait_seconds,
-            wait_jitter=retry.wait_seconds,
-        ):
+        async for attempt in self._tries():
             with attempt:
                 return await self._attempt_async(arguments)
         raise AssertionError("unreachable: the last failed attempt raises")

@@ -105,7 +105,17 @@ class Worker:
         self._transient = set(project.settings.retry.errors) | {"TransientError"}
         self._seconds = self._limit = project.settings.run.timeout_seconds
         self._load_seconds = project.settings.run.fit_seconds
-        self._retry = project.settings.retry
+        retry = self._retry = project.settings.retry
+        # What an attempt is made in, as often as the settings allow; for `for` and `async for`.
+        self._tries = partial(
+            stamina.retry_context,
+            on=self._backoff,
+            attempts=retry.attempts,
+            timeout=None,
+            wait_initial=retry.wait_seconds,
+            wait_max=retry.max_wait_seconds,
+            wait_jitter=retry.wait_seconds,
+        )
         self._began: float | None = None  # when the current call of predict began
         self._latest = 0.0
         self._deciding = threading.Lock()
@@ -240,21 +250,13 @@ class Worker:
             return result
 
     def _retried(self, attempt_once: Callable[[], T]) -> T:
-        retry = self._retry
         try:
             return attempt_once()
         except Exception as error:
-            if retry.attempts == 1 or self._backoff(error) is False:
+            if self._retry.attempts == 1 or self._backoff(error) is False:
                 raise
             first: Exception | None = error
-        for attempt in stamina.retry_context(
-            on=self._backoff,
-            attempts=retry.attempts,
-            timeout=None,
-            wait_initial=retry.wait_seconds,
-            wait_max=retry.max_wait_seconds,
-            wait_jitter=retry.wait_seconds,
-        ):
+        for attempt in self._tries():
             with attempt:
                 if first is not None:  # the attempt made above is the first one of this loop
                     made, first = first, None

@@ -19,7 +19,6 @@ from harness.seal import CHANGELOG
 from harness.version.git import asked, git
 
 STATE = ".cruft.json"
-_HARNESS = "{{cookiecutter.project_slug}}/src/harness"
 _OUT_OF_REACH = r"resolve host|unable to access|Connection|timed out|unreachable|Network"
 _VERSION = re.compile(r'^__version__ = "([^"]+)"', re.MULTILINE)
 
@@ -91,9 +90,11 @@ class Template:
 
     def harness_file(self, commit: str, name: str) -> str | None:
         """The text of a file of the harness; None where it has none of that name."""
+        folders = git(self.folder, "ls-tree", "-d", "--name-only", commit).splitlines()
+        project = next((each for each in folders if each.startswith("{{")), "")
         # Not by `git`, which takes the last line end away: the seal is of every byte.
         done = subprocess.run(
-            ["git", "cat-file", "blob", f"{commit}:{_HARNESS}/{name}"],
+            ["git", "cat-file", "blob", f"{commit}:{project}/src/harness/{name}"],
             cwd=self.folder,
             capture_output=True,
         )
