@@ -388,7 +388,7 @@ def test_a_repository_from_before_is_upgraded_with_its_edits_and_its_experiments
     assert "Results of e0.0.1" in project.make("summary", TAG="e0.0.1", check=False).stdout
     project.make("report", TAG="e0.0.1", check=False)
     assert (project.root / "results/reports/e0.0.1.html").stat().st_size > 10_000
-    project.make("experiment", TAG="e0.0.2", ALLOW="inspect,inputs")
+    project.make("experiment", TAG="e0.0.2", ALLOW="inspect,inputs,power")
     compared = project.make("compare", A="e0.0.1", B="e0.0.2", check=False).stdout
     assert "harness version" in compared
     assert "undecided" in compared

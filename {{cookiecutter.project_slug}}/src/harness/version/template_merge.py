@@ -26,8 +26,9 @@ NEEDS = "requirements.in"
 RESOLVES = (NEEDS, "pyproject.toml", "scripts/setup_env.py")  # what `make lock` reads and runs
 QUIET = ("-c", "core.hooksPath=/dev/null", "-c", "commit.gpgSign=false")
 # What is the person's from the first day. Much of it is in the keys of results, which a better
-# comment in an example must not make stale.
-_THEIRS = ("src/benchmark/", "data/", "prompts/", "results/", "PLAN.toml", LOCK)
+# comment in an example must not make stale; and an example's ten repeats are not wanted by whoever
+# chose one. Settings that are not there have defaults.
+_THEIRS = ("src/benchmark/", "data/", "prompts/", "results/", "PLAN.toml", "benchmark.toml", LOCK)
 # These import from the harness's rooms, and are in no key.
 _OURS = ("src/benchmark/report.py", "src/benchmark/kind.py")
 
