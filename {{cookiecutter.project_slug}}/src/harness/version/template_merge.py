@@ -27,10 +27,12 @@ RESOLVES = (NEEDS, "pyproject.toml", "scripts/setup_env.py")  # what `make lock`
 QUIET = ("-c", "core.hooksPath=/dev/null", "-c", "commit.gpgSign=false")
 # What is the person's from the first day. Much of it is in the keys of results, which a better
 # comment in an example must not make stale; and an example's ten repeats are not wanted by whoever
-# chose one. Settings that are not there have defaults.
-_THEIRS = ("src/benchmark/", "data/", "prompts/", "results/", "PLAN.toml", "benchmark.toml", LOCK)
+# chose one. Settings that are not there have defaults. Tests are about those files.
+_THEIRS = (
+    "src/benchmark/", "tests/", "data/", "prompts/", "results/", "PLAN.toml", "benchmark.toml", LOCK
+)  # fmt: skip
 # These import from the harness's rooms, and are in no key.
-_OURS = ("src/benchmark/report.py", "src/benchmark/kind.py")
+_OURS = ("src/benchmark/report.py", "src/benchmark/kind.py", "tests/conftest.py")
 
 
 @contextlib.contextmanager
