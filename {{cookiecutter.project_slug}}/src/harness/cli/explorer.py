@@ -109,6 +109,8 @@ def diff(a: str, b: str, as_json: Json = False) -> None:
     from harness.version.past import commit_of
 
     root, settings = here()
+    if not (a and b):
+        raise HarnessError("give two experiments", fix="make diff A=e0.0.1 B=e0.0.2; make tags")
     for tag in (a, b):
         commit_of(root, tag)
     with results_of(root, settings, [a, b]) as found:

@@ -277,7 +277,8 @@ def prices(tag: Tag = "") -> None:
     if done.unknown:
         line += f"; of {done.unknown} the cost is not known"
     err.print(line, markup=False, soft_wrap=True)
-    _show_renewed(project, name, rows, f"{name}, new costs")
+    if done.changed:
+        _show_renewed(project, name, rows, f"{name}, new costs")
 
 
 @app.command()

@@ -23,6 +23,7 @@ _MAY_BE_CONSTANT = {
     *("experiment_version", "task_key", "item_key", "code_key", "input_id", "repeat", "fold"),
     *("n_train", "n_test", "fit_asset", "fit_seconds", "latency_shared", "ground_truth", "split"),
     *("cost", "cost_estimate", "cost_lost", "model_version"),
+    *("function_time", "latency"),  # 0 and empty where all came from the cache
 }
 _NO_NUMBERS = {
     *("input_id", "task_key", "item_key", "code_key", "track_id", "cache", "timestamp"),

@@ -16,7 +16,14 @@ from harness.errors import HarnessError, reason_of
 from harness.record.columns import quoted
 from harness.record.database_file import prepare_to_read
 
-_WHOLE = ("metrics", "runs", "score_declarations", "uncounted_scores", "aggregate_resamples")
+_WHOLE = (
+    "metrics",
+    "runs",
+    "score_declarations",
+    "uncounted_scores",
+    "aggregate_resamples",
+    "judgements",
+)
 VIEWS = {
     "predictions": "predictions(_.*)?",
     **{name: name for name in _WHOLE},
@@ -75,7 +82,8 @@ def connect(
     export_to: Path | None = None,
 ) -> duckdb.DuckDBPyConnection:
     """Open databases for reading, with the views `predictions`, `metrics` and `runs`, and with
-    `score_declarations`, `uncounted_scores` and `aggregate_resamples` where there are any.
+    `score_declarations`, `uncounted_scores`, `aggregate_resamples` and `judgements` where there are
+    any.
 
     `table` shows this one table as `predictions`, for databases of another origin. `memory_limit`
     is a DuckDB size such as `200MB`. `careful` looks at every stored value before it trusts a

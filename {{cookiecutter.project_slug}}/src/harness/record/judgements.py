@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from typing import Any
 
 import orjson
 
@@ -33,25 +34,40 @@ def answers(place: Place, experiment: str, reads: Sequence[str]) -> Iterator[Row
     """
     with closing(sqlite3.connect(place.db, timeout=10)) as connection:
         have = _columns(connection, place.predictions)
-        if unknown := [name for name in reads if name not in have]:
-            raise HarnessError(
-                f"READS in {FILE} names {', '.join(unknown)}, which no row has",
-                fix=f"correct it, or let predict return {unknown[0]}",
-            )
-        listed = ", ".join(map(quoted, reads))
-        cursor = connection.execute(
-            f"SELECT {listed} FROM {quoted(place.predictions)} "
-            "WHERE experiment_version = ? AND error_type IS NULL ORDER BY rowid",
-            (experiment,),
+    if unknown := [name for name in reads if name not in have]:
+        raise HarnessError(
+            f"READS in {FILE} names {', '.join(unknown)}, which no row has",
+            fix=f"correct it, or let predict return {unknown[0]}",
         )
-        seen: set[bytes] = set()
-        for values in cursor:
+    seen: set[bytes] = set()
+    last = 0
+    while rows := _next_rows(place, experiment, reads, last):
+        for _, *values in rows:
             shown = dict(zip(reads, values, strict=True))
             name = answer_id(shown)
             short = bytes.fromhex(name)
             if short not in seen:
                 seen.add(short)
                 yield {ID: name, **shown}
+        last = rows[-1][0]
+
+
+def _next_rows(
+    place: Place, experiment: str, reads: Sequence[str], last: int
+) -> list[tuple[Any, ...]]:
+    """The rows after `last`, each with its number first.
+
+    The connection is closed before one of them is judged: while it was open, the writer could not
+    leave one plain file where the judging ended early.
+    """
+    listed = ", ".join(map(quoted, reads))
+    with closing(sqlite3.connect(place.db, timeout=10)) as connection:
+        return connection.execute(
+            f"SELECT rowid, {listed} FROM {quoted(place.predictions)} "
+            "WHERE experiment_version = ? AND error_type IS NULL AND rowid > ? "
+            f"ORDER BY rowid LIMIT {_AT_ONCE}",
+            (experiment, last),
+        ).fetchall()
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,7 +160,11 @@ class _Run:
         self._refuse_written()
         self._forget_if_changed(track_id)
         report.seconds = time.monotonic() - begin
-        self._end(row, report)
+        try:
+            self._end(row, report)
+        except HarnessError:
+            if self.broken is None:  # else that came first, and says what to do
+                raise
         if self.broken is not None:
             raise self.broken
         report.notes += self._notes()

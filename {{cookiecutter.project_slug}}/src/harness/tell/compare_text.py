@@ -34,7 +34,9 @@ def sections(comparison: Comparison) -> list[Section]:
     if comparison.a != comparison.b:
         text = [f"A = {shown(comparison.a)}, B = {shown(comparison.b)}, paired on shared items."]
     if len(comparison.pairs) > PAIRS:
-        text.append(f"{PAIRS} of {len(comparison.pairs)} comparisons are shown, --json has all.")
+        text.append(
+            f"{PAIRS} of {len(comparison.pairs)} comparisons are shown, FORMAT=json has all."
+        )
     text += _what_matters(comparison.pairs)
     rows = [_line(pair) for pair in comparison.pairs[:PAIRS]]
     parts.append(Section("Verdicts", text, [Table(headings, rows)]))

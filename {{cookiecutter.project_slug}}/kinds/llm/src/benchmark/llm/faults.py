@@ -5,6 +5,7 @@ PermanentError ends the run after a few. `may_cost` says whether the server may 
 the same, and charge for it.
 """
 
+import os
 import re
 import ssl
 from collections.abc import Mapping
@@ -64,6 +65,9 @@ def of_status(
     code = str(error.get("code") or error.get("type") or "")
     wait = asked_wait(headers, body)
     if status in (401, 403):
+        if not os.environ.get(endpoint.key_variable):
+            missing = f"{endpoint.key_variable}, whose key is for {endpoint.where}, is not set"
+            return PermanentError(f"the server wants a key, and {missing} ({said})")
         key = f"the key in {endpoint.key_variable}, which is for {endpoint.where}"
         return PermanentError(f"the server refused {key} ({said})")
     if status == 404:
