@@ -94,7 +94,7 @@ def test_a_new_rubric_asks_the_judge_only_and_earlier_judgements_stay(judged: Be
 def test_a_budget_without_an_estimate_is_said_and_judgements_can_be_queried(judged: Bench) -> None:
     judged.experiment("e0.0.1")
     count = "SELECT count(*) AS n FROM judgements"
-    assert '"n": 4' in judged.run("sql", "--query", count, "--format=json").said
+    assert '"n":4' in judged.run("sql", "--query", count, "--format=json").said
     judged.settings(limits={"max_cost_usd": 1.0})
     named = JUDGE.replace("def estimate(answer, params)", "def other(answer, params)")
     judged.file("src/benchmark/judge.py", named)
