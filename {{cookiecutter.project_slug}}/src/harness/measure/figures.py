@@ -214,9 +214,10 @@ def _resampled(
         return None, ""
     reasons: list[str] = []
     repeated = frame["input_id"].duplicated().any()
+    names = [frame["input_id"].to_numpy(dtype=object)]
 
     def compute(chosen: Indices) -> float:
-        drawn = _apart(frame, chosen) if repeated else frame.iloc[chosen]
+        drawn = _apart(frame, chosen, names) if repeated else frame.iloc[chosen]
         number, reason = as_number(aggregate(drawn))
         reasons.append(reason)
         return float("nan") if number is None else float(number)
@@ -235,24 +236,32 @@ def _resampled(
         ) from error
 
 
-def _apart(frame: pd.DataFrame, chosen: Indices) -> pd.DataFrame:
+def _apart(
+    frame: pd.DataFrame, chosen: Indices, names: list[npt.NDArray[np.object_]]
+) -> pd.DataFrame:
     """The chosen rows; an item that was drawn twice is two items.
 
     An aggregate that groups repeats by `input_id`, as pass@k does, would otherwise see one item
-    with twice as many repeats.
+    with twice as many repeats. `names` are the rows' names by how often they were drawn before;
+    it grows, since to make them anew takes longer than to draw.
     """
     drawn = frame.iloc[chosen]
-    order = np.argsort(chosen, kind="stable")
+    short = np.uint16 if len(frame) <= 2**16 else np.int64  # numpy sorts short ones much faster
+    order = np.argsort(chosen.astype(short), kind="stable")
     ranks = np.arange(len(chosen))
     begins = np.append(True, np.diff(chosen[order]) != 0)
     times = np.empty(len(chosen), dtype=np.int64)
     times[order] = ranks - np.maximum.accumulate(np.where(begins, ranks, 0))
     if not times.any():
         return drawn
-    names = drawn["input_id"].to_numpy(dtype=object, copy=True)
-    again = np.flatnonzero(times)
-    names[again] = [f"{names[at]} (drawn again: {times[at]})" for at in again]
-    return drawn.assign(input_id=names)
+    for time in range(len(names), int(times.max()) + 1):
+        named = [f"{name} (drawn again: {time})" for name in names[0]]
+        names.append(np.array(named, dtype=object))
+    known = names[0][chosen]
+    for time in range(1, int(times.max()) + 1):
+        at = np.flatnonzero(times == time)
+        known[at] = names[time][chosen[at]]
+    return drawn.assign(input_id=known)
 
 
 def _columns(rule: Rule, interval: Interval) -> dict[str, float | int | None]:
