@@ -39,7 +39,7 @@ class Budget:
                 f"[limits] max_cost_usd is {self.limit:g}, but what a call costs is not known"
                 f" (estimate() gave {estimate})",
                 fix="let estimate() in predict.py, or in judge.py where it asks, return a number "
-                "(the kind llm takes it from prices.toml); or set max_cost_usd = 0",
+                "(add the model's price where there is a prices.toml); or set max_cost_usd = 0",
             )
         return self.more(estimate)
 
