@@ -1,9 +1,14 @@
-"""EXECUTOR=dask: the rows of serial from workers that share no folder, and from one that dies."""
+"""EXECUTOR=dask: the rows of serial from workers that share no folder, and from one that dies.
 
+Those of every other executor are compared in the same test: one predict.py serves them all.
+"""
+
+import json
 import os
 import signal
 import subprocess
 import sys
+import textwrap
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,13 +16,13 @@ from typing import Any
 
 import pytest
 
-from tests.harness.project_fixture import Bench, eventually, finished
+from tests.harness.project_fixture import OPENED, Bench, eventually, finished
 from tests.harness.test_same_rows import PREDICT, SCORE, TIMES
 
 pytest.importorskip("distributed")
 pytestmark = pytest.mark.slow
 
-HEAD = "import os\nimport time\nfrom harness import TransientError\ncounts = {}\n"
+HEAD = "import asyncio\nfrom harness import TransientError\ncounts = {}\n"
 DATASET = """
     folder = Path("data")
     return [
@@ -25,7 +30,33 @@ DATASET = """
         for n in range(12)
     ]
 """
-READS = 'assert item["text"].read_text() == item["id"]\ntime.sleep(0.1)\n'
+READS = 'assert item["text"].read_text() == item["id"]\n'
+# Serial waits for it, async awaits it, and a batch computes the others at once.
+EVERY = """
+from benchmark.trace import note
+
+
+def one(item, params):
+    note("ran", params.model, item["id"])
+{body}
+
+async def predict(item, params):
+    await asyncio.sleep(0.1)
+    return one(item, params)
+
+
+def predict_batch(items, params):
+    note("batch", len(items))
+    if any(item["id"] in ("i3", "i4", "i5") for item in items):
+        raise LookupError("one of them")
+    return [one(item, params) for item in items]
+"""
+EXECUTORS = {
+    "threads": {"batch_size": 1},
+    "processes": {"batch_size": 1},
+    "async": {"batch_size": 1},
+    "serial": {"batch_size": 3},
+}
 
 
 class Cluster:
@@ -36,9 +67,10 @@ class Cluster:
         self.started: list[subprocess.Popen[bytes]] = []
         file = folder / "scheduler.json"
         self._start("dask_scheduler", "--port=0", f"--scheduler-file={file}", "--no-show")
-        assert eventually(file.exists, 120)
-        import json
-
+        # It is there a moment before anything is in it.
+        if not eventually(lambda: file.exists() and file.read_text().endswith("}"), 300):
+            self.end()
+            pytest.fail("the scheduler did not start")
         self.address = str(json.loads(file.read_text())["address"])
 
     def worker(self, name: str, **environment: str) -> "subprocess.Popen[bytes]":
@@ -78,14 +110,29 @@ def prepared(bench: Bench) -> None:
     bench.dataset(DATASET)
     for n in range(12):
         bench.file(f"data/{n}.txt", f"i{n}")
-    bench.predict(READS + PREDICT, head=HEAD)
+    body = textwrap.indent(READS + PREDICT, "    ")
+    bench.file("src/benchmark/predict.py", HEAD + EVERY.replace("{body}", body))
     bench.score(SCORE)
+    settings(bench, batch_size=1)
+    bench.commit()
+
+
+def settings(bench: Bench, **run: Any) -> None:
     bench.settings(
-        run={"max_permanent_errors": 50},
+        run={"max_permanent_errors": 50, "workers": 2, **run},
         retry={"wait_seconds": 0.01},
         key={"harmless": ["BENCH_TRACE"], "variables": ["FLAVOUR"]},
     )
-    bench.commit()
+
+
+def computed(bench: Bench, **environment: str) -> tuple[list[dict[str, Any]], str]:
+    """The rows of a dev-run that begins anew, sorted, and what it said."""
+    bench.run("dev-clean", expect=None)
+    bench.forget()
+    process = bench.start("dev-run", "--items=100", FLAVOUR="a", **environment)
+    done = finished(process, 400)
+    assert done.code == 1, done.said
+    return bench.rows("dev"), done.said
 
 
 def of(rows: list[dict[str, Any]], *without: str) -> list[dict[str, Any]]:
@@ -93,39 +140,78 @@ def of(rows: list[dict[str, Any]], *without: str) -> list[dict[str, Any]]:
     return [{name: row[name] for name in row if name not in left_out} for row in rows]
 
 
-def test_two_workers_in_other_folders_one_killed_give_the_rows_of_serial(
+def test_the_same_rows_from_every_executor_and_from_a_cluster_of_which_a_worker_is_killed(
     make_bench: Callable[..., Bench], cluster: Cluster
 ) -> None:
+    """Two workers in different folders, joined by TCP; a third has another environment."""
     bench = make_bench(fresh=True)
     prepared(bench)
-    bench.run("dev-run", "--items=100", expect=1, FLAVOUR="a")
-    serial = bench.rows("dev")
-    bench.run("dev-clean")
-    bench.forget()
+    serial, _ = computed(bench)
+    for executor, run in EXECUTORS.items():
+        settings(bench, executor=executor, **run)
+        rows, _ = computed(bench)
+        assert of(rows) == of(serial), executor
+    assert len(bench.traced("batch")) > 2
+    settings(bench, batch_size=1)
     same = {"BENCH_TRACE": str(bench.trace), "FLAVOUR": "a"}
     cluster.worker("stays", **same)
     dies = cluster.worker("dies", **same)
     cluster.worker("differs", **same | {"FLAVOUR": "b"})
-
-    def kill() -> None:
-        if eventually(lambda: bench.executed().total() >= 8, 300):
-            dies.send_signal(signal.SIGKILL)
-
-    killer = threading.Thread(target=kill)
+    killer = threading.Thread(target=after, args=(bench, 8, dies))
     killer.start()
-    where = {"BENCH_EXECUTOR": "dask", "BENCH_SCHEDULER": cluster.address}
-    process = bench.start("dev-run", "--items=100", before=None, FLAVOUR="a", **where)
-    done = finished(process, 400)
-    assert done.code == 1, done.said
+    rows, said = computed(bench, BENCH_EXECUTOR="dask", BENCH_SCHEDULER=cluster.address)
     killer.join()
-    rows = bench.rows("dev")
     assert of(rows, "attempts") == of(serial, "attempts")
     more = [row["attempts"] - before["attempts"] for row, before in zip(rows, serial, strict=True)]
     assert min(more) == 0
     assert sum(more) <= 24
     assert dies.wait(10) == -signal.SIGKILL
-    assert "dashboard" in done.said
-    assert "variable FLAVOUR" in done.said, "the worker that differs was not refused"
+    assert "dashboard" in said
+    assert "variable FLAVOUR" in said, "the worker that differs was not refused"
+
+
+def after(bench: Bench, executed: int, victim: "subprocess.Popen[bytes]") -> None:
+    """Kill a process once so much has been executed."""
+    bench.trace.unlink(missing_ok=True)
+    if eventually(lambda: bench.executed().total() >= executed, 300):
+        victim.send_signal(signal.SIGKILL)
+
+
+def test_the_scheduler_is_killed_and_a_new_cluster_goes_on(
+    make_bench: Callable[..., Bench], cluster: Cluster, tmp_path: Path
+) -> None:
+    bench = make_bench(fresh=True)
+    bench.items(40)
+    bench.predict(
+        "time.sleep(0.1)\nreturn {'prediction': item['x'] > 0.5, 'ground_truth': item['label']}",
+        head="import time",
+    )
+    bench.commit()
+    command = ("experiment", "e0.0.1", "--allow", OPENED)
+    killer = threading.Thread(target=after, args=(bench, 20, cluster.started[0]))
+    cluster.worker("one", BENCH_TRACE=str(bench.trace))
+    killer.start()
+    where = {"BENCH_EXECUTOR": "dask", "BENCH_SCHEDULER": cluster.address}
+    done = finished(bench.start(*command, **where), 400)
+    killer.join()
+    assert done.code == 1, done.said
+    assert f"the scheduler at {cluster.address} is gone" in done.said
+    assert "Traceback" not in done.said
+    kept = len(bench.rows())
+    assert 0 < kept < 80
+    other = tmp_path / "other"
+    other.mkdir()
+    new = Cluster(other)
+    try:
+        new.worker("two", BENCH_TRACE=str(bench.trace))
+        where["BENCH_SCHEDULER"] = new.address
+        done = finished(bench.start(*command, **where), 400)
+    finally:
+        new.end()
+    assert done.code == 0, done.said
+    assert len(bench.rows()) == 80
+    assert bench.executed().total() <= 2 * 80 - kept, "what was recorded ran again"
+    assert bench.git("tag") == "e0.0.1"
 
 
 def test_no_worker_that_fits_and_no_scheduler_are_said(
@@ -174,7 +260,8 @@ def test_fits_crashes_and_time_limits_on_a_cluster_of_this_machine(
         """,
         resource=True,
     )
-    bench.run("dev-run", "--items=100", expect=1)
+    done = finished(bench.start("dev-run", "--items=100"), 400)
+    assert done.code == 1, done.said
     rows = {row["input_id"]: row for row in bench.rows("dev")}
     types = {name: row["error_type"] for name, row in rows.items() if row["error"]}
     assert types == {"i0": "WorkerDied", "i1": "PredictionTimeout"}

@@ -115,7 +115,7 @@ def is_harness_thread() -> None:
     _known_threads.add(threading.get_ident())
 
 
-class noted:  # noqa: N801 - a class, because a generator costs every datapoint a microsecond more
+class noted:
     """What is read in here, as `file PATH`, `variable NAME` or `module NAME`."""
 
     __slots__ = ("_before", "_found")
