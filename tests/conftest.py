@@ -35,7 +35,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadSco
     return SharedProjects(config, log)
 
 
-class SharedProjects(LoadScopeScheduling):
+class SharedProjects(LoadScopeScheduling):  # type: ignore[misc]  # xdist carries no types
     """Tests that share what is built once, or a server's time, run on one worker, in turn."""
 
     def _split_scope(self, nodeid: str) -> str:
