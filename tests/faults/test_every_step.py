@@ -47,7 +47,7 @@ def test_a_signal_at_each_step_in_turn_and_the_next_start_goes_on(
     stops = Stops(bench)
     for step in steps:
         tagged = bench.git("tag") != ""
-        done = finished(bench.start(*RUN, **stops.at(step, signal=number)))
+        done = finished(bench.start(*RUN, before=None, **stops.at(step, signal=number)))
         if tagged:
             assert done.code == 2, done.said
             assert "e0.0.1 is taken" in done.said
@@ -74,7 +74,7 @@ def test_a_second_experiment_and_a_dev_run_at_each_step_of_one(
     bench.commit()
     stops = Stops(bench)
     steps = STEPS[:-1]
-    first = bench.start(*RUN, **stops.at(*steps))
+    first = bench.start(*RUN, before=None, **stops.at(*steps))
     for step in steps:
         assert stops.reached(step, 60), (step, finished(first, 5).said)
         other = bench.run("experiment", "e0.0.2", *RUN[2:], expect=2)

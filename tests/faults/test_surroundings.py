@@ -64,9 +64,11 @@ def test_a_clock_that_steps_back_during_an_experiment(
     )
     bench.commit()
     clock = with_clock(bench, shift)
-    assert bench.start(*RUN, **clock).wait(100) == 1  # a datapoint failed under each configuration
+    assert (
+        bench.start(*RUN, before=None, **clock).wait(100) == 1
+    )  # a datapoint failed under each configuration
     bench.root.with_name("repaired").touch()
-    assert bench.start(*RUN, **clock).wait(100) == 0
+    assert bench.start(*RUN, before=None, **clock).wait(100) == 0
     rows = bench.rows()
     assert len({row["task_key"] for row in rows}) == len(rows) == 120
     assert len({(row["track_id"], row["timestamp"]) for row in rows}) == 120

@@ -129,7 +129,7 @@ def computed(bench: Bench, **environment: str) -> tuple[list[dict[str, Any]], st
     """The rows of a dev-run that begins anew, sorted, and what it said."""
     bench.run("dev-clean", expect=None)
     bench.forget()
-    process = bench.start("dev-run", "--items=100", FLAVOUR="a", **environment)
+    process = bench.start("dev-run", "--items=100", before=None, FLAVOUR="a", **environment)
     done = finished(process, 400)
     assert done.code == 1, done.said
     return bench.rows("dev"), done.said
@@ -192,7 +192,7 @@ def test_the_scheduler_is_killed_and_a_new_cluster_goes_on(
     cluster.worker("one", BENCH_TRACE=str(bench.trace))
     killer.start()
     where = {"BENCH_EXECUTOR": "dask", "BENCH_SCHEDULER": cluster.address}
-    done = finished(bench.start(*command, **where), 400)
+    done = finished(bench.start(*command, before=None, **where), 400)
     killer.join()
     assert done.code == 1, done.said
     assert f"the scheduler at {cluster.address} is gone" in done.said
@@ -205,7 +205,7 @@ def test_the_scheduler_is_killed_and_a_new_cluster_goes_on(
     try:
         new.worker("two", BENCH_TRACE=str(bench.trace))
         where["BENCH_SCHEDULER"] = new.address
-        done = finished(bench.start(*command, **where), 400)
+        done = finished(bench.start(*command, before=None, **where), 400)
     finally:
         new.end()
     assert done.code == 0, done.said

@@ -5,6 +5,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
+from harness.stats.intervals import Floats
 from harness.stats.paired import ALONE, Units, paired_p
 from harness.stats.pairwise import pairwise_p
 from harness.stats.ranks import item_noise, told_apart
@@ -31,7 +32,7 @@ REPEATED = Units(clusters=np.arange(40) // 2)
     ],
 )
 def test_the_p_of_every_two_is_that_of_each_two_alone(
-    values: np.ndarray, units: Units, binary: bool, bounds: tuple[float, float] | None
+    values: Floats, units: Units, binary: bool, bounds: tuple[float, float] | None
 ) -> None:
     found = pairwise_p(values, units, binary, bounds)
     assert np.isnan(np.diagonal(found)).all()
@@ -42,7 +43,7 @@ def test_the_p_of_every_two_is_that_of_each_two_alone(
 
 
 def test_of_many_configurations_those_that_differ_are_told_apart_and_their_equals_are_not() -> None:
-    """250 pairs of twins: more than are stepped down, and more pairs than fit into memory at once."""
+    """250 pairs of twins: more than are stepped down, in more pairs than fit into memory."""
     ability = np.repeat(np.linspace(0, 25, 250), 2)
     values = RNG.normal(size=(30, 500)) * 0.1 + ability
     values[:, 1::2] = values[:, ::2]

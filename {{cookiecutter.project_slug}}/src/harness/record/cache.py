@@ -125,12 +125,13 @@ class ResultCache:
         short: dict[str, bytes] = {}
         for key, result, track_id in entries:
             try:
-                entry = {"result": _plain_result(result), "cache": track_id}
+                kept = _plain_result(result)
+                entry: Row = {"result": kept, "cache": track_id}
                 content = pickle.dumps(entry, protocol=self._cache.disk.pickle_protocol)
             except (pickle.PicklingError, AttributeError, TypeError):
                 self.not_cached += 1
                 continue
-            if not _PLAIN.issuperset(map(type, entry["result"].values())) and not _is_plain(entry):
+            if not _PLAIN.issuperset(map(type, kept.values())) and not _is_plain(entry):
                 self._trusted.add([content])  # it names code
             made[key] = entry
             if len(content) < self._cache.disk_min_file_size:

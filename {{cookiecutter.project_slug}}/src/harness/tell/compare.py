@@ -3,7 +3,7 @@
 Every verdict is about B, seen from A, after Holm's correction over all comparisons of the call.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from itertools import combinations
 
@@ -35,6 +35,7 @@ from harness.tell.sides import Side, facing, selected
 FLIPS = 20  # items shown for one comparison
 PAIRS = 40  # comparisons shown, with the items that changed most; all count in the correction
 MOST_PAIRS = 1_000  # of one experiment; of more, those with the best are compared
+Facing = list[tuple[tuple[int, ...], tuple[int, ...]]]  # configurations on either side
 SEVERAL = "(several)"  # instead of an answer, where a side is the mean of some
 
 
@@ -154,13 +155,15 @@ def compare(
     return Comparison(a, b or a, changed, pairs, warnings, second.data_version, best)
 
 
-def _within(side: Side) -> tuple[list[tuple[tuple[int, ...], tuple[int, ...]]], str]:
+def _within(side: Side) -> tuple[Facing, str]:
     """Every two configurations of one experiment; of too many each with the best, and its name."""
     from harness.tell.ranking import rank
 
     count = len(side.experiment.configurations)
+    chosen: Facing
     if count * (count - 1) // 2 <= MOST_PAIRS:
-        return [((i,), (j,)) for i, j in combinations(range(count), 2)], ""
+        chosen = [((i,), (j,)) for i, j in combinations(range(count), 2)]
+        return chosen, ""
     order = rank(side.experiment, side.scores).order
     best = order[0]
     chosen = [((best,), (index,)) for index in order[1:]]
@@ -169,7 +172,7 @@ def _within(side: Side) -> tuple[list[tuple[tuple[int, ...], tuple[int, ...]]], 
 
 def _others(
     side: Side,
-    chosen: Sequence[tuple[tuple[int, ...], tuple[int, ...]]],
+    chosen: Facing,
     rules: Mapping[str, Rule],
 ) -> list[float | None]:
     """The p of the pairs of one experiment that were not asked for.
