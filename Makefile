@@ -7,7 +7,7 @@ export PYTHONPATH := $(CURDIR)/$(SHELL_DIR)/src
 .DEFAULT_GOAL := help
 
 help: ## list the commands
-	@awk 'BEGIN { FS = ":[^#]*## " } /^[a-z-]+:[^#]*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
+	@awk 'BEGIN { FS = ":[^#]*## " } /^[a-z-]+:[^#]*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
 
 # One environment holds what every kind needs and the makers' tools; generated projects share it in the tests.
 $(VENV)/.ready: requirements-dev.lock

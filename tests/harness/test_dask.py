@@ -5,6 +5,7 @@ Those of every other executor are compared in the same test: one predict.py serv
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -59,6 +60,14 @@ EXECUTORS = {
 }
 
 
+# distributed does not run under a Python in which it is not installed, but a worker's processes do.
+STARTED = """
+import os, runpy, sys
+sys.executable = os.environ.get("WORKERS_PYTHON") or sys.executable
+runpy.run_module("distributed.cli.{}", run_name="__main__")
+"""
+
+
 class Cluster:
     """A scheduler and workers, each in a folder of its own, joined by TCP."""
 
@@ -73,8 +82,10 @@ class Cluster:
             pytest.fail("the scheduler did not start")
         self.address = str(json.loads(file.read_text())["address"])
 
-    def worker(self, name: str, **environment: str) -> "subprocess.Popen[bytes]":
+    def worker(self, name: str, python: str = "", **environment: str) -> "subprocess.Popen[bytes]":
+        """Start a worker; its processes are those of another `python` where one is named."""
         arguments = ("--no-nanny", "--nthreads=1", f"--name={name}", "--no-dashboard")
+        environment["WORKERS_PYTHON"] = python
         return self._start("dask_worker", self.address, *arguments, **environment)
 
     def _start(self, module: str, *arguments: str, **more: str) -> "subprocess.Popen[bytes]":
@@ -82,7 +93,7 @@ class Cluster:
         place.mkdir()
         environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH",)}
         process = subprocess.Popen(
-            [sys.executable, "-m", f"distributed.cli.{module}", "--host=127.0.0.1", *arguments],
+            [sys.executable, "-c", STARTED.format(module), "--host=127.0.0.1", *arguments],
             cwd=place,
             env=environment | {"PYTHONDONTWRITEBYTECODE": "1", **more},
             stdout=subprocess.DEVNULL,
@@ -214,23 +225,66 @@ def test_the_scheduler_is_killed_and_a_new_cluster_goes_on(
     assert bench.git("tag") == "e0.0.1"
 
 
-def test_no_worker_that_fits_and_no_scheduler_are_said(
-    make_bench: Callable[..., Bench], cluster: Cluster
+def another_python() -> str:
+    """A Python of another version that this machine has; "" without one."""
+    own = f"python3.{sys.version_info.minor}"
+    for name in ("python3.10", "python3.11", "python3.12", "python3.13"):
+        places = [shutil.which(name), *Path.home().glob(f".pyenv/versions/{name[6:]}.*/bin/python")]
+        for place in filter(None, places) if name != own else ():
+            asked = [str(place), "-c", "import sys; print(sys.version_info[:2])"]
+            done = subprocess.run(asked, capture_output=True, text=True)
+            if done.returncode == 0:
+                return str(place)
+    return ""
+
+
+def package(folder: Path, version: str) -> str:
+    """A package `tiny`, installed in a folder; returns the folder."""
+    info = folder / f"tiny-{version}.dist-info"
+    info.mkdir(parents=True)
+    (folder / "tiny.py").write_text("")
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: tiny\nVersion: {version}\n")
+    (info / "RECORD").write_text("tiny.py,,\n")
+    (info / "top_level.txt").write_text("tiny\n")
+    return str(folder)
+
+
+def test_workers_that_do_not_fit_no_workers_and_no_scheduler_are_said(
+    make_bench: Callable[..., Bench], cluster: Cluster, tmp_path: Path
 ) -> None:
     bench = make_bench(fresh=True)
     prepared(bench)
-    cluster.worker("differs", FLAVOUR="b")
+    predict = bench.root / "src/benchmark/predict.py"
+    predict.write_text(f"import tiny\n{predict.read_text()}")
     run = bench.root / "benchmark.toml"
     where = f'[run]\nexecutor = "dask"\nscheduler = "{cluster.address}"\n'
     bench.file(run.name, run.read_text().replace("[run]\n", where))
-    done = bench.run("dev-run", expect=1, FLAVOUR="a")
-    assert "no worker of the cluster can compute this project" in done.said
-    assert "variable FLAVOUR" in done.said
-    assert "Traceback" not in done.said
-    assert not bench.executed()
+    path = bench.environment()["PYTHONPATH"]
+    here = {"FLAVOUR": "a", "PYTHONPATH": f"{package(tmp_path / 'here', '1.0')}:{path}"}
+
+    def refused(code: int) -> str:
+        done = finished(bench.start("dev-run", before=None, **here), 400)
+        assert done.code == code, done.said
+        assert "Traceback" not in done.said
+        assert "fix:" in done.said
+        assert not bench.executed()
+        return done.said
+
+    assert f"the scheduler at {cluster.address} has no workers" in refused(2)
+    cluster.worker("without-it", FLAVOUR="a")
+    said = refused(1)
+    assert "no worker of the cluster can compute this project" in said
+    assert "tiny" in said
+    other = package(tmp_path / "other", "2.0")
+    cluster.worker("another-version", FLAVOUR="b", PYTHONPATH=other)
+    python = another_python()
+    if python:
+        cluster.worker("another-python", python=python, FLAVOUR="a")
+    said = refused(1)
+    assert "package tiny is" in said or "tiny" in said
+    assert "Python is" in said or not python
     cluster.end()
-    done = bench.run("dev-run", expect=2, FLAVOUR="a")
-    assert "cannot be reached" in done.said
+    assert "cannot be reached" in refused(2)
 
 
 def test_fits_crashes_and_time_limits_on_a_cluster_of_this_machine(
@@ -245,6 +299,8 @@ def test_fits_crashes_and_time_limits_on_a_cluster_of_this_machine(
         """
         if item["id"] == "i0":
             ctypes.string_at(0)
+        if item["id"] == "i2":
+            return {"prediction": threading.Lock(), "ground_truth": 1}
         if item["id"] == "i1":
             signal.signal(signal.SIGALRM, signal.SIG_IGN)
             while True:
@@ -254,6 +310,7 @@ def test_fits_crashes_and_time_limits_on_a_cluster_of_this_machine(
         head="""
         import ctypes
         import signal
+        import threading
         def fit(params, fold):
             note("fitted", params.model, fold)
             return fold * 10
@@ -264,7 +321,7 @@ def test_fits_crashes_and_time_limits_on_a_cluster_of_this_machine(
     assert done.code == 1, done.said
     rows = {row["input_id"]: row for row in bench.rows("dev")}
     types = {name: row["error_type"] for name, row in rows.items() if row["error"]}
-    assert types == {"i0": "WorkerDied", "i1": "PredictionTimeout"}
-    assert [rows[f"i{n}"]["prediction"] for n in range(2, 6)] == [0, 10, 0, 10]
+    assert types == {"i0": "WorkerDied", "i1": "PredictionTimeout", "i2": "InvalidResult"}
+    assert [rows[f"i{n}"]["prediction"] for n in range(3, 6)] == [10, 0, 10]
     assert bench.executed("fitted").total() == 2
     assert all(row["fit_asset"] for row in rows.values() if not row["error"])
