@@ -260,7 +260,10 @@ def test_workers_that_do_not_fit_no_workers_and_no_scheduler_are_said(
     where = f'[run]\nexecutor = "dask"\nscheduler = "{cluster.address}"\n'
     bench.file(run.name, run.read_text().replace("[run]\n", where))
     path = bench.environment()["PYTHONPATH"]
-    here = {"FLAVOUR": "a", "PYTHONPATH": f"{package(tmp_path / 'here', '1.0')}:{path}"}
+    here = {
+        "FLAVOUR": "a",
+        "PYTHONPATH": f"{package(tmp_path / 'here/site-packages', '1.0')}:{path}",
+    }
 
     def refused(code: int) -> str:
         done = finished(bench.start("dev-run", before=None, **here), 400)
@@ -275,7 +278,7 @@ def test_workers_that_do_not_fit_no_workers_and_no_scheduler_are_said(
     said = refused(1)
     assert "no worker of the cluster can compute this project" in said
     assert "tiny" in said
-    other = package(tmp_path / "other", "2.0")
+    other = package(tmp_path / "other/site-packages", "2.0")
     cluster.worker("another-version", FLAVOUR="b", PYTHONPATH=other)
     python = another_python()
     if python:

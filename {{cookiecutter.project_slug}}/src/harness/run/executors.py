@@ -46,8 +46,8 @@ def _check_files(workers: int) -> None:
     if most is not None and most < needed:
         raise HarnessError(
             f"{workers} workers need about {needed} open files, and a process may open {most} here",
-            fix=f"ulimit -n {needed}, or workers = {max(1, (most - _FILES) // _FILES_EACH)} in [run] "
-            "of benchmark.toml",
+            fix=f"ulimit -n {needed}, or workers = {max(1, (most - _FILES) // _FILES_EACH)} in "
+            "[run] of benchmark.toml",
         )
 
 

@@ -40,6 +40,7 @@ from harness.run.job import Job, Outcome
 from harness.run.limits import shared_limiter
 from harness.run.progress import RunProgress
 from harness.run.rows import Rows
+from harness.run.sampling import sampled
 from harness.run.time_limit import unenforced
 
 _LOOKED_UP_AT_ONCE = 256
@@ -155,6 +156,7 @@ class _Run:
         report = RunReport(track_id, self.place, self.census.tasks, 0, self.recorder.counts)
         begin = time.monotonic()
         with (
+            sampled(self.project.settings.run.sample) as sample,
             graceful(self._ask_to_stop),
             RunProgress(experiment, self.census.tasks, 0) as progress,
         ):
@@ -162,6 +164,8 @@ class _Run:
         self._refuse_written()
         self._forget_if_changed(track_id)
         report.seconds = time.monotonic() - begin
+        if sample is not None:
+            row["sampled"] = json.dumps(sample.figures())
         try:
             self._end(row, report)
         except HarnessError:
