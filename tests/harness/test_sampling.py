@@ -1,4 +1,4 @@
-"""[run] sample: what a run takes of the machine stands beside it, and only where it is asked for."""
+"""[run] sample: what a run takes of the machine stands beside it, only where it is asked for."""
 
 import json
 import shutil
