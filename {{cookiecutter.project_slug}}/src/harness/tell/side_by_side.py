@@ -46,12 +46,17 @@ class Difference:
         }
 
 
-def difference(con: DuckDBPyConnection, root: Path, first: Known, second: Known) -> Difference:
-    """Hold two experiments side by side; both tags must be here, and `con` have their rows."""
+def difference(
+    con: DuckDBPyConnection, root: Path, first: Known, second: Known, flips: bool = False
+) -> Difference:
+    """Hold two experiments side by side; both tags must be here, and `con` have their rows.
+
+    `flips`: read the answers of the items that differ most, which `print_difference` does not show.
+    """
     a, b = first.tag, second.tag
     comparison, reason = None, ""
     try:
-        comparison = compare(con, a, b, force=True)
+        comparison = compare(con, a, b, force=True, flips=flips)
     except HarnessError as error:
         reason = error.message
     old, new = first.run, second.run
