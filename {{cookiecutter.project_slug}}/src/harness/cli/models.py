@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from harness.console import err, out
+from harness.console import err, out, runnable
 from harness.errors import HarnessError
 
 app = typer.Typer()
@@ -191,8 +191,14 @@ def list_models(
     if settings.store.dvc and models.is_ahead(root):
         name = models.database(root).relative_to(root)
         err.print(
-            f"note: {name} is ahead of what DVC has: a command was killed; dvc add {name} && "
-            f'git add {name}.dvc && git commit -m "models"',
+            f"note: {name} is ahead of what DVC has: a command was killed; "
+            + runnable(f'dvc add {name} && git add {name}.dvc && git commit -m "models"'),
+            soft_wrap=True,
+        )
+    if other := models.passed_over(root):
+        err.print(
+            f"note: {other} was promoted too, on another branch, and nobody has held the two "
+            f"against each other; make promote NAME={other} does",
             soft_wrap=True,
         )
     for each in found:

@@ -140,6 +140,22 @@ def production(root: Path) -> Model | None:
     return next((each for each in models(root) if each.stage == "production"), None)
 
 
+def passed_over(root: Path) -> str:
+    """The id of a model that the one in production took the place of without being held against it.
+
+    Two people each promoted one, on branches that were merged since; the later one counts.
+    """
+    present, found = "", ""
+    for event in _events(root):
+        if event.what == "promote":
+            against = json.loads(event.evidence or "{}").get("against") or ""
+            found = "" if present in ("", against, event.model) else present
+            present = event.model
+        elif event.model == present:
+            present, found = "", ""
+    return found
+
+
 def held_by_dvc(root: Path) -> list[Held]:
     """The files that DVC keeps of models, pruned ones too, which no commit may name any more."""
     if not database(root).exists():
