@@ -84,11 +84,15 @@ def test_two_experiments_are_held_side_by_side(untouched: Bench) -> None:
         '+ "prediction": item["x"] > params.threshold or item["label"],',
         "-How high?",
         "+How high is it?",
+        "Other files",
+        "--- a/src/benchmark/params.py",
     ):
         assert words in said, words
     found = json.loads(untouched.run("diff", "e0.0.1", "e1.0.0", "--json").out)
     assert list(found["code"]) == ["src/benchmark/predict.py"], "GRID is no code"
     assert list(found["prompts"]) == ["prompts/ask.txt"]
+    assert "src/benchmark/params.py" in found["other_files"]
+    assert found["metrics"]["pairs"][0]["flips"], "programs get all that there is"
     assert found["metrics"]["pairs"][0]["verdict"]["verdict"] == "better"
 
 

@@ -310,6 +310,8 @@ def sql(
     found_in = _recorded(phase)
     _check_target(target, found_in, force)
     run_sql(found_in, text or "", cast(Format, fmt), target, given)
+    if target is not None:
+        err.print(f"wrote {target}", markup=False, soft_wrap=True)
 
 
 @app.command()
