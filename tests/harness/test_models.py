@@ -163,9 +163,7 @@ os.waitpid(child, 0)
 """
 
 
-def test_two_promotions_at_one_instant_are_one_and_a_sentence(
-    bench: Bench, tmp_path: Path
-) -> None:
+def test_two_promotions_at_one_instant_are_one_and_a_sentence(bench: Bench, tmp_path: Path) -> None:
     """Each sees no model in production; the second to write would say so of one that there is."""
     ids = kept(bench, "bad", "fair")
     arguments = [sys.executable, "-c", AT_THE_LOCK, str(tmp_path), "model", "promote", ids["bad"]]
