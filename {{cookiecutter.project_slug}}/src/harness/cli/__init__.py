@@ -29,7 +29,6 @@ from harness.errors import HarnessError, is_of_database, reason_of
 from harness.seal import HERE
 
 
-
 def _empty() -> typer.Typer:
     return typer.Typer(
         add_completion=False,
@@ -93,9 +92,7 @@ def _with_only(names: list[str]) -> typer.Typer:
     All of them where it is none: then somebody wants the list, or misspelt one.
     """
     only = _empty()
-    only.registered_commands = [
-        each for each in app.registered_commands if _name_of(each) in names
-    ]
+    only.registered_commands = [each for each in app.registered_commands if _name_of(each) in names]
     only.registered_groups = [each for each in app.registered_groups if each.name in names]
     return only if only.registered_commands or only.registered_groups else app
 

@@ -136,7 +136,8 @@ def doctor(
     else:
         styles = {"ok": "green", "note": "yellow", "bad": "red"}
         for each in verdicts:
-            said = f" {each.part}: {each.message}" + (f"  ->  {runnable(each.fix)}" if each.fix else "")
+            fix = f"  ->  {runnable(each.fix)}" if each.fix else ""
+            said = f" {each.part}: {each.message}{fix}"
             out.print(styled((f"{each.state:4}", styles[each.state]), said), soft_wrap=True)
     _leave(int(any(each.state == "bad" for each in verdicts)))
 

@@ -199,9 +199,7 @@ def _pull_tag(root: Path, tag: str, shared: Shared) -> Shared:
         )
     else:
         shared.done.append(f"git has all of {tag}")
-    shared.done.append(
-        f"to look at it: make checkout TAG={tag}"
-    )
+    shared.done.append(f"to look at it: make checkout TAG={tag}")
     return shared
 
 
