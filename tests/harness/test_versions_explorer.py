@@ -198,6 +198,13 @@ def test_a_name_that_is_no_tag_reaches_no_path(untouched: Bench, name: str) -> N
     assert sorted(os.listdir(untouched.root.parent)) == before
 
 
+@pytest.mark.parametrize("command", [["show"], ["diff", "e0.0.1"], ["checkout"], ["pull"]])
+def test_a_tag_that_is_not_there_is_a_sentence(untouched: Bench, command: list[str]) -> None:
+    refused = untouched.run(*command, "e0.9.0", expect=2).err
+    assert "'e0.9.0'" in refused.splitlines()[0]
+    assert "fix:" in refused
+
+
 # -- from everywhere, and with what DVC keeps
 
 
