@@ -34,7 +34,6 @@ PLAIN = "events"  # what xetrack called its one table, before it could have seve
 TYPED_BY_STORE = {"task_key", "code_key"}
 
 Answer = duckdb.DuckDBPyConnection
-_UNTIL_LOADED = {"autoinstall_known_extensions": False, "allow_unsigned_extensions": True}
 _QUOTED_OR_MARK = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|\?""")
 _ASKED_AT_ONCE = 400  # columns; SQLite gives no result of more than 2,000 columns
 
@@ -97,7 +96,9 @@ def connect(
     """
     if not databases:
         raise HarnessError("There are no results yet.", fix="make dev-run")
-    con = duckdb.connect(config=_UNTIL_LOADED)
+    con = duckdb.connect(
+        config={"autoinstall_known_extensions": False, "allow_unsigned_extensions": True}
+    )
     try:
         _load_scanner(con)
         if memory_limit:
