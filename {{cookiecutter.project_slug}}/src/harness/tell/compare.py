@@ -91,6 +91,7 @@ def compare(
     metric: str | None = None,
     force: bool = False,
     alone: bool = False,
+    flips: bool = True,
 ) -> Comparison:
     """Compare B with A; each is a tag, or a tag and params: `e0.0.1:depth=8,model=forest`.
 
@@ -101,7 +102,8 @@ def compare(
     that the tag makes. `metric` is a score, an aggregate, latency or cost; without one the
     plan's metrics are compared, or all scores where it has none. B's declarations say how scores
     count, and which way is better. `alone`: "equivalent" and "not worse" are of each pair by
-    itself, for who asks for all of them to hold.
+    itself, for who asks for all of them to hold. `flips`: read the answers of the items that differ
+    most.
 
     Raises HarnessError for an unknown tag, params or metric, and where the data differ (`force`
     compares the shared items all the same, with a warning).
@@ -133,7 +135,7 @@ def compare(
     asked = [(name, x, y) for name in metrics for x, y in chosen]
     pairs = [
         _pair(
-            con if place < PAIRS else None,
+            con if flips and place < PAIRS else None,
             rules[name],
             replace(side_a, chosen=x),
             replace(side_b, chosen=y),
