@@ -60,8 +60,8 @@ def project(folder: Path, items: int, configurations: int, kind: str = "") -> di
     who = ("-c", "user.name=bench", "-c", "user.email=bench@localhost")
     for command in (["init", "-q", "-b", "scale"], ["add", "-A"], [*who, "commit", "-qm", "scale"]):
         subprocess.run(["git", *command], cwd=folder, check=True)
-    path = os.pathsep.join([str(HARNESS), str(folder / "src")])
-    return {**os.environ, "PYTHONPATH": path, "BENCH_ITEMS": str(items)}
+    python_path = os.pathsep.join([str(HARNESS), str(folder / "src")])
+    return {**os.environ, "PYTHONPATH": python_path, "BENCH_ITEMS": str(items)}
 
 
 def measured(folder: Path, environment: dict[str, str], *command: str) -> dict[str, float]:
