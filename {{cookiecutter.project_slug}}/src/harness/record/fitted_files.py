@@ -6,6 +6,7 @@ results brings only those that are new.
 """
 
 import hashlib
+import os
 import pickle
 from pathlib import Path
 
@@ -60,7 +61,9 @@ def file_of(db: Path, asset: bytes) -> Path | None:
 def read_file(path: Path) -> bytes:
     """The pickle of a model. Raises HarnessError where the file is not here, or another one."""
     record = path.parent.with_name(f"{path.parent.name}.dvc")
-    fix = f"dvc checkout {record}, or make pull" if record.exists() else f"git checkout -- {path}"
+    fix = f"git checkout -- {os.path.relpath(path)}"
+    if record.exists():
+        fix = f"dvc checkout {os.path.relpath(record)}, or make pull"
     try:
         content = path.read_bytes()
     except OSError:
