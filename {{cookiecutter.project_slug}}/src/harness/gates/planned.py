@@ -11,6 +11,7 @@ from harness.gates.situation import Blocked, Situation, blocked_by
 from harness.project.contract import Project
 from harness.project.grid import column_types
 from harness.project.hypotheses import Hypothesis, configuration_of, matches, plan_text
+from harness.project.interim import looks_problem
 from harness.project.keys import item_digest
 from harness.project.values import Params
 from harness.record.columns import ANSWERS, PREDICTIONS, filled
@@ -52,6 +53,9 @@ def plan(now: Situation) -> Blocked | None:
     from harness.project.hypotheses import load_plan, plan_findings
 
     wanted = load_plan(now.root)
+    metrics = [each.metric for each in wanted.hypotheses]
+    if problem := looks_problem(now.project, wanted.looks, metrics):
+        return Blocked(f"PLAN.toml: {problem}", "remove [looks] from PLAN.toml", final=True)
     place = place_for(now.root, now.project.settings, DEV)
     if not place.db.exists():
         return None  # the gate dev-run says so already

@@ -100,7 +100,7 @@ def forecasts(
     root: Path, settings: Settings, plan: Plan, items: Callable[[Hypothesis], int]
 ) -> list[Forecast]:
     """A forecast for each hypothesis of a plan; `items`: how many both of its sides will have."""
-    confidence = 1 - 0.05 / max(1, len(plan.hypotheses))
+    confidence = plan.confidence
     spreads = _spreads(root, settings, plan)
     found = []
     for each in plan.hypotheses:

@@ -27,6 +27,10 @@ RUNS: dict[str, str | None] = {
     # Which harness ran, and a JSON list of its files that differ from its seal.
     **dict.fromkeys(("harness_version", "harness_digest", "harness_edited"), TEXT),
     "holdout": TEXT,  # "kept" or "opened", "" where there is none
+    # What its look of the plan found (JSON; "" where it was at none), and why it ended the
+    # experiment before all items: "decided", "budget", "" where it did not.
+    "looked": TEXT,
+    "ended_by_plan": TEXT,
     "published": TEXT,  # when its experiment was about to be tagged
 }
 

@@ -15,6 +15,7 @@ from harness.errors import HarnessError, in_words
 from harness.measure.judge import Judged, judge
 from harness.project.declarations import Rule, uncounted_words
 from harness.project.holdout import OPENED
+from harness.project.interim import ended_words
 from harness.project.kind import PLAIN, Kind, resolve
 from harness.read.looks import Looks, read_looks
 from harness.read.results import Experiment, doubt_words, planned_metrics, read_experiment
@@ -238,6 +239,8 @@ def _at_a_glance(
         if versions
         else ""
     )
+    if experiment.ended_by_plan:
+        yield f"{ended_words(experiment.looked[-1], experiment.ended_by_plan)}."
     if experiment.runs and experiment.runs[-1].get("holdout") == OPENED:
         yield "On the holdout, opened once under this plan."
     failures = _failures_words(experiment, ranking.rule) if total["failed"] else ""
