@@ -43,5 +43,5 @@ def test_a_single_look_is_at_the_level_itself_and_half_of_the_items_spend_little
 
 @pytest.mark.parametrize("shares", [[], [0.0, 1.0], [0.5, 0.5], [0.5, 1.2]])
 def test_shares_that_are_no_looks(shares: list[float]) -> None:
-    with pytest.raises(ValueError, match=r"share|looks"):
+    with pytest.raises(ValueError, match="look"):
         look_levels(shares)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from harness.console import out
 from harness.errors import HarnessError, explained
 from harness.project.contract import Project
-from harness.project.hypotheses import Plan, plan_text, recorded_plan
+from harness.project.hypotheses import Plan, load_plan, plan_text, recorded_plan
 from harness.project.interim import ended_words
 from harness.project.tasks import Census
 from harness.project.values import Row
@@ -58,7 +58,8 @@ def until_decided(
     if plan.looks is None:
         return carry_out(ready.census)
     taken: list[Row] = [json.loads(run["looked"]) for run in before if run["looked"]]
-    taken = [row for i, row in enumerate(taken) if row["look"] not in {r["look"] for r in taken[:i]}]
+    # A run that was killed before its tag was made has repeated the last one.
+    taken = [*{row["look"]: row for row in taken}.values()]
     ended = next((run["ended_by_plan"] for run in reversed(before) if run["ended_by_plan"]), "")
     stage: Stage | None = None
     count = len(plan.looks.shares)
@@ -79,6 +80,16 @@ def until_decided(
     if ended:
         out.print(ended_words(taken[-1], ended), markup=False, soft_wrap=True)
     return stage
+
+
+def looks_ahead(project: Project, census: Census) -> list[str]:
+    """When a run would be looked at, in a line; none where the plan has no looks."""
+    looks = load_plan(project.root).looks
+    if looks is None:
+        return []
+    drawn = census.with_looks(looks)
+    counts = [f"{drawn.upto(look + 1).items:,}" for look in range(len(looks.shares))]
+    return [f"looks at {', '.join(counts)} items; ends once every hypothesis is decided"]
 
 
 def _begun(place: Place, tag: str) -> list[Row]:

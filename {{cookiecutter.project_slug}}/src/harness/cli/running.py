@@ -144,6 +144,7 @@ def doctor(
 @app.command("dry-run")
 def dry_run(where: Where = None, configs: Configs = None) -> None:
     """How many datapoints are new or cached, what the new ones would cost, what they can tell."""
+    from harness.deciding import looks_ahead
     from harness.gates.planned import power_forecasts
     from harness.gates.situation import Situation
     from harness.project.part import part_of
@@ -152,7 +153,7 @@ def dry_run(where: Where = None, configs: Configs = None) -> None:
 
     project = part_of(_project(), where or [], configs)
     prepared = prepare(project, None)
-    for line in preview(project, prepared):
+    for line in [*preview(project, prepared), *looks_ahead(project, prepared.census)]:
         out.print(line, markup=False, soft_wrap=True)
     for each in power_forecasts(Situation(project, prepared.grid, prepared.census)):
         out.print(each.words(), markup=False, soft_wrap=True)

@@ -25,7 +25,6 @@ from harness.record.judgements import Judged
 from harness.record.layout import DEV, Place
 from harness.record.metrics_table import COUNTS, LATENCIES, percentile_columns
 from harness.record.resamples_table import create_resamples, record_resamples
-from harness.record.segments_table import create_segments, record_segments
 from harness.record.runs import of_first_run, of_last_run
 from harness.record.score_tables import (
     add_uncounted,
@@ -33,6 +32,7 @@ from harness.record.score_tables import (
     recorded_rules,
     recorded_uncounted,
 )
+from harness.record.segments_table import create_segments, record_segments
 
 _COLUMNS: dict[str, str | None] = {
     **dict.fromkeys(("experiment_version", "params_key"), TEXT),

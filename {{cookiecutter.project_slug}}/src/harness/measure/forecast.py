@@ -23,7 +23,7 @@ from harness.read.views import columns, connect
 from harness.record.layout import DEV, databases
 from harness.stats.decision import MIN_ITEMS
 from harness.stats.intervals import wilson
-from harness.stats.power import detectable, items_needed
+from harness.stats.power import detectable, items_needed, power_to_plan_with
 
 UNSURE = 0.10  # the true spread is below the best case in one of ten
 
@@ -41,14 +41,27 @@ class Spread:
     items: int
     source: str
 
+    @property
+    def degrees(self) -> float:
+        """Of freedom of its square; that of a share is known as well as one with so many."""
+        if not self.shares:
+            return self.items - 1.0
+        return 2 * self.value * self.items / max(1 - self.value, 1 / self.items)
+
     def need(self, difference: float, confidence: float, power: float, best: bool = False) -> int:
-        """Items that tell a difference from none; 0 where that is unknown."""
+        """Items that tell a difference from none; 0 where that is unknown.
+
+        The best case takes the least spread as known; else it is an estimate, which takes more.
+        """
         spread, discordant = self._as_given(self.least if best else self.value)
+        if not best:
+            power = power_to_plan_with(power, confidence, self.degrees)
         return items_needed(difference, spread, discordant, confidence, power) or 0
 
     def detects(self, items: int, confidence: float, power: float) -> float | None:
         """The smallest difference that so many items tell from none."""
         spread, discordant = self._as_given(self.value)
+        power = power_to_plan_with(power, confidence, self.degrees)
         return detectable(items, spread, discordant, confidence, power)
 
     def _as_given(self, value: float) -> tuple[float | None, float | None]:

@@ -25,7 +25,7 @@ Resampler = Callable[[pd.DataFrame, Sequence[str], int], Resamples | None]
 
 @dataclass(frozen=True, slots=True)
 class Segmentations:
-    """The columns of `table` that the plan names, and what failed rows are known to have in them."""
+    """The columns of `table` that the plan names, and what is known of failed rows in them."""
 
     connection: sqlite3.Connection
     table: str

@@ -1,4 +1,4 @@
-"""[looks] of PLAN.toml: when results are looked at while an experiment runs, to end it once decided.
+"""[looks] of PLAN.toml: results are looked at while an experiment runs, to end it once decided.
 
     [looks]
     at = [0.25, 0.5, 0.75, 1.0]    # shares of the items, or count = 4: as many, evenly

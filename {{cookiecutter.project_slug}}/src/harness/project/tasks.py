@@ -121,8 +121,9 @@ class Census:
     """What a pass over all items found: how many, how many tasks they make, and their content.
 
     `passes`: the items of each configuration, or of all of them where they share one dataset.
-    `each`: how many tasks an item of a pass makes. `comes`: the digests of all items in order, and at which look of the plan each comes. `until`:
-    the look up to which `items` and `tasks` count; `digest` is of all items whatever it is.
+    `each`: how many tasks an item of a pass makes. `comes`: the digests of all items, ascending,
+    and at which look of the plan each comes. `until`: the look up to which `items` and `tasks`
+    count; `digest` is of all items whatever it is.
     """
 
     items: int

@@ -34,7 +34,8 @@ SEGMENTS_OF = (
 
 def create_segments(connection: sqlite3.Connection) -> None:
     """Make the table where it is not there yet."""
-    connection.execute(f"CREATE TABLE IF NOT EXISTS {SEGMENTED} (experiment_version TEXT, {_TYPED})")
+    typed = f"experiment_version TEXT, {_TYPED}"
+    connection.execute(f"CREATE TABLE IF NOT EXISTS {SEGMENTED} ({typed})")
 
 
 def record_segments(

@@ -10,7 +10,7 @@ from math import sqrt
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtr, ndtri, roots_legendre
 
 _NODES = 120  # of the quadrature: as many again change no level by 1e-9
 # What a look may be sure of at most: beyond, 1 - level has too few digits left.
@@ -36,13 +36,13 @@ def look_levels(shares: Sequence[float], alpha: float = 0.05) -> list[float]:
     if not shares or not all(0 < a < b for a, b in zip([1e-9, *shares], shares, strict=False)):
         raise ValueError(f"looks need ascending shares above 0, got {list(shares)}")
     if shares[-1] > 1:
-        raise ValueError(f"the last look is at {shares[-1]:g} of the items, and there are 1")
+        raise ValueError(f"the last look is at {shares[-1]:g} of the items; 1 is all of them")
     return list(_levels(tuple(shares), alpha))
 
 
 @cache
 def _levels(shares: tuple[float, ...], alpha: float) -> tuple[float, ...]:
-    nodes, weights = np.polynomial.legendre.leggauss(_NODES)
+    nodes, weights = roots_legendre(_NODES)
     found: list[float] = []
     # Where the sum stands that no look has stopped yet: at these places, with this density.
     places, density = np.zeros(1), np.ones(1)

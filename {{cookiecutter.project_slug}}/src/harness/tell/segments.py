@@ -32,9 +32,7 @@ def segment_sections(
         yield _section(experiment, name, segments, together, order)
 
 
-def _aggregates(
-    con: DuckDBPyConnection, experiment: Experiment, segmentation: str
-) -> Together:
+def _aggregates(con: DuckDBPyConnection, experiment: Experiment, segmentation: str) -> Together:
     """What metrics.py computed of the rows of each segment together."""
     if not columns(con, SEGMENTED):
         return {}
