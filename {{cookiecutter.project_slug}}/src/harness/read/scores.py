@@ -50,10 +50,16 @@ class Scores:
         if self.looks is None:
             return self
         kept = np.flatnonzero(self.looks <= look)
-        ways = ({name: v[kept] for name, v in each.items()}
-                for each in (self.counted, self.left_out, self.worst))  # fmt: skip
-        units, ran = self.units.at(kept), self.ran[kept]
-        return Scores(self.rows[kept], self.items[kept], *ways, units, ran, self.looks[kept])
+        return Scores(
+            self.rows[kept],
+            self.items[kept],
+            {name: values[kept] for name, values in self.counted.items()},
+            {name: values[kept] for name, values in self.left_out.items()},
+            {name: values[kept] for name, values in self.worst.items()},
+            self.units.at(kept),
+            self.ran[kept],
+            self.looks[kept],
+        )
 
     @property
     def n_items(self) -> int:
