@@ -11,14 +11,16 @@ at a look is a random part of all items, each under every configuration with all
 import hashlib
 from collections.abc import Sequence
 from math import ceil
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from harness.project.contract import Project
 from harness.project.values import Row
-from harness.stats.sequential import look_levels
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 _MOST = 50
 ALPHA = 0.05
@@ -52,14 +54,20 @@ class Looks(BaseModel):
 
     def confidences(self, hypotheses: int = 1) -> list[float]:
         """Of the interval at each look, so that all looks at all hypotheses hold at 95%."""
+        from harness.stats.sequential import look_levels  # here, as most plans have no looks
+
         alpha = ALPHA / max(1, hypotheses)
         return [1 - level for level in look_levels(self.shares, alpha)]
 
-    def draw(self, parts: Sequence[npt.NDArray[np.uint64]]) -> tuple[npt.NDArray[np.uint8], ...]:
+    def draw(
+        self, parts: "Sequence[npt.NDArray[np.uint64]]"
+    ) -> "tuple[npt.NDArray[np.uint8], ...]":
         """The look at which each item comes, from 1; `parts`: what items are drawn by.
 
         Each array is of one pass over the items; equal numbers come together.
         """
+        import numpy as np
+
         distinct, code = np.unique(np.concatenate(parts), return_inverse=True)
         order = np.argsort([self._drawn(int(each)) for each in distinct])
         ends = [ceil(share * distinct.size - 1e-9) for share in self.shares]

@@ -9,8 +9,9 @@ from math import sqrt
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri, roots_legendre
+
+from harness.stats.halving import root_between
 
 _NODES = 120  # of the quadrature: as many again change no level by 1e-9
 # What a look may be sure of at most: beyond, 1 - level has too few digits left.
@@ -51,15 +52,17 @@ def _levels(shares: tuple[float, ...], alpha: float) -> tuple[float, ...]:
         step = sqrt(share - before)
         allowed = spent(share, alpha) - used
 
-        def passes(z: float, share: float = share, step: float = step) -> float:
+        def beyond(z: float, share: float = share, step: float = step) -> float:
+            """How surely the sum passes z now, who has not stopped before."""
             return float((density * ndtr((places - z * sqrt(share)) / step)).sum())  # noqa: B023
 
+        def left(z: float, allowed: float = allowed) -> float:
+            return beyond(z) - allowed
+
         most = -float(ndtri(_LEAST_LEVEL / 2))
-        bound = most
-        if passes(most) < allowed:
-            bound = float(brentq(lambda z, a=allowed, f=passes: f(z) - a, 0.0, most, xtol=1e-12))
+        bound = root_between(left, 0.0, most) if left(most) < 0 else most
         found.append(float(2 * ndtr(-bound)))
-        used += passes(bound)
+        used += beyond(bound)
         edge = bound * sqrt(share)
         further = edge * nodes
         density = edge * weights * _moved(places, density, further, step)
