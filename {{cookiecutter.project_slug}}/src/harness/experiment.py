@@ -207,12 +207,16 @@ def show_run(report: RunReport) -> None:
 def _measure(project: Project, grid: Grid, report: RunReport, name: str) -> list[Row]:
     # Here, because scipy takes a second to load and most commands do without.
     from harness.measure.aggregate import measure, rules_of, uncounted_of
+    from harness.measure.over_seeds import rows_over_seeds
     from harness.read.results import pooled_rows
     from harness.tell.results_table import results_tables
 
     rows = measure(project, grid, report.place, name, report.track_id, judged=judged(project))
     rules = rules_of(report.place, name)
-    shown_rows = pooled_rows(rows, project.settings.data.seeds, [rule.name for rule in rules])
+    seeds = project.settings.data.seeds
+    shown_rows = pooled_rows(rows, seeds, [rule.name for rule in rules])
+    if seeds:
+        shown_rows = rows_over_seeds(report.place.db, name, shown_rows)
     for table in results_tables(name, shown_rows, out.width, rules, project.kind.doubts):
         out.print(table)
     uncounted = uncounted_of(report.place, name)

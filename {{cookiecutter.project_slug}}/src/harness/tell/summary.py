@@ -13,6 +13,7 @@ from duckdb import DuckDBPyConnection
 
 from harness.errors import HarnessError, in_words
 from harness.measure.judge import Judged, judge
+from harness.measure.over_seeds import with_bounds_over_seeds
 from harness.project.declarations import Rule, uncounted_words
 from harness.project.holdout import OPENED
 from harness.project.interim import ended_words
@@ -79,6 +80,7 @@ def summarise_experiment(
     """
     experiment = read_experiment(con, name)
     scores = read_scores(con, experiment, planned_metrics(experiment))
+    experiment = with_bounds_over_seeds(experiment, scores)
     looks = read_looks(con, experiment)
     judged = [
         replace(each, exploratory=looks.exploratory(each.hypothesis))
