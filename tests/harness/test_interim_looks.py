@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -80,6 +81,18 @@ def test_tag_summary_report_and_validate_say_so_and_what_it_saved(ended: Bench) 
     ended.run("report", "e0.0.1", "--out", "report.html")
     assert said in (ended.root / "report.html").read_text()
     assert f"e0.0.1: {said}" in ended.run("validate").said
+
+
+def test_killed_before_its_tag_it_takes_no_look_again(ended: Bench, tmp_path: Path) -> None:
+    bench = ended.copy(tmp_path / "bench")
+    bench.untag("e0.0.1")
+    said = bench.run("experiment", "e0.0.1", "--allow", OPENED).said
+    assert "Ended by its plan at look 2 of 4" in said
+    assert "items: H1" not in said
+    assert not bench.trace.exists()
+    found = looked(bench)
+    assert [(row["look"], row["ended"]) for row in found] == [(1, ""), *[(2, "decided")] * 2]
+    assert found[1]["hypotheses"] == found[2]["hypotheses"]
 
 
 def test_a_run_that_stopped_goes_on_at_the_same_look(bench: Bench) -> None:

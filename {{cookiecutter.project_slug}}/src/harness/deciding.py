@@ -61,6 +61,7 @@ def until_decided(
     # A run that was killed before its tag was made has repeated the last one.
     taken = [*{row["look"]: row for row in taken}.values()]
     ended = next((run["ended_by_plan"] for run in reversed(before) if run["ended_by_plan"]), "")
+    ended = ended or _decided(taken)
     stage: Stage | None = None
     count = len(plan.looks.shares)
     while not ended and len(taken) < count:
@@ -70,9 +71,8 @@ def until_decided(
             break
         stage = carry_out(ready.census.upto(look))
         taken.append(_look(place, tag, ready.census, look, count))
-        _keep(place, stage, taken[-1], "")
-        decided = all(each["outcome"] != "undecided" for each in taken[-1]["hypotheses"])
-        ended = "decided" if decided and look < count else ""
+        ended = _decided(taken)
+        _keep(place, stage, taken[-1], ended)
         out.print(_words(taken[-1]), markup=False, soft_wrap=True)
     if stage is None:
         stage = carry_out(ready.census.upto(taken[-1]["look"]))
@@ -90,6 +90,14 @@ def looks_ahead(project: Project, census: Census) -> list[str]:
     drawn = census.with_looks(looks)
     counts = [f"{drawn.upto(look + 1).items:,}" for look in range(len(looks.shares))]
     return [f"looks at {', '.join(counts)} items; ends once every hypothesis is decided"]
+
+
+def _decided(taken: Sequence[Row]) -> str:
+    """Say "decided" where the last look leaves nothing open, and others were to come."""
+    if not taken or taken[-1]["look"] == taken[-1]["of"]:
+        return ""
+    open_ones = [each for each in taken[-1]["hypotheses"] if each["outcome"] == "undecided"]
+    return "" if open_ones else "decided"
 
 
 def _begun(place: Place, tag: str) -> list[Row]:
