@@ -58,7 +58,7 @@ class Pair:
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """What `make compare` says. `changed` lists differences as (what, in A, in B), `data`
-    is the data version of B.
+    is the data version of B, `confidence` that of the intervals.
     """
 
     a: str
@@ -67,6 +67,7 @@ class Comparison:
     pairs: list[Pair]
     warnings: list[str]
     data: str = ""
+    confidence: float = 0.95
 
     @property
     def exit_code(self) -> int:
@@ -140,7 +141,8 @@ def compare(
         for x, y in chosen
     ]
     verdicts = [pair.verdict for pair in pairs if pair.verdict]
-    corrected = iter(correct_family(verdicts, others=others))
+    confidence = _confidence(side_a, side_b)
+    corrected = iter(correct_family(verdicts, confidence, others))
     for index, pair in enumerate(pairs):
         if pair.verdict:
             final = next(corrected)
@@ -148,7 +150,13 @@ def compare(
             reason = join_notes(final.note, pair.reason)
             pairs[index] = replace(pair, verdict=final, outcome=outcome, reason=reason)
     warnings += [f"{pair.a} / {pair.b}: {pair.failures}" for pair in pairs if pair.failures]
-    return Comparison(a, b or a, changes(first, second), pairs, warnings, second.data_version)
+    changed, data = changes(first, second), second.data_version
+    return Comparison(a, b or a, changed, pairs, warnings, data, confidence)
+
+
+def _confidence(a: Side, b: Side) -> float:
+    """Of the intervals: more than 95% where a plan ended one of both at an early look."""
+    return max(a.experiment.confidence, b.experiment.confidence)
 
 
 def _others(
@@ -289,6 +297,7 @@ def _pair(
         binary=rule.binary,
         bounds=rule.bounds,
         smallest_difference=smallest,
+        confidence=_confidence(a, b),
         family=family,
     )
     return replace(
@@ -324,6 +333,7 @@ def _aggregate_pair(rule: Rule, a: Side, b: Side, smallest: float, family: int) 
         there[0],
         smallest_difference=smallest,
         higher_is_better=not rule.lower,
+        confidence=_confidence(a, b),
         family=family,
     )
     return replace(pair, outcome="undecided", verdict=verdict)
