@@ -9,7 +9,14 @@ from harness.errors import HarnessError
 from harness.project.contract import Project, params_columns, params_types
 from harness.project.fingerprint import Code
 from harness.project.inputs import FILE, MODULE
-from harness.project.keys import Context, file_digest, params_digest, place_of, read_context
+from harness.project.keys import (
+    Context,
+    file_digest,
+    params_digest,
+    place_of,
+    read_context,
+    task_key,
+)
 from harness.project.values import INTEGER, REAL, TEXT, Params, Row, declared_type, plain
 from harness.project.watch import Stamp, Watch, stamp
 
@@ -19,7 +26,8 @@ class Configuration:
     """One Params of the grid with what all its rows share.
 
     `files`: SHA-256 by place of those that predict reads under it; `context`: its code and
-    environment.
+    environment. `code_key` is the version of the code that it can reach, `prefix` the first part
+    of its keys.
     """
 
     params: Params
@@ -27,11 +35,17 @@ class Configuration:
     columns: Row
     context: Context
     files: dict[str, str] = field(default_factory=dict)
+    # Kept, because every task asks for them.
+    code_key: str = field(init=False)
+    prefix: bytes = field(init=False)
 
-    @property
-    def code_key(self) -> str:
-        """The version of the code that this configuration can reach."""
-        return self.context.code.key
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "code_key", self.context.code.key)
+        object.__setattr__(self, "prefix", self.context.prefix)
+
+    def key(self, item: bytes, repeat: int) -> str:
+        """The key of a datapoint of an item with this digest."""
+        return task_key(self.prefix, self.digest, item, repeat)
 
     def holds(self) -> set[str]:
         """What its keys hold, named as `inputs.noted` names what is read."""

@@ -31,11 +31,16 @@ LAYOUTS: tuple[str, ...] = get_args(Layout)
 
 
 class Store(Options):
-    """How results are written and laid out on disk."""
+    """How results are written and laid out on disk.
+
+    `model_kb`: up to which size a fitted model is kept in the database; a larger one is a file in
+    results/fitted/.
+    """
 
     engine: Literal["sqlite", "duckdb"] = "sqlite"
     layout: Layout = "append-only"
     dvc: bool = True
+    model_kb: int = Field(default=100, ge=0)
 
 
 Order = Literal["", "configurations", "interleaved", "phases"]
@@ -46,6 +51,7 @@ class Run(Options):
 
     `batch_size` is for predict_batch: 0 finds it by time, 1 makes no batches. `scheduler` and
     `resources` are for Dask: an address (empty: a cluster on this machine), and what a task needs.
+    `sample`: look at CPU, memory, GPU and energy once a second, into `runs.sampled`.
     """
 
     executor: str = "serial"
@@ -63,6 +69,7 @@ class Run(Options):
     max_errors: int = Field(default=100, ge=0)
     max_permanent_errors: int = Field(default=3, ge=1)
     cache: bool = True
+    sample: bool = False
 
     @field_validator("on_error", mode="before")
     @classmethod

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from harness.console import CELL, shown
-from harness.tell.compare import Comparison, Pair
+from harness.tell.compare import PAIRS, Comparison, Pair
 from harness.tell.section import Section, Table, interval, number
 
 MARKS = {
@@ -18,7 +18,6 @@ MARKS = {
     "not comparable": "✕",
 }
 _USUAL = 0.95
-PAIRS = 40  # comparisons shown; all of them count in the correction
 
 
 def sections(comparison: Comparison) -> list[Section]:
@@ -33,7 +32,13 @@ def sections(comparison: Comparison) -> list[Section]:
     level = f"B - A [{100 * comparison.confidence:.4g}%]"
     headings = ("metric", "A", "B", "B is", level, "n", "p (Holm)", "effect", "note")
     text = ["Paired on shared items; every two configurations of one experiment."]
-    if comparison.a != comparison.b:
+    if comparison.best:
+        text = [
+            f"Paired on shared items; of so many configurations each is compared with the first by "
+            f"the ranking, {comparison.best}, and the correction is for all pairs. Name two for "
+            "another pair: A=TAG:name=value B=TAG:name=value."
+        ]
+    elif comparison.a != comparison.b:
         text = [f"A = {shown(comparison.a)}, B = {shown(comparison.b)}, paired on shared items."]
     if comparison.confidence > _USUAL:
         text.append(
