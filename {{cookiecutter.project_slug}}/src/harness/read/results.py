@@ -84,7 +84,7 @@ class Experiment:
 
     @property
     def looked(self) -> list[Row]:
-        """What the looks of the plan found that were taken, in order; see `interim.look_row`."""
+        """What the looks of the plan found that were taken, in order; see `deciding`."""
         found = {int(run["looked"]["look"]): run["looked"] for run in self.runs if run["looked"]}
         return [found[look] for look in sorted(found)]
 
