@@ -79,7 +79,9 @@ def test_tag_summary_report_and_validate_say_so_and_what_it_saved(ended: Bench) 
     assert said in summary
     assert "decided at look 2 of 4" in summary
     ended.run("report", "e0.0.1", "--out", "report.html")
-    assert said in (ended.root / "report.html").read_text()
+    report = ended.root / "report.html"
+    assert said in report.read_text()
+    report.unlink()
     assert f"e0.0.1: {said}" in ended.run("validate").said
 
 
