@@ -2,7 +2,6 @@
 
 import json
 import math
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -214,4 +213,4 @@ def test_each_segment_has_its_own_figure_and_interval_failures_among_them(shared
     summary = shared.run("summary", "e0.0.1").out
     assert "| part | configuration | items | correct | rmse |" in summary
     shown = interval(*(found["odd"][name] for name in ("estimate", "low", "high")))
-    assert re.search(rf"\| odd \| .*low.* \| {re.escape(shown)} \|", summary)
+    assert f"| {shown} |" in summary.replace("\\", "").split("## By part")[1]
