@@ -182,7 +182,7 @@ def test_what_cannot_be_looked_at_is_refused_and_cannot_be_overridden(bench: Ben
     )
     said = bench.experiment("e0.0.1", allow=f"{OPENED},plan", expect=1).said
     assert "[looks] need a score of each item, and correct is an aggregate" in said
-    bench.predict("return {}", head="def fit(params, fold):\n    return 1\n")
+    bench.predict("return {}", head="def fit(params, fold):\n    return 1\n", resource=True)
     assert "fit makes its models from all of them" in bench.experiment("e0.0.1", expect=1).said
     assert not bench.db.exists()
 
