@@ -26,6 +26,7 @@ from urllib.parse import quote, urlsplit
 from harness.errors import HarnessError, in_words
 from harness.project.settings import Settings, load_settings
 from harness.record.layout import DEV, databases, place_for
+from harness.system import typed
 from harness.version import dvc, git
 
 State = Literal["ok", "note", "bad"]
@@ -155,7 +156,7 @@ def _dvc(root: Path, settings: Settings) -> Verdict:
         return Verdict("DVC", "bad", "DVC is not set up here", "make setup")
     if missing := dvc.missing_data(root):
         names = ", ".join(missing[:3])
-        return Verdict("DVC", "bad", f"it keeps {names}, and it is not here", "dvc pull")
+        return Verdict("DVC", "bad", f"it keeps {names}, and it is not here", "make pull")
     return Verdict("DVC", "ok", f"cache in {dvc.cache_folder(root)}")
 
 
@@ -183,7 +184,7 @@ def _database(root: Path, settings: Settings) -> Verdict:
     for path in paths:
         if said := _not_whole(path):
             name = path.relative_to(root)
-            fix = f"dvc checkout {name}" if settings.store.dvc else f"git checkout -- {name}"
+            fix = f"{typed('dvc')} checkout {name}" if settings.store.dvc else f"git checkout -- {name}"
             return Verdict("database", "bad", f"{name} is damaged: {said}", fix)
     said = f"{len(paths)} whole" if paths else "nothing is recorded yet"
     return Verdict("database", "ok", said)

@@ -37,7 +37,7 @@ from harness.run.pool import Pool, died, worker_of_process
 from harness.run.time_limit import time_limit, too_long
 
 _Job: TypeAlias = tuple[Params, int, object, Path]
-_LONG_SECONDS = 2.0  # of fitting, after which each fit is shown
+_LONG_SECONDS = 2.0  # of fitting without a line, after which the next fit is shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,17 +117,19 @@ class Fits:
             self._known[configuration.digest, part] = Fitted(file, asset, seconds=_took(path))
         jobs = [(configuration.params, *named[part], path) for part, path in missing.items()]
         part_at = {path: part for part, path in missing.items()}
-        begun = time.monotonic()
+        shown_at = time.monotonic()
         # Each is kept as soon as it is there: a kill costs only those that are being fitted.
-        for done, ((_, _, fold, path), fitted) in enumerate(self._run(jobs), start=1):
+        for done, ((_, repeat, fold, path), fitted) in enumerate(self._run(jobs), start=1):
             part = part_at[path]
             self.reads.setdefault(configuration.digest, set()).update(fitted.reads)
             self._known[configuration.digest, part] = self._taken(configuration, part, path, fitted)
-            if time.monotonic() - begun > _LONG_SECONDS:
+            if time.monotonic() - shown_at > _LONG_SECONDS:
+                shown_at = time.monotonic()
+                again = f"repeat {repeat}, " if self.project.settings.run.repeats > 1 else ""
                 took = f"{fitted.seconds:.1f} s" if fitted.part else fitted.error_type
                 err.print(
                     f"fit {done}/{len(jobs)}: {shown(configuration.params, 120)} "
-                    f"fold {shown(fold, 40)}, {took}",
+                    f"{again}fold {shown(fold, 40)}, {took}",
                     markup=False,
                     soft_wrap=True,
                 )

@@ -73,6 +73,16 @@ class RunReport:
         """Every task has a row, good or failed, and there is no other row."""
         return self.recorded == self.planned
 
+    def how_to_go_on(self, again: str, committed: bool = True) -> str:
+        """What to do after a stop; `again` goes on, in an experiment with what is `committed`."""
+        goes_on = f"`{again}` goes on where it stopped"
+        if self.ended_how == "stopped":
+            return goes_on
+        if self.ended_how != "budget":
+            return f"fix the cause, then {goes_on}"
+        commit = 'git commit -m "a larger budget" benchmark.toml ; ' if committed else ""
+        return f"raise max_cost_usd in [limits] of benchmark.toml ; {commit}then {goes_on}"
+
 
 def run(
     project: Project,
@@ -413,7 +423,7 @@ class _Run:
                     continue
                 job = Job(task, fitted.path, fitted.asset, fitted.seconds, job.estimate)
             if self.budget is not None and not self.budget.admit(job.estimate):
-                self._stop("budget", self.budget.message)
+                self._stop("budget", self.budget.refusal(job.estimate))
                 return
             yield job
 
