@@ -184,7 +184,8 @@ def _database(root: Path, settings: Settings) -> Verdict:
     for path in paths:
         if said := _not_whole(path):
             name = path.relative_to(root)
-            fix = f"{typed('dvc')} checkout {name}" if settings.store.dvc else f"git checkout -- {name}"
+            keeper = f"{typed('dvc')} checkout" if settings.store.dvc else "git checkout --"
+            fix = f"{keeper} {name}"
             return Verdict("database", "bad", f"{name} is damaged: {said}", fix)
     said = f"{len(paths)} whole" if paths else "nothing is recorded yet"
     return Verdict("database", "ok", said)

@@ -375,7 +375,8 @@ def _keep_bytes(assets: Any, name: str, content: bytes) -> str:
     elif bytes(assets.assets[hash_value]) != content:
         raise HarnessError(
             f"the asset {hash_value} is not what its hash says: somebody changed it",
-            fix=f"bring the database back as it was recorded ({typed('dvc')} checkout, git checkout)",
+            fix="bring the database back as it was recorded: "
+            f"{typed('dvc')} checkout, or git checkout",
             code=1,
         )
     assets.counts[hash_value] = assets.counts.get(hash_value, 0) + 1

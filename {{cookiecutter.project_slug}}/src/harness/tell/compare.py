@@ -339,9 +339,7 @@ def _flips(
     order = [int(i) for i in np.argsort(-size, kind="stable")[:FLIPS] if size[i] > 0]
     chosen = [int(each[i]) for i in order]
     single = [len(side.chosen) == 1 and len(each) == len(items) for side in (a, b)]
-    said = [
-        _said(con, side, chosen, one) for side, one in zip((a, b), single, strict=True)
-    ]
+    said = [_said(con, side, chosen, one) for side, one in zip((a, b), single, strict=True)]
     flips = []
     for index, item in zip(order, chosen, strict=True):
         both = [side.get(item, {}) for side in said]

@@ -157,7 +157,8 @@ def _of_record(root: Path, record: Record) -> Problem | None:
         return Problem(
             f"{path}.dvc does not say one version of {path}: a merge conflict?",
             "make merge brings both sides of a git merge together; or "
-            f"git checkout --ours {path}.dvc (or --theirs), then {typed('dvc')} checkout {path}.dvc",
+            f"git checkout --ours {path}.dvc (or --theirs), then {typed('dvc')} checkout "
+            f"{path}.dvc",
         )
     keeper = {"dvc": "DVC", "git": "git"}[record.by]
     restore = f"git checkout HEAD -- {path}"
