@@ -23,7 +23,7 @@ demo: $(VENV)/.ready ## generate the sklearn kind into .demo/, run dev-run and e
 	@echo "The repository is in .demo/digits, its results in .demo/digits/results/benchmark.db"
 
 test: $(VENV)/.ready ## every test but the slow ones
-	@$(PY) -m pytest -q -n auto --dist loadgroup -m "not slow" tests
+	@$(PY) -m pytest -q -n auto --dist loadscope -m "not slow" tests
 
 test-rigour: $(VENV)/.ready ## simulations: does every verdict err as seldom as it says?
 	@$(PY) -m pytest -q -rP tests/rigour
