@@ -216,7 +216,7 @@ def test_tests_that_do_not_pass(bench: Bench) -> None:
     bench.commit()
     blocks(bench, "tests", "make test", allow="dev-run")
     bench.run("test", expect=1)
-    assert "no  tests: they fail for this code -> make test" in said_by_ready(bench)
+    assert "no tests: they fail for this code -> make test" in said_by_ready(bench)
     blocks(bench, "tests", "make test", allow="dev-run")
 
 

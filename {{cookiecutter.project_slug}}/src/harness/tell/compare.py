@@ -338,7 +338,7 @@ def _flips(
     size = np.abs(gap)
     order = [int(i) for i in np.argsort(-size, kind="stable")[:FLIPS] if size[i] > 0]
     chosen = [int(each[i]) for i in order]
-    single = [len(side.chosen) == 1 and len(each) == len(items) for side in (a, b)]
+    single = [len(side.chosen) == 1 and not side.experiment.repeated for side in (a, b)]
     said = [_said(con, side, chosen, one) for side, one in zip((a, b), single, strict=True)]
     flips = []
     for index, item in zip(order, chosen, strict=True):
