@@ -16,10 +16,8 @@ from harness.gates.schema import (
     schema_findings,
 )
 from harness.read.validate import validate
-from harness.system import typed
 from tests.harness.recorded import change, clean, prediction, run, write
 
-PYTHON = typed("python")
 PARAMS = {"params_model": "TEXT", "params_depth": "INTEGER", "params_prompt": "TEXT"}
 RESULTS = {"confidence": "REAL", "correct": "INTEGER"}
 
@@ -53,7 +51,7 @@ def test_allows_new_results_new_params_and_wider_numbers() -> None:
 def test_recognises_a_renamed_param(old: str, new: str) -> None:
     recorded = {"params_other": "TEXT", f"params_{old}": "REAL"}
     expected = {"params_other": "TEXT", f"params_{new}": "REAL"}
-    command = f"renamed_param: {PYTHON} -m harness schema rename {old} {new}"
+    command = f"renamed_param: python -m harness schema rename {old} {new}"
     assert told(recorded, expected) == [command]
 
 
@@ -67,8 +65,8 @@ def test_pairs_two_renames_by_name_and_by_value() -> None:
         expected_values={"params_trees": {50, 100}},
     )
     assert sorted(each.fix for each in findings) == [
-        f"{PYTHON} -m harness schema rename alpha alpha_max",
-        f"{PYTHON} -m harness schema rename n trees",
+        "python -m harness schema rename alpha alpha_max",
+        "python -m harness schema rename n trees",
     ]
 
 

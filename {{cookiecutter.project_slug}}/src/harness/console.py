@@ -7,11 +7,15 @@ need not. Data for programs goes to standard output as it is, and not through th
 """
 
 import argparse
+import contextlib
 import hashlib
 import io
+import re
+import shutil
 import sys
 import unicodedata
 from collections.abc import Iterable
+from pathlib import Path
 from typing import IO, Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -127,4 +131,23 @@ def show_error(error: HarnessError) -> None:
     message = "\n".join(shown(each, RAW) for each in error.message.split("\n"))
     err.print(styled(("error:", "bold red"), f" {message}"), soft_wrap=True)
     if error.fix:
-        err.print(styled(("  fix:", "bold green"), f" {error.fix}"), soft_wrap=True)
+        err.print(styled(("  fix:", "bold green"), f" {runnable(error.fix)}"), soft_wrap=True)
+
+
+def runnable(text: str) -> str:
+    """Text in which DVC, xt and Python are called by their path, where only the environment has it.
+
+    Nobody has to activate the environment, so a shell may not know the command `dvc`, and its
+    `python` may be another one.
+    """
+    for name, goes_on in (("dvc", "[a-z]"), ("xt", "[a-z]"), ("python", "-m ")):
+        if f"{name} " not in text:
+            continue
+        program = Path(sys.executable).with_name(name)
+        found = shutil.which(name)
+        if found and (name != "python" or Path(found) == program):
+            continue
+        with contextlib.suppress(ValueError):
+            program = program.relative_to(Path.cwd())
+        text = re.sub(rf"(?<![\w./-]){name} (?={goes_on})", f"{program} ", text)
+    return text

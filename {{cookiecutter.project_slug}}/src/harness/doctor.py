@@ -26,7 +26,6 @@ from urllib.parse import quote, urlsplit
 from harness.errors import HarnessError, in_words
 from harness.project.settings import Settings, load_settings
 from harness.record.layout import DEV, databases, place_for
-from harness.system import typed
 from harness.version import dvc, git
 
 State = Literal["ok", "note", "bad"]
@@ -184,8 +183,7 @@ def _database(root: Path, settings: Settings) -> Verdict:
     for path in paths:
         if said := _not_whole(path):
             name = path.relative_to(root)
-            keeper = f"{typed('dvc')} checkout" if settings.store.dvc else "git checkout --"
-            fix = f"{keeper} {name}"
+            fix = f"dvc checkout {name}" if settings.store.dvc else f"git checkout -- {name}"
             return Verdict("database", "bad", f"{name} is damaged: {said}", fix)
     said = f"{len(paths)} whole" if paths else "nothing is recorded yet"
     return Verdict("database", "ok", said)

@@ -7,8 +7,6 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness.system import typed
-
 
 class HarnessError(Exception):
     """A stop with a reason.
@@ -103,7 +101,7 @@ def reason_of(error: Exception, name: str = "the file") -> tuple[str, str]:
     if not kind:
         return str(error), "fix that and run the same command again; what is recorded stays"
     reason, fix = _REASONS[kind]
-    return reason, fix.format(name=name, dvc=typed("dvc"))
+    return reason, fix.format(name=name)
 
 
 _REASONS = {
@@ -115,7 +113,7 @@ _REASONS = {
     "busy": ("another program is writing to it", "wait for it to end, or stop it"),
     "damaged": (
         "it is damaged or no database",
-        "restore it with `{dvc} checkout` or `git checkout`, or move {name} away",
+        "restore it with `dvc checkout` or `git checkout`, or move {name} away",
     ),
     "disk": (
         "the disk took no more (disk I/O error)",

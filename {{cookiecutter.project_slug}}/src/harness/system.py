@@ -6,14 +6,11 @@ what it does where the system lacks it.
 
 import multiprocessing
 import os
-import shlex
-import shutil
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import IO
 
 # Tried from above where the limit is "unlimited", which macOS names and then refuses.
@@ -99,18 +96,3 @@ def is_locked(file: IO[bytes], start: int, length: int) -> bool:
     except OSError:
         return True
     return False
-
-
-def typed(name: str) -> str:
-    """How a program of this environment, such as dvc, is called here, for a fix that is copied.
-
-    By its name where the environment is activated, else by its path.
-    """
-    here = Path(sys.executable).parent
-    found = shutil.which(name, path=str(here))
-    if found is None or found == shutil.which(name):
-        return name
-    path = Path(found)
-    with suppress(ValueError):
-        path = path.relative_to(Path.cwd())
-    return shlex.quote(str(path))

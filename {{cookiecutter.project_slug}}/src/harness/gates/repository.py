@@ -7,7 +7,6 @@ from harness.errors import HarnessError
 from harness.findings import many
 from harness.gates.situation import Blocked, Situation, blocked_by
 from harness.record.layout import TAG
-from harness.system import typed
 from harness.version import dvc, git, results_state
 from harness.version.published import check_tags, published
 
@@ -62,8 +61,7 @@ def data(now: Situation) -> Blocked | None:
         return None
     return Blocked(
         f"data differs from what DVC records: {', '.join(changed)}",
-        f"make data records it as it is here; {typed('dvc')} checkout data (or make pull) restores "
-        "what is recorded",
+        "make data records it as it is here; dvc checkout (or make pull) restores what is recorded",
     )
 
 

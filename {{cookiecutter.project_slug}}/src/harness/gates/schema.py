@@ -19,7 +19,6 @@ from harness.findings import Finding
 from harness.project.values import Value
 from harness.record.columns import PREDICTIONS, holds, quoted
 from harness.record.database_file import aside, begin_writing, set_strangers_aside
-from harness.system import typed
 
 _TABLES = re.compile(r"predictions(_.*)?|metrics|runs")
 _FAMILY = {"INTEGER": "a number", "REAL": "a number", "TEXT": "text", "BLOB": "bytes"}
@@ -102,7 +101,7 @@ def schema_findings(
     for old, fresh in renamed.items():
         message = f"{old} is recorded, the code now says {fresh}; this looks like a rename"
         plain = [name.removeprefix(_PREFIX) for name in (old, fresh)]
-        fix = f"{typed('python')} -m harness schema rename {plain[0]} {plain[1]}"
+        fix = f"python -m harness schema rename {plain[0]} {plain[1]}"
         found.append(Finding("renamed_param", "error", message, fix=fix))
     # Results come and go with kinds and metrics; without a dev-run they are unknown.
     results_known = any(not name.startswith(_PREFIX) for name in expected)

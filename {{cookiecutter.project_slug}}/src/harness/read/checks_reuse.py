@@ -3,7 +3,6 @@
 from harness.findings import Finding, Severity, many, unchecked, within
 from harness.read.facts import DEV, Facts, Rows
 from harness.read.views import columns
-from harness.system import typed
 
 _SHOWN = 5
 
@@ -13,7 +12,7 @@ def reused_failure(facts: Facts) -> list[Finding]:
     rows = facts.ask(
         "SELECT e, sum(n)::BIGINT FROM tally WHERE reused AND failed GROUP BY 1 ORDER BY 1"
     )
-    fix = f"delete these entries ({typed('xt')} cache delete), then run again"
+    fix = "delete these entries (xt cache delete), then run again"
     return [
         Finding(
             "reused_failure",

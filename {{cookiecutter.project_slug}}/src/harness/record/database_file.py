@@ -19,7 +19,6 @@ from pathlib import Path
 from harness import system
 from harness.console import err
 from harness.errors import HarnessError, explained
-from harness.system import typed
 
 ASIDE = "aside"
 _LOGS = ("-wal", "-journal")
@@ -151,8 +150,7 @@ def _set_aside(db: Path, log: Path, note: Note) -> None:
     err.print(
         f"note: a killed run left {log.name} next to another version of {db.name} than the one "
         f"that is here now. It was not replayed; it is {target}. To go on with that run, return to "
-        f"its branch (git switch, {typed('dvc')} checkout) and run {again}: what it computed is in "
-        "the cache.",
+        f"its branch (git switch, dvc checkout) and run {again}: what it computed is in the cache.",
         markup=False,
         soft_wrap=True,
     )

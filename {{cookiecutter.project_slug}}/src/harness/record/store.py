@@ -34,7 +34,6 @@ from harness.record.resamples_table import RESAMPLED
 from harness.record.row_fitter import RowFitter, Wrong, mark_unfit
 from harness.record.runs import RUNS, next_sequence
 from harness.record.score_tables import DECLARED, UNCOUNTED
-from harness.system import typed
 
 Answer = TypeVar("Answer")
 _DUCKDB_ROWS = 200
@@ -375,8 +374,7 @@ def _keep_bytes(assets: Any, name: str, content: bytes) -> str:
     elif bytes(assets.assets[hash_value]) != content:
         raise HarnessError(
             f"the asset {hash_value} is not what its hash says: somebody changed it",
-            fix="bring the database back as it was recorded: "
-            f"{typed('dvc')} checkout, or git checkout",
+            fix="bring the database back as it was recorded (dvc checkout, git checkout)",
             code=1,
         )
     assets.counts[hash_value] = assets.counts.get(hash_value, 0) + 1

@@ -85,6 +85,7 @@ def compare(
     metric: str | None = None,
     force: bool = False,
     alone: bool = False,
+    flips: bool = True,
 ) -> Comparison:
     """Compare B with A; each is a tag, or a tag and params: `e0.0.1:depth=8,model=forest`.
 
@@ -94,7 +95,8 @@ def compare(
     for all that the tag makes. `metric` is a score, an aggregate, latency or cost; without one the
     plan's metrics are compared, or all scores where it has none. B's declarations say how scores
     count, and which way is better. `alone`: "equivalent" and "not worse" are of each pair by
-    itself, for who asks for all of them to hold.
+    itself, for who asks for all of them to hold. `flips`: read the answers of the items that differ
+    most.
 
     Raises HarnessError for an unknown tag, params or metric, and where the data differ (`force`
     compares the shared items all the same, with a warning).
@@ -131,6 +133,7 @@ def compare(
             replace(side_b, chosen=y),
             matters[name],
             1 if alone else family,
+            flips,
         )
         for name in metrics
         for x, y in chosen
@@ -245,7 +248,13 @@ def _planned(experiment: Experiment) -> list[str]:
 
 
 def _pair(
-    con: DuckDBPyConnection, rule: Rule, a: Side, b: Side, smallest: float, family: int
+    con: DuckDBPyConnection,
+    rule: Rule,
+    a: Side,
+    b: Side,
+    smallest: float,
+    family: int,
+    flips: bool,
 ) -> Pair:
     if rule.aggregate:
         return _aggregate_pair(rule, a, b, smallest, family)
@@ -286,7 +295,7 @@ def _pair(
         outcome="undecided",
         verdict=verdict,
         failures=reversal(rule.called, *gaps),
-        flips=_flips(con, a, b, items, y - x),
+        flips=_flips(con, a, b, items, y - x) if flips else [],
     )
 
 

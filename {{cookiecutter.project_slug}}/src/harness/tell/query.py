@@ -93,7 +93,9 @@ def check_target(target: Path, databases: Sequence[Path]) -> None:
     if target.is_dir():
         raise HarnessError(f"{target} is a folder.", fix="name a file")
     if target.resolve() in [path.resolve() for path in databases] or target.suffix == ".db":
-        raise HarnessError(f"{target} is a database; a result cannot replace it.", fix="name another with OUT=")
+        raise HarnessError(
+            f"{target} is a database; a result cannot replace it.", fix="name another with OUT="
+        )
 
 
 def _format_of(target: Path) -> Format:
@@ -235,7 +237,6 @@ def _export(
     con.execute(f"COPY ({query}\n) TO {literal(str(made))} ({_COPY_OPTIONS[fmt]})")
     if target is not None:
         made.replace(target)
-        err.print(f"Written: {target}", soft_wrap=True)
         return
     if sys.stdout.isatty():
         with made.open(encoding="utf-8", errors="replace") as text:

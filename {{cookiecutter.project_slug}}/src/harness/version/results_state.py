@@ -14,7 +14,6 @@ from typing import Literal
 from harness.project.settings import Settings
 from harness.record.database_file import ASIDE, note_origin, written_here
 from harness.record.layout import TAG, place_for
-from harness.system import typed
 from harness.version import dvc, git
 
 _FOLDER = "results"
@@ -133,7 +132,7 @@ def _of_dvc_itself(root: Path, settings: Settings) -> Problem | None:
     if settings.store.dvc and not dvc.is_set_up(root):
         return Problem(
             "DVC is to keep the results, and is not set up here",
-            f"{typed('dvc')} init, or [store] dvc = false in benchmark.toml",
+            "dvc init, or [store] dvc = false in benchmark.toml",
         )
     return None
 
@@ -157,14 +156,14 @@ def _of_record(root: Path, record: Record) -> Problem | None:
         return Problem(
             f"{path}.dvc does not say one version of {path}: a merge conflict?",
             "make merge brings both sides of a git merge together; or "
-            f"git checkout --ours {path}.dvc (or --theirs), then {typed('dvc')} checkout "
+            f"git checkout --ours {path}.dvc (or --theirs), then dvc checkout "
             f"{path}.dvc",
         )
     keeper = {"dvc": "DVC", "git": "git"}[record.by]
     restore = f"git checkout HEAD -- {path}"
     if record.by == "dvc":
-        how = "checkout" if _in_cache(root, record.version) else "pull"
-        restore = f"{typed('dvc')} {how} {path}.dvc"
+        here = _in_cache(root, record.version)
+        restore = f"dvc checkout {path}.dvc" if here else "make pull"
     if not record.path.is_file():
         return Problem(f"{keeper} records {path}, and it is not here", restore)
     if is_recorded(root, record):
@@ -206,8 +205,8 @@ def after_rescore(
     keep = f'git commit -m "rescore {tags}" -- {name} {others}'
     drop = f"git checkout HEAD -- {name} {others}"
     if record.by == "dvc":
-        keep = f'{typed("dvc")} add {name} && git commit -m "rescore {tags}" -- {name}.dvc {others}'
-        drop = f"{typed('dvc')} checkout --force {name}.dvc"
+        keep = f'dvc add {name} && git commit -m "rescore {tags}" -- {name}.dvc {others}'
+        drop = f"dvc checkout --force {name}.dvc"
         drop += f" && git checkout HEAD -- {others}" if others else ""
     said = f"{name} now holds other scores than the tag {tag}"
     if same:
