@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import json
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -379,7 +380,10 @@ class _Run:
         limiter = shared_limiter(self.project.settings)
         if limiter is not None and self.budget is not None:
             limiter.more = self.budget.more
-        for outcome in execute(self.project, jobs, limiter, lambda: bool(self.stop)):
+        # What the budget has admitted is done also where the next call does not fit.
+        for outcome in execute(
+            self.project, jobs, limiter, lambda: self.stop not in ("", "budget")
+        ):
             self._record(outcome)
             progress.before = skipped[0]
             progress.show(self.recorder.counts)
@@ -499,4 +503,7 @@ class _Run:
 
     def _ask_to_stop(self) -> None:
         self._stop("stopped", "stopped by hand")
-        err.print("stopping after what is in flight; once more stops at once", markup=False)
+        words = "stopping after what is in flight; once more stops at once"
+        # In a thread: the signal may have come while this one was writing, and no stream is
+        # written from within a write to it.
+        threading.Thread(target=err.print, args=[words], daemon=True).start()
