@@ -13,10 +13,11 @@ import io
 import re
 import shutil
 import sys
+import time
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
@@ -24,6 +25,7 @@ from rich.text import Text
 
 from harness.errors import HarnessError
 
+Thing = TypeVar("Thing")
 ABSENT = "–"
 CELL = 120  # characters of a value in a table
 RAW = 1500  # characters of a model's output in a report
@@ -124,6 +126,18 @@ _never_fail(sys.stderr)
 # Where output goes into a file or a pipe there is no width to respect.
 out = SafeConsole(width=None if sys.stdout.isatty() else 200)
 err = SafeConsole(stderr=True, width=None if sys.stderr.isatty() else 200)
+
+
+def progress(things: Sequence[Thing], what: str, every: float = 5.0) -> Iterator[Thing]:
+    """The things one after the other, with a line now and then where they take long."""
+    begun = shown = time.monotonic()
+    for number, thing in enumerate(things):
+        yield thing
+        now = time.monotonic()
+        if now - shown > every:
+            shown = now
+            left = (now - begun) / (number + 1) * (len(things) - number - 1)
+            err.print(f"{what}: {number + 1}/{len(things)}  {left:.0f} s left", markup=False)
 
 
 def show_error(error: HarnessError) -> None:

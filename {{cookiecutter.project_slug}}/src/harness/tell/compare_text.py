@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from harness.console import CELL, shown
-from harness.tell.compare import Comparison, Pair
+from harness.tell.compare import PAIRS, Comparison, Pair
 from harness.tell.section import Section, Table, interval, number
 
 MARKS = {
@@ -21,7 +21,6 @@ _ALONE = (
     "Each interval is of its comparison alone; p is corrected for all of them (Holm), and so is "
     "the verdict. So an interval that leaves out 0 is no verdict by itself."
 )
-PAIRS = 40  # comparisons shown; all of them count in the correction
 
 
 def sections(comparison: Comparison) -> list[Section]:
@@ -35,7 +34,13 @@ def sections(comparison: Comparison) -> list[Section]:
         parts.append(Section("What changed", nothing, [table] if comparison.changed else []))
     headings = ("metric", "A", "B", "B is", "B - A [95%]", "n", "p (Holm)", "effect", "note")
     text = ["Paired on shared items; every two configurations of one experiment."]
-    if comparison.a != comparison.b:
+    if comparison.best:
+        text = [
+            f"Paired on shared items; of so many configurations each is compared with the first by "
+            f"the ranking, {comparison.best}, and the correction is for all pairs. Name two for "
+            "another pair: A=TAG:name=value B=TAG:name=value."
+        ]
+    elif comparison.a != comparison.b:
         text = [f"A = {shown(comparison.a)}, B = {shown(comparison.b)}, paired on shared items."]
     if len(comparison.pairs) > PAIRS:
         text.append(
