@@ -6,7 +6,6 @@ without await) blocks every call in it, which is said once.
 
 import asyncio
 import inspect
-import pickle
 import queue
 import threading
 import time
@@ -19,7 +18,7 @@ from harness.errors import HarnessError, PredictionTimeout
 from harness.project.contract import Item, Project
 from harness.project.inputs import noted
 from harness.project.values import Params, Row
-from harness.run.attempt import Limiter, Result, Worker, attempt_number, checked
+from harness.run.attempt import Limiter, Result, Worker, attempt_number, checked, copied
 from harness.run.job import Job, Outcome, broken
 from harness.run.time_limit import too_long
 
@@ -109,7 +108,7 @@ class AsyncWorker(Worker):
         raise AssertionError("unreachable: the last failed attempt raises")
 
     async def _attempt_async(self, arguments: list[object]) -> Row:
-        item: Item = pickle.loads(pickle.dumps(arguments[0]))
+        item: Item = copied(arguments[0])
         input_id = str(item["id"])
         if self.limiter is not None:
             await self.limiter.acquire_async()
