@@ -59,7 +59,15 @@ def _states(project: Project, ready: Prepared) -> Iterator[tuple[Task, str, floa
                     yield task, "cached", None
                 else:
                     price = project.estimate
+<<<<<<< HEAD
                     yield task, "new", price and price(task.item, task.configuration.params)
+=======
+                    yield name, "new", price and price(task.item, task.configuration.params)
+
+    try:
+        found = forecast(states(), project.estimate is not None, names.values())
+        return found.lines(settings.limits.max_cost_usd)
+>>>>>>> house
     finally:
         if cache is not None:
             cache.close()
