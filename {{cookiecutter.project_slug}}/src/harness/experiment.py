@@ -98,15 +98,11 @@ def _experiment(project: Project, tag: str, message: str, allow: set[str]) -> in
 
     root = project.root
     settings = project.settings
-<<<<<<< HEAD
-    ready = prepare(project, None)
+    with Step("reading the items"):
+        ready = prepare(project, None)
     plan = load_plan(root)
     if plan.looks is not None:
         ready = replace(ready, census=ready.census.with_looks(plan.looks))
-=======
-    with Step("reading the items"):
-        ready = prepare(project, None)
->>>>>>> house
     verdicts = pass_gates(Situation(project, ready.grid, ready.census, tag), allow)
     place = place_for(root, settings, tag)
     commit = git.head(root)
@@ -122,9 +118,9 @@ def _experiment(project: Project, tag: str, message: str, allow: set[str]) -> in
     report, rows = stage.report, stage.rows
     again = f"make experiment TAG={tag}"
     failed = _failed(rows)
-    findings = [
-        finding for finding in validate([place.db], kind=project.kind) if finding.experiment == tag
-    ]
+    with Step(f"validating {tag}"):
+        every = validate([place.db], kind=project.kind)
+    findings = [finding for finding in every if finding.experiment == tag]
     wrong = [finding for finding in findings if finding.severity == "error"]
     if wrong and "validation" not in allow:
         raise HarnessError(
@@ -182,31 +178,11 @@ def _carry_out(
             fix=f"`{again}` tries them again; `{again} ALLOW=failures` accepts them",
             code=1,
         )
-<<<<<<< HEAD
     return Stage(report, rows)
 
 
 def _failed(rows: Sequence[Row]) -> int:
     return sum(row["failed"] for row in rows)
-=======
-    with Step(f"validating {tag}"):
-        every = validate([place.db], kind=project.kind)
-    findings = [finding for finding in every if finding.experiment == tag]
-    wrong = [finding for finding in findings if finding.severity == "error"]
-    if wrong and "validation" not in allow:
-        raise HarnessError(
-            f"{tag} is not tagged: " + "; ".join(finding.message for finding in wrong),
-            fix=f"make validate shows more; `{again} ALLOW=validation` accepts it",
-            code=1,
-        )
-    accepted = failed and not project.failures_are_results
-    verdicts |= {"inputs": "overridden" if report.unkeyed else "passed"}
-    verdicts |= {"failures": "overridden" if accepted else "passed"}
-    verdicts |= {"validation": "overridden" if wrong else "passed"}
-    update_run(place, report.track_id, {"gates": json.dumps(verdicts, sort_keys=True)})
-    _finish(project, place, tag, report.track_id, message, rows, ready.census)
-    return _push(root, settings, tag)
->>>>>>> house
 
 
 def _judge(project: Project, name: str) -> RunReport | None:

@@ -32,11 +32,8 @@ from harness.record.score_tables import (
     recorded_rules,
     recorded_uncounted,
 )
-<<<<<<< HEAD
 from harness.record.segments_table import create_segments, record_segments
-=======
 from harness.steps import Step
->>>>>>> house
 
 _COLUMNS: dict[str, str | None] = {
     **dict.fromkeys(("experiment_version", "params_key"), TEXT),

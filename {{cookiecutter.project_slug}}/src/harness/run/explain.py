@@ -34,7 +34,8 @@ def preview(project: Project, ready: Prepared) -> list[str]:
         (names[task.configuration.digest], state, price)
         for task, state, price in _states(project, ready)
     )
-    return forecast(states, priced=project.estimate is not None).lines()
+    found = forecast(states, project.estimate is not None, names.values())
+    return found.lines(project.settings.limits.max_cost_usd)
 
 
 def cost_of_look(project: Project, ready: Prepared, look: int) -> float:
@@ -59,15 +60,7 @@ def _states(project: Project, ready: Prepared) -> Iterator[tuple[Task, str, floa
                     yield task, "cached", None
                 else:
                     price = project.estimate
-<<<<<<< HEAD
                     yield task, "new", price and price(task.item, task.configuration.params)
-=======
-                    yield name, "new", price and price(task.item, task.configuration.params)
-
-    try:
-        found = forecast(states(), project.estimate is not None, names.values())
-        return found.lines(settings.limits.max_cost_usd)
->>>>>>> house
     finally:
         if cache is not None:
             cache.close()

@@ -17,14 +17,11 @@ MARKS = {
     "undecided": "?",
     "not comparable": "✕",
 }
-<<<<<<< HEAD
 _USUAL = 0.95
-=======
 _ALONE = (
     "Each interval is of its comparison alone; p is corrected for all of them (Holm), and so is "
     "the verdict. So an interval that leaves out 0 is no verdict by itself."
 )
->>>>>>> house
 
 
 def sections(comparison: Comparison) -> list[Section]:
