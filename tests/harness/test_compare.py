@@ -321,7 +321,6 @@ def test_json_and_text_hold_the_same_verdict(tmp_path: Path) -> None:
     assert "item0000" in text
 
 
-<<<<<<< HEAD
 @pytest.mark.slow
 def test_five_hundred_configurations_are_run_and_compared(make_bench: Callable[..., Bench]) -> None:
     """124,750 pairs: each is held against the first, and corrected for all of them."""
@@ -345,7 +344,8 @@ def test_five_hundred_configurations_are_run_and_compared(make_bench: Callable[.
     assert len(found["pairs"]) == 499
     assert {pair["a"] for pair in found["pairs"]} == {found["best"]}
     assert sum(bool(pair["flips"]) for pair in found["pairs"]) <= 40
-=======
+
+
 def test_an_item_that_is_repeated_stands_once_among_those_that_changed(tmp_path: Path) -> None:
     """With the mean change of its repeats, and how often each answer was given."""
     rows = []
@@ -371,4 +371,3 @@ def test_an_interval_that_is_of_one_comparison_alone_says_so(tmp_path: Path) -> 
     assert "Each interval is of its comparison alone" in to_markdown("t", sections(several))
     one = two(tmp_path / "two", right([0, 1] * 20), right([1] * 40))
     assert "alone" not in to_markdown("t", sections(one))
->>>>>>> house
