@@ -28,7 +28,7 @@ from harness.errors import HarnessError, explained
 from harness.project.values import REAL, Row, Value, readable
 from harness.record.columns import PREDICTIONS, Schema, quoted
 from harness.record.database_file import begin_writing, set_strangers_aside
-from harness.record.fitted_files import file_of, keep_file
+from harness.record.fitted_files import keep_file
 from harness.record.layout import DEV, JUDGEMENTS, Place
 from harness.record.pickles import index_load
 from harness.record.resamples_table import RESAMPLED
@@ -228,8 +228,8 @@ class Store:
         text, path = keep_file(self.place.db, self.experiment, content)
         return self.keep_asset(name, text), path
 
-    def model(self, name: str) -> tuple[str, bytes, Path | None] | None:
-        """The hash of a fitted model's asset, what it holds, and the model's file where it is one.
+    def model(self, name: str) -> tuple[str, bytes, Path] | None:
+        """The hash of a fitted model's asset, what it holds, and the database that has it.
 
         None where there is none; nothing is loaded.
         """
@@ -237,7 +237,7 @@ class Store:
         if hash_value is None:
             return None
         content = bytes(self.tracker.assets.assets[hash_value])
-        return str(hash_value), content, file_of(self.place.db, content)
+        return str(hash_value), content, self.place.db
 
     def stamp(self, track_id: str) -> str:
         """The time now; later than any in the rows of that run, with which it is their primary key.
