@@ -72,6 +72,9 @@ def dev_clean() -> None:
     if existed:
         with one_at_a_time(folder, "dev-clean"):
             shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        # Not followed where it is a link: what it leads to is somebody else's.
+        raise HarnessError(f"{folder} could not be deleted", fix=f"ls -ld {folder}", code=1)
     out.print("deleted .dev/" if existed else "nothing to delete")
 
 
