@@ -13,7 +13,7 @@ SOURCE = next(Path(__file__).parents[1].glob("{{*}}/src/harness"))
 ORDER = (
     "system", "errors", "console", "clock", "findings", "redact", "seal",
     "stats", "project", "record", "version", "read", "measure", "tell", "run", "gates",
-    "load", "judging", "experiment", "pull_request", "suggest", "trial", "doctor",
+    "load", "judging", "labelling", "experiment", "pull_request", "suggest", "trial", "doctor",
     "cli", "__init__", "__main__",
 )  # fmt: skip
 

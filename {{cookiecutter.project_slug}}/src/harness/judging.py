@@ -5,7 +5,7 @@ within the same budget. Its rows are in the table `judgements`. What failed ther
 again, never the candidate.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,8 +13,17 @@ from pathlib import Path
 from harness.errors import HarnessError
 from harness.project.contract import Project
 from harness.project.grid import Configuration, Grid, resolve_grid
-from harness.project.judge import MODULE, Judge
-from harness.record.judgements import COLUMN, Judged, answers
+from harness.project.judge import ID, MODULE, Judge
+from harness.project.values import Row
+from harness.record.judgements import (
+    COLUMN,
+    PAIR,
+    PLACES,
+    PREFERRED,
+    Judged,
+    answers,
+    pair_of,
+)
 from harness.record.layout import Place, place_for
 from harness.run.loop import RunReport, run
 from harness.run.prepared import prepare
@@ -49,8 +58,13 @@ def judged(project: Project) -> Judged | None:
     if project.judge is None:
         return None
     place = Place(project.root, "", project.root)
-    grid = resolve_grid(_as_project(project, project.judge, place, ""))
-    return Judged(project.judge.reads, tuple(map(_name, grid.configurations)))
+    judge = project.judge
+    made = resolve_grid(_as_project(project, judge, place, "")).configurations
+    return Judged(
+        judge.view,
+        tuple(map(_name, made)),
+        {_name(each): judge.rubric(each.params) for each in made},
+    )
 
 
 def refuse_unjudged(report: RunReport, again: str) -> None:
@@ -83,8 +97,8 @@ def _as_project(project: Project, judge: Judge, place: Place, experiment: str) -
         params_type=judge.params_type,
         grid=judge.grid,
         files=judge.files,
-        load_items=partial(answers, place, experiment, judge.reads),
-        predict=judge.function,
+        load_items=partial(answers, place, experiment, judge.view),
+        predict=_of_pairs(judge) if judge.view.compares else judge.function,
         predict_batch=None,
         takes_repeat=False,
         fit_takes_train=False,
@@ -99,6 +113,20 @@ def _as_project(project: Project, judge: Judge, place: Place, experiment: str) -
         judge=None,
         entry=(MODULE,),
     )
+
+
+def _of_pairs(judge: Judge) -> Callable[..., Row]:
+    """`judge` of two answers: its word is on the scale, and both orders share the column `pair`."""
+
+    def predict(shown: Row, *more: object) -> Row:
+        said = judge.function(shown, *more)
+        pair = {name: value for name, value in shown.items() if name != ID}
+        if not isinstance(said, dict) or said.get(PREFERRED) not in (*PLACES, "tie"):
+            word = said.get(PREFERRED) if isinstance(said, dict) else said
+            raise ValueError(f'{PREFERRED} is {word!r:.80}, not "first", "second" or "tie"')
+        return {**said, PAIR: pair_of(judge.view, pair)}
+
+    return predict
 
 
 def _name(configuration: Configuration) -> str:

@@ -14,6 +14,7 @@ from typer.exceptions import TyperException
 
 from harness.cli import (
     explorer,
+    judging,
     models,
     reading,
     remotes,
@@ -36,6 +37,7 @@ PARTS = (
     running.app,
     versions.app,
     explorer.app,
+    judging.app,
     remotes.app,
     sharing.app,
     models.app,

@@ -6,6 +6,7 @@ A gate can be overridden by name; the override is recorded in `runs` and printed
 from collections.abc import Callable, Iterable
 
 from harness.errors import HarnessError
+from harness.gates.labelled import labels
 from harness.gates.planned import holdout, items, plan, power
 from harness.gates.repository import branch, clean, data, results, tag
 from harness.gates.situation import Blocked, Situation
@@ -29,6 +30,7 @@ GATES: dict[str, Gate] = {
     "items": items,
     "plan": plan,
     "power": power,
+    "labels": labels,
     "holdout": holdout,
     "tag": tag,
 }

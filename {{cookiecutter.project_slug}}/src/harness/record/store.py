@@ -28,6 +28,7 @@ from harness.errors import HarnessError, explained
 from harness.project.values import REAL, Row, Value, readable
 from harness.record.columns import PREDICTIONS, Schema, quoted
 from harness.record.database_file import begin_writing, set_strangers_aside
+from harness.record.labelled import LABELLED
 from harness.record.layout import DEV, JUDGEMENTS, Place
 from harness.record.pickles import index_load
 from harness.record.resamples_table import RESAMPLED
@@ -408,8 +409,8 @@ def clear_rows(place: Place, experiment: str) -> int:
     begin_writing(place.db)
     with explained(place.db), contextlib.closing(sqlite3.connect(place.db, timeout=10)) as con:
         deleted = 0
-        tables = (DECLARED, UNCOUNTED, RESAMPLED, JUDGEMENTS, place.metrics, place.predictions)
-        for table in tables:
+        tables = (DECLARED, UNCOUNTED, RESAMPLED, LABELLED, JUDGEMENTS)
+        for table in (*tables, place.metrics, place.predictions):
             if con.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone():
                 deleted = con.execute(
                     f"DELETE FROM {quoted(table)} WHERE experiment_version = ?", (experiment,)

@@ -24,6 +24,7 @@ from harness.seal import identity, modified_words
 from harness.stats.decision import MIN_ITEMS, Outcome
 from harness.stats.missing import mean_bounds
 from harness.tell.compare import reversal
+from harness.tell.judge_section import judge_sections
 from harness.tell.method import method_section
 from harness.tell.ranking import Ranking, rank
 from harness.tell.result_sections import (
@@ -110,6 +111,7 @@ def _figures(con: DuckDBPyConnection, found: Summary, kind: Kind) -> Iterator[Se
     """Each configuration in numbers, as a whole and by segments."""
     experiment, order = found.experiment, found.ranking.order
     yield results_section(experiment, found.scores, found.ranking)
+    yield from judge_sections(con, experiment, order)
     yield times_section(experiment, order, kind.times)
     yield from segment_sections(con, experiment, order)
     yield from _added(con, experiment.name, kind)
