@@ -87,7 +87,10 @@ def _as_project(project: Project, judge: Judge, place: Place, experiment: str) -
     """The judge as a benchmark: answers are its items, `judge` is its predict."""
     run_settings = project.settings.run
     # A worker process would load predict.py; a judge waits for a server anyway.
-    executor = "serial" if run_settings.executor == "serial" else "threads"
+    executor = run_settings.executor
+    own = project.kind.executors.get(executor)
+    if executor != "serial" and not (own and own.judges):
+        executor = "threads"
     settings = project.settings.model_copy(
         update={"run": run_settings.model_copy(update={"executor": executor, "repeats": 1})}
     )

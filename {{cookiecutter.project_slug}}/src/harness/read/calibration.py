@@ -70,7 +70,7 @@ def positions(con: DuckDBPyConnection, experiment: Experiment) -> list[Positions
         return []
     rows = rows_of(
         con,
-        f"WITH both AS (SELECT {COLUMN} AS judge, min({PREFERRED}) AS least, "
+        f"WITH paired AS (SELECT {COLUMN} AS judge, min({PREFERRED}) AS least, "
         f"max({PREFERRED}) AS most FROM {JUDGEMENTS} WHERE experiment_version = ? "
         f"AND error_type IS NULL AND {PAIR} IS NOT NULL GROUP BY judge, {PAIR} "
         "HAVING count(*) = 2) "
@@ -78,7 +78,7 @@ def positions(con: DuckDBPyConnection, experiment: Experiment) -> list[Positions
         "count(*) FILTER (least = most AND least = 'first') AS first_twice, "
         "count(*) FILTER (least = most AND least = 'second') AS second_twice, "
         "count(*) FILTER (least = 'first' AND most = 'second' OR most = least AND least = 'tie') "
-        "AS same FROM both GROUP BY judge ORDER BY judge",
+        "AS same FROM paired GROUP BY judge ORDER BY judge",
         [experiment.name],
     )
     return [

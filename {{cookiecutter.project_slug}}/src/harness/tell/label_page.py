@@ -142,7 +142,8 @@ def _handler(page: Page) -> type[BaseHTTPRequestHandler]:
             return cookie is not None and _same(cookie.value, page.token)
 
         def _is_own_name(self) -> bool:
-            port = self.server.server_address[1]
+            assert isinstance(self.server, HTTPServer)
+            port = self.server.server_port
             if self.headers.get("Host") in (f"{HOST}:{port}", f"localhost:{port}"):
                 return True
             self._send(HTTPStatus.MISDIRECTED_REQUEST, "that is no name of this machine")
