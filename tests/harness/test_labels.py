@@ -39,7 +39,7 @@ def files(params):
 
 def judge(answer, params):
     number = round(float(answer["prediction"]) * 1000)
-    wrong = number % 10 == 3
+    wrong = number // 10 % 7 == 3
     return {"verdict": "yes" if (number >= 400) != wrong else "no", "reason": "because"}
 """
 SCORE = """
@@ -194,6 +194,7 @@ def test_a_page_asks_only_those_who_have_its_link(labelled: Bench) -> None:
     (labelled.root / "labels/judge.jsonl").write_bytes(before)
 
 
+@pytest.mark.slow
 def test_an_experiment_tells_the_judges_errors_and_means_without_them(labelled: Bench) -> None:
     bench = labelled
     bench.experiment("e0.0.1", OPENED)

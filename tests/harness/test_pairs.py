@@ -1,5 +1,7 @@
 """A judge compares two answers to an item in both orders, and its liking of a place is said."""
 
+import pytest
+
 from tests.harness.project_fixture import Bench
 
 JUDGE = """
@@ -45,6 +47,7 @@ return {"prediction": number + (better if params.model == "high" else 0.0), "gro
 """
 
 
+@pytest.mark.slow
 def test_pairs_are_judged_in_both_orders_and_a_place_that_wins_is_reported(bench: Bench) -> None:
     bench.items(20)
     bench.predict(PREDICT)

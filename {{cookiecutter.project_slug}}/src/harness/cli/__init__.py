@@ -13,6 +13,7 @@ import typer
 from typer.exceptions import TyperException
 
 from harness.cli import (
+    exchanging,
     explorer,
     judging,
     models,
@@ -38,6 +39,7 @@ PARTS = (
     versions.app,
     explorer.app,
     judging.app,
+    exchanging.app,
     remotes.app,
     sharing.app,
     models.app,

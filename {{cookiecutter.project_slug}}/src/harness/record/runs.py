@@ -28,6 +28,7 @@ RUNS: dict[str, str | None] = {
     **dict.fromkeys(("harness_version", "harness_digest", "harness_edited"), TEXT),
     "holdout": TEXT,  # "kept" or "opened", "" where there is none
     "published": TEXT,  # when its experiment was about to be tagged
+    "imported": TEXT,  # JSON: which tool ran it, and in which files; NULL where we did
 }
 
 
