@@ -91,6 +91,7 @@ RUNS = {
     "harness_edited": "its files that differ from its seal, JSON",
     "holdout": "`kept` or `opened` (FINAL=1), empty where [data] names none",
     "published": "when its experiment was about to be tagged",
+    "imported": "JSON: which tool ran it and in which files, NULL where this harness did",
 }
 
 
