@@ -22,9 +22,10 @@ from harness.record.judgements import (
     PREFERRED,
     Judged,
     answers,
+    mean_cost,
     pair_of,
 )
-from harness.record.layout import Place, place_for
+from harness.record.layout import DEV, Place, place_for
 from harness.run.loop import RunReport, run
 from harness.run.prepared import prepare
 from harness.run.provenance import provenance
@@ -51,6 +52,23 @@ def judge_answers(
     made_by = provenance(judging, grid, ready.census, "judge", {})
     there = place.of_judgements()
     return run(judging, experiment, grid, ready.census, made_by, None, there, known)
+
+
+def forecast_lines(project: Project, datapoints: int) -> list[str]:
+    """How many judgements a run asks for at most, and what they cost by those of the dev phase.
+
+    There are no answers yet, and equal ones are judged once, so it may be fewer.
+    """
+    judge = project.judge
+    if judge is None:
+        return []
+    most = datapoints * len(judge.grid) * (2 if judge.view.compares else 1)
+    line = f"judge.py: {most:,} judgements at most"
+    place = place_for(project.root, project.settings, DEV)
+    paid = mean_cost(place) if place.db.exists() else None
+    if paid is None:
+        return [f"{line}; a dev-run shows what one costs"]
+    return [f"{line}, {most * paid:.4f} USD at most (one cost {paid:.6f} in the dev-run)"]
 
 
 def judged(project: Project) -> Judged | None:

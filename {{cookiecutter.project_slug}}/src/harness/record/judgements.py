@@ -119,6 +119,16 @@ def _compared_with(
     ]
 
 
+def mean_cost(place: Place) -> float | None:
+    """What a judgement in a database cost on average; None where that is not known."""
+    with closing(sqlite3.connect(place.db, timeout=10)) as connection:
+        if "cost" not in _columns(connection, JUDGEMENTS):
+            return None
+        query = f"SELECT avg(cost) FROM {JUDGEMENTS} WHERE error_type IS NULL"
+        found: float | None = connection.execute(query).fetchone()[0]
+        return found
+
+
 def pair_of(view: View, shown: Row) -> str:
     """What both orders of two answers are known by together."""
     both = sorted(map(answer_id, (shown, view.turned(shown))))

@@ -38,9 +38,12 @@ addEventListener("keydown", (event) => {
 class Asked(Protocol):
     """What is asked about; `answer` names it, so that a page that is old labels nothing else."""
 
-    answer: str
-    parts: dict[str, str]
-    rules: tuple[str, ...]
+    @property
+    def answer(self) -> str: ...
+    @property
+    def parts(self) -> dict[str, str]: ...
+    @property
+    def rules(self) -> tuple[str, ...]: ...
 
 
 class Page:
