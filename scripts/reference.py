@@ -69,6 +69,8 @@ RUNS = {
     "python": "its version",
     "platform": "the system",
     "cpu": "its name and cores",
+    "gpu": "name and driver of each GPU of NVIDIA",
+    "sampled": "CPU, memory, GPU and energy that it took, JSON; only with [run] sample",
     "packages": "installed packages and versions, JSON",
     "settings": "benchmark.toml as it was, JSON",
     "gates": "each gate, passed or overridden, JSON",

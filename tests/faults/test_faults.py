@@ -9,13 +9,12 @@ import random
 import resource
 import signal
 import stat
-import threading
 import time
 from collections.abc import Callable
 
 import pytest
 
-from tests.harness.project_fixture import OPENED, Bench, finished, once_each
+from tests.harness.project_fixture import OPENED, Bench, eventually, finished, once_each
 
 SLOW = "time.sleep(0.02)\nreturn {'prediction': item['x'] > 0.5, 'ground_truth': item['label']}"
 RUN = ("experiment", "e0.0.1", "--allow", OPENED)
@@ -131,30 +130,47 @@ def test_a_disk_that_is_full_is_said_and_what_is_recorded_stays(
     assert before <= 400
 
 
+EDITS = {
+    "src/benchmark/predict.py": ("> 0.5", "> 0.6"),
+    "src/benchmark/params.py": ("0.75", "0.8"),
+    "data/words.txt": ("one", "two"),
+}
+
+
+def has_begun(bench: Bench, more_than: int) -> bool:
+    return eventually(lambda: len(bench.traced("ran")) > more_than, 60)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("executor", ["serial", "threads", "processes"])
-def test_code_that_is_edited_during_a_run_is_never_tagged(
+@pytest.mark.parametrize("executor", ["serial", "threads", "processes", "async", "dask"])
+def test_what_is_edited_during_a_run_is_never_tagged(
     make_bench: Callable[..., Bench], executor: str
 ) -> None:
+    """Code, params and data in turn; put back, the same command finishes the experiment."""
+    if executor == "dask":
+        pytest.importorskip("distributed")
     bench = make_bench(fresh=True)
-    bench.settings(run={"executor": executor, "workers": 2})
+    bench.settings(run={"executor": executor, "workers": 2}, key={"files": ["data/words.txt"]})
+    bench.file("data/words.txt", "one\n")
     bench.items(60)
-    bench.predict(SLOW, head="import time")
+    bench.predict(SLOW.replace("time.sleep", "await asyncio.sleep"), head="import asyncio")
+    predict = bench.root / "src/benchmark/predict.py"
+    bench.file(
+        "src/benchmark/predict.py", predict.read_text().replace("def pred", "async def pred")
+    )
     bench.commit()
-
-    def edit() -> None:
-        while len(bench.traced("ran")) < 5:
-            time.sleep(0.01)
-        path = bench.root / "src/benchmark/predict.py"
-        path.write_text(path.read_text().replace("> 0.5", "> 0.6"))
-
-    editor = threading.Thread(target=edit)
-    editor.start()
-    done = bench.run(*RUN, expect=1)
-    editor.join()
-    assert "predict.py" in done.said
-    assert bench.git("tag") == ""
-    bench.git("checkout", "-q", "src/benchmark/predict.py")
+    for name, (old, new) in EDITS.items():
+        path = bench.root / name
+        before = path.read_text()
+        begun = len(bench.traced("ran"))
+        process = bench.start(*RUN)
+        assert has_begun(bench, begun + 4)
+        path.write_text(before.replace(old, new))
+        done = finished(process)
+        assert done.code == 1, (name, done.said)
+        assert name in done.said
+        assert bench.git("tag") == ""
+        path.write_text(before)
     bench.run(*RUN)
     assert len(bench.rows()) == 120
     assert bench.git("tag") == "e0.0.1"

@@ -56,7 +56,7 @@ def refused(done: Done, *words: str, code: int = 2) -> None:
             ["item 1", "'a'", "date", "JSON"],
         ),
         ('return [{"id": "a", "x": float("inf")}]', ["item 1", "'a'", "JSON"]),
-        ('return [{"id": "a", "x": Path("data/gone.csv")}]', ["gone.csv", "dvc pull"]),
+        ('return [{"id": "a", "x": Path("data/gone.csv")}]', ["gone.csv", "make pull"]),
         ('return ["a", "b"]', ["item 1", "str", "dict"]),
         ("return []", ["no items"]),
         ("return None", ["dataset.py"]),

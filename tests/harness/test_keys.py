@@ -164,7 +164,7 @@ def test_two_paths_of_equal_size_and_time_are_told_apart(tmp_path: Path) -> None
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(HarnessError, match=r"gone\.txt") as caught:
         item_digest({"id": 1, "file": Path("gone.txt")}, tmp_path)
-    assert "dvc pull" in caught.value.fix
+    assert "make pull" in caught.value.fix
 
 
 # -- params

@@ -31,9 +31,6 @@ from tests.harness.load_fixture import (
     written,
 )
 
-# One worker for all of them: two loads at once would measure each other.
-pytestmark = pytest.mark.xdist_group("load")
-
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[KnownServer]:

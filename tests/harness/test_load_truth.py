@@ -21,7 +21,7 @@ from harness.load.executor import _PER_PROCESS
 from harness.run.job import Outcome
 from tests.harness.load_fixture import Params, known_server, numbered, row, send_load
 
-pytestmark = [pytest.mark.xdist_group("load"), pytest.mark.slow]
+pytestmark = pytest.mark.slow
 Times = npt.NDArray[np.float64]
 
 

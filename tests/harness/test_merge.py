@@ -206,6 +206,14 @@ def test_what_cannot_be_merged_is_a_sentence_and_changes_nothing(
     stranger.write_bytes(before[:8000])
     refused(str(stranger), "stranger.db: it is damaged or no database", code=1)
 
+    with closing(sqlite3.connect(two.db)) as con:
+        con.execute("CREATE TABLE somebodys (edit)")
+        con.commit()
+    edited = two.run("merge", "exp/other", expect=1).said
+    assert "results/benchmark.db is not the version that git records now" in edited
+    assert "git checkout HEAD -- results/benchmark.db" in edited
+    two.git("checkout", "-q", "--", "results")
+
     two.git("checkout", "-q", "--detach")
     refused("exp/other", "no branch is checked out", "git switch -c")
     two.git("switch", "-q", "feat/try")

@@ -45,6 +45,11 @@ def written(path: Path, content: dict[str, Any]) -> Path:
             "CREATE TABLE runs (track_id TEXT, experiment_version TEXT, sequence INTEGER);"
             "CREATE TABLE notes (text TEXT);"
             "CREATE TABLE scores (predictions TEXT, name TEXT, UNIQUE (predictions, name));"
+            "CREATE TABLE judgements (track_id VARCHAR, timestamp VARCHAR, experiment_version TEXT,"
+            " task_key TEXT, judge TEXT, verdict INTEGER, PRIMARY KEY (track_id, timestamp));"
+            "CREATE TABLE judge_runs (track_id TEXT, experiment_version TEXT, sequence INTEGER);"
+            "CREATE TABLE aggregate_resamples (experiment_version TEXT, params_key TEXT, name TEXT,"
+            " estimate REAL, drawn TEXT);"
         )
         for experiment, task in content["rows"]:
             if content["kind"] == "REAL" and task == 4:
@@ -58,6 +63,13 @@ def written(path: Path, content: dict[str, Any]) -> Path:
         for experiment in sorted({experiment for experiment, _ in content["rows"]}):
             row = (f"run{experiment}", f"e0.0.{experiment}", experiment)
             con.execute("INSERT INTO runs VALUES (?, ?, ?)", row)
+            con.execute("INSERT INTO judge_runs VALUES (?, ?, ?)", ("j" + row[0], *row[1:]))
+            for name in ("f1", "auc"):
+                draws = (row[1], '{"a": 1}', name, experiment / 7, f"[{experiment}.5, null]")
+                con.execute("INSERT INTO aggregate_resamples VALUES (?, ?, ?, ?, ?)", draws)
+        for experiment, task in content["rows"]:
+            judged = (f"jrun{experiment}", str(task), f"e0.0.{experiment}", f"j{task}", "strict", 1)
+            con.execute("INSERT INTO judgements VALUES (?, ?, ?, ?, ?, ?)", judged)
         con.executemany("INSERT INTO notes VALUES (?)", [(str(n),) for n in content["notes"]])
         con.executemany("INSERT INTO scores VALUES ('p', ?)", [(str(n),) for n in content["names"]])
         con.commit()
@@ -158,6 +170,52 @@ def test_a_clash_changes_nothing_and_names_the_rows(tmp_path: Path) -> None:
     [clash] = outcome.clashes
     assert (clash.table, clash.experiment, clash.count) == ("predictions", "e0.0.1", 1)
     assert clash.columns == ["value"]
+    assert not merge(a, b, "elsewhere", replace=True).stopped
+    assert content_of(a) == content_of(b)
+
+
+@pytest.mark.parametrize(
+    ("table", "change", "columns"),
+    [
+        ("judgements", "verdict = 0 WHERE task_key = 'j1'", ["verdict"]),
+        ("judge_runs", "sequence = 9", ["sequence"]),
+        ("aggregate_resamples", "drawn = '[2.5]' WHERE name = 'auc'", ["drawn"]),
+    ],
+)
+def test_judgements_and_draws_that_differ_are_no_second_rows(
+    tmp_path: Path, table: str, change: str, columns: list[str]
+) -> None:
+    """Without a key of their own both would be kept, and readers take whichever comes last."""
+    content = {"rows": [(1, 0), (1, 1)], "kind": "REAL", "more": set(), "notes": [], "names": {0}}
+    a, b = written(tmp_path / "a.db", content), written(tmp_path / "b.db", content)
+    base = written(tmp_path / "base.db", content)
+    with closing(sqlite3.connect(b)) as con:
+        con.execute(f"UPDATE {table} SET {change}")
+        con.commit()
+    before = content_of(a)
+    [clash] = merge(a, b, "elsewhere").clashes
+    assert (clash.table, clash.count, clash.columns) == (table, 1, columns)
+    assert content_of(a) == before
+    work = tmp_path / "work.db"
+    copy_database(a, work)
+    assert not merge(work, b, "elsewhere", base).stopped, "one side alone has changed it"
+    assert content_of(work) == content_of(b)
+    assert not merge(a, b, "elsewhere", replace=True).stopped
+    assert content_of(a) == content_of(b)
+
+
+def test_scores_made_anew_on_one_side_are_no_second_metrics(tmp_path: Path) -> None:
+    for name, version, value in (("a", "", 0.5), ("b", "s2", 0.6)):
+        with closing(sqlite3.connect(tmp_path / f"{name}.db")) as con:
+            con.execute(
+                "CREATE TABLE metrics (experiment_version, params_key, score_version, f1 REAL)"
+            )
+            con.execute("INSERT INTO metrics VALUES ('e0.0.1', '{}', ?, ?)", (version, value))
+            con.execute("CREATE TABLE metrics_history AS SELECT * FROM metrics")
+            con.commit()
+    a, b = tmp_path / "a.db", tmp_path / "b.db"
+    [clash] = merge(a, b, "elsewhere").clashes
+    assert (clash.table, clash.columns) == ("metrics", ["score_version", "f1"])
     assert not merge(a, b, "elsewhere", replace=True).stopped
     assert content_of(a) == content_of(b)
 

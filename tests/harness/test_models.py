@@ -4,6 +4,7 @@ import json
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -162,6 +163,41 @@ os.waitpid(child, 0)
 """
 
 
+def test_two_promotions_at_one_instant_are_one_and_a_sentence(bench: Bench, tmp_path: Path) -> None:
+    """Each sees no model in production; the second to write would say so of one that there is."""
+    ids = kept(bench, "bad", "fair")
+    arguments = [sys.executable, "-c", AT_THE_LOCK, str(tmp_path), "model", "promote", ids["bad"]]
+    late = subprocess.Popen(
+        arguments, cwd=bench.root, env=bench.environment(), stderr=subprocess.PIPE, text=True
+    )
+    while not (tmp_path / "waiting").exists():
+        assert late.poll() is None
+        time.sleep(0.05)
+    bench.run("model", "promote", ids["fair"])
+    (tmp_path / "go").touch()
+    _, said = late.communicate(timeout=120)
+    assert late.returncode == 1, said
+    assert f"the models are others than when this began (promote {ids['fair']}" in said
+    assert "make models" in said
+    assert stages(bench) == {"bad": "candidate", "fair": "production"}
+
+
+AT_THE_LOCK = """
+import sys, time
+from pathlib import Path
+folder = Path(sys.argv[1])
+def wait(event, arguments):
+    if event == "open" and str(arguments[0]).endswith(".harness.record.lock"):
+        (folder / "waiting").touch()
+        while not (folder / "go").exists():
+            time.sleep(0.05)
+sys.addaudithook(wait)
+sys.argv = ["harness", *sys.argv[2:]]
+from harness.cli import main
+main()
+"""
+
+
 def test_a_fitted_model_is_taken_from_the_experiments_assets(bench: Bench) -> None:
     bench.predict(
         "return {'prediction': resource['model'] == 'good', 'ground_truth': True}",
@@ -189,6 +225,7 @@ def test_what_two_people_did_with_models_merges_as_it_is(bench: Bench) -> None:
     bench.commit()
     bench.git(*WHO, "merge", "-q", "exp/two")
     assert stages(bench) == {"bad": "production", "fair": "candidate", "good": "candidate"}
+    assert "promoted too" not in bench.run("model", "list").said
     bench.run("model", "promote", ids["good"])
     # And by hand, whoever has the branch.
     bench.commit()
@@ -197,6 +234,34 @@ def test_what_two_people_did_with_models_merges_as_it_is(bench: Bench) -> None:
     assert stages(bench)["good"] == "production"
     with closing(sqlite3.connect(bench.root / "results/models.db")) as con:
         assert con.execute("SELECT count(*) FROM model_events").fetchone() == (5,)
+
+
+@pytest.mark.slow
+def test_two_promotions_on_two_branches_are_both_kept_and_the_later_one_counts(
+    bench: Bench,
+) -> None:
+    ready_to_merge(bench)
+    ids = kept(bench, "bad", "fair")
+    bench.commit()
+    bench.git("switch", "-q", "-c", "exp/two")
+    bench.run("model", "promote", ids["bad"])
+    bench.commit()
+    bench.git("switch", "-q", "feat/try")
+    bench.run("model", "promote", ids["fair"])
+    bench.commit()
+    bench.git(*WHO, "merge", "-q", "exp/two")
+    assert stages(bench) == {"bad": "candidate", "fair": "production"}
+    listed = bench.run("model", "list").said
+    assert f"{ids['bad']} was promoted too, on another branch" in listed
+    assert f"make promote NAME={ids['bad']}" in listed
+    refused = bench.run("model", "promote", ids["bad"], "--metric=correct", expect=1)
+    assert "is not shown to be better (correct: worse" in refused.said
+    bench.commit()
+    bench.git("switch", "-q", "exp/two")
+    bench.git(*WHO, "merge", "-q", "feat/try")
+    assert stages(bench) == {"bad": "candidate", "fair": "production"}
+    bench.run("model", "demote")
+    assert "promoted too" not in bench.run("model", "list").said
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 import sqlite3
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -13,6 +14,8 @@ import pytest
 from tests.harness.project_fixture import OPENED, Bench
 from tests.harness.test_published import clone, shared
 
+# As it can be typed in a shell in which the environment is not active.
+DVC = "dvc" if shutil.which("dvc") else str(Path(sys.executable).with_name("dvc"))
 ALL_RIGHT = """
 from harness import Score
 
@@ -35,26 +38,26 @@ def blocked(bench: Bench, *words: str, tag: str = "e0.0.9") -> None:
 
 
 def test_a_database_that_is_not_the_one_recorded(tagged_by_dvc: Bench) -> None:
-    """What git pull and a fresh clone leave to be done by dvc pull."""
+    """What git pull and a fresh clone leave to be done by make pull."""
     bench = tagged_by_dvc
     record = bench.root / "results/benchmark.db.dvc"
     kept = bench.db.read_bytes()
     bench.db.unlink()
     blocked(bench, "DVC records results/benchmark.db, and it is not here",
-            "fix: dvc checkout results/benchmark.db.dvc")  # fmt: skip
+            f"fix: {DVC} checkout results/benchmark.db.dvc")  # fmt: skip
     shutil.rmtree(bench.root / ".dvc/cache")
-    blocked(bench, "it is not here", "fix: dvc pull results/benchmark.db.dvc")
+    blocked(bench, "it is not here", "fix: make pull")
 
     # A colleague has published: the record is of what only the remote has.
     bench.db.write_bytes(kept)
     old = hashlib.md5(kept).hexdigest()
     record.write_text(record.read_text().replace(old, "0" * 32))
-    away = "mv results/benchmark.db results/aside/ && dvc pull results/benchmark.db.dvc"
+    away = "mv results/benchmark.db results/aside/ && make pull"
     blocked(bench, "results/benchmark.db is not the version that DVC records now", away)
     saved = bench.root / f".dvc/cache/files/md5/{old[:2]}/{old[2:]}"
     saved.parent.mkdir(parents=True)
     saved.write_bytes(kept)
-    blocked(bench, "fix: dvc pull results/benchmark.db.dvc")
+    blocked(bench, "fix: make pull")
 
     conflict = "<<<<<<< HEAD\n- md5: {}\n=======\n- md5: {}\n>>>>>>> feat/two\n"
     record.write_text("outs:\n" + conflict.format("a" * 32, "b" * 32))
@@ -70,7 +73,7 @@ def test_a_colleague_publishes_while_an_experiment_is_under_way(
     bench.run_dvc("remote", "add", "-q", "-d", "store", str(tmp_path / "store"))
     bench.experiment("e0.0.1")
     colleague = clone(bench, tmp_path / "colleague")
-    blocked(colleague, "it is not here", "fix: dvc pull results/benchmark.db.dvc")
+    blocked(colleague, "it is not here", "fix: make pull")
     colleague.run_dvc("pull", "results/benchmark.db.dvc")
     colleague.experiment("e0.0.2")
 
@@ -139,9 +142,9 @@ def test_scored_again_under_dvc_the_documented_checkout_works_after_what_is_said
 ) -> None:
     said = tagged_by_dvc.run("rescore", "e0.0.1").err
     keep, drop = [line.partition(": ")[2] for line in said.splitlines() if line.startswith("  ")]
-    assert keep.startswith("dvc add results/benchmark.db && git commit")
+    assert keep.startswith(f"{DVC} add results/benchmark.db && git commit")
     dvc, _, git = drop.partition(" && ")
-    assert dvc == "dvc checkout --force results/benchmark.db.dvc"
+    assert dvc == f"{DVC} checkout --force results/benchmark.db.dvc"
     tagged_by_dvc.run_dvc(*dvc.split()[1:])
     tagged_by_dvc.git(*git.split()[1:])
     assert tagged_by_dvc.run_dvc("checkout") == ""
@@ -161,7 +164,7 @@ def test_data_that_dvc_keeps_and_is_not_here(tagged_by_dvc: Bench) -> None:
     for command in (["dev-run"], ["experiment", "e0.0.2"], ["ready"]):
         refused = bench.run(*command, expect=2)
         assert "DVC keeps data/big.txt, and it is not here" in refused.said
-        assert "fix: dvc pull" in refused.said
+        assert "fix: make pull" in refused.said
         assert "make data" not in refused.said
 
 

@@ -84,11 +84,15 @@ def test_two_experiments_are_held_side_by_side(untouched: Bench) -> None:
         '+ "prediction": item["x"] > params.threshold or item["label"],',
         "-How high?",
         "+How high is it?",
+        "Other files",
+        "--- a/src/benchmark/params.py",
     ):
         assert words in said, words
     found = json.loads(untouched.run("diff", "e0.0.1", "e1.0.0", "--json").out)
     assert list(found["code"]) == ["src/benchmark/predict.py"], "GRID is no code"
     assert list(found["prompts"]) == ["prompts/ask.txt"]
+    assert "src/benchmark/params.py" in found["other_files"]
+    assert found["metrics"]["pairs"][0]["flips"], "programs get all that there is"
     assert found["metrics"]["pairs"][0]["verdict"]["verdict"] == "better"
 
 
@@ -192,6 +196,13 @@ def test_a_name_that_is_no_tag_reaches_no_path(untouched: Bench, name: str) -> N
     for command in (["checkout"], ["cleanup"], ["show"], ["get"]):
         assert untouched.run(*command, "--", name, expect=2).err.startswith("error:")
     assert sorted(os.listdir(untouched.root.parent)) == before
+
+
+@pytest.mark.parametrize("command", [["show"], ["diff", "e0.0.1"], ["checkout"], ["pull"]])
+def test_a_tag_that_is_not_there_is_a_sentence(untouched: Bench, command: list[str]) -> None:
+    refused = untouched.run(*command, "e0.9.0", expect=2).err
+    assert "'e0.9.0'" in refused.splitlines()[0]
+    assert "fix:" in refused
 
 
 # -- from everywhere, and with what DVC keeps

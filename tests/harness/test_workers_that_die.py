@@ -1,6 +1,10 @@
 """A crash, an endless loop or too much memory in predict and fit costs its own datapoints."""
 
+import os
 import re
+import resource
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -123,3 +127,49 @@ def test_what_a_time_limit_cannot_end_is_said_at_the_start(bench: Bench) -> None
     assert "cannot end" in bench.dev_run().said
     bench.settings(run={"executor": "processes", "timeout_seconds": 5, "workers": 1})
     assert "cannot end" not in bench.dev_run().said
+
+
+def test_more_workers_than_file_handles_are_said_before_anything_runs(bench: Bench) -> None:
+    bench.settings(run={"executor": "processes", "workers": 60})
+
+    def few() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))
+
+    done = bench.run("dev-run", expect=2, before=few)
+    assert "60 workers need about 184 open files, and a process may open 100" in done.said
+    assert "fix: ulimit -n 184, or workers = 18" in done.said
+    assert not bench.executed()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("executor", ["serial", "threads", "processes", "dask"])
+def test_a_predict_that_prints_gigabytes_costs_no_memory(
+    make_bench: Callable[..., Bench], executor: str
+) -> None:
+    """Nobody keeps what it prints; the driver and its workers stay small."""
+    if executor == "dask":
+        pytest.importorskip("distributed")
+    bench = make_bench(fresh=True)
+    bench.settings(run={"executor": executor, "workers": 2})
+    bench.params('[Params("low")]')
+    bench.items(4)
+    bench.predict(
+        """
+        for _ in range(512):
+            print("x" * 2**20)
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        return {"prediction": memory, "ground_truth": 1}
+        """,
+        head="import resource",
+    )
+    with open(os.devnull, "w") as nowhere:
+        done = subprocess.run(
+            [sys.executable, "-m", "harness", "dev-run"],
+            cwd=bench.root,
+            env=bench.environment(),
+            stdout=nowhere,
+            stderr=nowhere,
+        )
+    assert done.returncode == 0
+    assert [row["error"] for row in bench.rows("dev")] == [None] * 4
+    assert max(row["prediction"] for row in bench.rows("dev")) < 400

@@ -21,7 +21,6 @@ from cookiecutter.main import cookiecutter
 
 from tests.harness.load_fixture import known_server
 
-pytestmark = pytest.mark.xdist_group("load")
 REPOSITORY = Path(__file__).resolve().parents[3]
 ALLOWED = "dev-run,tests,inspect,items,plan"
 REQUEST = 'return Request(body=json.dumps({"pixels": item["pixels"]})) if "pixels" in item'

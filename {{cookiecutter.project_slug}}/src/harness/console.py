@@ -7,12 +7,17 @@ need not. Data for programs goes to standard output as it is, and not through th
 """
 
 import argparse
+import contextlib
 import hashlib
 import io
+import re
+import shutil
 import sys
+import time
 import unicodedata
-from collections.abc import Iterable
-from typing import IO, Any
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any, TypeVar
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
@@ -20,6 +25,7 @@ from rich.text import Text
 
 from harness.errors import HarnessError
 
+Thing = TypeVar("Thing")
 ABSENT = "–"
 CELL = 120  # characters of a value in a table
 RAW = 1500  # characters of a model's output in a report
@@ -122,9 +128,34 @@ out = SafeConsole(width=None if sys.stdout.isatty() else 200)
 err = SafeConsole(stderr=True, width=None if sys.stderr.isatty() else 200)
 
 
+def progress(things: Sequence[Thing], what: str, every: float = 5.0) -> Iterator[Thing]:
+    """The things one after the other, with a line now and then where they take long."""
+    begun = shown = time.monotonic()
+    for number, thing in enumerate(things):
+        yield thing
+        now = time.monotonic()
+        if now - shown > every:
+            shown = now
+            left = (now - begun) / (number + 1) * (len(things) - number - 1)
+            err.print(f"{what}: {number + 1}/{len(things)}  {left:.0f} s left", markup=False)
+
+
 def show_error(error: HarnessError) -> None:
     """Print what is wrong and the command that fixes it on standard error."""
     message = "\n".join(shown(each, RAW) for each in error.message.split("\n"))
     err.print(styled(("error:", "bold red"), f" {message}"), soft_wrap=True)
     if error.fix:
-        err.print(styled(("  fix:", "bold green"), f" {error.fix}"), soft_wrap=True)
+        err.print(styled(("  fix:", "bold green"), f" {runnable(error.fix)}"), soft_wrap=True)
+
+
+def runnable(text: str) -> str:
+    """Text in which DVC is called by its path, where only the environment has it.
+
+    Nobody has to activate the environment, so a shell may not know the command `dvc`.
+    """
+    if "dvc " not in text or shutil.which("dvc"):
+        return text
+    program = Path(sys.executable).with_name("dvc")
+    with contextlib.suppress(ValueError):
+        program = program.relative_to(Path.cwd())
+    return re.sub(r"(?<![\w./-])dvc (?=[a-z])", f"{program} ", text)

@@ -155,7 +155,7 @@ def _dvc(root: Path, settings: Settings) -> Verdict:
         return Verdict("DVC", "bad", "DVC is not set up here", "make setup")
     if missing := dvc.missing_data(root):
         names = ", ".join(missing[:3])
-        return Verdict("DVC", "bad", f"it keeps {names}, and it is not here", "dvc pull")
+        return Verdict("DVC", "bad", f"it keeps {names}, and it is not here", "make pull")
     return Verdict("DVC", "ok", f"cache in {dvc.cache_folder(root)}")
 
 

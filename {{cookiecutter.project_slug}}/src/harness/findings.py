@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from harness.console import RAW, out, shown, styled
+from harness.console import RAW, out, runnable, shown, styled
 
 Severity = Literal["error", "warning", "note"]
 _STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
@@ -47,7 +47,7 @@ def show(findings: Sequence[Finding], subject: str, *, as_json: bool = False) ->
         for example in finding.examples:
             out.print(styled((f"        {_flat(example)}", "dim")), soft_wrap=True)
         if finding.fix:
-            out.print(styled(("   fix:", "green"), f" {finding.fix}"), soft_wrap=True)
+            out.print(styled(("   fix:", "green"), f" {runnable(finding.fix)}"), soft_wrap=True)
     graver = sum(finding.severity != "note" for finding in findings)
     verdict = (many(graver, "finding"), "") if graver else ("no findings", "green")
     out.print(styled(f"{subject}: ", verdict), soft_wrap=True)

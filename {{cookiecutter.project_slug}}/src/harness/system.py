@@ -80,6 +80,22 @@ def new_process() -> str:
     return "forkserver" if "forkserver" in methods else "spawn"
 
 
+def keeps_out(file: IO[bytes]) -> bool:
+    """Whether the lock that something else in this process has on the whole file is in force.
+
+    True where it cannot be tried: on Windows a lock that was granted holds.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    return False
+
+
 def is_locked(file: IO[bytes], start: int, length: int) -> bool:
     """Whether another program holds a lock on these bytes of a file that is open for writing.
 

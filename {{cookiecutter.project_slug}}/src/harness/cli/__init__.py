@@ -11,6 +11,8 @@ from pathlib import Path
 
 import typer
 from typer.exceptions import TyperException
+from typer.main import get_command_name
+from typer.models import CommandInfo
 
 from harness.cli import (
     exchanging,
@@ -28,12 +30,18 @@ from harness.console import err, show_error
 from harness.errors import HarnessError, is_of_database, reason_of
 from harness.seal import HERE
 
-app = typer.Typer(
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # a wrong option gets one sentence, not a box
-    help="Run a benchmark: one row for each datapoint, and no good result is computed again.",
-)
+
+def _empty() -> typer.Typer:
+    return typer.Typer(
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,  # a wrong option gets one sentence, not a box
+        help="Run a benchmark: one row for each datapoint, and no good result is computed again.",
+        callback=lambda: None,  # so that an app of one command still asks for its name
+    )
+
+
+app = _empty()
 PARTS = (
     running.app,
     versions.app,
@@ -61,7 +69,7 @@ def main(arguments: list[str] | None = None) -> None:
         typed = [_as_text(each) for each in typed]
         _refuse_anothers(Path.cwd() / "src/harness")
         # Not standalone: typer would print what was typed as it is, escape sequences and all.
-        code = app(typed or ["--help"], standalone_mode=False)
+        code = _with_only(typed[:1])(typed or ["--help"], standalone_mode=False)
         sys.exit(code if typed else 2)
     except HarnessError as error:
         show_error(error)
@@ -80,6 +88,21 @@ def main(arguments: list[str] | None = None) -> None:
             # Nobody foresaw this one. Its text may be anybody's, so it takes the same way.
             err.print(traceback.format_exc().rstrip(), soft_wrap=True)
         sys.exit(1)
+
+
+def _with_only(names: list[str]) -> typer.Typer:
+    """The command that was typed, alone: to build all sixty takes longer than most need to run.
+
+    All of them where it is none: then somebody wants the list, or misspelt one.
+    """
+    only = _empty()
+    only.registered_commands = [each for each in app.registered_commands if _name_of(each) in names]
+    only.registered_groups = [each for each in app.registered_groups if each.name in names]
+    return only if only.registered_commands or only.registered_groups else app
+
+
+def _name_of(command: CommandInfo) -> str:
+    return command.name or get_command_name(getattr(command.callback, "__name__", ""))
 
 
 def _as_text(argument: str) -> str:

@@ -118,7 +118,7 @@ def diff(a: str, b: str, as_json: Json = False) -> None:
         if bare := [tag for tag in (a, b) if tag not in known]:
             raise HarnessError(f"{bare[0]} has no figures", fix=f"make experiment TAG={bare[0]}")
         with connect(found) as con:
-            between = difference(con, root, known[a], known[b])
+            between = difference(con, root, known[a], known[b], flips=as_json)
     if as_json:
         print(json.dumps(between.as_json(), indent=2))
     else:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from harness.console import err, out
+from harness.console import err, out, runnable
 from harness.errors import HarnessError
 
 app = typer.Typer()
@@ -72,6 +72,7 @@ def promote(name: Named, metric: Metric = None, force: Force = False) -> None:
     from harness.version import models
 
     root, settings = _here()
+    seen = models.events_so_far(root)
     wanted, before = models.find(root, name), models.production(root)
     if wanted.stage != "candidate":
         raise HarnessError(f"{wanted.id} is {wanted.stage}, and no candidate", fix="make models")
@@ -84,7 +85,8 @@ def promote(name: Named, metric: Metric = None, force: Force = False) -> None:
             code=1,
         )
     forced = not found.better
-    changed = models.record(root, settings, "promote", [wanted], {**found.record, "forced": forced})
+    why = {**found.record, "forced": forced}
+    changed = models.record(root, settings, "promote", [wanted], why, seen)
     out.print(f"{wanted.id} is in production: {found.words}", soft_wrap=True)
     if forced:
         err.print("note: forced, though no difference is shown; this is recorded", soft_wrap=True)
@@ -99,8 +101,9 @@ def demote(
     from harness.version import models
 
     root, settings = _here()
+    seen = models.events_so_far(root)
     wanted = models.find(root, "production")
-    changed = models.record(root, settings, "demote", [wanted], {"why": note})
+    changed = models.record(root, settings, "demote", [wanted], {"why": note}, seen)
     out.print(f"{wanted.id} is a candidate again", soft_wrap=True)
     _tell_next(changed, f"demote {wanted.id}")
 
@@ -115,6 +118,7 @@ def prune(
     from harness.version import models
 
     root, settings = _here()
+    seen = models.events_so_far(root)
     candidates = [each for each in models.models(root) if each.stage == "candidate"]
     with _results() as con:
         rest = ranked(con, candidates, metric)[keep:]
@@ -122,7 +126,7 @@ def prune(
         out.print(f"there are {len(candidates)} candidates; nothing to prune")
         return
     evidence: dict[str, object] = {"metric": metric, "kept": keep}
-    changed = models.record(root, settings, "prune", rest, evidence)
+    changed = models.record(root, settings, "prune", rest, evidence, seen)
     for each in rest:
         out.print(f"{each.id} is pruned: {each.of}", soft_wrap=True)
     _tell_next(changed, f"prune to the best {keep} by {metric}")
@@ -187,8 +191,14 @@ def list_models(
     if settings.store.dvc and models.is_ahead(root):
         name = models.database(root).relative_to(root)
         err.print(
-            f"note: {name} is ahead of what DVC has: a command was killed; dvc add {name} && "
-            f'git add {name}.dvc && git commit -m "models"',
+            f"note: {name} is ahead of what DVC has: a command was killed; "
+            + runnable(f'dvc add {name} && git add {name}.dvc && git commit -m "models"'),
+            soft_wrap=True,
+        )
+    if other := models.passed_over(root):
+        err.print(
+            f"note: {other} was promoted too, on another branch, and nobody has held the two "
+            f"against each other; make promote NAME={other} does",
             soft_wrap=True,
         )
     for each in found:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from harness.console import err, out
+from harness.console import err, out, runnable
 from harness.errors import HarnessError
 from harness.project.kind import load_kind
 from harness.project.settings import Settings, load_settings
@@ -237,7 +237,7 @@ def _show_renewed(project: "Project", name: str, rows: "list[Row]", title: str) 
         out.print(table)
     beside = renew(project, place, name, rows)
     for line in after_rescore(*_here(), name, beside):
-        err.print(line, markup=False, soft_wrap=True)
+        err.print(runnable(line), markup=False, soft_wrap=True)
 
 
 @app.command()
@@ -310,6 +310,8 @@ def sql(
     found_in = _recorded(phase)
     _check_target(target, found_in, force)
     run_sql(found_in, text or "", cast(Format, fmt), target, given)
+    if target is not None:
+        err.print(f"wrote {target}", markup=False, soft_wrap=True)
 
 
 @app.command()

@@ -1,13 +1,15 @@
 """The commands that share a benchmark: where to, and there and back."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from harness.cli.explorer import here
 from harness.console import out, show_error
 from harness.errors import HarnessError
-from harness.version.sharing import Shared
+
+if TYPE_CHECKING:
+    from harness.version.sharing import Shared
 
 app = typer.Typer()
 
@@ -46,7 +48,7 @@ def pull(tag: Annotated[str, typer.Argument(help="all that this tag needs")] = "
     _tell(bring(*here(), tag))
 
 
-def _tell(shared: Shared) -> None:
+def _tell(shared: "Shared") -> None:
     """Say what was done; exit code 1 where something was left."""
     for line in shared.done:
         out.print(line, soft_wrap=True)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.console import err, out, styled
+from harness.console import err, out, runnable, styled
 from harness.errors import HarnessError
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def ready() -> None:
             out.print(styled(("ok  ", "green"), f" {name}"))
             continue
         blocking += 1
-        said = f" {name}: {blocked.message}  ->  {blocked.fix}"
+        said = f" {name}: {blocked.message}  ->  {runnable(blocked.fix)}"
         out.print(styled(("no  ", "red"), said), soft_wrap=True)
     for each in power_forecasts(now):
         out.print(each.words(), markup=False, soft_wrap=True)
@@ -136,7 +136,8 @@ def doctor(
     else:
         styles = {"ok": "green", "note": "yellow", "bad": "red"}
         for each in verdicts:
-            said = f" {each.part}: {each.message}" + (f"  ->  {each.fix}" if each.fix else "")
+            fix = f"  ->  {runnable(each.fix)}" if each.fix else ""
+            said = f" {each.part}: {each.message}{fix}"
             out.print(styled((f"{each.state:4}", styles[each.state]), said), soft_wrap=True)
     _leave(int(any(each.state == "bad" for each in verdicts)))
 

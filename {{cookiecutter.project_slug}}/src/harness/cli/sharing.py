@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from harness.console import err, out
+from harness.console import err, out, runnable
 from harness.errors import HarnessError
 
 app = typer.Typer()
@@ -63,7 +63,7 @@ def _resolve(root: Path, rebase: bool) -> None:
 
 def _tell_next(steps: list[str]) -> None:
     for step in steps:
-        out.print(f"next: {step}", soft_wrap=True)
+        out.print(f"next: {runnable(step)}", soft_wrap=True)
 
 
 @app.command("merge-driver", hidden=True)

@@ -122,7 +122,7 @@ def _content(item: Item) -> bytes:
             except OSError as error:
                 raise HarnessError(
                     f"item {item.get('id')!r}: {value} cannot be read ({error.strerror})",
-                    fix="put the file there (dvc pull), or drop the item from dataset.py",
+                    fix="put the file there (make pull), or drop the item from dataset.py",
                 ) from error
         digest.update(json.dumps([name, value], sort_keys=True, default=str).encode() + b"\n")
     return digest.digest()

@@ -61,7 +61,7 @@ def data(now: Situation) -> Blocked | None:
         return None
     return Blocked(
         f"data differs from what DVC records: {', '.join(changed)}",
-        "make data records it as it is here; dvc checkout (or dvc pull) restores what is recorded",
+        "make data records it as it is here; dvc checkout (or make pull) restores what is recorded",
     )
 
 

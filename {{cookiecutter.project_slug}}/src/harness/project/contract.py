@@ -278,7 +278,7 @@ class Project:
         except Exception as error:
             raise HarnessError(
                 f"dataset.py could not load the items: {in_words(error)}",
-                fix=f"edit src/{PACKAGE}/dataset.py; lost data: `git restore data` or `dvc pull`",
+                fix=f"edit src/{PACKAGE}/dataset.py; lost data: `git restore data` or `make pull`",
             ) from error
 
 

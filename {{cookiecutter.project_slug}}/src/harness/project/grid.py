@@ -19,7 +19,8 @@ class Configuration:
     """One Params of the grid with what all its rows share.
 
     `files`: SHA-256 by place of those that predict reads under it; `context`: its code and
-    environment.
+    environment. `code_key` is the version of the code that it can reach, `prefix` the first part
+    of its keys.
     """
 
     params: Params
@@ -27,11 +28,13 @@ class Configuration:
     columns: Row
     context: Context
     files: dict[str, str] = field(default_factory=dict)
+    # Kept, because every task asks for them.
+    code_key: str = field(init=False)
+    prefix: bytes = field(init=False)
 
-    @property
-    def code_key(self) -> str:
-        """The version of the code that this configuration can reach."""
-        return self.context.code.key
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "code_key", self.context.code.key)
+        object.__setattr__(self, "prefix", self.context.prefix)
 
     def holds(self) -> set[str]:
         """What its keys hold, named as `inputs.noted` names what is read."""

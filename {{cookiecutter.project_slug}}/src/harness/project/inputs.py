@@ -11,8 +11,7 @@ import importlib
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, MutableMapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, MutableMapping
 from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
@@ -116,20 +115,23 @@ def is_harness_thread() -> None:
     _known_threads.add(threading.get_ident())
 
 
-@contextmanager
-def noted() -> Iterator[set[str]]:
+class noted:
     """What is read in here, as `file PATH`, `variable NAME` or `module NAME`."""
-    found = set[str]()
-    before = _notes.set(found)
-    try:
-        yield found
-    finally:
-        _notes.reset(before)
+
+    __slots__ = ("_before", "_found")
+
+    def __enter__(self) -> set[str]:
+        self._found = set[str]()
+        self._before = _notes.set(self._found)
+        return self._found
+
+    def __exit__(self, *_: object) -> None:
+        _notes.reset(self._before)
         if _elsewhere:
-            found.update(_elsewhere)
+            self._found.update(_elsewhere)
             _elsewhere.clear()
         if len(sys.modules) != len(_loaded):
-            found.update(f"{MODULE} {name}" for name in _newly_loaded())
+            self._found.update(f"{MODULE} {name}" for name in _newly_loaded())
 
 
 def paths_in(value: object, root: Path) -> set[str]:

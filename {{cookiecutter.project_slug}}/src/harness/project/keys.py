@@ -228,7 +228,7 @@ def file_digest(path: Path) -> str:
     except OSError as error:
         raise HarnessError(
             f"cannot read {path}: {error.strerror}",
-            fix="restore the file; data kept with DVC comes with `dvc pull`",
+            fix="restore the file; data kept with DVC comes with `make pull`",
         ) from None
 
 

@@ -46,6 +46,7 @@ class Run(Options):
 
     `batch_size` is for predict_batch: 0 finds it by time, 1 makes no batches. `scheduler` and
     `resources` are for Dask: an address (empty: a cluster on this machine), and what a task needs.
+    `sample`: look at CPU, memory, GPU and energy once a second, into `runs.sampled`.
     """
 
     executor: str = "serial"
@@ -63,6 +64,7 @@ class Run(Options):
     max_errors: int = Field(default=100, ge=0)
     max_permanent_errors: int = Field(default=3, ge=1)
     cache: bool = True
+    sample: bool = False
 
     @field_validator("on_error", mode="before")
     @classmethod

@@ -37,13 +37,17 @@ class Task:
 
 def touched(task: Task, root: Path) -> str:
     """A file of the task's item that changed since its key was made; '' for none."""
-    if any(isinstance(value, Path) for value in task.item.values()):
-        try:
-            same = item_digest(task.item, root).hex() == task.item_key
-        except HarnessError:
-            same = False
-        return "" if same else f"a file of item {task.input_id}"
+    for value in task.item.values():
+        if isinstance(value, Path):
+            return "" if _is_as_keyed(task, root) else f"a file of item {task.input_id}"
     return ""
+
+
+def _is_as_keyed(task: Task, root: Path) -> bool:
+    try:
+        return item_digest(task.item, root).hex() == task.item_key
+    except HarnessError:
+        return False
 
 
 def tasks(project: Project, grid: Grid, census: "Census", limit: int | None) -> Iterator[Task]:
@@ -59,7 +63,7 @@ def tasks(project: Project, grid: Grid, census: "Census", limit: int | None) -> 
 
     for index, repeat, item, digest in in_order(project, len(every), items_of):
         configuration = every[index]
-        key = task_key(configuration.context.prefix, configuration.digest, digest, repeat)
+        key = task_key(configuration.prefix, configuration.digest, digest, repeat)
         yield Task(item, configuration, repeat, key, digest.hex())
 
 

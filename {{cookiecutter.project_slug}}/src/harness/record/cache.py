@@ -10,7 +10,7 @@ import pickle
 import sqlite3
 import time
 from collections.abc import Iterable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -21,6 +21,11 @@ from harness.project.values import Row, plain
 from harness.record.pickles import NotPlain, Trusted, names_in, plain_load
 
 _PICKLED = 4  # diskcache's mode of a value that it pickled
+_PLAIN = frozenset({type(None), bool, int, float, str, bytes})
+_INSERT = (
+    "INSERT INTO Cache (key, raw, store_time, access_time, size, mode, value) "
+    f"VALUES (?, 1, ?, ?, 0, {_PICKLED}, ?)"
+)
 
 
 class ResultCache:
@@ -46,6 +51,7 @@ class ResultCache:
         self._reader = sqlite3.connect(
             f"file:{quote(str(folder / 'cache.db'))}?mode=ro", uri=True, timeout=60
         )
+        self._writer: sqlite3.Connection | None = None
 
     def get_many(self, keys: list[str]) -> dict[str, tuple[Row, str]]:
         """The result under each key that has one, with the track_id that computed it.
@@ -111,23 +117,58 @@ class ResultCache:
         return path.read_bytes()
 
     def put(self, entries: Iterable[tuple[str, Row, str]]) -> None:
-        """Store (key, result, track_id) entries in one transaction.
+        """Store (key, result, track_id) entries: short ones in one transaction, then the others.
 
         A result that does not pickle counts in `not_cached`: the next experiment computes it again.
         """
-        with self._cache.transact():
-            for key, result, track_id in entries:
-                try:
-                    entry = {"result": _plain_result(result), "cache": track_id}
-                    if not _is_plain(entry):
-                        self._note_own(entry)
-                    self._cache.set(key, entry)
-                except (pickle.PicklingError, AttributeError, TypeError):
-                    self.not_cached += 1
+        made: dict[str, Row] = {}
+        short: dict[str, bytes] = {}
+        for key, result, track_id in entries:
+            try:
+                kept = _plain_result(result)
+                entry: Row = {"result": kept, "cache": track_id}
+                content = pickle.dumps(entry, protocol=self._cache.disk.pickle_protocol)
+            except (pickle.PicklingError, AttributeError, TypeError):
+                self.not_cached += 1
+                continue
+            if not _PLAIN.issuperset(map(type, kept.values())) and not _is_plain(entry):
+                self._trusted.add([content])  # it names code
+            made[key] = entry
+            if len(content) < self._cache.disk_min_file_size:
+                short[key] = content
+        left = made.keys() - self._insert(short)
+        if left:
+            with self._cache.transact():
+                for key in sorted(left):
+                    self._cache.set(key, made[key])
 
-    def _note_own(self, entry: Row) -> None:
-        """Put an entry that names code on the list, as diskcache is about to pickle it."""
-        self._trusted.add([pickle.dumps(entry, protocol=self._cache.disk.pickle_protocol)])
+    def _insert(self, contents: dict[str, bytes]) -> set[str]:
+        """Insert entries that are new, as diskcache keeps them; returns their keys.
+
+        diskcache itself needs two statements an entry, which a fast predict would feel.
+        """
+        if not contents:
+            return set()
+        if self._writer is None:
+            self._writer = sqlite3.connect(
+                self._folder / "cache.db", timeout=60, isolation_level=None, check_same_thread=False
+            )
+            self._writer.execute("PRAGMA synchronous=NORMAL")  # as diskcache's own connections
+        marks = ", ".join("?" * len(contents))
+        there = f"SELECT key FROM Cache WHERE raw = 1 AND key IN ({marks})"
+        now = time.time()
+        with closing(self._writer.cursor()) as cursor:
+            cursor.execute("BEGIN IMMEDIATE")
+            try:
+                new = contents.keys() - {row[0] for row in cursor.execute(there, [*contents])}
+                rows = [(key, now, now, contents[key]) for key in sorted(new)]
+                cursor.executemany(_INSERT, rows)
+                cursor.execute("COMMIT")
+            except BaseException:
+                with suppress(sqlite3.Error):
+                    cursor.execute("ROLLBACK")
+                raise
+        return new
 
     def saw(self, track_id: str) -> bool:
         """Whether a run put its results in here. If so, those that are missing were deleted."""
@@ -149,6 +190,8 @@ class ResultCache:
     def close(self) -> None:
         """Release the files."""
         self._reader.close()
+        if self._writer is not None:
+            self._writer.close()
         self._cache.close()
 
 
@@ -162,6 +205,8 @@ def _result_of(entry: object) -> tuple[Row, str]:
 
 def _plain_result(result: Row) -> Row:
     """The result with each value as a row holds it, where it is not plain data already."""
+    if _PLAIN.issuperset(map(type, result.values())):
+        return result
     return {name: value if _is_plain(value) else _as_row(value) for name, value in result.items()}
 
 
@@ -170,7 +215,7 @@ def _is_plain(value: object) -> bool:
         return all(map(_is_plain, value))
     if isinstance(value, dict) and type(value) is dict:
         return all(_is_plain(name) and _is_plain(each) for name, each in value.items())
-    return value is None or type(value) in (bool, int, float, str, bytes)
+    return type(value) in _PLAIN
 
 
 def _as_row(value: object) -> object:

@@ -10,6 +10,7 @@ from harness.project.settings import Settings
 DEV = "dev"
 TAG = re.compile(r"e(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)\Z")
 JUDGEMENTS = "judgements"
+JUDGE_RUNS = "judge_runs"
 UNFINISHED = "unfinished"  # metrics.score_version, while scores are computed again
 
 
@@ -33,7 +34,7 @@ class Place:
             self.db,
             JUDGEMENTS,
             self.cache,
-            runs="judge_runs",
+            runs=JUDGE_RUNS,
             beside=(self.predictions,),
             mixed=True,
         )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from harness import system
 from harness.clock import local, now
 from harness.errors import HarnessError, reason_of
 
@@ -37,11 +38,25 @@ def one_at_a_time(folder: Path, what: str) -> Iterator[None]:
             code=1,
         ) from None
     try:
+        _refuse_without_locks(path)
         note.write_text(json.dumps({"what": what, "pid": os.getpid(), "since": now()}))
         yield
     finally:
         note.unlink(missing_ok=True)
         lock.release()
+
+
+def _refuse_without_locks(path: Path) -> None:
+    """Some network drives grant a lock to everybody who asks: then nothing keeps two runs apart."""
+    with path.open("rb") as second:
+        if system.keeps_out(second):
+            return
+    raise HarnessError(
+        f"{path.parent} is on a file system without locks: two runs could write at once, and "
+        "SQLite would damage the results",
+        fix="put the repository on a local disk; many machines keep one each, and merge",
+        code=1,
+    )
 
 
 def _holder(note: Path) -> str:

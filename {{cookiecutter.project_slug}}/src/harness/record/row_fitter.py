@@ -9,6 +9,7 @@ from harness.project.values import TEXT, Row, Unsendable, Value, plain
 from harness.record.columns import PREDICTIONS, Schema, holds, score_names
 
 Wrong = dict[str, str]
+_LOOKED_AT_FIRST = 16
 
 
 class RowFitter:
@@ -45,6 +46,10 @@ class RowFitter:
         ready: list[tuple[Row, Wrong]] = [(row, {}) for row in rows]
         if not odd:
             return ready
+        if len(odd) > _LOOKED_AT_FIRST:
+            # Most of the others look like the first, which say that these fit as they are.
+            until = odd[_LOOKED_AT_FIRST]
+            return self.fit(rows[:until]) + self.fit(rows[until:])
         made: dict[int, Row] = {}
         for index in odd:
             wrong = ready[index][1]

@@ -15,7 +15,7 @@ from harness.record.columns import quoted
 # What people are shown of a run: how it went, what made it, where it ran.
 WENT = ("started", "ended", "ended_how", "executed", "cached", "failed")
 MADE_BY = ("commit_hash", "dirty", "code_key", "data_version")
-RAN_ON = ("python", "platform", "cpu", "lock_hash", "harness_version", "harness_digest")
+RAN_ON = ("python", "platform", "cpu", "gpu", "lock_hash", "harness_version", "harness_digest")
 
 RUNS: dict[str, str | None] = {
     **dict.fromkeys(("experiment_version", "phase", "commit_hash", "branch", "dirty"), TEXT),
@@ -26,6 +26,8 @@ RUNS: dict[str, str | None] = {
     **dict.fromkeys(("started", "ended", "ended_how", "message"), TEXT),
     # Which harness ran, and a JSON list of its files that differ from its seal.
     **dict.fromkeys(("harness_version", "harness_digest", "harness_edited"), TEXT),
+    "gpu": TEXT,  # name and driver of each; NULL where there is none
+    "sampled": TEXT,  # what it took of the machine, as JSON; only where [run] sample says so
     "holdout": TEXT,  # "kept" or "opened", "" where there is none
     "published": TEXT,  # when its experiment was about to be tagged
     "imported": TEXT,  # JSON: which tool ran it, and in which files; NULL where we did

@@ -7,6 +7,7 @@ found there before anything is computed (see cluster_slot and cluster_process).
 
 import contextlib
 import hashlib
+import logging
 import pickle
 import platform
 import queue
@@ -229,6 +230,10 @@ class Cluster:
 
 def _connect(distributed: Any, address: str, workers: int) -> "Client":
     """A client of the cluster at `address`, or of one that is started here."""
+    # What Dask logs of a lost connection are pages; what it means for the run is said here.
+    for name in list(logging.root.manager.loggerDict):
+        if name.partition(".")[0] in ("distributed", "tornado"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         if address:
             return distributed.Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)

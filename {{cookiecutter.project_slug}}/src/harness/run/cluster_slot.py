@@ -136,7 +136,7 @@ class Process:
         """Let it check that it would compute what the driver's keys say."""
         kind, *rest = self.ask(hello)
         if kind != "ready":
-            self.refused = rest[-1] if kind == "refused" else f"the project does not start ({rest})"
+            self.refused = rest[-1] if kind == "refused" else _not_started(rest[0])
             self.end()
 
     def ask(self, message: bytes) -> tuple[Any, ...]:
@@ -190,6 +190,13 @@ class Process:
         finally:
             with contextlib.suppress(OSError):
                 file.unlink()
+
+
+def _not_started(code: object) -> str:
+    """Where not even the question was understood: a Python too old for the harness, say."""
+    asked = [sys.executable, "--version"]
+    python = subprocess.run(asked, capture_output=True, text=True).stdout.strip()
+    return f"the harness does not start under {python} there (exit code {code}; see its log)"
 
 
 def _is_there(path: Path, digest: str) -> bool:

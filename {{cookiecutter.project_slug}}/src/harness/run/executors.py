@@ -10,6 +10,8 @@ import queue
 import threading
 from collections.abc import Callable, Iterator
 
+from harness import system
+from harness.errors import HarnessError
 from harness.project.contract import Project
 from harness.project.inputs import one_worker
 from harness.project.kind import resolve
@@ -21,6 +23,7 @@ from harness.run.job import Job, Outcome, broken
 from harness.run.processes import processes
 
 _POLL_SECONDS = 0.05
+_FILES, _FILES_EACH = 64, 2  # what the driver has open, and what each worker process adds
 
 
 def check(project: Project) -> None:
@@ -28,10 +31,24 @@ def check(project: Project) -> None:
     own = project.kind.executors.get(project.settings.run.executor)
     if own is not None and own.check:
         resolve(own.check)(project)
+    if project.settings.run.executor == "processes":
+        _check_files(project.settings.run.workers)
     if project.settings.run.executor == "async":
         check_async(project)
     if project.settings.run.executor == "dask":
         check_cluster(project)
+
+
+def _check_files(workers: int) -> None:
+    """Raise HarnessError where this process may not open what so many worker processes need."""
+    system.allow_files()
+    most, needed = system.most_files(), _FILES + _FILES_EACH * workers
+    if most is not None and most < needed:
+        raise HarnessError(
+            f"{workers} workers need about {needed} open files, and a process may open {most} here",
+            fix=f"ulimit -n {needed}, or workers = {max(1, (most - _FILES) // _FILES_EACH)} in "
+            "[run] of benchmark.toml",
+        )
 
 
 def execute(

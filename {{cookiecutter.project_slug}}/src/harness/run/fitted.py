@@ -209,7 +209,7 @@ def _took(path: Path) -> float | None:
 
 
 def _name(configuration: Configuration, fold: bytes) -> str:
-    content = configuration.context.prefix + configuration.digest + fold
+    content = configuration.prefix + configuration.digest + fold
     return f"fit_{hashlib.sha256(content).hexdigest()[:24]}"
 
 

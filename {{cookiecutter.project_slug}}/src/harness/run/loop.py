@@ -40,6 +40,7 @@ from harness.run.job import Job, Outcome
 from harness.run.limits import shared_limiter
 from harness.run.progress import RunProgress
 from harness.run.rows import Rows
+from harness.run.sampling import sampled
 from harness.run.time_limit import unenforced
 
 _LOOKED_UP_AT_ONCE = 256
@@ -140,6 +141,8 @@ class _Run:
     unkeyed: set[str] = field(default_factory=set)
     held: dict[bytes, set[str]] = field(default_factory=dict)
     others: Sequence[Path] | None = None
+    phased: bool = False
+    clusters: str = ""
 
     def go(self, provenance: Row, limit: int | None) -> RunReport:
         experiment = self.rows.experiment
@@ -153,6 +156,7 @@ class _Run:
         report = RunReport(track_id, self.place, self.census.tasks, 0, self.recorder.counts)
         begin = time.monotonic()
         with (
+            sampled(self.project.settings.run.sample) as sample,
             graceful(self._ask_to_stop),
             RunProgress(experiment, self.census.tasks, 0) as progress,
         ):
@@ -160,6 +164,8 @@ class _Run:
         self._refuse_written()
         self._forget_if_changed(track_id)
         report.seconds = time.monotonic() - begin
+        if sample is not None:
+            row["sampled"] = json.dumps(sample.figures())
         try:
             self._end(row, report)
         except HarnessError:
@@ -208,6 +214,9 @@ class _Run:
         if self.project.fit is not None:
             folder = self.place.cache / "fitted"
             self.fits = Fits(self.project, self.grid.watch(), folder, call, limit)
+        settings = self.project.settings
+        self.phased = self.project.kind.in_phases(settings.run.executor)
+        self.clusters = settings.data.cluster
         self.rows.designed = self._designed
         self.budget = Budget(most, call(lambda store: store.spent()) if most else 0.0)
         for configuration in self.grid.configurations:
@@ -216,9 +225,9 @@ class _Run:
     def _designed(self, task: Task) -> Row:
         """What a row says of where its task stands in the design: cluster and fold."""
         row = {} if self.fits is None else self.fits.columns(task)
-        if self.project.kind.in_phases(self.project.settings.run.executor):
+        if self.phased:
             return row | {"cluster": f"phase {task.repeat}"}
-        cluster = cluster_of(task.item, self.project.settings.data.cluster)
+        cluster = cluster_of(task.item, self.clusters)
         return row if cluster is None else row | {"cluster": cluster}
 
     def _end(self, row: Row, report: RunReport) -> None:
@@ -422,7 +431,7 @@ class _Run:
     ) -> Iterator[tuple[Task, tuple[Row, str] | None]]:
         """Tasks without a good row, each with what the cache knows of it."""
         while chunk := list(itertools.islice(stream, _LOOKED_UP_AT_ONCE)):
-            missing = [task for task in chunk if not self._is_done(task.key)]
+            missing = self._not_done(chunk)
             skipped[0] += len(chunk) - len(missing)
             known: Known = {}
             if self.known is not None and missing:
@@ -435,12 +444,13 @@ class _Run:
             return None
         return self.project.estimate(task.item, task.configuration.params)
 
-    def _is_done(self, key: str) -> bool:
+    def _not_done(self, some: list[Task]) -> list[Task]:
         if not len(self.done):
-            return False
-        wanted = np.array([bytes.fromhex(key)], dtype="S32")
-        index = int(np.searchsorted(self.done, wanted)[0])
-        return index < len(self.done) and bool(self.done[index] == wanted[0])
+            return some
+        keys = np.array([bytes.fromhex(task.key) for task in some], dtype="S32")
+        at = np.minimum(np.searchsorted(self.done, keys), len(self.done) - 1)
+        known = self.done[at] == keys
+        return [task for task, there in zip(some, known, strict=True) if not there]
 
     def _record(self, outcome: Outcome) -> None:
         task = outcome.job.task

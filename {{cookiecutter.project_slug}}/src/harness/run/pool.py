@@ -12,7 +12,7 @@ import signal
 import tempfile
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import BrokenExecutor, Future
 from dataclasses import dataclass, replace
 from multiprocessing.context import BaseContext
 from pathlib import Path
@@ -24,7 +24,7 @@ import psutil
 from pebble import ProcessExpired, ProcessPool
 
 from harness import system
-from harness.errors import MemoryLimit, PredictionTimeout, WorkerDied
+from harness.errors import HarnessError, MemoryLimit, PredictionTimeout, WorkerDied
 from harness.project.contract import Project
 from harness.project.inputs import one_worker
 from harness.project.values import Unsendable, plain
@@ -136,7 +136,17 @@ class Pool:
         self, function: Callable[..., T], *arguments: object, seconds: float = 0
     ) -> "Future[T]":
         """Call `function` in a process, which is ended after `seconds` (0: never)."""
-        future: Future[T] = self._pool.schedule(function, args=arguments, timeout=seconds or None)
+        limit = seconds or None
+        try:
+            future: Future[T] = self._pool.schedule(function, args=arguments, timeout=limit)
+        except (BrokenExecutor, RuntimeError, OSError) as error:
+            why = error.__cause__ or error
+            raise HarnessError(
+                f"worker processes cannot be started: {type(why).__name__}: {why}",
+                fix="fewer workers in [run] of benchmark.toml, or raise what the system allows "
+                "(ulimit -n, ulimit -u), then run the same command again",
+                code=1,
+            ) from None
         return future
 
     def why_ended(self, error: ProcessExpired, seconds: float) -> BaseException:

@@ -29,7 +29,7 @@ def prepare(project: Project, limit: int | None) -> Prepared:
     holdout.check(project.settings.data, project.final, fitted=project.fit is not None)
     if missing := dvc.missing_data(project.root):
         names = ", ".join(missing[:5])
-        raise HarnessError(f"DVC keeps {names}, and it is not here", fix="dvc pull")
+        raise HarnessError(f"DVC keeps {names}, and it is not here", fix="make pull")
     check_folds(project)
     grid = resolve_grid(project)
     census = take_census(project, limit)

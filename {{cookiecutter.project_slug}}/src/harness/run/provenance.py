@@ -13,6 +13,7 @@ from harness.project.holdout import state
 from harness.project.hypotheses import plan_text
 from harness.project.tasks import Census
 from harness.project.values import Row
+from harness.run.sampling import gpus
 from harness.seal import identity
 from harness.version import git
 
@@ -41,6 +42,7 @@ def provenance(
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpu": _cpu(),
+        "gpu": "; ".join(gpus()) or None,
         "packages": _json(_packages()),
         "settings": _json(project.settings.model_dump()),
         "gates": _json(gates),

@@ -8,9 +8,9 @@ difference, or one of twice that.
 
 from math import ceil, isfinite, sqrt
 
-from scipy.optimize import brentq
 from scipy.special import ndtri
 
+from harness.stats.halving import root_between
 from harness.stats.intervals import tail_of
 
 POWER = 0.80
@@ -65,7 +65,7 @@ def detectable(
     most = 1.0 if discordant is not None else 1e6 * (spread or 1.0)
     if missing(most) > 0:
         return None
-    return float(brentq(missing, least, most)) if missing(least) > 0 else least
+    return root_between(missing, most, least) if missing(least) > 0 else least
 
 
 def _needed(

@@ -4,7 +4,7 @@ Pure functions on numpy and scipy. A difference is always a - b, in the units of
 in which either value is missing (None, NaN, infinite) is left out. Every p is two-sided.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from math import isnan, sqrt
 
@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from scipy.special import bdtr, ndtri, stdtr, stdtrit
 
 from harness.stats.bounded import Bets
+from harness.stats.halving import root_between
 from harness.stats.intervals import (
     Floats,
     Interval,
@@ -61,25 +62,9 @@ def paired_proportions_interval(b: int, c: int, n: int, confidence: float = 0.95
 
     # The estimate itself is a root where no pair or every pair differs: start beside it.
     below, above = estimate - 1e-9, estimate + 1e-9
-    low = -1.0 if below < -1 or excess(-1.0) <= 0 else _root(excess, -1.0, below)
-    high = 1.0 if above > 1 or excess(1.0) <= 0 else _root(excess, 1.0, above)
+    low = -1.0 if below < -1 or excess(-1.0) <= 0 else root_between(excess, -1.0, below)
+    high = 1.0 if above > 1 or excess(1.0) <= 0 else root_between(excess, 1.0, above)
     return Interval(estimate, low, high, n, "Tango score")
-
-
-def _root(function: Callable[[float], float], outside: float, inside: float) -> float:
-    """Where a function changes its sign between two numbers, by halving, to the last bit.
-
-    (scipy.optimize would find it in fewer steps, and takes half a second to load.)
-    """
-    positive = function(outside) > 0
-    while True:
-        middle = (outside + inside) / 2
-        if middle in (outside, inside):
-            return middle
-        if (function(middle) > 0) == positive:
-            outside = middle
-        else:
-            inside = middle
 
 
 def paired_bootstrap(

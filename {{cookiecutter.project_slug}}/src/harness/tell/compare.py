@@ -3,7 +3,7 @@
 Every verdict is about B, seen from A, after Holm's correction over all comparisons of the call.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from itertools import combinations
 
@@ -11,7 +11,7 @@ import numpy as np
 from duckdb import DuckDBPyConnection
 from numpy.typing import NDArray
 
-from harness.console import CELL
+from harness.console import CELL, progress
 from harness.errors import HarnessError
 from harness.measure.judge import apart, left_out_of, not_timed, pooled
 from harness.project.declarations import Rule
@@ -25,14 +25,17 @@ from harness.stats.paired import (
     Verdict,
     aggregate_verdict,
     correct_family,
-    paired_p,
     paired_verdict,
 )
+from harness.stats.pairwise import pairwise_p
 from harness.tell.changes import changes
 from harness.tell.section import number
 from harness.tell.sides import Side, facing, selected
 
 FLIPS = 20  # items shown for one comparison
+PAIRS = 40  # comparisons shown, with the items that changed most; all count in the correction
+MOST_PAIRS = 1_000  # of one experiment; of more, those with the best are compared
+Facing = list[tuple[tuple[int, ...], tuple[int, ...]]]  # configurations on either side
 SEVERAL = "(several)"  # instead of an answer, where a side is the mean of some
 
 
@@ -58,7 +61,8 @@ class Pair:
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """What `make compare` says. `changed` lists differences as (what, in A, in B), `data`
-    is the data version of B.
+    is the data version of B. `best`: the configuration that all others are compared with, where
+    there are too many pairs.
     """
 
     a: str
@@ -67,6 +71,7 @@ class Comparison:
     pairs: list[Pair]
     warnings: list[str]
     data: str = ""
+    best: str = ""
 
     @property
     def exit_code(self) -> int:
@@ -86,16 +91,19 @@ def compare(
     metric: str | None = None,
     force: bool = False,
     alone: bool = False,
+    flips: bool = True,
 ) -> Comparison:
     """Compare B with A; each is a tag, or a tag and params: `e0.0.1:depth=8,model=forest`.
 
     Two tags: each configuration that both ran. Params: the configurations that they match (of
     several, each item's mean); `depth=None` matches those whose depth is None, and no others. One
-    tag: every two of its configurations; naming two of one tag shows this pair alone, and corrects
-    for all that the tag makes. `metric` is a score, an aggregate, latency or cost; without one the
+    tag: every two of its configurations, or where these are more than MOST_PAIRS each one with the
+    first by the ranking; naming two of one tag shows this pair alone. Both correct for all pairs
+    that the tag makes. `metric` is a score, an aggregate, latency or cost; without one the
     plan's metrics are compared, or all scores where it has none. B's declarations say how scores
     count, and which way is better. `alone`: "equivalent" and "not worse" are of each pair by
-    itself, for who asks for all of them to hold.
+    itself, for who asks for all of them to hold. `flips`: read the answers of the items that differ
+    most.
 
     Raises HarnessError for an unknown tag, params or metric, and where the data differ (`force`
     compares the shared items all the same, with a warning).
@@ -111,11 +119,11 @@ def compare(
     of_items = [name for name in metrics if not rules[name].aggregate]
     side_a = Side(first, read_scores(con, first, of_items, rules))
     side_b = side_a if second is first else Side(second, read_scores(con, second, of_items, rules))
+    best = ""
     if second is not first or wanted_a or wanted_b:
         chosen = facing(first, second, wanted_a, wanted_b)
     else:
-        every = range(len(first.configurations))
-        chosen = [((i,), (j,)) for i in every for j in every if i < j]
+        chosen, best = _within(side_a)
         if not chosen:
             raise HarnessError(
                 f"{name_a} has a single configuration, so there is nothing to compare",
@@ -124,17 +132,17 @@ def compare(
     others = _others(side_a, chosen, rules) if second is first else []
     family = len(metrics) * len(chosen) + len(others)
     matters = {name: _smallest(first, second, name) for name in metrics}
+    asked = [(name, x, y) for name in metrics for x, y in chosen]
     pairs = [
         _pair(
-            con,
+            con if flips and place < PAIRS else None,
             rules[name],
             replace(side_a, chosen=x),
             replace(side_b, chosen=y),
             matters[name],
             1 if alone else family,
         )
-        for name in metrics
-        for x, y in chosen
+        for place, (name, x, y) in enumerate(progress(asked, "comparisons"))
     ]
     verdicts = [pair.verdict for pair in pairs if pair.verdict]
     corrected = iter(correct_family(verdicts, others=others))
@@ -145,12 +153,28 @@ def compare(
             reason = join_notes(final.note, pair.reason)
             pairs[index] = replace(pair, verdict=final, outcome=outcome, reason=reason)
     warnings += [f"{pair.a} / {pair.b}: {pair.failures}" for pair in pairs if pair.failures]
-    return Comparison(a, b or a, changes(first, second), pairs, warnings, second.data_version)
+    changed = changes(first, second)
+    return Comparison(a, b or a, changed, pairs, warnings, second.data_version, best)
+
+
+def _within(side: Side) -> tuple[Facing, str]:
+    """Every two configurations of one experiment; of too many each with the best, and its name."""
+    from harness.tell.ranking import rank
+
+    count = len(side.experiment.configurations)
+    chosen: Facing
+    if count * (count - 1) // 2 <= MOST_PAIRS:
+        chosen = [((i,), (j,)) for i, j in combinations(range(count), 2)]
+        return chosen, ""
+    order = rank(side.experiment, side.scores).order
+    best = order[0]
+    chosen = [((best,), (index,)) for index in order[1:]]
+    return chosen, side.experiment.configurations[best].label
 
 
 def _others(
     side: Side,
-    chosen: Sequence[tuple[tuple[int, ...], tuple[int, ...]]],
+    chosen: Facing,
     rules: Mapping[str, Rule],
 ) -> list[float | None]:
     """The p of the pairs of one experiment that were not asked for.
@@ -158,19 +182,17 @@ def _others(
     Who asks for one pair has seen the figures of all, and has chosen it by them.
     """
     asked = {frozenset(i + j) for i, j in chosen}
-    every = range(len(side.experiment.configurations))
-    found = []
-    for i, j in combinations(every, 2):
-        if {i, j} not in asked:
-            found += [_p_of(side, i, j, rule) for rule in rules.values()]
+    every = combinations(range(len(side.experiment.configurations)), 2)
+    left = [pair for pair in every if frozenset(pair) not in asked]
+    found: list[float | None] = []
+    for rule in rules.values() if left else ():
+        if rule.aggregate:
+            one = side.experiment
+            found += [apart(one, i, one, j, rule.name, 0.95)[1] for i, j in left]
+            continue
+        p = pairwise_p(side.scores.counted[rule.name], side.scores.units, rule.binary, rule.bounds)
+        found += [None if np.isnan(p[pair]) else float(p[pair]) for pair in left]
     return found
-
-
-def _p_of(side: Side, i: int, j: int, rule: Rule) -> float | None:
-    if rule.aggregate:
-        return apart(side.experiment, i, side.experiment, j, rule.name, 0.95)[1]
-    values = side.scores.counted[rule.name]
-    return paired_p(values[:, i], values[:, j], side.scores.units, rule.binary, rule.bounds)
 
 
 def _rule(first: Experiment, second: Experiment, metric: str) -> Rule:
@@ -246,8 +268,9 @@ def _planned(experiment: Experiment) -> list[str]:
 
 
 def _pair(
-    con: DuckDBPyConnection, rule: Rule, a: Side, b: Side, smallest: float, family: int
+    con: DuckDBPyConnection | None, rule: Rule, a: Side, b: Side, smallest: float, family: int
 ) -> Pair:
+    """One comparison; the items that changed most are looked up where there is a `con`."""
     if rule.aggregate:
         return _aggregate_pair(rule, a, b, smallest, family)
     tagged, metric = a.experiment is not b.experiment, rule.name
@@ -287,7 +310,7 @@ def _pair(
         outcome="undecided",
         verdict=verdict,
         failures=reversal(rule.called, *gaps),
-        flips=_flips(con, a, b, items, y - x),
+        flips=[] if con is None else _flips(con, a, b, items, y - x),
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from harness.console import CELL, shown
-from harness.tell.compare import Comparison, Pair
+from harness.tell.compare import PAIRS, Comparison, Pair
 from harness.tell.section import Section, Table, interval, number
 
 MARKS = {
@@ -17,7 +17,6 @@ MARKS = {
     "undecided": "?",
     "not comparable": "✕",
 }
-PAIRS = 40  # comparisons shown; all of them count in the correction
 
 
 def sections(comparison: Comparison) -> list[Section]:
@@ -31,7 +30,13 @@ def sections(comparison: Comparison) -> list[Section]:
         parts.append(Section("What changed", nothing, [table] if comparison.changed else []))
     headings = ("metric", "A", "B", "B is", "B - A [95%]", "n", "p (Holm)", "effect", "note")
     text = ["Paired on shared items; every two configurations of one experiment."]
-    if comparison.a != comparison.b:
+    if comparison.best:
+        text = [
+            f"Paired on shared items; of so many configurations each is compared with the first by "
+            f"the ranking, {comparison.best}, and the correction is for all pairs. Name two for "
+            "another pair: A=TAG:name=value B=TAG:name=value."
+        ]
+    elif comparison.a != comparison.b:
         text = [f"A = {shown(comparison.a)}, B = {shown(comparison.b)}, paired on shared items."]
     if len(comparison.pairs) > PAIRS:
         text.append(

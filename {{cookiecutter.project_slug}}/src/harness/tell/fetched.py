@@ -12,7 +12,7 @@ from harness.tell.section import Section, Table
 from harness.tell.target import check_place
 from harness.version.past import files_at, find, take
 
-TABLES = ("predictions", "metrics", "runs")
+TABLES = ("predictions", "metrics", "runs", "judgements")
 REPORT = "report"
 _FORMS = (".csv", ".json", ".parquet")
 
@@ -22,7 +22,8 @@ def what_there_is(root: Path, tag: str) -> list[Section]:
     from harness.tell.show import artefacts
 
     made = [["report", "its report as HTML, made anew from its results"]]
-    made += [[name, "this table of it, as .csv, .json or .parquet"] for name in TABLES]
+    made += [[name, "this table of it, as .csv, .json or .parquet"] for name in TABLES[:-1]]
+    made += [[TABLES[-1], "the same, where a judge was asked"]]
     files = artefacts(tag, files_at(root, tag))
     return [Section("Made of its results", (), [Table(("name", "is"), made)]), files]
 

@@ -57,6 +57,7 @@ def _made_by(experiment: Experiment) -> str:
         f"executor {how}" if how else "",
         f"Python {last['python']}" if last.get("python") else "",
         str(last.get("cpu") or ""),
+        str(last.get("gpu") or ""),
     ]
     return f" Made by {', '.join(each for each in facts if each and each != ABSENT)}."
 

@@ -40,7 +40,7 @@ def evidence(
         names = [metric] if metric else experiment.metrics
         known = {name: configuration.summary.get(name) for name in names}
         return Evidence(True, "it is the first", {"first": True, "metrics": known})
-    pairs = compare(con, before.of, model.of, metric, force).pairs
+    pairs = compare(con, before.of, model.of, metric, force, flips=False).pairs
     if len(pairs) > 1:
         names = [pair.metric for pair in pairs]
         raise HarnessError(

@@ -235,7 +235,6 @@ def _export(
     con.execute(f"COPY ({query}\n) TO {literal(str(made))} ({_COPY_OPTIONS[fmt]})")
     if target is not None:
         made.replace(target)
-        err.print(f"Written: {target}", soft_wrap=True)
         return
     if sys.stdout.isatty():
         with made.open(encoding="utf-8", errors="replace") as text:

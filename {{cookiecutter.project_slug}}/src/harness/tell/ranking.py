@@ -21,7 +21,8 @@ from harness.read.scores import Numbers, Scores
 from harness.stats.decision import MIN_ITEMS
 from harness.stats.intervals import Interval
 from harness.stats.missing import gap_bounds
-from harness.stats.paired import paired_p, paired_verdict
+from harness.stats.paired import paired_verdict
+from harness.stats.pairwise import pairwise_p
 from harness.stats.ranks import Range, cluster_means, item_noise, rank_ranges, told_apart
 from harness.tell.section import interval
 
@@ -194,15 +195,20 @@ def _ranges(
     if rule.name in scores.counted:
         columns = scores.counted[rule.name][:, list(known)]
         units, ran = scores.units, scores.ran[:, list(known)]
-        for i, j in combinations(range(count), 2):
-            found = paired_p(columns[:, i], columns[:, j], units, rule.binary, rule.bounds)
-            # Where what they share says otherwise than all of it, nothing is clear.
-            gap = np.nanmean(columns[:, i] - columns[:, j]) if found is not None else 0.0
-            agree = gap * ((values[known[i]] or 0.0) - (values[known[j]] or 0.0)) > 0
-            both = ran[:, i] & ran[:, j]
-            sides = columns[both, i], columns[both, j]
-            clear = found is not None and agree and _whatever_is_missing(*sides, rule)
-            p[i, j] = found if clear else np.nan
+        p = pairwise_p(columns, units, rule.binary, rule.bounds)
+        if np.isfinite(columns).all():
+            means, figures = columns.mean(axis=0), np.array([values[i] or 0.0 for i in known])
+            agree = np.subtract.outer(means, means) * np.subtract.outer(figures, figures) > 0
+            p[~agree] = np.nan
+        else:
+            for i, j in np.argwhere(np.triu(np.isfinite(p), 1)):
+                # Where what they share says otherwise than all of it, nothing is clear.
+                gap = np.nanmean(columns[:, i] - columns[:, j])
+                agree = gap * ((values[known[i]] or 0.0) - (values[known[j]] or 0.0)) > 0
+                both = ran[:, i] & ran[:, j]
+                sides = columns[both, i], columns[both, j]
+                if not (agree and _whatever_is_missing(*sides, rule)):
+                    p[i, j] = np.nan
         of_units = cluster_means(columns, units.clusters)
         noise, df = item_noise(of_units), max(1, np.isfinite(of_units).sum(axis=0).min() - 1)
     else:
@@ -212,8 +218,8 @@ def _ranges(
             if between.n >= MIN_ITEMS and found is not None:
                 p[i, j] = found
     separate = told_apart(p, noise, float(df))
-    figures = [values[index] or 0.0 for index in known]
-    return dict(zip(known, rank_ranges(figures, separate, rule.lower), strict=True))
+    every = [values[index] or 0.0 for index in known]
+    return dict(zip(known, rank_ranges(every, separate, rule.lower), strict=True))
 
 
 def _behind(

@@ -17,18 +17,22 @@ from harness.record.runs import RAN_ON
 from harness.tell.compare import Comparison, compare
 from harness.tell.compare_text import sections as compare_sections
 from harness.tell.section import Section, Table, to_console
-from harness.version.differences import changed_files, changed_parts, patches
+from harness.version.differences import changed_files, changed_in_git, changed_parts, patches
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Two experiments side by side. `code` and `prompts` are git's diffs by file."""
+    """Two experiments side by side. `code`, `prompts` and `beside` are git's diffs by file.
+
+    `beside` are the person's other files, which no key holds: params.py, dataset.py, metrics.py.
+    """
 
     comparison: Comparison | None
     reason: str
     params: list[tuple[str, str, str]]
     code: dict[str, str]
     prompts: dict[str, str]
+    beside: dict[str, str]
     data: list[tuple[str, str]]
     data_versions: tuple[str, str]
     environment: list[tuple[str, str, str]]
@@ -41,27 +45,36 @@ class Difference:
             "params": self.params,
             "code": self.code,
             "prompts": self.prompts,
+            "other_files": self.beside,
             "data": {"versions": self.data_versions, "files": self.data},
             "environment": self.environment,
         }
 
 
-def difference(con: DuckDBPyConnection, root: Path, first: Known, second: Known) -> Difference:
-    """Hold two experiments side by side; both tags must be here, and `con` have their rows."""
+def difference(
+    con: DuckDBPyConnection, root: Path, first: Known, second: Known, flips: bool = False
+) -> Difference:
+    """Hold two experiments side by side; both tags must be here, and `con` have their rows.
+
+    `flips`: read the answers of the items that differ most, which `print_difference` does not show.
+    """
     a, b = first.tag, second.tag
     comparison, reason = None, ""
     try:
-        comparison = compare(con, a, b, force=True)
+        comparison = compare(con, a, b, force=True, flips=flips)
     except HarnessError as error:
         reason = error.message
     old, new = first.run, second.run
     versions = tuple(str(run.get("data_version") or "") for run in (old, new))
+    code, prompts = (changed_parts(old, new, name) for name in ("code_parts", "grid_files"))
+    others = set(changed_in_git(root, a, b, "src/benchmark")) - {*code, *prompts}
     return Difference(
         comparison=comparison,
         reason=reason,
         params=_params_of_both(first, second),
-        code=_patches(root, a, b, changed_parts(old, new, "code_parts")),
-        prompts=_patches(root, a, b, changed_parts(old, new, "grid_files")),
+        code=_patches(root, a, b, code),
+        prompts=_patches(root, a, b, prompts),
+        beside=patches(root, a, b, sorted(others)),
         data=changed_files(root, a, b, "data"),
         data_versions=(versions[0], versions[1]),
         environment=_environment(old, new),
@@ -128,6 +141,11 @@ def print_difference(a: str, b: str, found: Difference) -> None:
             nothing if not texts else f"{many(len(texts), 'file')} that a key holds, changed:"
         )
         for text in texts.values():
+            out.print(_coloured(text), soft_wrap=True)
+    if found.beside:
+        out.print(styled(("\nOther files", "bold")))
+        out.print(f"{many(len(found.beside), 'file')} in src/benchmark that no key holds, changed:")
+        for text in found.beside.values():
             out.print(_coloured(text), soft_wrap=True)
 
 

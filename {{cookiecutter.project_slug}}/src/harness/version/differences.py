@@ -32,6 +32,14 @@ def patches(root: Path, a: str, b: str, names: Collection[str]) -> dict[str, str
     return found
 
 
+def changed_in_git(root: Path, a: str, b: str, under: str) -> list[str]:
+    """The files below a folder that git has otherwise at tag `b` than at tag `a`."""
+    options = ("--name-only", "--no-renames", "--relative", "-z")
+    refs = (git.TAGS + a, git.TAGS + b)
+    listed = git.git(root, git.LITERAL, "diff", *options, *refs, "--", under)
+    return sorted(filter(None, listed.split("\0")))
+
+
 def changed_files(root: Path, a: str, b: str, under: str) -> list[tuple[str, str]]:
     """Files below a folder that differ between two tags, each with `added`, `removed`, `changed`.
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from harness.errors import HarnessError
 from harness.project.settings import Settings
 from harness.record.pickles import NotPlain, plain_load
-from harness.record.store import read_plainly
 from harness.version import dvc, git
 from harness.version.results_state import md5_of
 
@@ -43,6 +42,8 @@ def folder(root: Path, name: str) -> Path:
 
 def _keep_asset(db: Path, name: str, content: bytes) -> str:
     from xetrack.assets import AssetsManager
+
+    from harness.record.store import read_plainly
 
     # Each of its three tables has a connection of its own, so each has to commit at once.
     assets = AssetsManager(str(db), autocommit=True)

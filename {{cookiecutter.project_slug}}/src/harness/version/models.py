@@ -100,7 +100,7 @@ def _events(root: Path) -> list[Event]:
     if not db.exists():
         if db.with_name(f"{db.name}.dvc").exists():
             name = db.relative_to(root)
-            raise HarnessError(f"DVC keeps {name}, and it is not here", fix=f"dvc pull {name}")
+            raise HarnessError(f"DVC keeps {name}, and it is not here", fix="make pull")
         return []
     prepare_to_read(db)
     names = [name for name in _COLUMNS if name not in ("event", "sequence")]
@@ -110,6 +110,11 @@ def _events(root: Path) -> list[Event]:
             return []
         rows = con.execute(query).fetchall()
     return [Event(**dict(zip(names, row, strict=True))) for row in rows]
+
+
+def events_so_far(root: Path) -> int:
+    """How many events there are: what a decision that is made now is made on."""
+    return len(_events(root))
 
 
 def find(root: Path, wanted: str) -> Model:
@@ -133,6 +138,22 @@ def find(root: Path, wanted: str) -> Model:
 def production(root: Path) -> Model | None:
     """The model in production; None where there is none."""
     return next((each for each in models(root) if each.stage == "production"), None)
+
+
+def passed_over(root: Path) -> str:
+    """The id of a model that the one in production took the place of without being held against it.
+
+    Two people each promoted one, on branches that were merged since; the later one counts.
+    """
+    present, found = "", ""
+    for event in _events(root):
+        if event.what == "promote":
+            against = json.loads(event.evidence or "{}").get("against") or ""
+            found = "" if present in ("", against, event.model) else present
+            present = event.model
+        elif event.model == present:
+            present, found = "", ""
+    return found
 
 
 def held_by_dvc(root: Path) -> list[Held]:
@@ -164,12 +185,13 @@ def add(root: Path, settings: Settings, file: Path, of: str, note: str) -> tuple
     """
     if not file.is_file():
         raise HarnessError(f"there is no file {file}", fix="name the file of the model")
+    seen = events_so_far(root)
     content = file.read_bytes()
     name = hashlib.sha256(content).hexdigest()[:12]
     known = next((each for each in models(root) if each.id == name), None)
     if known is not None and known.stage != "pruned":
         raise HarnessError(f"{file.name} is kept already: {name} ({known.of})", fix="make models")
-    with _writing(root, settings, f"adding the model {name}") as changed:
+    with _writing(root, settings, f"adding the model {name}", seen) as changed:
         stored, version = model_files.store(database(root), settings, name, file, changed)
         event = _event(root, "add", name, of=of, file=file.name, stored=stored, version=version,
                        size=len(content), note=note)  # fmt: skip
@@ -178,15 +200,22 @@ def add(root: Path, settings: Settings, file: Path, of: str, note: str) -> tuple
 
 
 def record(
-    root: Path, settings: Settings, what: What, chosen: list[Model], evidence: dict[str, object]
+    root: Path,
+    settings: Settings,
+    what: What,
+    chosen: list[Model],
+    evidence: dict[str, object],
+    seen: int,
 ) -> list[str]:
     """Write down what is done with models, and why; returns the files that git is to take.
 
-    Raises HarnessError where one to be pruned has never been committed, and git alone keeps it.
+    `seen` is `events_so_far` from before the evidence was gathered. Raises HarnessError where
+    something else was done with models since, or where one to be pruned has never been committed,
+    and git alone keeps it.
     """
     if what == "prune":
         _refuse_uncommitted(root, chosen)
-    with _writing(root, settings, f"{what} of a model") as changed:
+    with _writing(root, settings, f"{what} of a model", seen) as changed:
         text = json.dumps(evidence, sort_keys=True, ensure_ascii=False, default=str)
         _write(root, [_event(root, what, each.id, evidence=text) for each in chosen])
         for model in left_behind(root):
@@ -229,19 +258,31 @@ def get(root: Path, model: Model, target: Path) -> None:
 
 
 @contextmanager
-def _writing(root: Path, settings: Settings, what: str) -> Iterator[list[str]]:
+def _writing(root: Path, settings: Settings, what: str, seen: int) -> Iterator[list[str]]:
     """Alone in results/; afterwards the database is handed to DVC. Yields what git is to take."""
     refuse_detached(root, "feat/models")
     db = database(root)
     changed: list[str] = []
     with one_at_a_time(db.parent, what):
         if db.with_name(f"{db.name}.dvc").exists() and not db.exists():
-            raise HarnessError(f"DVC keeps {db.name}, and it is not here", fix="dvc pull")
+            raise HarnessError(f"DVC keeps {db.name}, and it is not here", fix="make pull")
+        _refuse_outdated(root, seen)
         note_origins(root)
         begin_writing(db)
         yield changed
         name = db.relative_to(root).as_posix()
         changed += dvc.add(root, db) if settings.store.dvc else [name]
+
+
+def _refuse_outdated(root: Path, seen: int) -> None:
+    """Two who decide at one instant would both decide against the same model in production."""
+    if later := _events(root)[seen:]:
+        done = "; ".join(f"{each.what} {each.model}, by {each.who}" for each in later[:3])
+        raise HarnessError(
+            f"the models are others than when this began ({done}), so it decided on what is past",
+            fix="make models, then the same command again if you still want it",
+            code=1,
+        )
 
 
 def _event(root: Path, what: What, model: str, **more: object) -> Event:

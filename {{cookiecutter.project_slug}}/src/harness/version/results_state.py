@@ -161,7 +161,8 @@ def _of_record(root: Path, record: Record) -> Problem | None:
     keeper = {"dvc": "DVC", "git": "git"}[record.by]
     restore = f"git checkout HEAD -- {path}"
     if record.by == "dvc":
-        restore = f"dvc {'checkout' if _in_cache(root, record.version) else 'pull'} {path}.dvc"
+        here = _in_cache(root, record.version)
+        restore = f"dvc checkout {path}.dvc" if here else "make pull"
     if not record.path.is_file():
         return Problem(f"{keeper} records {path}, and it is not here", restore)
     if is_recorded(root, record):

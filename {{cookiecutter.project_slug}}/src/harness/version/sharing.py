@@ -99,12 +99,15 @@ def pull(root: Path, settings: Settings, tag: str = "") -> Shared:
     shared, name = Shared(), git.remote(root)
     if name:
         _fetch(root, name, shared)
-    elif not tag:
+    elif not (tag or (settings.store.dvc and dvc.is_set_up(root) and dvc.has_remote(root))):
         raise HarnessError("git has no remote to pull from", fix="git remote add origin URL")
     if tag:
         commit_of(root, tag)
         return _pull_tag(root, tag, shared)
-    _forward(root, name, shared)
+    if name:
+        _forward(root, name, shared)
+    else:
+        shared.done.append("git has no remote, so only what DVC keeps is brought")
     if settings.store.dvc:
         _pull_data(root, shared)
     else:
@@ -196,9 +199,7 @@ def _pull_tag(root: Path, tag: str, shared: Shared) -> Shared:
         )
     else:
         shared.done.append(f"git has all of {tag}")
-    shared.done.append(
-        f"to look at it: make checkout TAG={tag}, or git checkout {tag} && dvc checkout"
-    )
+    shared.done.append(f"to look at it: make checkout TAG={tag}")
     return shared
 
 

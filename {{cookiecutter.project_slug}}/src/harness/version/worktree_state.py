@@ -107,7 +107,7 @@ def _unpushed(tree: Worktree, ask_remote: bool) -> list[Left]:
 def _unpushed_data(tree: Worktree) -> list[Left]:
     if not dvc.is_set_up(tree.root) or not dvc.has_remote(tree.root):
         return []
-    fix = f"cd {tree.root} && dvc push"
+    fix = f"cd {tree.root} && make push"
     try:
         found = json.loads(dvc.run(tree.root, "status", "--cloud", "--json") or "{}")
     except HarnessError as error:

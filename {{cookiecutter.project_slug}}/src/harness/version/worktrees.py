@@ -107,7 +107,7 @@ def check_out_data(root: Path) -> str:
     try:
         dvc.run(root, "checkout")
     except HarnessError:
-        return f"some data or results are not in DVC's cache: cd {root} && dvc pull"
+        return f"some data or results are not in DVC's cache: cd {root} && make pull"
     return ""
 
 

@@ -9,7 +9,7 @@ import re
 import tempfile
 from pathlib import Path
 
-from harness.console import err
+from harness.console import err, runnable
 from harness.errors import HarnessError
 from harness.findings import Finding, many
 from harness.version import git
@@ -99,7 +99,8 @@ def _tell(name: str, rows: int, differences: list[Difference]) -> None:
     for words in dict.fromkeys(each.words for each in differences):
         err.print(f"note: {words}", markup=False, soft_wrap=True)
     if name.endswith(".dvc"):
-        err.print(f"note: dvc checkout {name} brings them here", markup=False, soft_wrap=True)
+        command = runnable(f"dvc checkout {name}")
+        err.print(f"note: {command} brings them here", markup=False, soft_wrap=True)
 
 
 # -- as git calls it, and by hand where it was not called

@@ -10,17 +10,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from harness.record.columns import quoted
+from harness.record.layout import JUDGE_RUNS
+from harness.record.resamples_table import RESAMPLED
 from harness.version.merging.columns import Difference, Fitting, columns_of
 
 MOST = 10  # clashes that are listed by name
 _ORDINAL = "ordinal of equal rows"
-# What tells rows apart, by the columns that a table has; the first that fits.
+# What tells rows apart.
+_OF_RUN = ("track_id",)
+_OF_AGGREGATE = ("experiment_version", "params_key", "name")
+_OWN_KEYS = {
+    "runs": _OF_RUN,
+    JUDGE_RUNS: _OF_RUN,
+    RESAMPLED: _OF_AGGREGATE,
+    "resamples_history": (*_OF_AGGREGATE, "score_version"),
+}
+# In all other tables, by the columns that a table has; the first that fits.
 _KEYS: tuple[tuple[str, ...], ...] = (
-    ("experiment_version", "task_key", "score_version"),
     ("experiment_version", "task_key"),
-    ("experiment_version", "params_key", "score_version"),
     ("experiment_version", "params_key"),
-    ("experiment_version", "position", "score_version"),
     ("experiment_version", "position"),
 )
 # xetrack's names of assets: a name that both gave to other bytes may stand for either of them.
@@ -56,11 +64,14 @@ class Taken:
 
 def key_of(con: sqlite3.Connection, table: str, columns: Sequence[str]) -> tuple[str, ...]:
     """The columns that tell the rows of a table apart; empty where nothing does but all of them."""
-    if table == "runs" and "track_id" in columns:
-        return ("track_id",)
+    own = _OWN_KEYS.get(table, ())
+    if own and set(own) <= set(columns):
+        return own
+    # A history has every version of a score, other tables the one in force.
+    version = ("score_version",) if table.endswith("_history") else ()
     for key in _KEYS:
-        if set(key) <= set(columns):
-            return key
+        if {*key, *version} <= set(columns):
+            return (*key, *version)
     declared = con.execute(f"PRAGMA main.table_info({quoted(table)})").fetchall()
     primary = [row[1] for row in sorted(declared, key=lambda row: row[5]) if row[5]]
     if primary:
@@ -118,7 +129,7 @@ class Rows:
         return f"SELECT rowid AS rowid_of_it, {listed} {rows}"
 
     def _doubled(self, select: str, key: tuple[str, ...]) -> bool:
-        if len(key) < 2 and self.target != "runs":
+        if len(key) < 2 and self.target not in _OWN_KEYS:
             return False  # a primary key
         listed = ", ".join(map(quoted, key))
         query = f"SELECT 1 FROM ({select}) GROUP BY {listed} HAVING count(*) > 1 LIMIT 1"
