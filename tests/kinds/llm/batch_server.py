@@ -43,10 +43,13 @@ class BatchServer:
         """The address of an endpoint."""
         return f"http://127.0.0.1:{self._server.server_port}/v1"
 
-    def begin(self, requests: list[Json], metadata: Json) -> Json:
-        """A new batch."""
+    def begin(self, requests: list[Json], metadata: Json | None) -> Json:
+        """A new batch; one of messages has no metadata."""
         name = f"batch_{len(self.batches)}"
-        self.batches[name] = {"requests": requests, "metadata": metadata, "looks": 0}
+        self.batches[name] = {
+            "requests": requests, "metadata": metadata or {}, "looks": 0,
+            "messages": metadata is None,
+        }  # fmt: skip
         return self.state(name)
 
     def look(self, name: str) -> Json:
@@ -61,9 +64,10 @@ class BatchServer:
         """As both servers say it, in one."""
         batch = self.batches[name]
         ended = "results" in batch
+        begun: float | str = "2096-10-02T07:06:40Z" if batch["messages"] else 4e9
         expired = ended and any(kind == "expired" for _, kind, _ in batch["results"])
         state: Json = {
-            "id": name, "created_at": 4e9, "metadata": batch["metadata"],
+            "id": name, "created_at": begun, "metadata": batch["metadata"],
             "status": ("expired" if expired else "completed") if ended else "in_progress",
             "processing_status": "ended" if ended else "in_progress",
             "request_counts": {"processing": len(batch["requests"])},
@@ -145,7 +149,7 @@ def _handler(server: BatchServer) -> type[BaseHTTPRequestHandler]:
                 return
             asked = json.loads(data)
             if "requests" in asked:
-                made = server.begin(asked["requests"], {})
+                made = server.begin(asked["requests"], None)
             else:
                 lines = server.files[asked["input_file_id"]].splitlines()
                 made = server.begin([json.loads(each) for each in lines], asked["metadata"])

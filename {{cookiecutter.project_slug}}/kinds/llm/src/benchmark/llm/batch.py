@@ -80,10 +80,13 @@ class Waiting:
         if key in self.replies:
             batch, reply = self.replies[key]
             return client.of_batch(request, body, reply, batch)
-        if key in self.fate and not passes(self.fate[key]):
-            raise self.fate[key]
-        if key in self.fate and self.journal.attempts(key) >= self.attempts:
-            raise BatchFault(f"no answer in {self.attempts} batches: {self.fate[key]}")
+        if key in self.fate:
+            last = not passes(self.fate[key])
+            if last or self.journal.attempts(key) >= self.attempts:
+                self.wanted.pop(key, None)
+                if last:
+                    raise self.fate[key]
+                raise BatchFault(f"no answer in {self.attempts} batches: {self.fate[key]}")
         self.wanted[key] = (request.endpoint, request.api, body)
         raise Queued(key)
 
