@@ -126,10 +126,14 @@ def test_the_same_rows_twice_are_one_and_a_discard_takes_them_along(judged: Benc
     before = content(judged.root)
     assert "nothing new" in judged.run("merge", "e0.0.1").said
     assert content(judged.root) == before
-    judged.experiment("e0.0.4")
-    judged.git("tag", "-d", "e0.0.4")
+    judged.file(".git/hooks/prepare-commit-msg", "#!/bin/sh\nexit 1\n").chmod(0o755)
+    judged.experiment("e0.0.4", expect=1)
     judged.run("retag", "e0.0.4", "e0.0.5")
     moved = content(judged.root)
     for table in TABLES:
         assert (table, "e0.0.4") not in moved
         assert moved[table, "e0.0.5"]
+    judged.run("discard", "e0.0.5")
+    kept = content(judged.root)
+    assert {table for table, tag in kept if tag == "e0.0.5"} == {"judge_runs"}, "runs stay"
+    assert kept.items() >= before.items()

@@ -119,6 +119,18 @@ def test_nothing_can_be_written_through_it(tmp_path: Path, attempt: str) -> None
     assert [path.name for path in tmp_path.iterdir()] == ["benchmark.db"]
 
 
+def test_no_other_extension_is_loaded_through_it(tmp_path: Path) -> None:
+    """The scanner is loaded without a look at its signature, which its wheel vouches for."""
+    unsigned = tmp_path / "mine.duckdb_extension"
+    unsigned.write_bytes(b"no extension" * 100)
+    with connect([fill(tmp_path / "a.db", "CREATE TABLE predictions (i INTEGER)")]) as con:
+        setting = "SELECT value FROM duckdb_settings() WHERE name = 'allow_unsigned_extensions'"
+        assert con.execute(setting).fetchone() == ("false",)
+        for statement in ("SET allow_unsigned_extensions = true", f"LOAD '{unsigned}'"):
+            with pytest.raises(duckdb.Error):
+                con.execute(statement)
+
+
 def test_needs_neither_home_nor_network(tmp_path: Path) -> None:
     db = fill(tmp_path / "b.db", "CREATE TABLE predictions (a TEXT)")
     code = (
