@@ -1,4 +1,4 @@
-"""Tokens a minute: what was sent holds back what is to be sent, and less than expected lets it go."""
+"""Tokens a minute: what was sent holds back what is to be sent, until it turns out to be less."""
 
 import threading
 from typing import Any
