@@ -46,7 +46,7 @@ def test_a_log_of_inspect_is_an_experiment_that_says_where_it_comes_from(exchang
 
 
 def test_an_experiment_is_written_in_the_schema_of_every_eval_ever(exchanged: Bench) -> None:
-    exchanged.run("export", "e0.0.1", "--out=out")
+    exchanged.run("export-for", "every-eval-ever", "e0.0.1", "--out=out")
     [whole] = [p for p in (exchanged.root / "out").rglob("*.json")]
     found = json.loads(whole.read_text())
     assert not list(_against(found, _schema("eval.schema.json")))
@@ -61,7 +61,7 @@ def test_an_experiment_is_written_in_the_schema_of_every_eval_ever(exchanged: Be
 
 def test_mlflow_is_an_extra_that_is_asked_for(exchanged: Bench) -> None:
     pytest.importorskip("duckdb")
-    done = exchanged.run("export", "e0.0.1", "--to=mlflow", expect=None)
+    done = exchanged.run("export-for", "mlflow", "e0.0.1", expect=None)
     assert done.code == 0 or "the package mlflow is not installed" in done.said
 
 

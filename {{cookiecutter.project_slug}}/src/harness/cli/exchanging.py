@@ -24,12 +24,10 @@ def import_(
     raise typer.Exit(import_logs(Project.open(), tag, files, message))
 
 
-@app.command()
-def export(
+@app.command("export-for")
+def export_for(
+    reader: Annotated[Literal["every-eval-ever", "mlflow"], typer.Argument(help="who reads it")],
     tag: Tag = "",
-    to: Annotated[Literal["every-eval-ever", "mlflow"], typer.Option(help="for which reader")] = (
-        "every-eval-ever"
-    ),
     target: Annotated[Path, typer.Option("--out", help="a folder")] = Path("exports"),
     organization: Annotated[str, typer.Option(help="who evaluated, in Every Eval Ever")] = "",
 ) -> None:
@@ -43,7 +41,7 @@ def export(
     root = Path.cwd()
     settings = load_settings(root)
     with connect(databases(root, settings, "experiment")) as con:
-        if to == "mlflow":
+        if reader == "mlflow":
             from harness.exchange.mlflow_runs import export_mlflow
 
             for line in export_mlflow(con, name, target, settings.benchmark.name, root):

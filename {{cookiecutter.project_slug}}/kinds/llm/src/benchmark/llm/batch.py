@@ -163,7 +163,7 @@ def _apart(outcomes: Iterator[Outcome], queued: list[Job]) -> Iterator[Outcome]:
         if result.error_type == Queued.__name__:
             queued.append(outcome.job)
             continue
-        if result.result is not None and result.result.get("batch"):
+        if result.error_type is not None or (result.result or {}).get("batch"):
             result.latency = None  # its server answers when it likes
         yield outcome
 
