@@ -1,7 +1,10 @@
 """Models fitted once for each params and fold, kept as xetrack assets, shared by all workers."""
 
+import shutil
+import sqlite3
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -243,3 +246,110 @@ def test_a_kill_during_the_fifth_fold_refits_none_of_the_first_four(
     assert bench.executed("fitted") == Counter({("low", str(n)): 1 for n in range(5)}) + Counter(
         [("low", last)]
     )
+
+
+# -- large models, which are files
+
+LARGE = """
+def fit(params, fold):
+    note("fitted", params.model, fold)
+    return params.model.encode() * 10_000
+"""
+OF_LARGE = 'return {"prediction": len(resource), "ground_truth": 1}'
+
+
+def with_large_models(bench: Bench) -> None:
+    bench.settings(store={"model_kb": 1})
+    bench.predict(OF_LARGE, head=LARGE, resource=True)
+    bench.score("def score(row):\n    return {'large': row['prediction'] > 10_000}\n")
+    bench.commit()
+
+
+def model_files(bench: Bench) -> list[Path]:
+    return sorted((bench.root / "results/fitted").glob("*/*.pkl"))
+
+
+@pytest.mark.parametrize("dvc", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_large_models_are_files_beside_the_database_and_belong_to_the_tag(
+    make_bench: Callable[..., Bench], dvc: bool
+) -> None:
+    bench = make_bench(fresh=True, dvc=dvc)
+    with_large_models(bench)
+    bench.experiment("e0.0.1")
+    assert [row["prediction"] for row in bench.rows()] == [40_000] * 4 + [30_000] * 4
+    assert len({row["fit_asset"] for row in bench.rows()}) == 2
+    files = model_files(bench)
+    assert [file.parent.name for file in files] == ["e0.0.1"] * 2
+    kept = bench.sql("SELECT max(length(value)) AS longest FROM assets")
+    assert kept[0]["longest"] < 400, "the database holds no model itself"
+    assert bench.git("status", "--porcelain") == ""
+    committed = bench.git("ls-tree", "-r", "--name-only", "e0.0.1").splitlines()
+    names = (
+        ["results/fitted/e0.0.1.dvc"] if dvc else [f"results/fitted/e0.0.1/{f.name}" for f in files]
+    )
+    assert set(names) <= set(committed)
+    # Another experiment takes them from there, and tags nothing twice.
+    bench.forget()
+    shutil.rmtree(bench.root / ".cache")
+    bench.items(6)
+    bench.predict(OF_LARGE + "\n", head=LARGE, resource=True)
+    bench.experiment("e0.0.2", allow=f"{OPENED},data")
+    assert bench.git("status", "--porcelain") == ""
+
+
+@pytest.mark.slow
+def test_a_large_model_that_dvc_has_and_is_not_here_is_said_and_not_fitted_again(
+    make_bench: Callable[..., Bench],
+) -> None:
+    bench = make_bench(fresh=True, dvc=True)
+    with_large_models(bench)
+    bench.experiment("e0.0.1")
+    bench.forget()
+    shutil.rmtree(bench.root / ".cache")
+    connection = sqlite3.connect(bench.db)
+    connection.execute("UPDATE predictions SET error = 'x', error_type = 'X' WHERE input_id = 'i0'")
+    connection.commit()
+    connection.close()
+    shutil.rmtree(bench.root / "results/fitted/e0.0.1")
+    command = ("experiment", "e0.0.2", "--allow", f"{OPENED},results")
+    said = bench.run(*command, expect=1).said
+    assert "is not here" in said
+    assert "dvc checkout results/fitted/e0.0.1.dvc, or make pull" in said
+    assert not bench.executed("fitted")
+    bench.run_dvc("checkout", "results/fitted/e0.0.1.dvc")
+    bench.run(*command)
+    assert not bench.executed("fitted")
+    assert bench.executed().total() == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("executor", ["threads", "processes"])
+def test_fits_of_several_configurations_run_at_once_and_only_those_that_are_needed(
+    make_bench: Callable[..., Bench], executor: str
+) -> None:
+    bench = make_bench(fresh=True)
+    bench.settings(run={"executor": executor, "workers": 3})
+    bench.params('[Params(f"m{n}") for n in range(5)]')
+    head = """
+        import os
+        import time
+        def fit(params, fold):
+            note("began", params.model)
+            until = time.monotonic() + 30
+            trace = os.environ["BENCH_TRACE"]
+            while open(trace).read().count("began") < 2 and time.monotonic() < until:
+                time.sleep(0.01)
+            note("fitted", params.model)
+            return params.model
+        """
+    bench.predict('return {"prediction": 1, "ground_truth": 1}', head=head, resource=True)
+    bench.dev_run()
+    assert bench.executed("fitted") == {(f"m{n}",): 1 for n in range(5)}
+    began = sorted(at for _, at in bench.traced("began"))
+    ended = sorted(at for _, at in bench.traced("fitted"))
+    assert began[1] < ended[0], "one is fitted after the other"
+    # The results of the second are known, so its model is not needed.
+    bench.forget()
+    bench.params('[Params("new"), Params("m1"), Params("newer")]')
+    bench.dev_run()
+    assert set(bench.executed("fitted")) == {("new",), ("newer",)}

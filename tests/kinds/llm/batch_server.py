@@ -141,10 +141,12 @@ def _handler(server: BatchServer) -> type[BaseHTTPRequestHandler]:
             data = self.rfile.read(int(self.headers["Content-Length"]))
             if self.path.endswith("/files"):
                 kind = f"Content-Type: {self.headers['Content-Type']}\r\n\r\n".encode()
-                parts = BytesParser(policy=HTTP).parsebytes(kind + data).get_payload()
-                file = next(p for p in parts if p.get_filename())  # type: ignore[union-attr]
+                whole = BytesParser(policy=HTTP).parsebytes(kind + data)
+                file = next(part for part in whole.walk() if part.get_filename())
                 name = f"file-{len(server.files)}"
-                server.files[name] = file.get_payload(decode=True)  # type: ignore[assignment]
+                found = file.get_payload(decode=True)
+                assert isinstance(found, bytes)
+                server.files[name] = found
                 self._send({"id": name, "object": "file", "purpose": "batch"})
                 return
             asked = json.loads(data)

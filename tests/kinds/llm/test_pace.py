@@ -8,7 +8,12 @@ def test_a_request_waits_for_the_tokens_of_others_and_goes_once_they_took_less(k
     tokens = kind.pace.Tokens(100)
     first = tokens.acquire(60)
     gone = threading.Event()
-    waiting = threading.Thread(target=lambda: (tokens.acquire(60), gone.set()))
+
+    def wait() -> None:
+        tokens.acquire(60)
+        gone.set()
+
+    waiting = threading.Thread(target=wait)
     waiting.start()
     assert not gone.wait(0.3)
     tokens.settle(first, 10)

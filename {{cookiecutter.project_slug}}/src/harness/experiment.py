@@ -19,6 +19,7 @@ from harness.project.inputs import advice
 from harness.project.settings import Settings
 from harness.project.tasks import Census
 from harness.project.values import Row
+from harness.record.fitted_files import FOLDER
 from harness.record.layout import DEV, Place, place_for
 from harness.record.lock import one_at_a_time
 from harness.record.store import begin_anew, update_run
@@ -248,9 +249,11 @@ def finish(
     kept += write_latest(root, tag, rows, [*found.experiment.rules.values()], census.digest)
     if project.settings.store.dvc:
         kept += dvc.add(root, place.db)
+        kept += _models(place, tag, root, with_dvc=True)
         dvc.push(root)  # data too: a tag without it could not be checked out
     else:
         kept.append(place.db.relative_to(root).as_posix())
+        kept += _models(place, tag, root, with_dvc=False)
     before = git.head(root)
     try:
         git.commit(root, kept, f"experiment {tag}: {words.splitlines()[0]}")
@@ -262,6 +265,20 @@ def finish(
         raise
     end_finishing(root, tag)
     out.print(f"tagged {tag}: {words.splitlines()[0]}", markup=False, soft_wrap=True)
+
+
+def _models(place: Place, tag: str, root: Path, with_dvc: bool) -> list[str]:
+    """Hand over the fitted models that are files; returns what git should keep.
+
+    Those under another tag too, where nobody has them: this experiment may have had that name.
+    """
+    kept = []
+    for folder in sorted((place.db.parent / FOLDER).glob("*/")):
+        if not with_dvc:
+            kept.append(folder.relative_to(root).as_posix())
+        elif folder.name == tag or not folder.with_name(f"{folder.name}.dvc").exists():
+            kept += dvc.add(root, folder)
+    return kept
 
 
 def _refuse_taken(root: Path, settings: Settings, tag: str) -> None:

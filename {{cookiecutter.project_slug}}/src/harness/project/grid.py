@@ -9,7 +9,14 @@ from harness.errors import HarnessError
 from harness.project.contract import Project, params_columns, params_types
 from harness.project.fingerprint import Code
 from harness.project.inputs import FILE, MODULE
-from harness.project.keys import Context, file_digest, params_digest, place_of, read_context
+from harness.project.keys import (
+    Context,
+    file_digest,
+    params_digest,
+    place_of,
+    read_context,
+    task_key,
+)
 from harness.project.values import INTEGER, REAL, TEXT, Params, Row, declared_type, plain
 from harness.project.watch import Stamp, Watch, stamp
 
@@ -35,6 +42,10 @@ class Configuration:
     def __post_init__(self) -> None:
         object.__setattr__(self, "code_key", self.context.code.key)
         object.__setattr__(self, "prefix", self.context.prefix)
+
+    def key(self, item: bytes, repeat: int) -> str:
+        """The key of a datapoint of an item with this digest."""
+        return task_key(self.prefix, self.digest, item, repeat)
 
     def holds(self) -> set[str]:
         """What its keys hold, named as `inputs.noted` names what is read."""

@@ -31,11 +31,16 @@ LAYOUTS: tuple[str, ...] = get_args(Layout)
 
 
 class Store(Options):
-    """How results are written and laid out on disk."""
+    """How results are written and laid out on disk.
+
+    `model_kb`: up to which size a fitted model is kept in the database; a larger one is a file in
+    results/fitted/.
+    """
 
     engine: Literal["sqlite", "duckdb"] = "sqlite"
     layout: Layout = "append-only"
     dvc: bool = True
+    model_kb: int = Field(default=100, ge=0)
 
 
 Order = Literal["", "configurations", "interleaved", "phases"]

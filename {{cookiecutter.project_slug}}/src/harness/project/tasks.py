@@ -12,7 +12,7 @@ from harness.console import brief
 from harness.errors import HarnessError
 from harness.project.contract import Item, Project
 from harness.project.grid import Configuration, Grid
-from harness.project.keys import item_digest, task_key
+from harness.project.keys import item_digest
 from harness.project.order import Items, in_order
 from harness.project.values import Params
 
@@ -63,8 +63,7 @@ def tasks(project: Project, grid: Grid, census: "Census", limit: int | None) -> 
 
     for index, repeat, item, digest in in_order(project, len(every), items_of):
         configuration = every[index]
-        key = task_key(configuration.prefix, configuration.digest, digest, repeat)
-        yield Task(item, configuration, repeat, key, digest.hex())
+        yield Task(item, configuration, repeat, configuration.key(digest, repeat), digest.hex())
 
 
 @dataclass(frozen=True, slots=True)

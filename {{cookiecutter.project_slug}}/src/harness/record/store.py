@@ -28,6 +28,7 @@ from harness.errors import HarnessError, explained
 from harness.project.values import REAL, Row, Value, readable
 from harness.record.columns import PREDICTIONS, Schema, quoted
 from harness.record.database_file import begin_writing, set_strangers_aside
+from harness.record.fitted_files import file_of, keep_file
 from harness.record.labelled import LABELLED
 from harness.record.layout import DEV, JUDGEMENTS, Place
 from harness.record.pickles import index_load
@@ -218,12 +219,26 @@ class Store:
         """
         return _keep_bytes(self.tracker.assets, name, content)
 
-    def asset(self, name: str) -> tuple[str, bytes] | None:
-        """The hash and the pickle of what is kept under `name`, or None; it is not loaded."""
+    def keep_model(self, name: str, content: bytes, most: int) -> tuple[str, Path | None]:
+        """Store the pickle of a fitted model; its asset's hash, and its file.
+
+        Up to `most` bytes it is the asset itself, and there is no file.
+        """
+        if len(content) <= most:
+            return self.keep_asset(name, content), None
+        text, path = keep_file(self.place.db, self.experiment, content)
+        return self.keep_asset(name, text), path
+
+    def model(self, name: str) -> tuple[str, bytes, Path | None] | None:
+        """The hash of a fitted model's asset, what it holds, and the model's file where it is one.
+
+        None where there is none; nothing is loaded.
+        """
         hash_value = self.tracker.assets.keys.get(name)
         if hash_value is None:
             return None
-        return str(hash_value), bytes(self.tracker.assets.assets[hash_value])
+        content = bytes(self.tracker.assets.assets[hash_value])
+        return str(hash_value), content, file_of(self.place.db, content)
 
     def stamp(self, track_id: str) -> str:
         """The time now; later than any in the rows of that run, with which it is their primary key.

@@ -9,6 +9,7 @@ from harness.errors import explained
 from harness.project.settings import Settings
 from harness.record.cache import ResultCache
 from harness.record.database_file import set_strangers_aside
+from harness.record.fitted_files import FOLDER
 from harness.record.layout import DEV, databases, place_for
 from harness.record.pickles import NotPlain, Trusted, names_in, plain_load
 
@@ -42,4 +43,8 @@ def _trust_assets(root: Path, db: Path) -> Counter[str]:
                 names.update(names_in(bytes(value)))
             except Exception:  # damaged, so it is never loaded
                 continue
+    for path in sorted((db.parent / FOLDER).glob("*/*.pkl")):
+        content = path.read_bytes()
+        trusted.add([content])
+        names.update(names_in(content))
     return names

@@ -6,10 +6,10 @@ without await) blocks every call in it, which is said once.
 
 import asyncio
 import inspect
-import pickle
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from harness.errors import HarnessError, PredictionTimeout
 from harness.project.contract import Item, Project
 from harness.project.inputs import noted
 from harness.project.values import Params, Row
-from harness.run.attempt import Limiter, Result, Worker, attempt_number, checked
+from harness.run.attempt import Limiter, Result, Worker, attempt_number, checked, copied
 from harness.run.job import Job, Outcome, broken
 from harness.run.time_limit import too_long
 
@@ -93,13 +93,22 @@ class AsyncWorker(Worker):
         return self._success(returned, start)
 
     async def _retried_async(self, arguments: list[object]) -> Row:
+        try:
+            return await self._attempt_async(arguments)
+        except Exception as error:
+            if self._retry.attempts == 1 or self._backoff(error) is False:
+                raise
+            first: Exception | None = error
         async for attempt in self._tries():
             with attempt:
+                if first is not None:  # the attempt made above is the first one of this loop
+                    made, first = first, None
+                    raise made
                 return await self._attempt_async(arguments)
         raise AssertionError("unreachable: the last failed attempt raises")
 
     async def _attempt_async(self, arguments: list[object]) -> Row:
-        item: Item = pickle.loads(pickle.dumps(arguments[0]))
+        item: Item = copied(arguments[0])
         input_id = str(item["id"])
         if self.limiter is not None:
             await self.limiter.acquire_async()
@@ -145,7 +154,9 @@ class _Loop(threading.Thread):
         self._project = project
         self._limiter = limiter
         self._resources: dict[tuple[bytes, Path | None], object] = {}
-        self._idle: list[AsyncWorker] = []
+        self._waiting: deque[Job] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()  # the loop itself holds them weakly
+        self._busy = 0
         self._loop = asyncio.new_event_loop()
         self._blocked = False
         self.outbox: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
@@ -158,15 +169,29 @@ class _Loop(threading.Thread):
         self._loop.run_until_complete(asyncio.gather(watcher, return_exceptions=True))
 
     def send(self, job: Job) -> None:
-        asyncio.run_coroutine_threadsafe(self._compute(job), self._loop)
+        self._waiting.append(job)
+        self._loop.call_soon_threadsafe(self._employ)
 
     def end(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self.join(1.0)  # no longer: a call may block the loop
 
-    async def _compute(self, job: Job) -> None:
-        worker = self._idle.pop() if self._idle else None
-        worker = worker or AsyncWorker(self._project, self._limiter, self._resources)
+    def _employ(self) -> None:
+        """Let one more task take jobs, where fewer than [run] workers do."""
+        if self._waiting and self._busy < self._project.settings.run.workers:
+            self._busy += 1
+            task = self._loop.create_task(self._work())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _work(self) -> None:
+        """Compute one job after another: no call waits for the driver to hand out the next one."""
+        worker = AsyncWorker(self._project, self._limiter, self._resources)
+        while self._waiting:
+            await self._compute(worker, self._waiting.popleft())
+        self._busy -= 1  # with no await in between: a job that comes now finds a place
+
+    async def _compute(self, worker: AsyncWorker, job: Job) -> None:
         configuration = job.task.configuration
         try:
             result = await worker.run_async(
@@ -178,7 +203,6 @@ class _Loop(threading.Thread):
             )
         except BaseException as error:
             result = broken(error)
-        self._idle.append(worker)
         self.outbox.put(Outcome(job, result))
 
     async def _watch(self) -> None:
@@ -205,7 +229,7 @@ class _Loop(threading.Thread):
 def in_event_loop(
     project: Project, jobs: Iterator[Job], limiter: Limiter | None
 ) -> Iterator[Outcome]:
-    """Outcomes of `jobs`, of which [run] workers are awaited at once."""
+    """Outcomes of `jobs`, of which [run] workers are awaited at once, and as many wait."""
     loop = _Loop(project, limiter)
     loop.start()
     in_flight = 0
@@ -213,7 +237,7 @@ def in_event_loop(
         for job in jobs:
             loop.send(job)
             in_flight += 1
-            if in_flight >= project.settings.run.workers:
+            if in_flight >= 2 * project.settings.run.workers:
                 yield loop.outbox.get()
                 in_flight -= 1
         while in_flight:

@@ -33,6 +33,7 @@ from harness.run.time_limit import time_limit, too_long
 T = TypeVar("T")
 _Arguments: TypeAlias = list[Any]  # the item, the params and, where predict takes it, a resource
 _COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}\Z")
+_UNCHANGING = frozenset({type(None), bool, int, float, str, bytes})
 _NOT_KEPT = frozenset({"error", "error_type", "input_id", "latency"})
 
 # Rows say how many attempts were made; log lines would disturb the progress bar.
@@ -279,7 +280,7 @@ class Worker:
         """Call the person's function once, within the limits; returns what `wanted` lets pass."""
         # Each attempt gets a copy of the item, as in another process: what predict changes in it
         # reaches no other attempt, repeat or configuration, and no row.
-        given = [pickle.loads(pickle.dumps(arguments[0])), *arguments[1:]]
+        given = [copied(arguments[0]), *arguments[1:]]
         if self.limiter is not None:
             self.limiter.acquire()
         self.attempts += 1
@@ -388,6 +389,13 @@ class Worker:
                 elif self.project.load is not None:
                     self._resources[wanted] = self.project.load(params)
         return self._resources[wanted]
+
+
+def copied(given: Any) -> Any:
+    """A copy of an item or of several, as another process would get it."""
+    if type(given) is dict and _UNCHANGING.issuperset(map(type, given.values())):
+        return given.copy()
+    return pickle.loads(pickle.dumps(given))
 
 
 def may_cost(error: BaseException) -> bool:

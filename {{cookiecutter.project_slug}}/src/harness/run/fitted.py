@@ -28,11 +28,11 @@ from harness.project.inputs import noted
 from harness.project.tasks import Task
 from harness.project.values import Params, Row
 from harness.project.watch import Watch
+from harness.record.fitted_files import is_lost, read_file, write_model
 from harness.record.pickles import NotPlain, Trusted, plain_load, untrusted
 from harness.record.store import Store
 from harness.run.attempt import words_of
 from harness.run.cluster import fit_on_cluster
-from harness.run.model_file import write_model
 from harness.run.pool import Pool, died, worker_of_process
 from harness.run.time_limit import time_limit, too_long
 
@@ -56,9 +56,10 @@ class Fits:
     """Fits what a configuration needs when its first missing datapoint comes up.
 
     `call` runs a function of the store in the writer's thread. `limit`: how many items a
-    configuration runs, None for all; models that none of them needs are not fitted. A model
-    that was fitted after a file in `watch` was written is not kept, since other code may have
-    fitted it; `reads` collects what fit read, by configuration.
+    configuration runs, None for all; models that none of them needs are not fitted. `ahead`: the
+    configurations after one that will need models too, so that no worker is idle. A model that was
+    fitted after a file in `watch` was written is not kept, since other code may have fitted it;
+    `reads` collects what fit read, by configuration.
     """
 
     project: Project
@@ -66,6 +67,7 @@ class Fits:
     folder: Path
     call: Callable[[Callable[[Store], Any]], Any]
     limit: int | None = None
+    ahead: Callable[[Configuration], Iterator[Configuration]] = lambda _: iter(())
     reads: dict[bytes, set[str]] = field(default_factory=dict)
     _known: dict[tuple[bytes, bytes], Fitted] = field(default_factory=dict)
     _folds: dict[bytes, Folds] = field(default_factory=dict)
@@ -102,35 +104,49 @@ class Fits:
         return {part: fold for part, fold in named.items() if part in used}
 
     def _fit_all(self, configuration: Configuration) -> None:
-        named = self._needed(configuration)
-        missing: dict[bytes, Path] = {}
-        for part in named:
-            name = _name(configuration, part)
-            path = self.folder / f"{name}.pkl"
-            kept = self.call(partial(_kept, name))
-            if kept is None:
-                missing[part] = path
-                continue
-            asset, content = kept
-            self._refuse_untrusted(asset, content)
-            file = write_model(self.folder, content)
-            self._known[configuration.digest, part] = Fitted(file, asset, seconds=_took(path))
-        jobs = [(configuration.params, *named[part], path) for part, path in missing.items()]
-        part_at = {path: part for part, path in missing.items()}
+        """Fit what a configuration needs, and of those after it as much as there are workers."""
+        jobs = self._missing(configuration)
+        run = self.project.settings.run
+        if jobs and run.executor in ("threads", "processes", "dask"):
+            for other in self.ahead(configuration):
+                if len(jobs) >= run.workers:
+                    break
+                jobs += self._missing(other)
+        whose = {job[3]: (configuration, part) for configuration, part, job in jobs}
         begun = time.monotonic()
         # Each is kept as soon as it is there: a kill costs only those that are being fitted.
-        for done, ((_, _, fold, path), fitted) in enumerate(self._run(jobs), start=1):
-            part = part_at[path]
-            self.reads.setdefault(configuration.digest, set()).update(fitted.reads)
-            self._known[configuration.digest, part] = self._taken(configuration, part, path, fitted)
+        every = self._run([job for _, _, job in jobs])
+        for done, ((params, _, fold, path), fitted) in enumerate(every, start=1):
+            owner, part = whose[path]
+            self.reads.setdefault(owner.digest, set()).update(fitted.reads)
+            self._known[owner.digest, part] = self._taken(owner, part, path, fitted)
             if time.monotonic() - begun > _LONG_SECONDS:
                 took = f"{fitted.seconds:.1f} s" if fitted.part else fitted.error_type
                 err.print(
-                    f"fit {done}/{len(jobs)}: {shown(configuration.params, 120)} "
-                    f"fold {shown(fold, 40)}, {took}",
+                    f"fit {done}/{len(jobs)}: {shown(params, 120)} fold {shown(fold, 40)}, {took}",
                     markup=False,
                     soft_wrap=True,
                 )
+
+    def _missing(self, configuration: Configuration) -> list[tuple[Configuration, bytes, _Job]]:
+        """The fits that a configuration lacks; models that are kept are made ready."""
+        jobs: list[tuple[Configuration, bytes, _Job]] = []
+        for part, named in self._needed(configuration).items():
+            if (configuration.digest, part) in self._known:
+                continue
+            name = _name(configuration, part)
+            path = self.folder / f"{name}.pkl"
+            kept = self.call(partial(_kept, name))
+            if kept is None or (kept[2] is not None and is_lost(kept[2])):
+                jobs.append((configuration, part, (configuration.params, *named, path)))
+                continue
+            asset, content, file = kept
+            if file is not None:
+                content = read_file(file)
+            self._refuse_untrusted(asset, content)
+            file = file or write_model(self.folder, content)
+            self._known[configuration.digest, part] = Fitted(file, asset, seconds=_took(path))
+        return jobs
 
     def _taken(
         self, configuration: Configuration, fold: bytes, path: Path, fitted: "_Fit"
@@ -150,9 +166,11 @@ class Fits:
         fitted.part.unlink()
         # Before it is recorded: a kill in between would leave a model that nobody vouches for.
         Trusted(self.project.root).add([own])
-        asset = self.call(partial(_keep, _name(configuration, fold), own))
+        most = self.project.settings.store.model_kb * 1000
+        kept = self.call(partial(_keep, _name(configuration, fold), own, most))
+        asset, file = kept or (None, None)  # a spot check keeps none
         _seconds_file(path).write_text(repr(fitted.seconds))
-        return Fitted(write_model(self.folder, own), asset, seconds=fitted.seconds)
+        return Fitted(file or write_model(self.folder, own), asset, seconds=fitted.seconds)
 
     def _refuse_untrusted(self, asset: str, content: bytes) -> None:
         """Raise HarnessError where a model would be loaded that this checkout did not fit."""
@@ -213,12 +231,12 @@ def _name(configuration: Configuration, fold: bytes) -> str:
     return f"fit_{hashlib.sha256(content).hexdigest()[:24]}"
 
 
-def _kept(name: str, store: Store) -> tuple[str, bytes] | None:
-    return store.asset(name)
+def _kept(name: str, store: Store) -> tuple[str, bytes, Path | None] | None:
+    return store.model(name)
 
 
-def _keep(name: str, content: bytes, store: Store) -> str:
-    return store.keep_asset(name, content)
+def _keep(name: str, content: bytes, most: int, store: Store) -> tuple[str, Path | None]:
+    return store.keep_model(name, content, most)
 
 
 def _fit(project: Project, params: Params, repeat: int, fold: object, path: Path) -> _Fit:

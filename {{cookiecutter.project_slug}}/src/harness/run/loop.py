@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -213,7 +214,8 @@ class _Run:
         self.known = self._knowledge(experiment)
         if self.project.fit is not None:
             folder = self.place.cache / "fitted"
-            self.fits = Fits(self.project, self.grid.watch(), folder, call, limit)
+            watch, ahead = self.grid.watch(), partial(self._to_be_fitted, limit)
+            self.fits = Fits(self.project, watch, folder, call, limit, ahead)
         settings = self.project.settings
         self.phased = self.project.kind.in_phases(settings.run.executor)
         self.clusters = settings.data.cluster
@@ -221,6 +223,21 @@ class _Run:
         self.budget = Budget(most, call(lambda store: store.spent()) if most else 0.0)
         for configuration in self.grid.configurations:
             self._note_reads(self.project.reads, {}, configuration)
+
+    def _to_be_fitted(self, limit: int | None, after: Configuration) -> Iterator[Configuration]:
+        """The configurations after this one that have a datapoint of which nothing is known."""
+        every = self.grid.configurations
+        for index in range(every.index(after) + 1, len(every)):
+            items = self.census.of(index).checked(self.project, every[index].params, limit)
+            repeats = range(self.project.settings.run.repeats)
+            stream = (
+                Task(item, each, repeat, each.key(digest, repeat), digest.hex())
+                for each in (every[index],)
+                for item, digest in items
+                for repeat in repeats
+            )
+            if any(known is None for _, known in self._looked_up(stream, [0])):
+                yield every[index]
 
     def _designed(self, task: Task) -> Row:
         """What a row says of where its task stands in the design: cluster and fold."""

@@ -13,6 +13,7 @@ from harness.errors import HarnessError, explained
 from harness.project.hypotheses import flat, reads_as
 from harness.read.results import Experiment, RecordedConfiguration, read_experiment
 from harness.record.columns import quoted
+from harness.record.fitted_files import file_of, read_file
 from harness.record.layout import Place
 from harness.tell.compare import compare
 from harness.tell.section import number
@@ -131,4 +132,6 @@ def fitted_file(place: Place, name: str, params: Mapping[str, Any]) -> tuple[str
         row = con.execute(query, (encode_key(asset),)).fetchone()
     if row is None:
         raise HarnessError(f"{place.db.name} has no asset {asset}", fix="dvc checkout", code=1)
-    return str(asset), bytes(row[0])
+    content = bytes(row[0])
+    path = file_of(place.db, content)
+    return str(asset), content if path is None else read_file(path)
