@@ -169,9 +169,7 @@ def _apart(outcomes: Iterator[Outcome], queued: list[Job]) -> Iterator[Outcome]:
 
 
 def _broken(error: Exception) -> Result:
-    return Result(
-        None, str(error), type(error).__name__, 1, 0.0, None, permanent=True, calls=0
-    )
+    return Result(None, str(error), type(error).__name__, 1, 0.0, None, permanent=True, calls=0)
 
 
 def _send(waiting: Waiting) -> None:

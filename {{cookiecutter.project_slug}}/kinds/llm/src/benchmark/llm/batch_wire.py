@@ -154,11 +154,13 @@ class _Messages:
         if self._get(f"/messages/batches/{sent.batch}").get("processing_status") != "ended":
             return None
         text = self._client.call(
-            lambda sdk, headers: sdk.get(
-                f"/messages/batches/{sent.batch}/results",
-                cast_to=openai._legacy_response.HttpxBinaryResponseContent,
-                options={"headers": headers},
-            ).content
+            lambda sdk, headers: (
+                sdk.get(
+                    f"/messages/batches/{sent.batch}/results",
+                    cast_to=openai._legacy_response.HttpxBinaryResponseContent,
+                    options={"headers": headers},
+                ).content
+            )
         )
         found: Replies = {}
         for line in _parsed(text):
@@ -193,5 +195,3 @@ def _parsed(text: bytes) -> Iterable[Json]:
 def passes(fault: Exception) -> bool:
     """Whether the same question may be answered in another batch."""
     return isinstance(fault, (ServerFault, RateLimited))
-
-

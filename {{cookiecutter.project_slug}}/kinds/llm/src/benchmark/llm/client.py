@@ -297,9 +297,7 @@ class Client:
             kept = without_keys(text, self._keys)[:200]
             raise ServerFault(f"not an answer ({type(error).__name__}: {error}): {kept}") from None
 
-    def _status_fault(
-        self, error: openai.APIStatusError, request: Request | None
-    ) -> Exception:
+    def _status_fault(self, error: openai.APIStatusError, request: Request | None) -> Exception:
         try:
             body = error.response.json()
         except ValueError:
