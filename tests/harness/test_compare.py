@@ -223,7 +223,8 @@ def test_named_params_choose_what_is_compared(tmp_path: Path) -> None:
     pooled = run(tmp_path / "m", rows, [run_for(OLD)], f"{OLD}:model=tree", f"{OLD}:depth=8")
     assert pooled.pairs[0].a == "mean of 3"
     flip = pooled.pairs[0].flips[0]
-    assert (flip["A answered"], flip["B answered"]) == ("(several)", "yes")
+    assert (flip["A answered"], flip["B answered"]) == ("yes (3)", "yes")
+    assert "A raw" not in flip
     assert flip["item"].startswith("item")
 
 
@@ -316,3 +317,30 @@ def test_json_and_text_hold_the_same_verdict(tmp_path: Path) -> None:
     text = to_markdown("compare", sections(found))
     assert "▲ better" in text
     assert "item0000" in text
+
+
+def test_an_item_that_is_repeated_stands_once_among_those_that_changed(tmp_path: Path) -> None:
+    """With the mean change of its repeats, and how often each answer was given."""
+    rows = []
+    for depth in (2, 8):
+        rows += rows_for(OLD, {"depth": depth}, right([0] * 5 + [1] * 25), repeats=4)
+    for row in rows:
+        if row["params_depth"] == 8 and row["repeat"] and not row["correct"]:
+            row["correct"] = 1
+        row["prediction"] = "yes" if row["correct"] else "no"
+    [pair] = run(tmp_path, rows, [run_for(OLD)], OLD).pairs
+    assert len(pair.flips) == 5
+    assert {flip["B - A"] for flip in pair.flips} == {"0.75"}
+    assert {flip["B answered"] for flip in pair.flips} == {"yes (3), no (1)"}
+
+
+def test_an_interval_that_is_of_one_comparison_alone_says_so(tmp_path: Path) -> None:
+    rows = [
+        row
+        for depth in (2, 4, 8)
+        for row in rows_for(OLD, {"depth": depth}, right([1] * (60 + depth) + [0] * 30))
+    ]
+    several = run(tmp_path, rows, [run_for(OLD)], OLD)
+    assert "Each interval is of its comparison alone" in to_markdown("t", sections(several))
+    one = two(tmp_path / "two", right([0, 1] * 20), right([1] * 40))
+    assert "alone" not in to_markdown("t", sections(one))

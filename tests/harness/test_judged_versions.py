@@ -111,7 +111,7 @@ def test_rows_that_a_judge_judged_otherwise_are_listed_and_a_rebase_takes_them(
     other.file("rubrics/strict.txt", "0.9")
     other.commit()
     other.run("judge", "e0.0.2")
-    other.git("commit", "-qam", "judged again")
+    other.commit("judged again")
     before = content(judged.root)
     theirs = str(other.db)
     refused = judged.run("merge", theirs, expect=1).said
@@ -126,11 +126,12 @@ def test_the_same_rows_twice_are_one_and_a_discard_takes_them_along(judged: Benc
     before = content(judged.root)
     assert "nothing new" in judged.run("merge", "e0.0.1").said
     assert content(judged.root) == before
-    judged.file(".git/hooks/prepare-commit-msg", "#!/bin/sh\nexit 1\n").chmod(0o755)
-    judged.experiment("e0.0.4", expect=1)
+    judged.items(13)
+    judged.trace.with_name(judged.trace.name + ".away").touch()  # the judge fails from here on
+    assert "judgements failed" in judged.experiment("e0.0.4", expect=1).said
     judged.run("retag", "e0.0.4", "e0.0.5")
     moved = content(judged.root)
-    for table in TABLES:
+    for table in ("judgements", "judge_runs", "predictions"):
         assert (table, "e0.0.4") not in moved
         assert moved[table, "e0.0.5"]
     judged.run("discard", "e0.0.5")

@@ -26,6 +26,7 @@ from harness.record.store import begin_anew, update_run
 from harness.run.loop import RunReport, run
 from harness.run.prepared import prepare
 from harness.run.provenance import provenance
+from harness.steps import Step
 from harness.version import dvc, git, results_state
 from harness.version.published import (
     Published,
@@ -68,7 +69,9 @@ def _dev_run(project: Project, place: Place, limit: int) -> int:
         refuse_unjudged(judging, "make dev-run")
     if report.ended_how != "finished":
         raise HarnessError(
-            f"the dev-run stopped: {report.reason}", fix="fix the cause, then make dev-run", code=1
+            f"the dev-run stopped: {report.reason}",
+            fix=report.how_to_go_on("make dev-run", committed=False),
+            code=1,
         )
     return 1 if report.counts.failed else 0
 
@@ -92,7 +95,8 @@ def _experiment(project: Project, tag: str, message: str, allow: set[str]) -> in
 
     root = project.root
     settings = project.settings
-    ready = prepare(project, None)
+    with Step("reading the items"):
+        ready = prepare(project, None)
     verdicts = pass_gates(Situation(project, ready.grid, ready.census, tag), allow)
     place = place_for(root, settings, tag)
     commit = git.head(root)
@@ -106,7 +110,7 @@ def _experiment(project: Project, tag: str, message: str, allow: set[str]) -> in
     if report.ended_how != "finished":
         raise HarnessError(
             f"{tag} is not finished: {report.reason}",
-            fix=f"fix the cause, then `{again}` goes on where it stopped",
+            fix=report.how_to_go_on(again),
             code=1,
         )
     if not report.complete:
@@ -137,9 +141,9 @@ def _experiment(project: Project, tag: str, message: str, allow: set[str]) -> in
             fix=f"`{again}` tries them again; `{again} ALLOW=failures` accepts them",
             code=1,
         )
-    findings = [
-        finding for finding in validate([place.db], kind=project.kind) if finding.experiment == tag
-    ]
+    with Step(f"validating {tag}"):
+        every = validate([place.db], kind=project.kind)
+    findings = [finding for finding in every if finding.experiment == tag]
     wrong = [finding for finding in findings if finding.severity == "error"]
     if wrong and "validation" not in allow:
         raise HarnessError(
@@ -242,21 +246,25 @@ def finish(
     _refuse_taken(root, project.settings, tag)
     begin_finishing(root, tag)
     update_run(place, track_id, {"published": now()})
-    found = write_summary(project, place, tag)
+    with Step(f"writing the summary of {tag}"):
+        found = write_summary(project, place, tag)
     words = tag_message(rows, census.digest, message, found)
     kept = [write_metrics(root, tag, rows), f"results/{tag}.md"]
     kept.append(write_index(root, tag, rows, found, census.digest, message))
     kept += write_latest(root, tag, rows, [*found.experiment.rules.values()], census.digest)
     if project.settings.store.dvc:
-        kept += dvc.add(root, place.db)
-        kept += _models(place, tag, root, with_dvc=True)
-        dvc.push(root)  # data too: a tag without it could not be checked out
+        with Step(f"DVC takes {place.db.relative_to(root).as_posix()}"):
+            kept += dvc.add(root, place.db)
+            kept += _models(place, tag, root, with_dvc=True)
+        with Step("DVC brings data and results to its remote"):
+            dvc.push(root)  # data too: a tag without it could not be checked out
     else:
         kept.append(place.db.relative_to(root).as_posix())
         kept += _models(place, tag, root, with_dvc=False)
     before = git.head(root)
     try:
-        git.commit(root, kept, f"experiment {tag}: {words.splitlines()[0]}")
+        with Step(f"committing {tag}"):
+            git.commit(root, kept, f"experiment {tag}: {words.splitlines()[0]}")
         git.annotate(root, tag, f"{words}{runs_line(list(runs_of(place.db)[tag]))}")
     except BaseException:
         # Otherwise the commit would stay without its tag, and the next try would make another one.
@@ -307,7 +315,8 @@ def _push(root: Path, settings: Settings, tag: str) -> int:
     """
     later = git.push_command(root, tag)
     try:
-        pushed = git.push(root, tag)
+        with Step(f"pushing {tag} and its branch"):
+            pushed = git.push(root, tag)
     except HarnessError as error:
         note = f"note: not pushed ({error.message}); later: {later}"
         err.print(note, markup=False, soft_wrap=True)

@@ -90,7 +90,7 @@ def refuse_unjudged(report: RunReport, again: str) -> None:
     if report.ended_how != "finished":
         raise HarnessError(
             f"judging is not finished: {report.reason}",
-            fix=f"fix the cause, then `{again}` goes on where it stopped",
+            fix=report.how_to_go_on(again, committed="experiment" in again),
             code=1,
         )
     if report.counts.failed:

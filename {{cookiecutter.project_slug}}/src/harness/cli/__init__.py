@@ -5,6 +5,7 @@ called, since most commands need little.
 """
 
 import os
+import re
 import sys
 import traceback
 from pathlib import Path
@@ -135,4 +136,14 @@ def _say_usage(error: TyperException) -> None:
     """Say what is wrong with a command line, and which command shows its usage."""
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "python -m harness"
-    show_error(HarnessError(error.format_message(), fix=f"{command} --help"))
+    said = error.format_message()
+    as_typed = re.sub(r"--([a-z]+)", _as_typed, said)
+    fix = f"{command} --help" if as_typed == said else "make lists what each command takes"
+    show_error(HarnessError(as_typed, fix=fix))
+
+
+def _as_typed(option: re.Match[str]) -> str:
+    """An option as the person typed it: make hands N=20 on as --items=20."""
+    name = option[1]
+    variable = {"items": "N", "message": "MSG", "query": "Q"}.get(name, name.upper())
+    return variable if os.environ.get(f"BENCH_{variable}") else option[0]

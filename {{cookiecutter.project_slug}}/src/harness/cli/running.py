@@ -104,6 +104,7 @@ def ready() -> None:
     from harness.gates.gates import look
     from harness.gates.planned import power_forecasts
     from harness.gates.situation import Situation
+    from harness.read.unfinished import unfinished
     from harness.run.prepared import prepare
 
     project = _project()
@@ -114,11 +115,17 @@ def ready() -> None:
         if blocked is None:
             out.print(styled(("ok  ", "green"), f" {name}"))
             continue
-        blocking += 1
         said = f" {name}: {blocked.message}  ->  {runnable(blocked.fix)}"
+        if blocked.later:
+            out.print(styled(("then", "yellow"), said), soft_wrap=True)
+            continue
+        blocking += 1
         out.print(styled(("no  ", "red"), said), soft_wrap=True)
     for each in power_forecasts(now):
         out.print(each.words(), markup=False, soft_wrap=True)
+    for begun in unfinished(now.root, project.settings):
+        said = f" {begun.message}  ->  {begun.fix}"
+        out.print(styled(("note", "yellow"), said), soft_wrap=True)
     _leave(1 if blocking else 0)
 
 

@@ -13,8 +13,8 @@ from harness.project.grid import column_types
 from harness.project.hypotheses import Hypothesis, configuration_of, matches, plan_text
 from harness.project.keys import item_digest
 from harness.project.values import Params
-from harness.record.columns import ANSWERS, PREDICTIONS, filled
-from harness.record.layout import DEV, databases, place_for
+from harness.record.columns import ANSWERS, PREDICTIONS, filled, quoted
+from harness.record.layout import DEV, Place, databases, place_for
 from harness.record.metrics_table import metrics_in
 from harness.record.runs import opened_by
 
@@ -60,6 +60,11 @@ def plan(now: Situation) -> Blocked | None:
         measured = filled(connection, place.metrics)
         # An interval may be empty: of a constant there is none.
         every = [row[1] for row in connection.execute(f"PRAGMA table_info({place.metrics})")]
+        if _all_failed(connection, place):
+            return Blocked(
+                "every datapoint of the dev-run failed, so nothing shows what PLAN.toml can name",
+                "fix what make inspect shows ; then make dev-run",
+            )
     metrics = [name for name in metrics_in(every) if name in measured]
     # What the harness fills itself may be empty in a dev-run: latency where all was cached, say.
     own = {*PREDICTIONS, *column_types(now.project)} - ANSWERS
@@ -67,6 +72,12 @@ def plan(now: Situation) -> Blocked | None:
     scores = now.project.scores
     problems = plan_findings(wanted, own.union(have), metrics, grid, scores)
     return Blocked("; ".join(problems), "edit PLAN.toml and commit it") if problems else None
+
+
+def _all_failed(connection: sqlite3.Connection, place: Place) -> bool:
+    query = f"SELECT count(*), count(error_type) FROM {quoted(place.predictions)}"
+    rows, failed = connection.execute(query).fetchone()
+    return bool(rows) and rows == failed
 
 
 def power(now: Situation) -> Blocked | None:

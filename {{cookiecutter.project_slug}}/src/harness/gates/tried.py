@@ -92,9 +92,13 @@ def inputs(now: Situation) -> Blocked | None:
 
 def tested(now: Situation) -> Blocked | None:
     """Tests passed for exactly this code."""
-    if tests_passed(now.root):
+    passed = tests_passed(now.root)
+    if passed:
         return None
-    return Blocked("the tests have not passed for this code", "make test")
+    if passed is None:
+        said = "not run yet for this code; make experiment runs them before anything else"
+        return Blocked(said, "make test", later=True)
+    return Blocked("they fail for this code", "make test")
 
 
 def inspected(now: Situation) -> Blocked | None:

@@ -32,6 +32,7 @@ from harness.record.score_tables import (
     recorded_rules,
     recorded_uncounted,
 )
+from harness.steps import Step
 
 _COLUMNS: dict[str, str | None] = {
     **dict.fromkeys(("experiment_version", "params_key"), TEXT),
@@ -103,9 +104,13 @@ def fill_metrics(
         several = len(chosen) > 1
         if several:
             index_by_params(connection, place, experiment)
-        rows = [
-            calculator.figures(each, selection(place, experiment, each, several)) for each in chosen
-        ]
+        rows = []
+        words = f"computing the metrics of {experiment}"
+        with Step(words, len(chosen), "configurations") as step:
+            for each in chosen:
+                picked = selection(place, experiment, each, several)
+                rows.append(calculator.figures(each, picked))
+                step.done(len(rows))
         ready = _stamped(rows, {**(more or {}), "track_id": track_id}, experiment)
         _widen(connection, schema, ready, [*(rule.name for rule in rules), *project.kind.times])
         _replace(connection, place, experiment, ready, calculator)

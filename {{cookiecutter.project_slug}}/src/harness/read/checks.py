@@ -215,6 +215,8 @@ def failures(facts: Facts) -> list[Finding]:
 
 def no_raw_output(facts: Facts) -> list[Finding]:
     """Without the raw output a score can never be checked or computed again."""
+    if not facts.raw and not facts.succeeded:
+        return []
     if not facts.raw:
         return [unchecked("no_raw_output", "no column holds raw output (raw_response)")]
     if not facts.ask("SELECT 1 FROM tally WHERE empty > 0"):

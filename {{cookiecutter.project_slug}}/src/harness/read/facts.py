@@ -93,6 +93,11 @@ class Facts:
         """The aggregate that gives p50 and p95 of the fresh rows' time."""
         return f"quantile_cont({self.time}, [0.5, 0.95]) FILTER ({self.fresh})"
 
+    @property
+    def succeeded(self) -> bool:
+        """Whether any row is no failure."""
+        return bool(self.ask("SELECT 1 FROM tally WHERE NOT failed LIMIT 1"))
+
     def ask(self, sql: str) -> Rows:
         """The rows of a query."""
         return self.con.execute(sql).fetchall()

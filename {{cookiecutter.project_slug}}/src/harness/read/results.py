@@ -48,7 +48,7 @@ class Experiment:
 
     `rules` say how they count, by name and in the order in which they are shown; `uncounted`, what
     was returned and cannot count. `resamples`: aggregates on draws of the items, by name and by the
-    index of the configuration.
+    index of the configuration. `recorded` is how many datapoints have a row.
     """
 
     name: str
@@ -64,6 +64,12 @@ class Experiment:
     rules: dict[str, Rule]
     uncounted: list[Uncounted]
     resamples: dict[str, dict[int, Resamples]]
+    recorded: int
+
+    @property
+    def measured(self) -> bool:
+        """Whether its scores are computed, as they are once all has run."""
+        return any(each.summary for each in self.configurations)
 
     def rule(self, metric: str) -> Rule:
         """How a metric counts; latency and cost are known without a declaration."""
@@ -110,9 +116,8 @@ def read_experiment(con: DuckDBPyConnection, name: str) -> Experiment:
     )
     plan, problem = recorded_plan(runs[-1 if name == DEV else 0].get("plan") if runs else None)
     rules = _rules(con, name, plan, runs)
-    repeated = ask(
-        con, "SELECT max(repeat) > 0 FROM predictions WHERE experiment_version = ?", [name]
-    ).fetchone()
+    counts = "SELECT count(*), max(repeat) > 0 FROM predictions WHERE experiment_version = ?"
+    [(recorded, repeated)] = ask(con, counts, [name]).fetchall()
     return Experiment(
         name=name,
         runs=runs,
@@ -126,11 +131,12 @@ def read_experiment(con: DuckDBPyConnection, name: str) -> Experiment:
         columns=frozenset(have),
         plan=plan,
         plan_problem=problem,
-        repeated=repeated == (True,) or any(each.seeds for each in configurations),
+        repeated=repeated is True or any(each.seeds for each in configurations),
         seeds=seeds,
         rules=rules,
         uncounted=_uncounted(con, name),
         resamples=_resamples(con, name, configurations),
+        recorded=recorded,
     )
 
 

@@ -49,7 +49,8 @@ def preview(project: Project, ready: Prepared) -> list[str]:
                     yield name, "new", price and price(task.item, task.configuration.params)
 
     try:
-        return forecast(states(), priced=project.estimate is not None).lines()
+        found = forecast(states(), project.estimate is not None, names.values())
+        return found.lines(settings.limits.max_cost_usd)
     finally:
         if cache is not None:
             cache.close()

@@ -37,7 +37,7 @@ from harness.run.pool import Pool, died, worker_of_process
 from harness.run.time_limit import time_limit, too_long
 
 _Job: TypeAlias = tuple[Params, int, object, Path]
-_LONG_SECONDS = 2.0  # of fitting, after which each fit is shown
+_LONG_SECONDS = 2.0  # of fitting without a line, after which the next fit is shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,17 +113,20 @@ class Fits:
                     break
                 jobs += self._missing(other)
         whose = {job[3]: (configuration, part) for configuration, part, job in jobs}
-        begun = time.monotonic()
+        shown_at = time.monotonic()
         # Each is kept as soon as it is there: a kill costs only those that are being fitted.
         every = self._run([job for _, _, job in jobs])
-        for done, ((params, _, fold, path), fitted) in enumerate(every, start=1):
+        for done, ((params, repeat, fold, path), fitted) in enumerate(every, start=1):
             owner, part = whose[path]
             self.reads.setdefault(owner.digest, set()).update(fitted.reads)
             self._known[owner.digest, part] = self._taken(owner, part, path, fitted)
-            if time.monotonic() - begun > _LONG_SECONDS:
+            if time.monotonic() - shown_at > _LONG_SECONDS:
+                shown_at = time.monotonic()
+                again = f"repeat {repeat}, " if run.repeats > 1 else ""
                 took = f"{fitted.seconds:.1f} s" if fitted.part else fitted.error_type
                 err.print(
-                    f"fit {done}/{len(jobs)}: {shown(params, 120)} fold {shown(fold, 40)}, {took}",
+                    f"fit {done}/{len(jobs)}: {shown(params, 120)} "
+                    f"{again}fold {shown(fold, 40)}, {took}",
                     markup=False,
                     soft_wrap=True,
                 )

@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import json
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -74,6 +75,16 @@ class RunReport:
     def complete(self) -> bool:
         """Every task has a row, good or failed, and there is no other row."""
         return self.recorded == self.planned
+
+    def how_to_go_on(self, again: str, committed: bool = True) -> str:
+        """What to do after a stop; `again` goes on, in an experiment with what is `committed`."""
+        goes_on = f"`{again}` goes on where it stopped"
+        if self.ended_how == "stopped":
+            return goes_on
+        if self.ended_how != "budget":
+            return f"fix the cause, then {goes_on}"
+        commit = 'git commit -m "a larger budget" benchmark.toml ; ' if committed else ""
+        return f"raise max_cost_usd in [limits] of benchmark.toml ; {commit}then {goes_on}"
 
 
 def run(
@@ -395,7 +406,10 @@ class _Run:
         limiter = shared_limiter(self.project.settings)
         if limiter is not None and self.budget is not None:
             limiter.more = self.budget.more
-        for outcome in execute(self.project, jobs, limiter, lambda: bool(self.stop)):
+        # What the budget has admitted is done also where the next call does not fit.
+        for outcome in execute(
+            self.project, jobs, limiter, lambda: self.stop not in ("", "budget")
+        ):
             self._record(outcome)
             progress.before = skipped[0]
             progress.show(self.recorder.counts)
@@ -439,7 +453,7 @@ class _Run:
                     continue
                 job = Job(task, fitted.path, fitted.asset, fitted.seconds, job.estimate)
             if self.budget is not None and not self.budget.admit(job.estimate):
-                self._stop("budget", self.budget.message)
+                self._stop("budget", self.budget.refusal(job.estimate))
                 return
             yield job
 
@@ -516,4 +530,7 @@ class _Run:
 
     def _ask_to_stop(self) -> None:
         self._stop("stopped", "stopped by hand")
-        err.print("stopping after what is in flight; once more stops at once", markup=False)
+        words = "stopping after what is in flight; once more stops at once"
+        # In a thread: the signal may have come while this one was writing, and no stream is
+        # written from within a write to it.
+        threading.Thread(target=err.print, args=[words], daemon=True).start()

@@ -17,6 +17,10 @@ MARKS = {
     "undecided": "?",
     "not comparable": "✕",
 }
+_ALONE = (
+    "Each interval is of its comparison alone; p is corrected for all of them (Holm), and so is "
+    "the verdict. So an interval that leaves out 0 is no verdict by itself."
+)
 
 
 def sections(comparison: Comparison) -> list[Section]:
@@ -42,6 +46,9 @@ def sections(comparison: Comparison) -> list[Section]:
         text.append(
             f"{PAIRS} of {len(comparison.pairs)} comparisons are shown, FORMAT=json has all."
         )
+    if any(pair.verdict and pair.verdict.together != pair.verdict.difference
+           for pair in comparison.pairs):  # fmt: skip
+        text.append(_ALONE)
     text += _what_matters(comparison.pairs)
     rows = [_line(pair) for pair in comparison.pairs[:PAIRS]]
     parts.append(Section("Verdicts", text, [Table(headings, rows)]))

@@ -30,7 +30,7 @@ def method_section(
 
 def _design(experiment: Experiment, scores: Scores) -> str:
     items, count = scores.n_items, len(experiment.configurations)
-    total = sum(each.summary.get("n") or 0 for each in experiment.configurations)
+    total = experiment.recorded
     text = f"Each of {items:,} items was predicted under each of {count} configurations"
     if count == 1:
         text = f"Each of {items:,} items was predicted under one configuration"

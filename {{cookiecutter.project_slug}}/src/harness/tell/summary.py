@@ -127,8 +127,12 @@ def _closing(con: DuckDBPyConnection, found: Summary) -> Iterator[Section]:
 
 
 def _findings(experiment: Experiment, scores: Scores, judged: list[Judged]) -> Iterator[str]:
-    if not experiment.metrics:
-        yield "There are no metrics: the experiment is not finished, or score() returned no number."
+    if not experiment.measured:
+        name = experiment.name
+        again = "make dev-run" if name == DEV else f"make experiment TAG={name}"
+        yield f"There are no figures yet, as scores are computed once all has run: {again} goes on."
+    elif not experiment.metrics:
+        yield "There are no metrics: score() returned no number."
     if experiment.plan_problem:
         yield f"No hypothesis could be judged: {experiment.plan_problem}."
     if scores.n_items < MIN_ITEMS:
@@ -145,6 +149,12 @@ def _findings(experiment: Experiment, scores: Scores, judged: list[Judged]) -> I
     for verdict in judged:
         if not verdict.answerable:
             yield f"Hypothesis {verdict.hypothesis.id} cannot be judged: {verdict.reason}."
+
+
+def _how_far(experiment: Experiment) -> str:
+    planned = experiment.runs[-1].get("planned") if experiment.runs else None
+    far = f"{experiment.recorded:,}" + (f" of {planned:,}" if planned else "")
+    return f"Not finished: {far} datapoints are recorded."
 
 
 def _warnings(experiment: Experiment, scores: Scores, kind: Kind) -> Iterator[str]:
@@ -233,6 +243,9 @@ def _left_out(experiment: Experiment, scores: Scores, metric: str) -> Iterator[s
 def _at_a_glance(
     experiment: Experiment, scores: Scores, judged: list[Judged], ranking: Ranking
 ) -> Iterator[str]:
+    if not experiment.measured:
+        yield _how_far(experiment)
+        return
     outcomes = [each.outcome for each in judged if not each.exploratory]
     counts = [f"{outcomes.count(each)} {each}" for each in get_args(Outcome)]
     counts.append(f"{len(judged) - len(outcomes)} exploratory")
