@@ -13,8 +13,8 @@ SOURCE = next(Path(__file__).parents[1].glob("{{*}}/src/harness"))
 ORDER = (
     "system", "errors", "console", "clock", "steps", "findings", "redact", "seal",
     "stats", "project", "record", "version", "read", "measure", "tell", "exchange", "run", "gates",
-    "load", "judging", "labelling", "experiment", "importing", "pull_request", "suggest", "trial",
-    "doctor",
+    "load", "deciding", "judging", "labelling", "experiment", "importing", "pull_request",
+    "suggest", "trial", "doctor",
     "cli", "__init__", "__main__",
 )  # fmt: skip
 

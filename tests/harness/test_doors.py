@@ -170,3 +170,20 @@ def test_of_a_key_that_was_cut_no_letter_is_left_at_the_edge(
     assert without_keys(f"<{quote}>", [key]) == "<[key]>"
     kept = without_keys(f"<{quote}>", [key], keep)
     assert not set(kept.replace("[key]", "")) & set(key)
+
+
+def test_what_the_system_refuses_is_a_sentence(tagged: Bench) -> None:
+    """A folder in the place of a file is refused to root too, which runs tests in containers."""
+    tagged.run("dev-clean")
+    elsewhere = tagged.root.with_name("elsewhere")
+    elsewhere.mkdir()
+    (elsewhere / "keep").touch()
+    (tagged.root / ".dev").symlink_to(elsewhere)
+    assert "could not be deleted" in tagged.run("dev-clean", expect=1).said
+    assert (elsewhere / "keep").exists()
+    (tagged.root / ".dev").unlink()
+
+    (tagged.root / "results/.harness.record.run").mkdir()
+    refused = tagged.run("rescore", "e0.0.1", expect=1).said
+    assert "cannot use" in refused
+    assert "Traceback" not in refused

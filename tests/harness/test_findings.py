@@ -133,3 +133,25 @@ def test_results_that_no_row_can_hold_count_as_failures_at_once(
     stopped = bench.dev_run(expect=1)
     assert words in stopped.said
     assert sum(bench.executed().values()) < 500
+
+
+def test_where_nothing_succeeded_nothing_else_is_called_wrong(bench: Bench) -> None:
+    bench.file("PLAN.toml", 'segmentations = ["language"]')
+    bench.score(
+        'from harness import Score\n\nSCORES = {"correct": Score("proportion", better="higher")}\n'
+        'def score(row):\n    return {"correct": True}\n'
+    )
+    bench.predict('raise ValueError("no")')
+    bench.dev_run(expect=1)
+    bench.commit()
+    said = bench.run("ready", expect=1).said
+    assert "every datapoint of the dev-run failed" in said
+    assert "no column of predictions" not in said
+    assert "SCORES declares" not in bench.run("inspect", expect=None).said
+
+    with sqlite3.connect(bench.dev_db) as con:  # as a dev-run leaves it that is killed at once
+        con.execute("DELETE FROM predictions")
+    con.close()
+    said = bench.run("ready", expect=1).said
+    assert "no dev-run: this code has not been dev-run" in said
+    assert "ok tag" in said

@@ -85,6 +85,10 @@ def main(arguments: list[str] | None = None) -> None:
         if is_of_database(error):
             reason, fix = reason_of(error, "the database")
             show_error(HarnessError(f"a results database cannot be used: {reason}", fix=fix))
+        elif isinstance(error, OSError) and error.filename:
+            # The system refuses a file: whose it is, or what it lacks, is the person's to change.
+            fix = reason_of(error, str(error.filename))[1]
+            show_error(HarnessError(f"cannot use {error.filename}: {error.strerror}", fix=fix))
         else:
             # Nobody foresaw this one. Its text may be anybody's, so it takes the same way.
             err.print(traceback.format_exc().rstrip(), soft_wrap=True)

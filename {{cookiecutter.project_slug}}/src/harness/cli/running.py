@@ -72,6 +72,9 @@ def dev_clean() -> None:
     if existed:
         with one_at_a_time(folder, "dev-clean"):
             shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        # Not followed where it is a link: what it leads to is somebody else's.
+        raise HarnessError(f"{folder} could not be deleted", fix=f"ls -ld {folder}", code=1)
     out.print("deleted .dev/" if existed else "nothing to delete")
 
 
@@ -152,6 +155,7 @@ def doctor(
 @app.command("dry-run")
 def dry_run(where: Where = None, configs: Configs = None) -> None:
     """How many datapoints are new or cached, what the new ones would cost, what they can tell."""
+    from harness.deciding import looks_ahead
     from harness.gates.planned import power_forecasts
     from harness.gates.situation import Situation
     from harness.judging import forecast_lines
@@ -161,8 +165,8 @@ def dry_run(where: Where = None, configs: Configs = None) -> None:
 
     project = part_of(_project(), where or [], configs)
     prepared = prepare(project, None)
-    lines = preview(project, prepared) + forecast_lines(project, prepared.census.tasks)
-    for line in lines:
+    lines = [*preview(project, prepared), *looks_ahead(project, prepared.census)]
+    for line in [*lines, *forecast_lines(project, prepared.census.tasks)]:
         out.print(line, markup=False, soft_wrap=True)
     for each in power_forecasts(Situation(project, prepared.grid, prepared.census)):
         out.print(each.words(), markup=False, soft_wrap=True)

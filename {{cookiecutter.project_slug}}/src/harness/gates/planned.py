@@ -11,6 +11,7 @@ from harness.gates.situation import Blocked, Situation, blocked_by
 from harness.project.contract import Project
 from harness.project.grid import column_types
 from harness.project.hypotheses import Hypothesis, configuration_of, matches, plan_text
+from harness.project.interim import looks_problem
 from harness.project.keys import item_digest
 from harness.project.values import Params
 from harness.record.columns import ANSWERS, PREDICTIONS, filled, quoted
@@ -52,15 +53,21 @@ def plan(now: Situation) -> Blocked | None:
     from harness.project.hypotheses import load_plan, plan_findings
 
     wanted = load_plan(now.root)
+    metrics = [each.metric for each in wanted.hypotheses]
+    if problem := looks_problem(now.project, wanted.looks, metrics):
+        return Blocked(f"PLAN.toml: {problem}", "remove [looks] from PLAN.toml", final=True)
     place = place_for(now.root, now.project.settings, DEV)
     if not place.db.exists():
         return None  # the gate dev-run says so already
     with closing(sqlite3.connect(place.db, timeout=10)) as connection:
+        rows, failed = _rows(connection, place)
+        if not rows:
+            return None  # so does it here
         have = filled(connection, place.predictions)
         measured = filled(connection, place.metrics)
         # An interval may be empty: of a constant there is none.
         every = [row[1] for row in connection.execute(f"PRAGMA table_info({place.metrics})")]
-        if _all_failed(connection, place):
+        if rows == failed:
             return Blocked(
                 "every datapoint of the dev-run failed, so nothing shows what PLAN.toml can name",
                 "fix what make inspect shows ; then make dev-run",
@@ -74,10 +81,13 @@ def plan(now: Situation) -> Blocked | None:
     return Blocked("; ".join(problems), "edit PLAN.toml and commit it") if problems else None
 
 
-def _all_failed(connection: sqlite3.Connection, place: Place) -> bool:
-    query = f"SELECT count(*), count(error_type) FROM {quoted(place.predictions)}"
-    rows, failed = connection.execute(query).fetchone()
-    return bool(rows) and rows == failed
+def _rows(connection: sqlite3.Connection, place: Place) -> tuple[int, int]:
+    """How many rows there are, and how many of them failed."""
+    table = quoted(place.predictions)
+    if not connection.execute(f"PRAGMA table_info({table})").fetchall():
+        return 0, 0
+    rows, failed = connection.execute(f"SELECT count(*), count(error_type) FROM {table}").fetchone()
+    return rows, failed
 
 
 def power(now: Situation) -> Blocked | None:

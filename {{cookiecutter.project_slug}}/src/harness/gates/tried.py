@@ -108,7 +108,10 @@ def inspected(now: Situation) -> Blocked | None:
     database = place_for(now.root, now.project.settings, DEV).db
     if not database.exists():
         return None  # the gate dev-run says so already
-    return blocked_by(inspect(database, kind=now.project.kind), "make inspect")
+    try:
+        return blocked_by(inspect(database, kind=now.project.kind), "make inspect")
+    except HarnessError as error:  # a dev-run that was stopped at once; the others still report
+        return Blocked(error.message, error.fix)
 
 
 def schema(now: Situation) -> Blocked | None:

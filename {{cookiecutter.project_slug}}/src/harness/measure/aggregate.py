@@ -15,6 +15,7 @@ from harness.measure.configuration_rows import (
 )
 from harness.measure.figures import Calculator
 from harness.measure.score import score_rows
+from harness.measure.segment_aggregates import Segmentations
 from harness.project.contract import Project
 from harness.project.declarations import Rule, Uncounted, together
 from harness.project.grid import Grid
@@ -32,6 +33,7 @@ from harness.record.score_tables import (
     recorded_rules,
     recorded_uncounted,
 )
+from harness.record.segments_table import create_segments, record_segments
 from harness.steps import Step
 
 _COLUMNS: dict[str, str | None] = {
@@ -100,6 +102,7 @@ def fill_metrics(
             Schema.prepare(connection, place.predictions, {}).types,
             _numeric(connection, place, experiment, rules),
             [rule for rule in rules if rule.aggregate],
+            segmentations=_segmentations(connection, place, experiment),
         )
         several = len(chosen) > 1
         if several:
@@ -117,6 +120,20 @@ def fill_metrics(
         return ready
     finally:
         connection.close()
+
+
+def _segmentations(
+    connection: sqlite3.Connection, place: Place, experiment: str
+) -> Segmentations | None:
+    """What the plan divides the items by, of the columns that there are."""
+    have = Schema.prepare(connection, place.predictions, {}).types
+    named = plan_of(connection, place, experiment).segmentations
+    columns = [each for each in dict.fromkeys(named) if each in have]
+    if not columns:
+        return None
+    found = Segmentations(connection, place.predictions, columns)
+    found.look_up(experiment)
+    return found
 
 
 def _stamped(rows: list[Row], more: Mapping[str, object], experiment: str) -> list[Row]:
@@ -154,6 +171,7 @@ def _replace(
     """Put the rows of an experiment in the place of those there were, at once."""
     table = quoted(place.metrics)
     create_resamples(connection)
+    create_segments(connection)
     connection.execute("BEGIN IMMEDIATE")
     connection.execute(f"DELETE FROM {table} WHERE experiment_version = ?", (experiment,))
     for row in rows:
@@ -164,6 +182,7 @@ def _replace(
         )
     add_uncounted(connection, experiment, together(found.uncounted))
     record_resamples(connection, experiment, found.resampled)
+    record_segments(connection, experiment, found.segmented)
     if experiment != DEV:  # whose tables are dropped, and a view without its table blocks ALTER
         name_versions(connection)
     connection.execute("COMMIT")

@@ -24,6 +24,7 @@ from harness.record.lock import one_at_a_time
 from harness.record.resamples_table import RESAMPLED, create_resamples
 from harness.record.runs import new_track_id
 from harness.record.score_tables import DECLARED, UNCOUNTED, create_tables
+from harness.record.segments_table import SEGMENTED, create_segments
 from harness.version.results_state import note_origins
 
 VERSION = "score_version"
@@ -94,6 +95,7 @@ def _archive(place: Place, experiment: str) -> str:
     with _writing(place) as con:
         create_tables(con)
         create_resamples(con)
+        create_segments(con)
         have = _types(con, place.metrics)
         if have and VERSION not in have:
             con.execute(f"ALTER TABLE {quoted(place.metrics)} ADD COLUMN {VERSION} TEXT")
@@ -176,6 +178,7 @@ def _histories(con: sqlite3.Connection, place: Place) -> list[tuple[str, str, li
         ("declarations_history", DECLARED, list(_types(con, DECLARED))),
         ("uncounted_history", UNCOUNTED, list(_types(con, UNCOUNTED))),
         ("resamples_history", RESAMPLED, list(_types(con, RESAMPLED))),
+        ("segments_history", SEGMENTED, list(_types(con, SEGMENTED))),
     ]
 
 

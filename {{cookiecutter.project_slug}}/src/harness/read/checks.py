@@ -9,6 +9,7 @@ import json
 from itertools import groupby
 
 from harness.findings import Finding, many, unchecked, within
+from harness.project.interim import ended_words
 from harness.read.facts import DEV, Facts
 from harness.read.views import columns
 from harness.seal import modified_words
@@ -112,6 +113,25 @@ def row_count(facts: Facts) -> list[Finding]:
             )
         )
     return found
+
+
+def ended_by_plan(facts: Facts) -> list[Finding]:
+    """Items that a plan with looks did not need are no rows that are missing."""
+    if not {"experiment_version", "looked", "ended_by_plan"} <= set(columns(facts.con, "runs")):
+        return []
+    rows = facts.ask(
+        "SELECT experiment_version, arg_max(looked, sequence), arg_max(ended_by_plan, sequence) "
+        "FROM runs WHERE ended_by_plan <> '' GROUP BY 1 ORDER BY 1"
+    )
+    return [
+        Finding(
+            "ended_by_plan",
+            "note",
+            f"{experiment}: {ended_words(json.loads(looked), ended)}",
+            experiment=experiment,
+        )
+        for experiment, looked, ended in rows
+    ]
 
 
 def _unbalanced(facts: Facts) -> list[Finding]:

@@ -25,7 +25,10 @@ from harness.record.resamples_table import RESAMPLED, RESAMPLES_OF, resamples_of
 from harness.record.score_tables import DECLARED, RULES_OF, UNCOUNTED, UNCOUNTED_OF, rule_of
 from harness.stats.resampling import Resamples
 
-_JSON = ("packages", "settings", "gates", "grid", "grid_files", "code_parts", "harness_edited")
+_JSON = (
+    *("packages", "settings", "gates", "grid", "grid_files", "code_parts", "harness_edited"),
+    "looked",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,24 @@ class Experiment:
             for key, value in first.items()
             if all(key in other and other[key] == value for other in others)
         }
+
+    @property
+    def looked(self) -> list[Row]:
+        """What the looks of the plan found that were taken, in order; see `deciding`."""
+        found = {int(run["looked"]["look"]): run["looked"] for run in self.runs if run["looked"]}
+        return [found[look] for look in sorted(found)]
+
+    @property
+    def ended_by_plan(self) -> str:
+        """Why the plan ended it before all items: "decided", "budget"; "" where it did not."""
+        return str(self.runs[-1].get("ended_by_plan") or "") if self.runs else ""
+
+    @property
+    def confidence(self) -> float:
+        """Of what is said of all configurations together: more than 95% after an early look."""
+        if not self.looked or self.plan.looks is None:
+            return 0.95
+        return self.plan.looks.confidences()[len(self.looked) - 1]
 
     @property
     def data_version(self) -> str:

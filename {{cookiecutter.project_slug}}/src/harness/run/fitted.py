@@ -28,7 +28,7 @@ from harness.project.inputs import noted
 from harness.project.tasks import Task
 from harness.project.values import Params, Row
 from harness.project.watch import Watch
-from harness.record.fitted_files import is_lost, read_file, write_model
+from harness.record.fitted_files import file_of, is_lost, read_file, write_model
 from harness.record.pickles import NotPlain, Trusted, plain_load, untrusted
 from harness.record.store import Store
 from harness.run.attempt import words_of
@@ -140,10 +140,11 @@ class Fits:
             name = _name(configuration, part)
             path = self.folder / f"{name}.pkl"
             kept = self.call(partial(_kept, name))
-            if kept is None or (kept[2] is not None and is_lost(kept[2])):
+            file = None if kept is None else file_of(kept[2], kept[1])
+            if kept is None or (file is not None and is_lost(file)):
                 jobs.append((configuration, part, (configuration.params, *named, path)))
                 continue
-            asset, content, file = kept
+            asset, content, _ = kept
             if file is not None:
                 content = read_file(file)
             self._refuse_untrusted(asset, content)
@@ -234,7 +235,7 @@ def _name(configuration: Configuration, fold: bytes) -> str:
     return f"fit_{hashlib.sha256(content).hexdigest()[:24]}"
 
 
-def _kept(name: str, store: Store) -> tuple[str, bytes, Path | None] | None:
+def _kept(name: str, store: Store) -> tuple[str, bytes, Path] | None:
     return store.model(name)
 
 

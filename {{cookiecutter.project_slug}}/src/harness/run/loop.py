@@ -27,6 +27,7 @@ from harness.project.keys import differences
 from harness.project.tasks import Census, Task, cluster_of, tasks, touched
 from harness.project.values import Row
 from harness.record.cache import ResultCache
+from harness.record.columns import LOOK
 from harness.record.known import Knowledge, Reading, reading_file
 from harness.record.layout import DEV, Place, databases, place_for
 from harness.record.recorded import Known
@@ -192,13 +193,18 @@ class _Run:
         """What earlier runs of the experiment have done; what failed in them is tried again."""
         call = self.recorder.call
         self.done, failed = call(lambda store: store.recorded())
-        if self.project.failures_are_results:
-            keys = np.array([bytes.fromhex(key) for key in failed], dtype="S32")
+        final = failed if self.project.failures_are_results else self._accepted()
+        if final:
+            keys = np.array([bytes.fromhex(key) for key in final], dtype="S32")
             self.done = np.sort(np.concatenate([self.done, keys]))
-            failed = []
+            failed = sorted({*failed} - {*final})
         if experiment != DEV:
             self.rows.own_runs |= call(lambda store: store.track_ids())
         self.recorder.replaces(failed)
+
+    def _accepted(self) -> list[str]:
+        """What failed before an earlier look of the plan: that look was taken with it."""
+        return self.recorder.call(lambda store: store.failed_before(self.census.until))
 
     def _begin(self, provenance: Row) -> Row:
         """Record that the run has begun; returns its row, which has no end yet."""
@@ -251,8 +257,10 @@ class _Run:
                 yield every[index]
 
     def _designed(self, task: Task) -> Row:
-        """What a row says of where its task stands in the design: cluster and fold."""
+        """What a row says of where its task stands in the design: cluster, fold and look."""
         row = {} if self.fits is None else self.fits.columns(task)
+        if task.look:
+            row[LOOK] = task.look
         if self.phased:
             return row | {"cluster": f"phase {task.repeat}"}
         cluster = cluster_of(task.item, self.clusters)

@@ -61,7 +61,7 @@ class Pair:
 class Comparison:
     """What `make compare` says. `changed` lists differences as (what, in A, in B), `data`
     is the data version of B. `best`: the configuration that all others are compared with, where
-    there are too many pairs.
+    there are too many pairs. `confidence`: of the intervals.
     """
 
     a: str
@@ -71,6 +71,7 @@ class Comparison:
     warnings: list[str]
     data: str = ""
     best: str = ""
+    confidence: float = 0.95
 
     @property
     def exit_code(self) -> int:
@@ -144,7 +145,8 @@ def compare(
         for place, (name, x, y) in enumerate(progress(asked, "comparisons"))
     ]
     verdicts = [pair.verdict for pair in pairs if pair.verdict]
-    corrected = iter(correct_family(verdicts, others=others))
+    confidence = _confidence(side_a, side_b)
+    corrected = iter(correct_family(verdicts, confidence, others))
     for index, pair in enumerate(pairs):
         if pair.verdict:
             final = next(corrected)
@@ -153,7 +155,13 @@ def compare(
             pairs[index] = replace(pair, verdict=final, outcome=outcome, reason=reason)
     warnings += [f"{pair.a} / {pair.b}: {pair.failures}" for pair in pairs if pair.failures]
     changed = changes(first, second)
-    return Comparison(a, b or a, changed, pairs, warnings, second.data_version, best)
+    data = second.data_version
+    return Comparison(a, b or a, changed, pairs, warnings, data, best, confidence)
+
+
+def _confidence(a: Side, b: Side) -> float:
+    """Of the intervals: more than 95% where a plan ended one of both at an early look."""
+    return max(a.experiment.confidence, b.experiment.confidence)
 
 
 def _within(side: Side) -> tuple[Facing, str]:
@@ -302,6 +310,7 @@ def _pair(
         binary=rule.binary,
         bounds=rule.bounds,
         smallest_difference=smallest,
+        confidence=_confidence(a, b),
         family=family,
     )
     return replace(
@@ -337,6 +346,7 @@ def _aggregate_pair(rule: Rule, a: Side, b: Side, smallest: float, family: int) 
         there[0],
         smallest_difference=smallest,
         higher_is_better=not rule.lower,
+        confidence=_confidence(a, b),
         family=family,
     )
     return replace(pair, outcome="undecided", verdict=verdict)

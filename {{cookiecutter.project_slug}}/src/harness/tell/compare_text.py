@@ -17,6 +17,7 @@ MARKS = {
     "undecided": "?",
     "not comparable": "✕",
 }
+_USUAL = 0.95
 _ALONE = (
     "Each interval is of its comparison alone; p is corrected for all of them (Holm), and so is "
     "the verdict. So an interval that leaves out 0 is no verdict by itself."
@@ -32,7 +33,8 @@ def sections(comparison: Comparison) -> list[Section]:
         table = Table(("what", "A", "B"), comparison.changed)
         nothing = () if comparison.changed else ("Nothing that is recorded.",)
         parts.append(Section("What changed", nothing, [table] if comparison.changed else []))
-    headings = ("metric", "A", "B", "B is", "B - A [95%]", "n", "p (Holm)", "effect", "note")
+    level = f"B - A [{100 * comparison.confidence:.4g}%]"
+    headings = ("metric", "A", "B", "B is", level, "n", "p (Holm)", "effect", "note")
     text = ["Paired on shared items; every two configurations of one experiment."]
     if comparison.best:
         text = [
@@ -42,6 +44,10 @@ def sections(comparison: Comparison) -> list[Section]:
         ]
     elif comparison.a != comparison.b:
         text = [f"A = {shown(comparison.a)}, B = {shown(comparison.b)}, paired on shared items."]
+    if comparison.confidence > _USUAL:
+        text.append(
+            "A plan ended an experiment at a look: its intervals hold at all looks together."
+        )
     if len(comparison.pairs) > PAIRS:
         text.append(
             f"{PAIRS} of {len(comparison.pairs)} comparisons are shown, FORMAT=json has all."

@@ -14,8 +14,10 @@ from duckdb import DuckDBPyConnection
 
 from harness.errors import HarnessError, in_words
 from harness.measure.judge import Judged, judge
+from harness.measure.over_seeds import with_bounds_over_seeds
 from harness.project.declarations import Rule, uncounted_words
 from harness.project.holdout import OPENED
+from harness.project.interim import ended_words
 from harness.project.kind import PLAIN, Kind, resolve
 from harness.read.looks import Looks, read_looks
 from harness.read.results import Experiment, doubt_words, planned_metrics, read_experiment
@@ -80,6 +82,7 @@ def summarise_experiment(
     """
     experiment = read_experiment(con, name)
     scores = read_scores(con, experiment, planned_metrics(experiment))
+    experiment = with_bounds_over_seeds(experiment, scores)
     looks = read_looks(con, experiment)
     judged = [
         replace(each, exploratory=looks.exploratory(each.hypothesis))
@@ -264,6 +267,8 @@ def _at_a_glance(
         if versions
         else ""
     )
+    if experiment.ended_by_plan:
+        yield f"{ended_words(experiment.looked[-1], experiment.ended_by_plan)}."
     if experiment.runs and experiment.runs[-1].get("holdout") == OPENED:
         yield "On the holdout, opened once under this plan."
     failures = _failures_words(experiment, ranking.rule) if total["failed"] else ""
