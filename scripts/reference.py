@@ -96,6 +96,7 @@ RUNS = {
     "looked": "what its look of the plan found ([looks] in PLAN.toml), JSON",
     "ended_by_plan": "why that ended it before all items: `decided`, `budget`; empty: it did not",
     "published": "when its experiment was about to be tagged",
+    "imported": "JSON: which tool ran it and in which files, NULL where this harness did",
 }
 
 

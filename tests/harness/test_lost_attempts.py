@@ -60,6 +60,8 @@ def test_calls_that_timed_out_on_our_side_are_within_the_budget(
     assert {row["error_type"] for row in rows} == {None}
     assert sum(row["cost_lost"] or 0 for row in rows) == pytest.approx(0.01 * calls)
     assert sum(row["cost"] for row in rows) == pytest.approx(0.12)
+    [paid] = bench.sql("SELECT sum(cost) AS cost FROM metrics")
+    assert paid["cost"] == pytest.approx(0.12 + 0.01 * calls)
     assert sum(bench.executed().values()) == calls + 12
 
 

@@ -133,7 +133,7 @@ def _experiment(project: Project, tag: str, message: str, allow: set[str]) -> in
     verdicts |= {"failures": "overridden" if accepted else "passed"}
     verdicts |= {"validation": "overridden" if wrong else "passed"}
     update_run(place, report.track_id, {"gates": json.dumps(verdicts, sort_keys=True)})
-    _finish(project, place, tag, report.track_id, message, rows, ready.census)
+    finish(project, place, tag, report.track_id, message, rows, ready.census)
     return _push(root, settings, tag)
 
 
@@ -257,7 +257,7 @@ def _types(report: RunReport) -> str:
     return kinds or "see the column error_type"
 
 
-def _finish(
+def finish(
     project: Project,
     place: Place,
     tag: str,

@@ -16,7 +16,9 @@ from typer.main import get_command_name
 from typer.models import CommandInfo
 
 from harness.cli import (
+    exchanging,
     explorer,
+    judging,
     models,
     reading,
     remotes,
@@ -45,6 +47,8 @@ PARTS = (
     running.app,
     versions.app,
     explorer.app,
+    judging.app,
+    exchanging.app,
     remotes.app,
     sharing.app,
     models.app,

@@ -158,13 +158,15 @@ def dry_run(where: Where = None, configs: Configs = None) -> None:
     from harness.deciding import looks_ahead
     from harness.gates.planned import power_forecasts
     from harness.gates.situation import Situation
+    from harness.judging import forecast_lines
     from harness.project.part import part_of
     from harness.run.explain import preview
     from harness.run.prepared import prepare
 
     project = part_of(_project(), where or [], configs)
     prepared = prepare(project, None)
-    for line in [*preview(project, prepared), *looks_ahead(project, prepared.census)]:
+    lines = [*preview(project, prepared), *looks_ahead(project, prepared.census)]
+    for line in [*lines, *forecast_lines(project, prepared.census.tasks)]:
         out.print(line, markup=False, soft_wrap=True)
     for each in power_forecasts(Situation(project, prepared.grid, prepared.census)):
         out.print(each.words(), markup=False, soft_wrap=True)

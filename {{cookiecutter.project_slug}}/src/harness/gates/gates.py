@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 
 from harness.console import err
 from harness.errors import HarnessError
+from harness.gates.labelled import labels
 from harness.gates.planned import holdout, items, plan, power
 from harness.gates.repository import branch, clean, data, results, tag
 from harness.gates.situation import Blocked, Situation
@@ -31,6 +32,7 @@ GATES: dict[str, Gate] = {
     "items": items,
     "plan": plan,
     "power": power,
+    "labels": labels,
     "holdout": holdout,
     "tag": tag,
 }

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import closing
 
 from harness.clock import stamp
+from harness.measure.calibrate import calibrate
 from harness.measure.configuration_rows import (
     Chosen,
     index_by_params,
@@ -57,6 +58,7 @@ def measure(
     declared, taken = project.scores, [*project.kind.doubts, *project.kind.times]
     aggregates = project.aggregates
     score_rows(place, experiment, project.score, declared, aggregates, plan, taken, judged)
+    calibrate(project, place, experiment, judged)
     return fill_metrics(project, grid, place, experiment, track_id, more)
 
 

@@ -61,6 +61,12 @@ class Calculator:
         query, values = selection
         times = [name for name in self.project.kind.times if self._is_number(name)]
         measured = {name: quoted(name) for name in ("latency", "cost") if name in self.types}
+        if "cost" in measured and "cost_lost" in self.types:
+            # A server may charge for attempts that gave nothing.
+            measured["cost"] = (
+                "CASE WHEN cost IS NULL AND cost_lost IS NULL THEN NULL "
+                "ELSE coalesce(cost, 0) + coalesce(cost_lost, 0) END"
+            )
         measured |= {name: quoted(name) for name in times}
         clock = self.project.kind.clock if self._is_number(self.project.kind.clock) else ""
         if clock:

@@ -60,7 +60,7 @@ def score_rows(
         allowed: set[tuple[str, ...]] = set()
         for batch in _shown(_batches(connection, place, experiment), f"scoring {experiment}"):
             if judged is not None:
-                judged.attach(connection, batch, experiment)
+                judged.attach(connection, place.predictions, batch, experiment)
             scored = [(row, _scored(score, row, values_read)) for row in batch]
             for row, values in scored:
                 values_read.without_text(row["input_id"], values)

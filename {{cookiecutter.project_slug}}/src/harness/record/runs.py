@@ -34,6 +34,7 @@ RUNS: dict[str, str | None] = {
     "looked": TEXT,
     "ended_by_plan": TEXT,
     "published": TEXT,  # when its experiment was about to be tagged
+    "imported": TEXT,  # JSON: which tool ran it, and in which files; NULL where we did
 }
 
 

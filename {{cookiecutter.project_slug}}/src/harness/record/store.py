@@ -29,6 +29,7 @@ from harness.project.values import REAL, Row, Value, readable
 from harness.record.columns import LOOK, PREDICTIONS, Schema, quoted
 from harness.record.database_file import begin_writing, set_strangers_aside
 from harness.record.fitted_files import keep_file
+from harness.record.labelled import LABELLED
 from harness.record.layout import DEV, JUDGEMENTS, Place
 from harness.record.pickles import index_load
 from harness.record.resamples_table import RESAMPLED
@@ -420,7 +421,7 @@ def clear_rows(place: Place, experiment: str) -> int:
     begin_writing(place.db)
     with explained(place.db), contextlib.closing(sqlite3.connect(place.db, timeout=10)) as con:
         deleted = 0
-        tables = (*_OF_SCORES, JUDGEMENTS, place.metrics, place.predictions)
+        tables = (*_OF_SCORES, LABELLED, JUDGEMENTS, place.metrics, place.predictions)
         for table in tables:
             if con.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone():
                 deleted = con.execute(

@@ -1,6 +1,7 @@
 """What an experiment found, as sections: Markdown by `make summary`, HTML by `make report`."""
 
 import importlib
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -26,6 +27,7 @@ from harness.seal import identity, modified_words
 from harness.stats.decision import MIN_ITEMS, Outcome
 from harness.stats.missing import mean_bounds
 from harness.tell.compare import reversal
+from harness.tell.judge_section import judge_sections
 from harness.tell.method import method_section
 from harness.tell.ranking import Ranking, rank
 from harness.tell.result_sections import (
@@ -113,6 +115,7 @@ def _figures(con: DuckDBPyConnection, found: Summary, kind: Kind) -> Iterator[Se
     """Each configuration in numbers, as a whole and by segments."""
     experiment, order = found.experiment, found.ranking.order
     yield results_section(experiment, found.scores, found.ranking)
+    yield from judge_sections(con, experiment, order)
     yield times_section(experiment, order, kind.times)
     yield from segment_sections(con, experiment, order)
     yield from _added(con, experiment.name, kind)
@@ -163,6 +166,7 @@ def _warnings(experiment: Experiment, scores: Scores, kind: Kind) -> Iterator[st
     overridden = {gate for run in runs for gate, how in run["gates"].items() if how == "overridden"}
     if overridden:
         yield f"Gates overridden: {', '.join(sorted(overridden))}."
+    yield from _imported(experiment)
     yield from _modified_harness(experiment)
     if any(run.get("dirty") for run in runs):
         yield "Some of it ran on code that was not committed."
@@ -179,6 +183,15 @@ def _warnings(experiment: Experiment, scores: Scores, kind: Kind) -> Iterator[st
         if metric in scores.counted:
             yield from _reversals(experiment, scores, metric)
             yield from _left_out(experiment, scores, metric)
+
+
+def _imported(experiment: Experiment) -> Iterator[str]:
+    """Which tool ran it, where that was another one."""
+    for said in {run["imported"] for run in experiment.runs if run.get("imported")}:
+        about = json.loads(said)
+        files = ", ".join(about["files"])
+        tool = f"{about['tool']} {about['version']}".strip()
+        yield f"Imported: {tool} ran it ({files}); its scores are those of that tool."
 
 
 def _modified_harness(experiment: Experiment) -> Iterator[str]:
