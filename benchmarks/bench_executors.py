@@ -1,9 +1,9 @@
 """How much of the workers' time predict gets, under each executor.
 
-`busy` is the time within predict over workers times the duration of the run: 1 is ideal. It
-counts the start of workers too. Of work that computes, `cpu` is the CPU time of predict over that
-of all processes of the run, which is the same where other programs keep the processors busy.
-For batches it is the time of the same model in a plain loop over that within the run.
+`busy` is the time within predict over workers times the duration of the run: 1 is ideal. It counts
+the start of workers too; the figure from the first row to the last does not. Of work that computes,
+`cpu` is the CPU time of predict over that of all of the run, which is the same where other programs
+keep the processors busy.
 
     python benchmarks/bench_executors.py [--dask]
 """
@@ -79,12 +79,15 @@ def run(executor: str, workers: int, items: int, predict: str, seconds: float, *
         took = float(found[1])
         with closing(sqlite3.connect(folder / ".dev/benchmark.db")) as con:
             [within] = con.execute("SELECT sum(function_time) FROM predictions").fetchone()
+            spread = "(julianday(max(timestamp)) - julianday(min(timestamp))) * 86400"
+            [between] = con.execute(f"SELECT {spread} FROM predictions").fetchone()
             have = {row[1] for row in con.execute("PRAGMA table_info(predictions)")}
             cpu = None
             if "cpu" in have:
                 [cpu] = con.execute("SELECT sum(cpu) FROM predictions").fetchone()
         what = f"{executor} of {workers}, {items} x {seconds * 1000:g} ms"
         words = f"{what:36} {took:6.1f} s, busy {within / took / workers:.2f}"
+        words += f", {within / between / workers:.2f} from the first row to the last"
         if cpu is not None and executor == "serial":  # others reap their own processes
             all_of_it = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
             words += f", cpu {cpu / all_of_it:.2f} of {all_of_it:.1f} s with start and scores"

@@ -43,6 +43,7 @@ PREDICTIONS = {
     "fold, n_train, n_test": "where `fit` takes `train`: the fold of its model (`r2f0` of a "
     "repeated K-fold), and how many items that saw and is tested on",
     "cluster": "what the item was drawn with ([data] cluster), or the phase of a load",
+    "look": "at which look of the plan its item came ([looks] in PLAN.toml)",
     "fit_seconds": "what its fit took; empty where that is not known",
     "latency_shared": "1 where `latency` is that of a whole batch of `predict_batch`",
     "anything else": "what `predict` returned, and what `score` computed",
@@ -92,7 +93,10 @@ RUNS = {
     "harness_digest": "hash of its files",
     "harness_edited": "its files that differ from its seal, JSON",
     "holdout": "`kept` or `opened` (FINAL=1), empty where [data] names none",
+    "looked": "what its look of the plan found ([looks] in PLAN.toml), JSON",
+    "ended_by_plan": "why that ended it before all items: `decided`, `budget`; empty: it did not",
     "published": "when its experiment was about to be tagged",
+    "imported": "JSON: which tool ran it and in which files, NULL where this harness did",
 }
 
 

@@ -11,9 +11,10 @@ from pathlib import Path
 SOURCE = next(Path(__file__).parents[1].glob("{{*}}/src/harness"))
 # From those who know nothing of the others to those who lead through all of it.
 ORDER = (
-    "system", "errors", "console", "clock", "findings", "redact", "seal",
-    "stats", "project", "record", "version", "read", "measure", "tell", "run", "gates",
-    "load", "judging", "experiment", "pull_request", "suggest", "trial", "doctor",
+    "system", "errors", "console", "clock", "steps", "findings", "redact", "seal",
+    "stats", "project", "record", "version", "read", "measure", "tell", "exchange", "run", "gates",
+    "load", "deciding", "judging", "labelling", "experiment", "importing", "pull_request",
+    "suggest", "trial", "doctor",
     "cli", "__init__", "__main__",
 )  # fmt: skip
 

@@ -29,7 +29,7 @@ PROJECT = REPOSITORY / "{{cookiecutter.project_slug}}"
 SOURCE = PROJECT / "src"
 
 # Gates that have tests of their own; opened here so that others need no dev-run and no pytest.
-OPENED = "dev-run,tests,power"
+OPENED = "dev-run,tests,power,labels"
 LONG_SECONDS = 100.0
 CASES = [
     (executor, engine, layout)

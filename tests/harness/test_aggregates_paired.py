@@ -1,6 +1,8 @@
 """Aggregates of two configurations are compared over the same draws of the same items."""
 
 import json
+import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +13,8 @@ from scipy import stats as scipy_stats
 from harness.stats.intervals import Floats, Indices
 from harness.stats.paired import aggregate_verdict
 from harness.stats.resampling import Resamples, interval_of, interval_of_difference, resample
-from tests.harness.project_fixture import Bench
+from harness.tell.section import interval
+from tests.harness.project_fixture import OPENED, Bench
 
 
 def rmse(errors: Floats) -> Callable[[Indices], float]:
@@ -102,7 +105,7 @@ from harness import Score
 
 SCORES = {
     "correct": Score("proportion", better="higher"),
-    "rmse": Score("mean", better="lower", low=0),
+    "rmse": Score("mean", better="lower", low=0, failure="given"),
 }
 
 
@@ -110,15 +113,20 @@ def score(row):
     return {"correct": row["prediction"] == row["ground_truth"]}
 
 
-AGGREGATES = {"rmse": lambda rows: math.sqrt((rows["off"] ** 2).mean())}
+AGGREGATES = {"rmse": lambda rows: math.sqrt((rows["off"].fillna(9) ** 2).mean())}
 """
 # What is hard for one is hard for the other; the one called low is off by 0.3 more.
 RULE = """
 n = item["n"]
 off = (n * 37 % 100) / 20 + (0.3 if params.model == "low" else 0.0) + (n * 53 % 10) / 100
-return {"prediction": True, "ground_truth": True, "raw_response": "x", "off": off}
+part = "few" if n < 5 else "odd" if n % 2 else "even"
+if n == 7 and params.model == "low":
+    raise ValueError("no answer")
+return {"prediction": True, "ground_truth": True, "raw_response": "x", "off": off, "part": part}
 """
 PLAN = """
+segmentations = ["part"]
+
 [[hypotheses]]
 id = "H1"
 claim = "high is less far off"
@@ -138,7 +146,7 @@ def shared(make_module_bench: Callable[[], Bench]) -> Bench:
     bench.predict(RULE)
     bench.score(METRICS)
     bench.file("PLAN.toml", PLAN)
-    bench.experiment("e0.0.1")
+    bench.experiment("e0.0.1", allow=f"{OPENED},failures")
     return bench
 
 
@@ -161,7 +169,7 @@ def test_compare_hypothesis_and_rank_decide_what_both_intervals_would_not(measur
     assert "(paired bootstrap)" in summary
     assert "Best by rmse, ahead of all others: high" in summary or "not separable" not in summary
     # Between two experiments too, whose rows came in another order.
-    measured.experiment("e0.0.2")
+    measured.experiment("e0.0.2", allow=f"{OPENED},failures")
     again = measured.run("compare", "e0.0.1", "e0.0.2", "--metric", "rmse", "--json").out
     assert [pair["verdict"]["difference"]["low"] for pair in json.loads(again)["pairs"]] == [0, 0]
 
@@ -169,7 +177,7 @@ def test_compare_hypothesis_and_rank_decide_what_both_intervals_would_not(measur
 def test_draws_are_made_anew_with_the_scores_and_go_with_the_rows(measured: Bench) -> None:
     query = "SELECT estimate FROM aggregate_resamples ORDER BY 1"
     before = [row["estimate"] for row in measured.sql(query)]
-    measured.score(METRICS.replace('rows["off"]', '(10 * rows["off"])'))
+    measured.score(METRICS.replace('rows["off"].fillna(9)', '(10 * rows["off"].fillna(9))'))
     measured.run("rescore", "e0.0.1", expect=None)
     after = [row["estimate"] for row in measured.sql(query)]
     assert after == pytest.approx([10 * each for each in before])
@@ -187,3 +195,35 @@ def test_an_experiment_without_draws_says_how_to_get_them(measured: Bench) -> No
     )
     asked = ("compare", "e0.0.1:model=low", "e0.0.1:model=high", "--metric", "rmse")
     assert "make rescore TAG=e0.0.1 records them" in measured.run(*asked, expect=1).said
+
+
+def test_dry_run_says_what_so_many_items_tell_of_an_aggregate(shared: Bench) -> None:
+    said = shared.run("dry-run").said
+    found = re.search(r"H1 \(rmse\): 120 items tell ([\d.]+) from no difference", said)
+    assert found
+    assert "seen on 120 items of e0.0.1" in said
+    [row] = shared.sql(
+        "SELECT max(rmse_high - rmse_low) AS width FROM metrics WHERE experiment_version = 'e0.0.1'"
+    )
+    # Paired, it takes less than the two intervals beside each other would.
+    assert 0 < float(found[1]) < row["width"]
+
+
+def test_each_segment_has_its_own_figure_and_interval_failures_among_them(shared: Bench) -> None:
+    rows = [row for row in shared.rows() if row["params_model"] == "low"]
+    # The item that failed returned no part; the other configuration says where it belongs.
+    odd = [row["off"] or 9 for row in rows if row["part"] == "odd" or row["error"]]
+    expected = math.sqrt(sum(each**2 for each in odd) / len(odd))
+    query = "SELECT * FROM segment_aggregates WHERE params_key = '{}'"
+    [key] = shared.sql("SELECT params_key FROM metrics WHERE params_model = 'low'")
+    found = {row["segment"]: row for row in shared.sql(query.format(key["params_key"]))}
+    assert found.keys() == {"few", "odd", "even"}
+    assert found["odd"]["estimate"] == pytest.approx(expected)
+    assert (len(odd), found["odd"]["n"]) == (58, 58)
+    assert found["odd"]["low"] < expected < found["odd"]["high"]
+    # Too few items for bounds.
+    assert (found["few"]["n"], found["few"]["low"]) == (5, None)
+    summary = shared.run("summary", "e0.0.1").out
+    assert "| part | configuration | items | correct | rmse |" in summary
+    shown = interval(*(found["odd"][name] for name in ("estimate", "low", "high")))
+    assert f"| {shown} |" in summary.replace("\\", "").split("## By part")[1]

@@ -90,11 +90,28 @@ def test_a_limit_without_a_usable_estimate_is_refused(estimate: float | None) ->
     assert "max_cost_usd = 0" in refused.value.fix
 
 
-def test_the_reason_for_stopping_names_the_money_and_the_way_on() -> None:
-    budget = Budget(2.0, spent_usd=1.99)
+def test_the_reason_for_stopping_names_what_is_spent_reserved_and_asked_for() -> None:
+    budget = Budget(2.0, spent_usd=1.5)
+    assert budget.admit(0.25)
     assert not budget.admit(0.5)
-    assert "1.9900 USD of 2.0000" in budget.message
-    assert "same command" in budget.message
+    said = budget.refusal(0.5)
+    assert "1.5000 USD of 2.0000 spent, 0.2500 reserved for calls that are under way" in said
+    assert said.endswith("the next one may cost 0.5000")
+    assert "reserved" not in Budget(2.0, spent_usd=1.99).refusal(0.5)
+
+
+def test_a_forecast_says_where_the_budget_would_stop_it() -> None:
+    tasks = [("a", "new", 0.5), ("b", "new", 0.25)]
+    assert "max_cost_usd is 0.7, less than this may cost" in forecast(tasks).lines(0.7)[-1]
+    assert len(forecast(tasks).lines(0.8)) == len(forecast(tasks).lines()) == 3
+    unknown = forecast([("a", "new", None)]).lines(0.7)[-1]
+    assert "stops before a call whose cost is not known" in unknown
+    assert len(forecast([("a", "cached", None)]).lines(0.7)) == 2
+
+
+def test_configurations_are_forecast_in_the_order_of_the_grid() -> None:
+    lines = forecast([("b", "new", 0.1), ("a", "new", 0.1)], names=["a", "b"]).lines()
+    assert [line[0] for line in lines] == ["a", "b", "a"]
 
 
 def test_a_forecast_adds_up_by_configuration() -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from harness.stats.intervals import cluster_totals, interval_of_clusters, mean_interval, ratio_error
+from harness.tell.section import interval
 from tests.harness.project_fixture import Bench
 
 ITEMS = 60
@@ -91,7 +92,15 @@ def test_seeds_are_one_configuration_with_mean_and_spread(drawn: Bench) -> None:
     assert "model=a (3 seeds)" in said
     assert "seeds ±" in said
     means = [np.mean(of_one(drawn, "a", seed, "correct")[0]) for seed in (1, 2, 3)]
-    assert f"{np.mean(means):.3f} [" in said
+    # Bounds of the mean, from each item's mean over seeds, and not means of three pairs of bounds.
+    items = np.mean([of_one(drawn, "a", seed, "correct")[0] for seed in (1, 2, 3)], axis=0)
+    _, clusters = np.unique(of_one(drawn, "a", 1, "correct")[1], return_inverse=True)
+    found = mean_interval(items, clusters, bounds=(0.0, 1.0))
+    assert interval(found.estimate, found.low, found.high) in said
+    assert found.estimate == pytest.approx(np.mean(means))
+    bounds = drawn.sql("SELECT avg(correct_high - correct_low) w FROM metrics "
+                       "WHERE params_model = 'a'")  # fmt: skip
+    assert (found.high or 1) - (found.low or 0) < bounds[0]["w"]
 
 
 def test_a_hypothesis_and_a_comparison_pool_seeds_and_count_clusters(drawn: Bench) -> None:
@@ -103,6 +112,12 @@ def test_a_hypothesis_and_a_comparison_pool_seeds_and_count_clusters(drawn: Benc
         for s in (1, 2, 3)
     ]
     assert pair["verdict"]["difference"]["estimate"] == pytest.approx(np.mean(gaps))
+
+
+def test_dry_run_forecasts_from_clusters(drawn: Bench) -> None:
+    said = drawn.run("dry-run").said
+    assert f"H1 (correct): {ITEMS} items tell" in said
+    assert f"seen on {ITEMS} items in {ITEMS // 5} clusters of e0.0.1" in said
 
 
 def test_segments_have_intervals_over_clusters(drawn: Bench) -> None:

@@ -1,6 +1,7 @@
 """A comparison is paired, corrected, honest about its data, and can come out either way."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from harness.read import views
 from harness.tell.compare import Comparison, compare
 from harness.tell.compare_text import sections
 from harness.tell.section import to_markdown
+from tests.harness.project_fixture import Bench
 from tests.harness.scored_results import Row, metrics_for, record, rows_for, run_for
 
 OLD, NEW = "e0.0.1", "e0.0.2"
@@ -223,7 +225,8 @@ def test_named_params_choose_what_is_compared(tmp_path: Path) -> None:
     pooled = run(tmp_path / "m", rows, [run_for(OLD)], f"{OLD}:model=tree", f"{OLD}:depth=8")
     assert pooled.pairs[0].a == "mean of 3"
     flip = pooled.pairs[0].flips[0]
-    assert (flip["A answered"], flip["B answered"]) == ("(several)", "yes")
+    assert (flip["A answered"], flip["B answered"]) == ("yes (3)", "yes")
+    assert "A raw" not in flip
     assert flip["item"].startswith("item")
 
 
@@ -316,3 +319,55 @@ def test_json_and_text_hold_the_same_verdict(tmp_path: Path) -> None:
     text = to_markdown("compare", sections(found))
     assert "▲ better" in text
     assert "item0000" in text
+
+
+@pytest.mark.slow
+def test_five_hundred_configurations_are_run_and_compared(make_bench: Callable[..., Bench]) -> None:
+    """124,750 pairs: each is held against the first, and corrected for all of them."""
+    bench = make_bench(fresh=True)
+    bench.params('[Params(f"m{n}", n / 500) for n in range(500)]')
+    bench.items(12)
+    bench.predict(
+        'return {"prediction": item["label"] == (params.threshold > 0.02), "ground_truth": 1}'
+    )
+    bench.score(
+        "from harness import Score\n"
+        'SCORES = {"correct": Score("proportion", better="higher")}\n'
+        'def score(row):\n    return {"correct": bool(row["prediction"])}\n'
+    )
+    bench.dev_run(12)
+    assert len(bench.rows("dev")) == 6000
+    done = bench.run("compare", "dev")
+    assert "each is compared with the first by the ranking" in done.said
+    assert "40 of 499 comparisons are shown" in done.said
+    found = json.loads(bench.run("compare", "dev", "--json").out)
+    assert len(found["pairs"]) == 499
+    assert {pair["a"] for pair in found["pairs"]} == {found["best"]}
+    assert sum(bool(pair["flips"]) for pair in found["pairs"]) <= 40
+
+
+def test_an_item_that_is_repeated_stands_once_among_those_that_changed(tmp_path: Path) -> None:
+    """With the mean change of its repeats, and how often each answer was given."""
+    rows = []
+    for depth in (2, 8):
+        rows += rows_for(OLD, {"depth": depth}, right([0] * 5 + [1] * 25), repeats=4)
+    for row in rows:
+        if row["params_depth"] == 8 and row["repeat"] and not row["correct"]:
+            row["correct"] = 1
+        row["prediction"] = "yes" if row["correct"] else "no"
+    [pair] = run(tmp_path, rows, [run_for(OLD)], OLD).pairs
+    assert len(pair.flips) == 5
+    assert {flip["B - A"] for flip in pair.flips} == {"0.75"}
+    assert {flip["B answered"] for flip in pair.flips} == {"yes (3), no (1)"}
+
+
+def test_an_interval_that_is_of_one_comparison_alone_says_so(tmp_path: Path) -> None:
+    rows = [
+        row
+        for depth in (2, 4, 8)
+        for row in rows_for(OLD, {"depth": depth}, right([1] * (60 + depth) + [0] * 30))
+    ]
+    several = run(tmp_path, rows, [run_for(OLD)], OLD)
+    assert "Each interval is of its comparison alone" in to_markdown("t", sections(several))
+    one = two(tmp_path / "two", right([0, 1] * 20), right([1] * 40))
+    assert "alone" not in to_markdown("t", sections(one))

@@ -7,8 +7,11 @@ from typing import cast
 from xml.etree import ElementTree
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from harness.errors import HarnessError
+from harness.redact import SHORTEST, without_keys
 from harness.tell.charts import forest, tradeoff
 from harness.tell.query import Format, run_sql
 from tests.harness.project_fixture import Bench
@@ -151,3 +154,36 @@ def test_markdown_shows_what_a_model_answered_and_does_nothing_else(bench: Bench
         assert "<img" not in text.replace("\\<img", "")
         assert "](javascript" not in text.replace("\\](javascript", "")
     assert any("onerror" in text for text in written)
+
+
+@given(
+    key=st.text("abcdefghij", min_size=12, max_size=60),
+    cut=st.tuples(st.integers(0, 60), st.integers(0, 60)),
+    keep=st.integers(0, 80),
+)
+def test_of_a_key_that_was_cut_no_letter_is_left_at_the_edge(
+    key: str, cut: tuple[int, int], keep: int
+) -> None:
+    """Whoever cut it: the server that quotes it, or the limit of what is kept."""
+    quote = key[min(cut) : max(cut)]
+    assume(len(quote) >= SHORTEST + 3)
+    assert without_keys(f"<{quote}>", [key]) == "<[key]>"
+    kept = without_keys(f"<{quote}>", [key], keep)
+    assert not set(kept.replace("[key]", "")) & set(key)
+
+
+def test_what_the_system_refuses_is_a_sentence(tagged: Bench) -> None:
+    """A folder in the place of a file is refused to root too, which runs tests in containers."""
+    tagged.run("dev-clean")
+    elsewhere = tagged.root.with_name("elsewhere")
+    elsewhere.mkdir()
+    (elsewhere / "keep").touch()
+    (tagged.root / ".dev").symlink_to(elsewhere)
+    assert "could not be deleted" in tagged.run("dev-clean", expect=1).said
+    assert (elsewhere / "keep").exists()
+    (tagged.root / ".dev").unlink()
+
+    (tagged.root / "results/.harness.record.run").mkdir()
+    refused = tagged.run("rescore", "e0.0.1", expect=1).said
+    assert "cannot use" in refused
+    assert "Traceback" not in refused

@@ -607,6 +607,25 @@ def test_a_run_that_is_stopped_finishes_what_is_in_flight_and_resumes(
     assert bench.git("tag") == "e0.0.1"
 
 
+@pytest.mark.slow
+def test_a_stopped_run_begins_nothing_that_waits_behind_a_slow_server(
+    make_bench: Callable[..., Bench],
+) -> None:
+    bench = make_bench(fresh=True)
+    bench.settings(run={"executor": "threads", "workers": 4}, limits={"requests_per_minute": 60})
+    bench.items(40)
+    bench.predict(GOOD)
+    bench.commit()
+    process = bench.start("experiment", "e0.0.1", "--allow", OPENED)
+    assert eventually(lambda: len(bench.traced("ran")) >= 2, 60)
+    process.send_signal(signal.SIGTERM)
+    begun = len(bench.traced("ran"))
+    stopped = finished(process)
+    assert "stopped by hand" in stopped.said
+    # One for each thread, which waits for its turn already; none of those queued behind them.
+    assert len(bench.traced("ran")) <= begun + 4 + 1
+
+
 @pytest.mark.parametrize("executor", EXECUTORS)
 def test_a_second_interrupt_stops_at_once_and_loses_nothing_recorded(
     make_bench: Callable[..., Bench], executor: str

@@ -61,7 +61,7 @@ def test_a_param_that_was_renamed_in_development_blocks_nothing(bench: Bench) ->
     assert "params_threshold" in said
     assert "cut" not in said
     bench.commit()
-    assert "no  inspect" not in bench.run("ready", expect=1).said
+    assert "no inspect" not in bench.run("ready", expect=None).said
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_a_segmentation_must_be_a_column_that_this_dev_run_filled(
     assert "'model_family'" not in said
     bench.file("PLAN.toml", 'segmentations = ["model_family", "error_type"]')  # the harness's own
     bench.commit()
-    assert "no  plan" not in bench.run("ready", expect=1).said
+    assert "no plan" not in bench.run("ready", expect=None).said
 
 
 def test_the_items_of_every_configuration_are_checked(bench: Bench) -> None:
@@ -133,3 +133,25 @@ def test_results_that_no_row_can_hold_count_as_failures_at_once(
     stopped = bench.dev_run(expect=1)
     assert words in stopped.said
     assert sum(bench.executed().values()) < 500
+
+
+def test_where_nothing_succeeded_nothing_else_is_called_wrong(bench: Bench) -> None:
+    bench.file("PLAN.toml", 'segmentations = ["language"]')
+    bench.score(
+        'from harness import Score\n\nSCORES = {"correct": Score("proportion", better="higher")}\n'
+        'def score(row):\n    return {"correct": True}\n'
+    )
+    bench.predict('raise ValueError("no")')
+    bench.dev_run(expect=1)
+    bench.commit()
+    said = bench.run("ready", expect=1).said
+    assert "every datapoint of the dev-run failed" in said
+    assert "no column of predictions" not in said
+    assert "SCORES declares" not in bench.run("inspect", expect=None).said
+
+    with sqlite3.connect(bench.dev_db) as con:  # as a dev-run leaves it that is killed at once
+        con.execute("DELETE FROM predictions")
+    con.close()
+    said = bench.run("ready", expect=1).said
+    assert "no dev-run: this code has not been dev-run" in said
+    assert "ok tag" in said

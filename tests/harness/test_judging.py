@@ -146,6 +146,8 @@ def test_the_dev_phase_judges_too(judged: Bench) -> None:
     judged.dev_run()
     assert sum(judged.executed("judged").values()) == 4
     assert {row["good"] for row in judged.rows("dev")} == {0, 1}
+    said = judged.run("dry-run").said
+    assert "judge.py: 8 judgements at most, 0.0800 USD at most (one cost 0.010000" in said
 
 
 @pytest.mark.parametrize(

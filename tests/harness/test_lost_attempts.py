@@ -60,6 +60,8 @@ def test_calls_that_timed_out_on_our_side_are_within_the_budget(
     assert {row["error_type"] for row in rows} == {None}
     assert sum(row["cost_lost"] or 0 for row in rows) == pytest.approx(0.01 * calls)
     assert sum(row["cost"] for row in rows) == pytest.approx(0.12)
+    [paid] = bench.sql("SELECT sum(cost) AS cost FROM metrics")
+    assert paid["cost"] == pytest.approx(0.12 + 0.01 * calls)
     assert sum(bench.executed().values()) == calls + 12
 
 
@@ -77,3 +79,25 @@ def test_processes_share_no_budget_so_they_leave_the_next_attempt_to_the_next_ru
     bench.experiment("e0.0.1", expect=None)
     assert sum(bench.executed().values()) == 12
     assert sum(row["cost_lost"] for row in bench.rows()) == pytest.approx(0.12)
+
+
+def test_a_stop_at_the_budget_says_how_far_it_is_and_what_to_commit(bench: Bench) -> None:
+    _bench(bench, "ValueError()", "serial", budget=0.045)
+    _back(bench)
+    before = bench.run("dry-run").said
+    assert "max_cost_usd is 0.045, less than this may cost" in before
+    stopped = bench.experiment("e0.0.1", expect=1).said
+    assert "0.0400 USD of 0.0450 spent, and the next one may cost 0.0100" in stopped
+    assert 'git commit -m "a larger budget" benchmark.toml' in stopped
+
+    ready = bench.run("ready", expect=None).said
+    assert "e0.0.1 is not finished: 4 of 12 datapoints are recorded (its last run: budget)" in ready
+    assert "make experiment TAG=e0.0.1 goes on" in ready
+    summary = bench.run("summary", "e0.0.1", expect=1).out
+    assert "Not finished: 4 of 12 datapoints are recorded." in summary
+    assert "0 datapoints" not in summary
+
+    bench.settings(run={"executor": "serial"}, limits={"max_cost_usd": 1.0})
+    bench.commit()
+    bench.experiment("e0.0.1")
+    assert "not finished" not in bench.run("ready", expect=None).said

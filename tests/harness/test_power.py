@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.stats.power import detectable, items_needed
+from harness.stats.power import detectable, items_needed, power_to_plan_with
 from tests.harness.project_fixture import Bench
 
 PLAN = """
@@ -44,7 +44,11 @@ def ready(bench: Bench) -> Bench:
 def test_ready_and_dry_run_say_what_the_items_tell_and_how_many_it_takes(ready: Bench) -> None:
     seen = ready.rows("dev")
     wrong = sum(not row["correct"] for row in seen) / (len(seen) / 2)  # only low is ever wrong
-    detects, needed = detectable(240, discordant=wrong), items_needed(0.05, discordant=wrong)
+    # The spread is an estimate from 40 items, which takes more of them than one that is known.
+    power = power_to_plan_with(0.8, 0.95, 2 * 40 * wrong / (1 - wrong))
+    detects = detectable(240, discordant=wrong, power=power)
+    needed = items_needed(0.05, discordant=wrong, power=power)
+    assert (needed or 0) > 1.02 * (items_needed(0.05, discordant=wrong) or 0)
     said = (
         f"H1 (correct): 240 items tell {detects:.2g} from no difference; you ask for 0.05, which "
         f"needs about {needed:,} (in 80%; seen on 40 items of the dev-run)"

@@ -130,6 +130,26 @@ def test_scored_again_they_say_how_to_go_on(tagged: Bench) -> None:
     assert index_line(tagged) == line
 
 
+def test_two_that_are_scored_again_are_kept_or_dropped_together(tagged: Bench) -> None:
+    tagged.experiment("e0.0.2")
+    tagged.score(ALL_RIGHT)
+    tagged.commit("other scores")
+    tagged.run("rescore", "e0.0.1")
+    said = tagged.run("rescore", "e0.0.2").err
+    assert "(and not committed yet: e0.0.1, e0.0.2)" in said
+    keep, drop = [each.partition(": ")[2] for each in said.splitlines() if each.startswith("  ")]
+    assert keep.startswith('git commit -m "rescore e0.0.1, e0.0.2" -- results/benchmark.db')
+    tagged.git(*drop.split()[1:])
+    assert tagged.git("status", "--porcelain") == ""
+
+    # Nothing but the day and the run of the scores is other the second time.
+    tagged.run("rescore", "e0.0.1")
+    tagged.commit("rescored")
+    again = tagged.run("rescore", "e0.0.1").err
+    assert "every score of e0.0.1 is what it was" in again
+    assert "other scores" not in again
+
+
 def index_line(bench: Bench) -> str:
     """The one line of the one experiment in results/README.md."""
     text = (bench.root / "results/README.md").read_text(encoding="utf-8")

@@ -66,9 +66,8 @@ def covered(utilisation: float, service: Service, q: float, requests: int, runs:
     held, error = share(holds, runs, seed=round(100 * utilisation))
     line = f"{service.__name__} {utilisation}, p{100 * q:g}: {held:.3f} +- {error:.3f}, "
     print(line + f"shown {shown[0] / runs:.2f}")
-    # What is shown in a few of a hundred simulations is shown where its tail was missed.
-    missed = (1 - held) * shown[0] / runs
-    assert held >= 0.92 - 2 * error or missed <= 0.04, line
+    # What is shown in two of a hundred simulations is shown where its tail was missed.
+    assert held >= 0.93 - 2 * error or shown[0] <= 0.02 * runs, line
     return line
 
 

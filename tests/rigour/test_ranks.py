@@ -8,6 +8,7 @@ import pytest
 from harness.stats.intervals import Floats
 from harness.stats.paired import paired_p
 from harness.stats.ranks import item_noise, rank_ranges, told_apart
+from harness.stats.significance import paired_bootstrap
 
 
 def ranges_of(values: Floats, binary: bool) -> list[tuple[int, int]]:
@@ -66,3 +67,26 @@ def test_true_ranks_lie_in_their_ranges(k: int, spread: float, binary: bool) -> 
     right, size = share_right(k, draws, spread, binary)
     print(f"k {k}, spread {spread}, binary {binary}: {right:.3f} right, {size:.1f} may be best")
     assert right >= 0.95 - 3 * (0.05 * 0.95 / draws) ** 0.5
+
+
+@pytest.mark.slow
+def test_equal_configurations_by_clipped_log_losses_all_may_be_the_best() -> None:
+    # The p of a bet in the place of Student's: rare huge values, between declared bounds.
+    draws, bounds = 200, (0.0, 34.5)
+    rng = np.random.default_rng(8)
+    whole, betted = 0, 0
+    for _ in range(draws):
+        values = rng.exponential(0.3, (150, 8))
+        values[rng.random((150, 8)) < 0.02] = 34.5
+        p = np.full((8, 8), np.nan)
+        for i, j in combinations(range(8), 2):
+            gap = values[:, i] - values[:, j]
+            interval, found = paired_bootstrap(gap, np.zeros(gap.size), bounds=bounds)
+            betted += interval.method == "betting"
+            p[i, j] = np.nan if found is None else found
+        apart = told_apart(p, item_noise(values), len(values) - 1)
+        ranges = rank_ranges(values.mean(axis=0).tolist(), apart, lower=True)
+        whole += all(each == (1, 8) for each in ranges)
+    print(f"log losses: {whole / draws:.3f} right, {betted / draws / 28:.2f} of pairs by bets")
+    assert betted > 0
+    assert whole / draws >= 0.95 - 3 * (0.05 * 0.95 / draws) ** 0.5

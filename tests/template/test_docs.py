@@ -196,6 +196,13 @@ def test_the_links_between_pages_lead_somewhere() -> None:
     assert not re.search(r"@font-face|url\(http", (DOCS / "images/terminal.svg").read_text("utf-8"))
 
 
+def test_every_page_stands_in_the_menu() -> None:
+    menu = set(re.findall(r": (\S+\.md)$", (REPOSITORY / "mkdocs.yml").read_text("utf-8"), re.M))
+    pages = {path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")}
+    assert pages - menu == set(), "add a line to nav in mkdocs.yml"
+    assert menu - pages == set()
+
+
 def test_the_reference_is_what_the_code_says() -> None:
     script = str(REPOSITORY / "scripts/reference.py")
     done = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True)

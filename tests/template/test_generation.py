@@ -3,6 +3,7 @@
 import ast
 import itertools
 import json
+import os
 import re
 import subprocess
 import sys
@@ -163,16 +164,60 @@ def test_pull_requests_meet_the_gate_with_no_more_rights_than_reading(bake: Bake
     project = bake()
     workflow = yaml.safe_load(project.read(".github/workflows/benchmark-gate.yml"))
     assert workflow["permissions"] == {"contents": "read"}
-    [job] = workflow["jobs"].values()
+    job, comment = workflow["jobs"]["gate"], workflow["jobs"]["comment"]
     assert "permissions" not in job
     used = [step["uses"] for step in job["steps"] if "uses" in step]
     assert all(re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", each) for each in used)
     assert job["steps"][0]["with"] == {"fetch-depth": 0, "persist-credentials": False}
-    gate = job["steps"][-1]
+    gate = job["steps"][-2]
     assert gate["env"] == {"BASE": "${{ github.event.pull_request.base.sha }}"}
     # What is typed is data: the commit reaches the harness through the environment.
-    assert gate["run"] == 'make gate BASE="$BASE"'
+    assert gate["run"] == 'make gate BASE="$BASE" OUT=gate.md'
+    # Who may write a comment runs nothing of the branch, and is given the report as text.
+    assert comment["permissions"] == {"pull-requests": "write"}
+    [said] = comment["steps"]
+    assert "uses" not in said
+    assert "${{" not in said["run"]
     assert "\t@$(PY) -m harness gate" in project.read("Makefile")
+
+
+def test_the_gate_says_it_in_one_comment_that_is_kept_up_to_date(
+    bake: Bake, tmp_path: Path
+) -> None:
+    """The steps as a runner carries them out; `gh` is a script that keeps what it is asked."""
+    jobs = yaml.safe_load(bake().read(".github/workflows/benchmark-gate.yml"))["jobs"]
+    report = "# Benchmark against e0.1.0\n\n$(touch ran) `touch ran` — worse\n"
+    (tmp_path / "gate.md").write_text(report, encoding="utf-8")
+    gh = tmp_path / "gh"
+    gh.write_text(
+        '#!/bin/sh\necho "$*" >> asked\ncase "$*" in *--paginate*) cat known;; '
+        "*) cp comment.md said;; esac\n"
+    )
+    gh.chmod(0o755)
+    surroundings = {
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "GITHUB_OUTPUT": str(tmp_path / "output"),
+        "REPOSITORY": "org/bench",
+        "NUMBER": "7",
+    }
+
+    def step(script: str, **more: str) -> None:
+        command = ["bash", "-e", "-o", "pipefail", "-c", script]
+        subprocess.run(command, cwd=tmp_path, env=surroundings | more, check=True)
+
+    step(jobs["gate"]["steps"][-1]["run"])
+    head, *lines, end = (tmp_path / "output").read_text(encoding="utf-8").splitlines()
+    assert head == f"report<<{end}"
+    text = "\n".join(lines)
+    assert text.strip() == report.strip()
+    for known in ("", "99\n"):
+        (tmp_path / "known").write_text(known)
+        step(jobs["comment"]["steps"][0]["run"], REPORT=text)
+        assert (tmp_path / "said").read_text(encoding="utf-8").endswith(f"{text}\n")
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert "--method POST repos/org/bench/issues/7/comments --field body=@comment.md" in asked[1]
+    assert "--method PATCH repos/org/bench/issues/comments/99" in asked[3]
+    assert not (tmp_path / "ran").exists()
 
 
 def test_every_kind_offered_is_a_folder_and_every_folder_is_offered() -> None:

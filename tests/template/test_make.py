@@ -76,6 +76,21 @@ def test_a_misspelt_variable_is_not_lost(echoing: BakedProject, typo: str) -> No
     assert "dev-run" in echoing.run("make", "-f", "outer.mk", typo).stdout
 
 
+def test_a_misspelt_command_is_named_with_those_that_are_like_it(echoing: BakedProject) -> None:
+    refused = echoing.run("make", "VENV=.venv", "READY=", "experimnt", check=False)
+    assert refused.returncode == 2
+    assert "there is no command 'experimnt'; did you mean make experiment" in refused.stderr
+    hostile = 'x`touch pwned`"; touch pwned $(shell touch pwned)'
+    echoing.run("make", "VENV=.venv", "READY=", hostile, check=False)
+    assert not list(echoing.root.rglob("pwned"))
+
+
+def test_what_is_wrong_with_a_variable_is_said_by_its_name(bake: Bake) -> None:
+    refused = bake().make("dev-run", check=False, N="abc")
+    assert "Invalid value for 'N'" in refused.stderr
+    assert "--items" not in refused.stderr
+
+
 def test_bare_make_lists_every_command(bake: Bake) -> None:
     project = bake()
     listed = re.findall(r"^  make ([a-z-]+)", project.make().stdout, re.MULTILINE)

@@ -46,6 +46,24 @@ def check_help(project: BakedProject, path: dict[str, str]) -> None:
     assert template.stderr == ""
 
 
+# What came after make 3.81, the one that macOS has: 3.82, 4.0 and later.
+NEWER = (
+    r"^\.(ONESHELL|RECIPEPREFIX|SHELLFLAGS|EXTRA_PREREQS)\b",
+    r"^\s*(private|undefine)\b",
+    r"^define\s+\S+\s*[:?+]?=",
+    r"^[^\t#]*(!=|::=|:::=)",
+    r"\$\((file|guile|intcmp|let)\b",
+    r"&:",
+    r"^-?load\b",
+)
+
+
+def test_the_makefiles_use_nothing_that_make_on_macos_lacks(bake: Bake) -> None:
+    for text in (bake().read("Makefile"), (REPOSITORY / "Makefile").read_text(encoding="utf-8")):
+        for newer in NEWER:
+            assert not re.findall(newer, text, re.MULTILINE), newer
+
+
 # What make itself does and no program has to.
 ONLY_MAKE = {"help"}
 ALIKE = {"models": "model", "prune": "model", "promote": "model", "demote": "model"}

@@ -132,7 +132,7 @@ def kind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     kept = {name: sys.modules.pop(name) for name in ours}
     names = (
         "llm.client", "llm.endpoint", "llm.faults", "llm.prices", "llm.request", "llm.waits",
-        "llm.answer", "llm.prompt", "llm.canned", "llm.conversation", "llm.verdict",
+        "llm.answer", "llm.prompt", "llm.canned", "llm.conversation", "llm.verdict", "llm.pace",
         "dataset", "predict", "params", "metrics",
     )  # fmt: skip
     yield SimpleNamespace(

@@ -10,11 +10,13 @@ Its rooms, in the order of a datapoint's way; each one's `__init__` says what is
     stats/     intervals and tests, pure functions
     read/      what is recorded, read
     tell/      what people see of it: tables, summary, report, comparison
+    exchange/  logs of other tools, and what they read
     version/   git, DVC, tags; merging, worktrees, layouts, models
     load/      load on a server
     cli/       the commands
 
-experiment leads through all of it, judging asks a judge in between, trial does so for tests,
+experiment leads through all of it, judging asks a judge in between, labelling asks a person,
+importing has a log in the place of predict, trial does so for tests,
 suggest names the next tag, doctor looks at what it stands on. All rooms
 use errors, console, findings, clock and system; seal says which harness this is. No room imports
 one that is above it (scripts/rooms.py of the template draws them).

@@ -149,13 +149,19 @@ def show_error(error: HarnessError) -> None:
 
 
 def runnable(text: str) -> str:
-    """Text in which DVC is called by its path, where only the environment has it.
+    """Text in which DVC, xt and Python are called by their path, where only the environment has it.
 
-    Nobody has to activate the environment, so a shell may not know the command `dvc`.
+    Nobody has to activate the environment, so a shell may not know the command `dvc`, and its
+    `python` may be another one.
     """
-    if "dvc " not in text or shutil.which("dvc"):
-        return text
-    program = Path(sys.executable).with_name("dvc")
-    with contextlib.suppress(ValueError):
-        program = program.relative_to(Path.cwd())
-    return re.sub(r"(?<![\w./-])dvc (?=[a-z])", f"{program} ", text)
+    for name, goes_on in (("dvc", "[a-z]"), ("xt", "[a-z]"), ("python", "-m ")):
+        if f"{name} " not in text:
+            continue
+        program = Path(sys.executable).with_name(name)
+        found = shutil.which(name)
+        if found and (name != "python" or Path(found) == program):
+            continue
+        with contextlib.suppress(ValueError):
+            program = program.relative_to(Path.cwd())
+        text = re.sub(rf"(?<![\w./-]){name} (?={goes_on})", f"{program} ", text)
+    return text

@@ -2,11 +2,13 @@
 
 import contextlib
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from harness.clock import now
 from harness.console import err, out, shown
+from harness.deciding import Stage, until_decided
 from harness.errors import HarnessError
 from harness.gates.gates import pass_gates
 from harness.gates.situation import Situation
@@ -15,6 +17,7 @@ from harness.project.contract import Project
 from harness.project.declarations import uncounted_words, undeclared_words, without_direction
 from harness.project.folds import check_folds
 from harness.project.grid import Grid
+from harness.project.hypotheses import load_plan
 from harness.project.inputs import advice
 from harness.project.settings import Settings
 from harness.project.tasks import Census
@@ -24,8 +27,9 @@ from harness.record.layout import DEV, Place, place_for
 from harness.record.lock import one_at_a_time
 from harness.record.store import begin_anew, update_run
 from harness.run.loop import RunReport, run
-from harness.run.prepared import prepare
+from harness.run.prepared import Prepared, prepare
 from harness.run.provenance import provenance
+from harness.steps import Step
 from harness.version import dvc, git, results_state
 from harness.version.published import (
     Published,
@@ -68,7 +72,9 @@ def _dev_run(project: Project, place: Place, limit: int) -> int:
         refuse_unjudged(judging, "make dev-run")
     if report.ended_how != "finished":
         raise HarnessError(
-            f"the dev-run stopped: {report.reason}", fix="fix the cause, then make dev-run", code=1
+            f"the dev-run stopped: {report.reason}",
+            fix=report.how_to_go_on("make dev-run", committed=False),
+            code=1,
         )
     return 1 if report.counts.failed else 0
 
@@ -92,7 +98,11 @@ def _experiment(project: Project, tag: str, message: str, allow: set[str]) -> in
 
     root = project.root
     settings = project.settings
-    ready = prepare(project, None)
+    with Step("reading the items"):
+        ready = prepare(project, None)
+    plan = load_plan(root)
+    if plan.looks is not None:
+        ready = replace(ready, census=ready.census.with_looks(plan.looks))
     verdicts = pass_gates(Situation(project, ready.grid, ready.census, tag), allow)
     place = place_for(root, settings, tag)
     commit = git.head(root)
@@ -100,13 +110,44 @@ def _experiment(project: Project, tag: str, message: str, allow: set[str]) -> in
         results_state.note_origins(root)
     made_by = provenance(project, ready.grid, ready.census, "experiment", verdicts)
     made_by |= {"message": message}
+
+    def carry_out(census: Census) -> Stage:
+        return _carry_out(project, tag, Prepared(ready.grid, census), made_by, allow, commit)
+
+    stage = until_decided(project, tag, ready, plan, carry_out)
+    report, rows = stage.report, stage.rows
+    again = f"make experiment TAG={tag}"
+    failed = _failed(rows)
+    with Step(f"validating {tag}"):
+        every = validate([place.db], kind=project.kind)
+    findings = [finding for finding in every if finding.experiment == tag]
+    wrong = [finding for finding in findings if finding.severity == "error"]
+    if wrong and "validation" not in allow:
+        raise HarnessError(
+            f"{tag} is not tagged: " + "; ".join(finding.message for finding in wrong),
+            fix=f"make validate shows more; `{again} ALLOW=validation` accepts it",
+            code=1,
+        )
+    accepted = failed and not project.failures_are_results
+    verdicts |= {"inputs": "overridden" if report.unkeyed else "passed"}
+    verdicts |= {"failures": "overridden" if accepted else "passed"}
+    verdicts |= {"validation": "overridden" if wrong else "passed"}
+    update_run(place, report.track_id, {"gates": json.dumps(verdicts, sort_keys=True)})
+    finish(project, place, tag, report.track_id, message, rows, ready.census)
+    return _push(root, settings, tag)
+
+
+def _carry_out(
+    project: Project, tag: str, ready: Prepared, made_by: Row, allow: set[str], commit: str
+) -> Stage:
+    """Run, judge and measure what there is up to a look of the plan, or all; nothing failed."""
     report = run(project, tag, ready.grid, ready.census, made_by)
     show_run(report)
     again = f"make experiment TAG={tag}"
     if report.ended_how != "finished":
         raise HarnessError(
             f"{tag} is not finished: {report.reason}",
-            fix=f"fix the cause, then `{again}` goes on where it stopped",
+            fix=report.how_to_go_on(again),
             code=1,
         )
     if not report.complete:
@@ -130,30 +171,18 @@ def _experiment(project: Project, tag: str, message: str, allow: set[str]) -> in
             fix=" ; ".join([*map(advice, read), f"or `{again} ALLOW=inputs`"]),
             code=1,
         )
-    failed = sum(row["failed"] for row in rows)
+    failed = _failed(rows)
     if failed and "failures" not in allow and not project.failures_are_results:
         raise HarnessError(
             f"{tag} is not tagged: {failed} datapoints failed ({_types(report)})",
             fix=f"`{again}` tries them again; `{again} ALLOW=failures` accepts them",
             code=1,
         )
-    findings = [
-        finding for finding in validate([place.db], kind=project.kind) if finding.experiment == tag
-    ]
-    wrong = [finding for finding in findings if finding.severity == "error"]
-    if wrong and "validation" not in allow:
-        raise HarnessError(
-            f"{tag} is not tagged: " + "; ".join(finding.message for finding in wrong),
-            fix=f"make validate shows more; `{again} ALLOW=validation` accepts it",
-            code=1,
-        )
-    accepted = failed and not project.failures_are_results
-    verdicts |= {"inputs": "overridden" if report.unkeyed else "passed"}
-    verdicts |= {"failures": "overridden" if accepted else "passed"}
-    verdicts |= {"validation": "overridden" if wrong else "passed"}
-    update_run(place, report.track_id, {"gates": json.dumps(verdicts, sort_keys=True)})
-    _finish(project, place, tag, report.track_id, message, rows, ready.census)
-    return _push(root, settings, tag)
+    return Stage(report, rows)
+
+
+def _failed(rows: Sequence[Row]) -> int:
+    return sum(row["failed"] for row in rows)
 
 
 def _judge(project: Project, name: str) -> RunReport | None:
@@ -183,12 +212,16 @@ def show_run(report: RunReport) -> None:
 def _measure(project: Project, grid: Grid, report: RunReport, name: str) -> list[Row]:
     # Here, because scipy takes a second to load and most commands do without.
     from harness.measure.aggregate import measure, rules_of, uncounted_of
+    from harness.measure.over_seeds import rows_over_seeds
     from harness.read.results import pooled_rows
     from harness.tell.results_table import results_tables
 
     rows = measure(project, grid, report.place, name, report.track_id, judged=judged(project))
     rules = rules_of(report.place, name)
-    shown_rows = pooled_rows(rows, project.settings.data.seeds, [rule.name for rule in rules])
+    seeds = project.settings.data.seeds
+    shown_rows = pooled_rows(rows, seeds, [rule.name for rule in rules])
+    if seeds:
+        shown_rows = rows_over_seeds(report.place.db, name, shown_rows)
     for table in results_tables(name, shown_rows, out.width, rules, project.kind.doubts):
         out.print(table)
     uncounted = uncounted_of(report.place, name)
@@ -224,7 +257,7 @@ def _types(report: RunReport) -> str:
     return kinds or "see the column error_type"
 
 
-def _finish(
+def finish(
     project: Project,
     place: Place,
     tag: str,
@@ -242,21 +275,25 @@ def _finish(
     _refuse_taken(root, project.settings, tag)
     begin_finishing(root, tag)
     update_run(place, track_id, {"published": now()})
-    found = write_summary(project, place, tag)
+    with Step(f"writing the summary of {tag}"):
+        found = write_summary(project, place, tag)
     words = tag_message(rows, census.digest, message, found)
     kept = [write_metrics(root, tag, rows), f"results/{tag}.md"]
     kept.append(write_index(root, tag, rows, found, census.digest, message))
     kept += write_latest(root, tag, rows, [*found.experiment.rules.values()], census.digest)
     if project.settings.store.dvc:
-        kept += dvc.add(root, place.db)
-        kept += _models(place, tag, root, with_dvc=True)
-        dvc.push(root)  # data too: a tag without it could not be checked out
+        with Step(f"DVC takes {place.db.relative_to(root).as_posix()}"):
+            kept += dvc.add(root, place.db)
+            kept += _models(place, tag, root, with_dvc=True)
+        with Step("DVC brings data and results to its remote"):
+            dvc.push(root)  # data too: a tag without it could not be checked out
     else:
         kept.append(place.db.relative_to(root).as_posix())
         kept += _models(place, tag, root, with_dvc=False)
     before = git.head(root)
     try:
-        git.commit(root, kept, f"experiment {tag}: {words.splitlines()[0]}")
+        with Step(f"committing {tag}"):
+            git.commit(root, kept, f"experiment {tag}: {words.splitlines()[0]}")
         git.annotate(root, tag, f"{words}{runs_line(list(runs_of(place.db)[tag]))}")
     except BaseException:
         # Otherwise the commit would stay without its tag, and the next try would make another one.
@@ -307,7 +344,8 @@ def _push(root: Path, settings: Settings, tag: str) -> int:
     """
     later = git.push_command(root, tag)
     try:
-        pushed = git.push(root, tag)
+        with Step(f"pushing {tag} and its branch"):
+            pushed = git.push(root, tag)
     except HarnessError as error:
         note = f"note: not pushed ({error.message}); later: {later}"
         err.print(note, markup=False, soft_wrap=True)

@@ -5,7 +5,7 @@ within the same budget. Its rows are in the table `judgements`. What failed ther
 again, never the candidate.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,9 +13,19 @@ from pathlib import Path
 from harness.errors import HarnessError
 from harness.project.contract import Project
 from harness.project.grid import Configuration, Grid, resolve_grid
-from harness.project.judge import MODULE, Judge
-from harness.record.judgements import COLUMN, Judged, answers
-from harness.record.layout import Place, place_for
+from harness.project.judge import ID, MODULE, Judge
+from harness.project.values import Row
+from harness.record.judgements import (
+    COLUMN,
+    PAIR,
+    PLACES,
+    PREFERRED,
+    Judged,
+    answers,
+    mean_cost,
+    pair_of,
+)
+from harness.record.layout import DEV, Place, place_for
 from harness.run.loop import RunReport, run
 from harness.run.prepared import prepare
 from harness.run.provenance import provenance
@@ -44,13 +54,35 @@ def judge_answers(
     return run(judging, experiment, grid, ready.census, made_by, None, there, known)
 
 
+def forecast_lines(project: Project, datapoints: int) -> list[str]:
+    """How many judgements a run asks for at most, and what they cost by those of the dev phase.
+
+    There are no answers yet, and equal ones are judged once, so it may be fewer.
+    """
+    judge = project.judge
+    if judge is None:
+        return []
+    most = datapoints * len(judge.grid) * (2 if judge.view.compares else 1)
+    line = f"judge.py: {most:,} judgements at most"
+    place = place_for(project.root, project.settings, DEV)
+    paid = mean_cost(place) if place.db.exists() else None
+    if paid is None:
+        return [f"{line}; a dev-run shows what one costs"]
+    return [f"{line}, {most * paid:.4f} USD at most (one cost {paid:.6f} in the dev-run)"]
+
+
 def judged(project: Project) -> Judged | None:
     """Which judgements the scores of today read; None without a judge."""
     if project.judge is None:
         return None
     place = Place(project.root, "", project.root)
-    grid = resolve_grid(_as_project(project, project.judge, place, ""))
-    return Judged(project.judge.reads, tuple(map(_name, grid.configurations)))
+    judge = project.judge
+    made = resolve_grid(_as_project(project, judge, place, "")).configurations
+    return Judged(
+        judge.view,
+        tuple(map(_name, made)),
+        {_name(each): judge.rubric(each.params) for each in made},
+    )
 
 
 def refuse_unjudged(report: RunReport, again: str) -> None:
@@ -58,7 +90,7 @@ def refuse_unjudged(report: RunReport, again: str) -> None:
     if report.ended_how != "finished":
         raise HarnessError(
             f"judging is not finished: {report.reason}",
-            fix=f"fix the cause, then `{again}` goes on where it stopped",
+            fix=report.how_to_go_on(again, committed="experiment" in again),
             code=1,
         )
     if report.counts.failed:
@@ -73,7 +105,10 @@ def _as_project(project: Project, judge: Judge, place: Place, experiment: str) -
     """The judge as a benchmark: answers are its items, `judge` is its predict."""
     run_settings = project.settings.run
     # A worker process would load predict.py; a judge waits for a server anyway.
-    executor = "serial" if run_settings.executor == "serial" else "threads"
+    executor = run_settings.executor
+    own = project.kind.executors.get(executor)
+    if executor != "serial" and not (own and own.judges):
+        executor = "threads"
     settings = project.settings.model_copy(
         update={"run": run_settings.model_copy(update={"executor": executor, "repeats": 1})}
     )
@@ -83,8 +118,8 @@ def _as_project(project: Project, judge: Judge, place: Place, experiment: str) -
         params_type=judge.params_type,
         grid=judge.grid,
         files=judge.files,
-        load_items=partial(answers, place, experiment, judge.reads),
-        predict=judge.function,
+        load_items=partial(answers, place, experiment, judge.view),
+        predict=_of_pairs(judge) if judge.view.compares else judge.function,
         predict_batch=None,
         takes_repeat=False,
         fit_takes_train=False,
@@ -99,6 +134,20 @@ def _as_project(project: Project, judge: Judge, place: Place, experiment: str) -
         judge=None,
         entry=(MODULE,),
     )
+
+
+def _of_pairs(judge: Judge) -> Callable[..., Row]:
+    """`judge` of two answers: its word is on the scale, and both orders share the column `pair`."""
+
+    def predict(shown: Row, *more: object) -> Row:
+        said = judge.function(shown, *more)
+        pair = {name: value for name, value in shown.items() if name != ID}
+        if not isinstance(said, dict) or said.get(PREFERRED) not in (*PLACES, "tie"):
+            word = said.get(PREFERRED) if isinstance(said, dict) else said
+            raise ValueError(f'{PREFERRED} is {word!r:.80}, not "first", "second" or "tie"')
+        return {**said, PAIR: pair_of(judge.view, pair)}
+
+    return predict
 
 
 def _name(configuration: Configuration) -> str:

@@ -158,7 +158,7 @@ def _run(
     if report.ended_how != "finished":
         raise HarnessError(
             f"the gate's run stopped: {report.reason}",
-            fix="fix the cause, then the same command goes on from the cache",
+            fix=report.how_to_go_on(f"make gate BASE={before.name}", committed=False),
             code=1,
         )
     judging = judge_answers(project, NAME, place, [past])

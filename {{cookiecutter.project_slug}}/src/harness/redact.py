@@ -10,12 +10,12 @@ import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 SHORTEST = 8  # a word of fewer letters guards nothing ("none", "x"), and stands in every answer
 MARGIN = 256  # so many bytes after a cut are enough to know a key that begins before it
-_STEP = 4  # of a long key, a quote of 11 letters (SHORTEST + _STEP - 1) holds a part for sure
+_STEP = 4  # of a long key, a quote of 11 letters (SHORTEST + _STEP - 1) holds a piece for sure
 _SHORT = 24  # of a shorter key every quote of 8 letters is found
 _DEPTH = 4  # JSON in a string of JSON in …; a hostile answer could go on for ever
 _ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})|%([0-9a-fA-F]{2})|\\(.)", re.DOTALL)
@@ -33,7 +33,7 @@ def without_keys(text: str, keys: Iterable[str], keep: int | None = None) -> str
     They are found in any of their `_forms` and escaped in any way. `text` must go on for `MARGIN`
     letters after `keep`, or be whole. Keys of fewer than `SHORTEST` letters are not looked for.
     """
-    hidden = _hidden(text, [part for key in keys for part in _parts(key)], _DEPTH)
+    hidden = _hidden(text, [piece for key in keys for piece in _pieces(key)], _DEPTH)
     # Cut where it was in the text: what [key] is shorter by must bring nothing more into view.
     text = text[:keep]
     if not any(hidden):
@@ -42,20 +42,44 @@ def without_keys(text: str, keys: Iterable[str], keep: int | None = None) -> str
     return "".join("[key]" if is_key else "".join(c for c, _ in run) for is_key, run in runs)
 
 
-def _hidden(text: str, parts: list[str], depth: int) -> bytearray:
-    """For each letter of `text` 1 where it belongs to one of `parts`, else 0."""
+class _Piece(NamedTuple):
+    """SHORTEST letters of a form of a key, and where they stand in it."""
+
+    letters: str
+    form: str
+    at: int
+
+
+def _hidden(text: str, pieces: list[_Piece], depth: int) -> bytearray:
+    """For each letter of `text` 1 where it belongs to a quote of one of `pieces`, else 0."""
     hidden = bytearray(len(text))
-    for part in parts:
-        at = text.find(part)
+    for piece in pieces:
+        at = text.find(piece.letters)
         while at >= 0:
-            hidden[at : at + SHORTEST] = b"\1" * SHORTEST
-            at = text.find(part, at + 1)
+            start, end = _quoted(text, at, piece)
+            hidden[start:end] = b"\1" * (end - start)
+            at = text.find(piece.letters, at + 1)
     if not depth or not ("\\" in text or "%" in text):
         return hidden
-    inside = _hidden(_ESCAPE.sub(_letter, text), parts, depth - 1)
+    inside = _hidden(_ESCAPE.sub(_letter, text), pieces, depth - 1)
     if any(inside):
         _spread(inside, text, hidden)
     return hidden
+
+
+def _quoted(text: str, at: int, piece: _Piece) -> tuple[int, int]:
+    """From where to where `text` goes on as the key does, around a piece that begins `at`.
+
+    Where somebody cut the key, its last letters before the cut are not the beginning of a piece.
+    """
+    form = piece.form
+    start, before = at, piece.at
+    while start and before and text[start - 1] == form[before - 1]:
+        start, before = start - 1, before - 1
+    end, after = at + SHORTEST, piece.at + SHORTEST
+    while end < len(text) and after < len(form) and text[end] == form[after]:
+        end, after = end + 1, after + 1
+    return start, end
 
 
 def _spread(inside: bytearray, text: str, hidden: bytearray) -> None:
@@ -131,16 +155,17 @@ def _cleaned(value: Any, broken: dict[str, str], keys: tuple[str, ...], place: s
 
 
 @lru_cache
-def _parts(key: str) -> tuple[str, ...]:
+def _pieces(key: str) -> tuple[_Piece, ...]:
     """Pieces of all forms of a key."""
     if len(key) < SHORTEST:
         return ()
     step = 1 if len(key) < _SHORT else _STEP
-    parts = set()
+    pieces = set()
     for form in _forms(key):
-        parts |= {form[at : at + SHORTEST] for at in range(0, len(form), step)}
-        parts.add(form[-SHORTEST:])
-    return tuple(part for part in parts if len(part) == SHORTEST)
+        last = len(form) - SHORTEST
+        places = {*range(0, last + 1, step), last} if last >= 0 else ()
+        pieces |= {_Piece(form[at : at + SHORTEST], form, at) for at in places}
+    return tuple(pieces)
 
 
 def _forms(key: str) -> Iterator[str]:

@@ -5,6 +5,7 @@ called, since most commands need little.
 """
 
 import os
+import re
 import sys
 import traceback
 from pathlib import Path
@@ -15,7 +16,9 @@ from typer.main import get_command_name
 from typer.models import CommandInfo
 
 from harness.cli import (
+    exchanging,
     explorer,
+    judging,
     models,
     reading,
     remotes,
@@ -44,6 +47,8 @@ PARTS = (
     running.app,
     versions.app,
     explorer.app,
+    judging.app,
+    exchanging.app,
     remotes.app,
     sharing.app,
     models.app,
@@ -80,6 +85,10 @@ def main(arguments: list[str] | None = None) -> None:
         if is_of_database(error):
             reason, fix = reason_of(error, "the database")
             show_error(HarnessError(f"a results database cannot be used: {reason}", fix=fix))
+        elif isinstance(error, OSError) and error.filename:
+            # The system refuses a file: whose it is, or what it lacks, is the person's to change.
+            fix = reason_of(error, str(error.filename))[1]
+            show_error(HarnessError(f"cannot use {error.filename}: {error.strerror}", fix=fix))
         else:
             # Nobody foresaw this one. Its text may be anybody's, so it takes the same way.
             err.print(traceback.format_exc().rstrip(), soft_wrap=True)
@@ -131,4 +140,14 @@ def _say_usage(error: TyperException) -> None:
     """Say what is wrong with a command line, and which command shows its usage."""
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "python -m harness"
-    show_error(HarnessError(error.format_message(), fix=f"{command} --help"))
+    said = error.format_message()
+    as_typed = re.sub(r"--([a-z]+)", _as_typed, said)
+    fix = f"{command} --help" if as_typed == said else "make lists what each command takes"
+    show_error(HarnessError(as_typed, fix=fix))
+
+
+def _as_typed(option: re.Match[str]) -> str:
+    """An option as the person typed it: make hands N=20 on as --items=20."""
+    name = option[1]
+    variable = {"items": "N", "message": "MSG", "query": "Q"}.get(name, name.upper())
+    return variable if os.environ.get(f"BENCH_{variable}") else option[0]

@@ -216,15 +216,19 @@ def rescore(tag: Tag = "") -> None:
     """Score stored rows again with today's metrics.py; predict does not run."""
     from harness.judging import judged
     from harness.measure.rescore import rescore as score_again
+    from harness.measure.rescore import scores_as_before
     from harness.project.contract import Project
 
     name = newest(tag)
     project = Project.open()
     rows = score_again(project, name, judged(project))
-    _show_renewed(project, name, rows, f"{name}, scored again")
+    same = scores_as_before(project, name)
+    _show_renewed(project, name, rows, f"{name}, scored again", same)
 
 
-def _show_renewed(project: "Project", name: str, rows: "list[Row]", title: str) -> None:
+def _show_renewed(
+    project: "Project", name: str, rows: "list[Row]", title: str, same: bool = False
+) -> None:
     """Show new metrics of an experiment, renew what git keeps of it, and say what is left to do."""
     from harness.measure.aggregate import rules_of
     from harness.tell.committed import renew
@@ -236,7 +240,7 @@ def _show_renewed(project: "Project", name: str, rows: "list[Row]", title: str) 
     for table in results_tables(title, rows, out.width, rules, project.kind.doubts):
         out.print(table)
     beside = renew(project, place, name, rows)
-    for line in after_rescore(*_here(), name, beside):
+    for line in after_rescore(*_here(), name, beside, same):
         err.print(runnable(line), markup=False, soft_wrap=True)
 
 

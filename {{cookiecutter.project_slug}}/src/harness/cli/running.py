@@ -72,6 +72,9 @@ def dev_clean() -> None:
     if existed:
         with one_at_a_time(folder, "dev-clean"):
             shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        # Not followed where it is a link: what it leads to is somebody else's.
+        raise HarnessError(f"{folder} could not be deleted", fix=f"ls -ld {folder}", code=1)
     out.print("deleted .dev/" if existed else "nothing to delete")
 
 
@@ -104,6 +107,7 @@ def ready() -> None:
     from harness.gates.gates import look
     from harness.gates.planned import power_forecasts
     from harness.gates.situation import Situation
+    from harness.read.unfinished import unfinished
     from harness.run.prepared import prepare
 
     project = _project()
@@ -114,11 +118,17 @@ def ready() -> None:
         if blocked is None:
             out.print(styled(("ok  ", "green"), f" {name}"))
             continue
-        blocking += 1
         said = f" {name}: {blocked.message}  ->  {runnable(blocked.fix)}"
+        if blocked.later:
+            out.print(styled(("then", "yellow"), said), soft_wrap=True)
+            continue
+        blocking += 1
         out.print(styled(("no  ", "red"), said), soft_wrap=True)
     for each in power_forecasts(now):
         out.print(each.words(), markup=False, soft_wrap=True)
+    for begun in unfinished(now.root, project.settings):
+        said = f" {begun.message}  ->  {begun.fix}"
+        out.print(styled(("note", "yellow"), said), soft_wrap=True)
     _leave(1 if blocking else 0)
 
 
@@ -145,15 +155,18 @@ def doctor(
 @app.command("dry-run")
 def dry_run(where: Where = None, configs: Configs = None) -> None:
     """How many datapoints are new or cached, what the new ones would cost, what they can tell."""
+    from harness.deciding import looks_ahead
     from harness.gates.planned import power_forecasts
     from harness.gates.situation import Situation
+    from harness.judging import forecast_lines
     from harness.project.part import part_of
     from harness.run.explain import preview
     from harness.run.prepared import prepare
 
     project = part_of(_project(), where or [], configs)
     prepared = prepare(project, None)
-    for line in preview(project, prepared):
+    lines = [*preview(project, prepared), *looks_ahead(project, prepared.census)]
+    for line in [*lines, *forecast_lines(project, prepared.census.tasks)]:
         out.print(line, markup=False, soft_wrap=True)
     for each in power_forecasts(Situation(project, prepared.grid, prepared.census)):
         out.print(each.words(), markup=False, soft_wrap=True)

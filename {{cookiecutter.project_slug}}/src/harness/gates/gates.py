@@ -5,12 +5,15 @@ A gate can be overridden by name; the override is recorded in `runs` and printed
 
 from collections.abc import Callable, Iterable
 
+from harness.console import err
 from harness.errors import HarnessError
+from harness.gates.labelled import labels
 from harness.gates.planned import holdout, items, plan, power
 from harness.gates.repository import branch, clean, data, results, tag
 from harness.gates.situation import Blocked, Situation
 from harness.gates.tested import run_tests
 from harness.gates.tried import dev_run, inputs, inspected, schema, tested
+from harness.steps import Step
 
 Gate = Callable[[Situation], Blocked | None]
 
@@ -29,6 +32,7 @@ GATES: dict[str, Gate] = {
     "items": items,
     "plan": plan,
     "power": power,
+    "labels": labels,
     "holdout": holdout,
     "tag": tag,
 }
@@ -38,7 +42,11 @@ AFTER = ("failures", "validation")
 
 def look(now: Situation) -> dict[str, Blocked | None]:
     """Every gate's verdict, in order."""
-    return {name: gate(now) for name, gate in GATES.items()}
+    verdicts = {}
+    for name, gate in GATES.items():
+        with Step(f"looking at the gate {name}"):
+            verdicts[name] = gate(now)
+    return verdicts
 
 
 def known_gates(names: Iterable[str]) -> set[str]:
@@ -67,12 +75,14 @@ def pass_gates(now: Situation, allow: set[str]) -> dict[str, str]:
         if blocked and name != "tests" and (blocked.final or name not in allow)
     ]
     if verdicts["tests"] is not None and "tests" not in allow and not others:
+        err.print("running the tests first: they have not passed for this code yet")
         run_tests(now.root, [])
         verdicts["tests"] = tested(now)
     blocking = {
         name: blocked
         for name, blocked in verdicts.items()
         if blocked is not None and (blocked.final or name not in allow)
+        if not (others and blocked.later)
     }
     if blocking:
         lines = [f"gate {name}: {blocked.message}" for name, blocked in blocking.items()]

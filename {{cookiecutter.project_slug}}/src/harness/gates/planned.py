@@ -11,10 +11,11 @@ from harness.gates.situation import Blocked, Situation, blocked_by
 from harness.project.contract import Project
 from harness.project.grid import column_types
 from harness.project.hypotheses import Hypothesis, configuration_of, matches, plan_text
+from harness.project.interim import looks_problem
 from harness.project.keys import item_digest
 from harness.project.values import Params
-from harness.record.columns import ANSWERS, PREDICTIONS, filled
-from harness.record.layout import DEV, databases, place_for
+from harness.record.columns import ANSWERS, PREDICTIONS, filled, quoted
+from harness.record.layout import DEV, Place, databases, place_for
 from harness.record.metrics_table import metrics_in
 from harness.record.runs import opened_by
 
@@ -52,14 +53,25 @@ def plan(now: Situation) -> Blocked | None:
     from harness.project.hypotheses import load_plan, plan_findings
 
     wanted = load_plan(now.root)
+    metrics = [each.metric for each in wanted.hypotheses]
+    if problem := looks_problem(now.project, wanted.looks, metrics):
+        return Blocked(f"PLAN.toml: {problem}", "remove [looks] from PLAN.toml", final=True)
     place = place_for(now.root, now.project.settings, DEV)
     if not place.db.exists():
         return None  # the gate dev-run says so already
     with closing(sqlite3.connect(place.db, timeout=10)) as connection:
+        rows, failed = _rows(connection, place)
+        if not rows:
+            return None  # so does it here
         have = filled(connection, place.predictions)
         measured = filled(connection, place.metrics)
         # An interval may be empty: of a constant there is none.
         every = [row[1] for row in connection.execute(f"PRAGMA table_info({place.metrics})")]
+        if rows == failed:
+            return Blocked(
+                "every datapoint of the dev-run failed, so nothing shows what PLAN.toml can name",
+                "fix what make inspect shows ; then make dev-run",
+            )
     metrics = [name for name in metrics_in(every) if name in measured]
     # What the harness fills itself may be empty in a dev-run: latency where all was cached, say.
     own = {*PREDICTIONS, *column_types(now.project)} - ANSWERS
@@ -69,11 +81,22 @@ def plan(now: Situation) -> Blocked | None:
     return Blocked("; ".join(problems), "edit PLAN.toml and commit it") if problems else None
 
 
+def _rows(connection: sqlite3.Connection, place: Place) -> tuple[int, int]:
+    """How many rows there are, and how many of them failed."""
+    table = quoted(place.predictions)
+    if not connection.execute(f"PRAGMA table_info({table})").fetchall():
+        return 0, 0
+    rows, failed = connection.execute(f"SELECT count(*), count(error_type) FROM {table}").fetchone()
+    return rows, failed
+
+
 def power(now: Situation) -> Blocked | None:
     """So many items can tell the differences that the plan asks for.
 
     A dev-run knows the spread only roughly, so this blocks where even its best case is too wide.
     """
+    if not place_for(now.root, now.project.settings, DEV).db.exists():
+        return None  # the gate dev-run says so already
     short = [each for each in power_forecasts(now) if each.too_few]
     if not short:
         return None
@@ -88,8 +111,7 @@ def power_forecasts(now: Situation) -> "list[Forecast]":
     from harness.project.hypotheses import load_plan
 
     plan = load_plan(now.root)
-    # Without a dev-run nothing is known, and the gate dev-run says so already.
-    if not plan.hypotheses or not place_for(now.root, now.project.settings, DEV).db.exists():
+    if not plan.hypotheses:
         return []
     from harness.measure.forecast import Forecast, forecasts
 

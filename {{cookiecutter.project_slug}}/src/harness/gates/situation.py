@@ -27,11 +27,16 @@ class Situation:
 
 @dataclass(frozen=True, slots=True)
 class Blocked:
-    """Why a gate blocks, and the command that fixes it. A `final` one cannot be overridden."""
+    """Why a gate blocks, and the command that fixes it.
+
+    A `final` one cannot be overridden. What is `later` the experiment sees to itself, before it
+    runs anything.
+    """
 
     message: str
     fix: str
     final: bool = False
+    later: bool = False
 
 
 def blocked_by(findings: Iterable[Finding], look: str) -> Blocked | None:

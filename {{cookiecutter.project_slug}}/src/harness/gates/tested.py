@@ -19,20 +19,29 @@ def run_tests(root: Path, arguments: list[str]) -> int:
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *(arguments or ["-q", "tests"])], cwd=root
     )
-    if done.returncode == 0 and not arguments:
-        stamp.parent.mkdir(exist_ok=True)
-        stamp.write_text(json.dumps({"passed_for": before}))
-    elif done.returncode:
+    if done.returncode == 1:
+        _note(stamp, "failed_for", before)
+    elif done.returncode:  # stopped, or there are no tests
         stamp.unlink(missing_ok=True)
+    elif not arguments:
+        _note(stamp, "passed_for", before)
     return done.returncode
 
 
-def tests_passed(root: Path) -> bool:
-    """Whether the tests passed for the files as they are now."""
+def _note(stamp: Path, verdict: str, code: str) -> None:
+    stamp.parent.mkdir(exist_ok=True)
+    stamp.write_text(json.dumps({verdict: code}))
+
+
+def tests_passed(root: Path) -> bool | None:
+    """Whether the tests passed for the files as they are now; None where they were not run."""
     try:
-        return bool(json.loads((root / _STAMP).read_text())["passed_for"] == _digest(root))
-    except (OSError, ValueError, KeyError):
-        return False
+        known = json.loads((root / _STAMP).read_text())
+        now = _digest(root)
+        verdicts = {known.get("passed_for"): True, known.get("failed_for"): False}
+    except (OSError, ValueError, AttributeError):
+        return None
+    return verdicts.get(now)
 
 
 def _digest(root: Path) -> str:

@@ -92,9 +92,13 @@ def inputs(now: Situation) -> Blocked | None:
 
 def tested(now: Situation) -> Blocked | None:
     """Tests passed for exactly this code."""
-    if tests_passed(now.root):
+    passed = tests_passed(now.root)
+    if passed:
         return None
-    return Blocked("the tests have not passed for this code", "make test")
+    if passed is None:
+        said = "not run yet for this code; make experiment runs them before anything else"
+        return Blocked(said, "make test", later=True)
+    return Blocked("they fail for this code", "make test")
 
 
 def inspected(now: Situation) -> Blocked | None:
@@ -104,7 +108,10 @@ def inspected(now: Situation) -> Blocked | None:
     database = place_for(now.root, now.project.settings, DEV).db
     if not database.exists():
         return None  # the gate dev-run says so already
-    return blocked_by(inspect(database, kind=now.project.kind), "make inspect")
+    try:
+        return blocked_by(inspect(database, kind=now.project.kind), "make inspect")
+    except HarnessError as error:  # a dev-run that was stopped at once; the others still report
+        return Blocked(error.message, error.fix)
 
 
 def schema(now: Situation) -> Blocked | None:

@@ -27,11 +27,12 @@ from harness.errors import HarnessError, PermanentError, TransientError
 from harness.load.settings import Throughput
 from harness.project.inputs import secret
 from harness.redact import MARGIN, SHORTEST, names_secret, without_keys
+from harness.steps import Step
 
 LoadOptions: TypeAlias = dict[str, Any]
 """[throughput] of benchmark.toml with its defaults, and `timeout` in seconds."""
 _FIX = "edit [throughput] in benchmark.toml"
-_STARTUP_SECONDS, _STOP_SECONDS = 60.0, 5.0
+_STARTUP_SECONDS, _STOP_SECONDS = 300.0, 5.0  # an app may load a large model first
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,16 +286,19 @@ def _start(app: str, options: LoadOptions) -> Target:
         )  # fmt: skip
         target = Target("http://{}:{}/".format(*address), options, server)
         deadline = time.monotonic() + _STARTUP_SECONDS
-        while server.poll() is None and time.monotonic() < deadline:
-            with contextlib.suppress(OSError):
-                socket.create_connection(address, 1.0).close()  # it listens when the app is ready
-                return target
-            time.sleep(0.05)
+        with Step(f"starting the server {app}"):
+            while server.poll() is None and time.monotonic() < deadline:
+                with contextlib.suppress(OSError):
+                    # It listens when the app is ready.
+                    socket.create_connection(address, 1.0).close()
+                    return target
+                time.sleep(0.05)
+        late = f" within {_STARTUP_SECONDS:.0f} s" if server.poll() is None else ""
         target.close()
         log.seek(0)
         said = [line for line in log.read().decode("utf-8", "replace").split("\n") if line.strip()]
         raise HarnessError(
-            f"the server {app} did not start: {said[-1] if said else 'it said nothing'}",
+            f"the server {app} did not start{late}: {said[-1] if said else 'it said nothing'}",
             fix=f"edit src/{app.partition(':')[0].replace('.', '/')}.py",
         )
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import closing
 
 from harness.clock import stamp
+from harness.measure.calibrate import calibrate
 from harness.measure.configuration_rows import (
     Chosen,
     index_by_params,
@@ -14,6 +15,7 @@ from harness.measure.configuration_rows import (
 )
 from harness.measure.figures import Calculator
 from harness.measure.score import score_rows
+from harness.measure.segment_aggregates import Segmentations
 from harness.project.contract import Project
 from harness.project.declarations import Rule, Uncounted, together
 from harness.project.grid import Grid
@@ -31,6 +33,8 @@ from harness.record.score_tables import (
     recorded_rules,
     recorded_uncounted,
 )
+from harness.record.segments_table import create_segments, record_segments
+from harness.steps import Step
 
 _COLUMNS: dict[str, str | None] = {
     **dict.fromkeys(("experiment_version", "params_key"), TEXT),
@@ -54,6 +58,7 @@ def measure(
     declared, taken = project.scores, [*project.kind.doubts, *project.kind.times]
     aggregates = project.aggregates
     score_rows(place, experiment, project.score, declared, aggregates, plan, taken, judged)
+    calibrate(project, place, experiment, judged)
     return fill_metrics(project, grid, place, experiment, track_id, more)
 
 
@@ -97,19 +102,38 @@ def fill_metrics(
             Schema.prepare(connection, place.predictions, {}).types,
             _numeric(connection, place, experiment, rules),
             [rule for rule in rules if rule.aggregate],
+            segmentations=_segmentations(connection, place, experiment),
         )
         several = len(chosen) > 1
         if several:
             index_by_params(connection, place, experiment)
-        rows = [
-            calculator.figures(each, selection(place, experiment, each, several)) for each in chosen
-        ]
+        rows = []
+        words = f"computing the metrics of {experiment}"
+        with Step(words, len(chosen), "configurations") as step:
+            for each in chosen:
+                picked = selection(place, experiment, each, several)
+                rows.append(calculator.figures(each, picked))
+                step.done(len(rows))
         ready = _stamped(rows, {**(more or {}), "track_id": track_id}, experiment)
         _widen(connection, schema, ready, [*(rule.name for rule in rules), *project.kind.times])
         _replace(connection, place, experiment, ready, calculator)
         return ready
     finally:
         connection.close()
+
+
+def _segmentations(
+    connection: sqlite3.Connection, place: Place, experiment: str
+) -> Segmentations | None:
+    """What the plan divides the items by, of the columns that there are."""
+    have = Schema.prepare(connection, place.predictions, {}).types
+    named = plan_of(connection, place, experiment).segmentations
+    columns = [each for each in dict.fromkeys(named) if each in have]
+    if not columns:
+        return None
+    found = Segmentations(connection, place.predictions, columns)
+    found.look_up(experiment)
+    return found
 
 
 def _stamped(rows: list[Row], more: Mapping[str, object], experiment: str) -> list[Row]:
@@ -147,6 +171,7 @@ def _replace(
     """Put the rows of an experiment in the place of those there were, at once."""
     table = quoted(place.metrics)
     create_resamples(connection)
+    create_segments(connection)
     connection.execute("BEGIN IMMEDIATE")
     connection.execute(f"DELETE FROM {table} WHERE experiment_version = ?", (experiment,))
     for row in rows:
@@ -157,6 +182,7 @@ def _replace(
         )
     add_uncounted(connection, experiment, together(found.uncounted))
     record_resamples(connection, experiment, found.resampled)
+    record_segments(connection, experiment, found.segmented)
     if experiment != DEV:  # whose tables are dropped, and a view without its table blocks ALTER
         name_versions(connection)
     connection.execute("COMMIT")

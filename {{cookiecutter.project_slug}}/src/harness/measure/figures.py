@@ -14,6 +14,7 @@ from harness.errors import HarnessError
 from harness.measure.configuration_rows import IN_ORDER, Chosen, ConfigurationRows, read_rows
 from harness.measure.score import unfit_names
 from harness.measure.score_values import as_number
+from harness.measure.segment_aggregates import Segmentations, Selection, named
 from harness.project.contract import Project
 from harness.project.declarations import Rule, Uncounted
 from harness.project.values import INTEGER, REAL, Row
@@ -21,6 +22,7 @@ from harness.read.results import label
 from harness.record.columns import CLUSTER, RESERVED, quoted
 from harness.record.metrics_table import percentile_columns
 from harness.record.resamples_table import Named
+from harness.record.segments_table import SegmentAggregate
 from harness.stats.intervals import (
     Indices,
     Interval,
@@ -41,7 +43,7 @@ class Calculator:
 
     `types` are those of the columns of predictions; `scores` the rules of what each row has,
     `aggregates` of what rows have together. `uncounted` collects what cannot count,
-    `resampled` aggregates on draws of the items.
+    `resampled` aggregates on draws of the items, `segmented` those of the plan's `segmentations`.
     """
 
     project: Project
@@ -51,12 +53,20 @@ class Calculator:
     aggregates: Sequence[Rule]
     uncounted: list[Uncounted] = field(default_factory=list)
     resampled: list[Named] = field(default_factory=list)
+    segmentations: Segmentations | None = None
+    segmented: list[SegmentAggregate] = field(default_factory=list)
 
     def figures(self, chosen: Chosen, selection: tuple[str, list[object]]) -> Row:
         """The figures of a configuration, whose rows are those of `selection` (SQL and values)."""
         query, values = selection
         times = [name for name in self.project.kind.times if self._is_number(name)]
         measured = {name: quoted(name) for name in ("latency", "cost") if name in self.types}
+        if "cost" in measured and "cost_lost" in self.types:
+            # A server may charge for attempts that gave nothing.
+            measured["cost"] = (
+                "CASE WHEN cost IS NULL AND cost_lost IS NULL THEN NULL "
+                "ELSE coalesce(cost, 0) + coalesce(cost_lost, 0) END"
+            )
         measured |= {name: quoted(name) for name in times}
         clock = self.project.kind.clock if self._is_number(self.project.kind.clock) else ""
         if clock:
@@ -84,6 +94,7 @@ class Calculator:
                 if sees not in frames:
                     frames[sees] = self._frame(rule, *selection)
                 row |= self._aggregate(rule, chosen, frames[sees], everyone)
+                self._by_segment(rule, chosen, frames[sees], selection)
         steady = not (clock and _backlog(rows, rows.values[clock], executed))
         row |= _percentiles("latency", rows.latency, executed, rows.items, steady)
         for name in times:
@@ -105,9 +116,34 @@ class Calculator:
 
     def _units(self, query: str, values: list[object]) -> list[str]:
         """The names of the items, or clusters, that are drawn: also of those without a good row."""
-        unit = f"coalesce({CLUSTER}, input_id)" if CLUSTER in self.types else "input_id"
-        found = self.connection.execute(f"SELECT DISTINCT {unit} {query}", values).fetchall()
+        found = self.connection.execute(f"SELECT DISTINCT {self._unit} {query}", values).fetchall()
         return [row[0] for row in found]
+
+    @property
+    def _unit(self) -> str:
+        return f"coalesce({CLUSTER}, input_id)" if CLUSTER in self.types else "input_id"
+
+    def _by_segment(
+        self, rule: Rule, chosen: Chosen, frame: pd.DataFrame, selection: Selection
+    ) -> None:
+        """The aggregate of the rows of each segment; undefined where it fails there."""
+        if self.segmentations is None:
+            return
+        aggregate = self.project.aggregates[rule.name]
+
+        def resampled(rows: pd.DataFrame, units: Sequence[str], draws: int) -> Resamples | None:
+            return _resampled(rows, rule.name, aggregate, units, draws)[0]
+
+        seen = (f"{selection[0]}{_seen(rule)}", selection[1])
+        for column in self.segmentations.columns:
+            found = self.segmentations.aggregates(
+                column, self._unit, selection, seen, frame, resampled
+            )
+            within = {
+                value: replace(each, low=rule.within(each.low), high=rule.within(each.high))
+                for value, each in found.items()
+            }
+            self.segmented += named(chosen.key, column, rule.name, within)
 
     def _aggregate(
         self, rule: Rule, chosen: Chosen, frame: pd.DataFrame, everyone: list[str]
@@ -138,11 +174,7 @@ class Calculator:
         wanted = [f"{counted.get(name, quoted(name))} AS {quoted(name)}" for name in names]
         if aggregate.given:
             wanted.append(f"error IS NOT NULL AS {FAILED}")
-        else:
-            where += " AND error IS NULL"
-        if aggregate.fresh:
-            where += " AND cache = ''"
-        query = f"SELECT {', '.join(wanted)} {where} {IN_ORDER}"
+        query = f"SELECT {', '.join(wanted)} {where}{_seen(aggregate)} {IN_ORDER}"
         frame = pd.read_sql_query(query, self.connection, params=values).copy()
         if aggregate.given:
             frame[FAILED] = frame[FAILED].astype(bool)
@@ -156,6 +188,12 @@ class Calculator:
                 count = f"SELECT count(*) {query} AND {quoted(doubt)} = 1"
                 found[doubt] = self.connection.execute(count, values).fetchone()[0]
         return found
+
+
+def _seen(aggregate: Rule) -> str:
+    """As SQL: which rows an aggregate sees."""
+    failed = "" if aggregate.given else " AND error IS NULL"
+    return f"{failed} AND cache = ''" if aggregate.fresh else failed
 
 
 def _mean(rule: Rule, rows: ConfigurationRows) -> Interval:
@@ -204,7 +242,11 @@ def _paid(rows: ConfigurationRows) -> float | None:
 
 
 def _resampled(
-    frame: pd.DataFrame, name: str, aggregate: Aggregate, all_items: list[str]
+    frame: pd.DataFrame,
+    name: str,
+    aggregate: Aggregate,
+    all_items: Sequence[str],
+    draws: int = 1_000,
 ) -> tuple[Resamples | None, str]:
     """The aggregate on draws of the items, and why its value cannot count; "" where it can.
 
@@ -226,7 +268,9 @@ def _resampled(
         units = frame["input_id"]
         if CLUSTER in frame:
             units = frame[CLUSTER].where(frame[CLUSTER].notna(), units)
-        found = resample(len(frame), compute, units.to_numpy(), all_items=all_items)
+        found = resample(
+            len(frame), compute, units.to_numpy(), resamples=draws, all_items=all_items
+        )
         return found, "" if reasons[0] == "nan" else reasons[0]
     except Exception as error:
         raise HarnessError(

@@ -10,6 +10,7 @@ from math import sqrt
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from duckdb import DuckDBPyConnection
 from scipy.special import chdtri
 
@@ -22,8 +23,8 @@ from harness.read.scores import Numbers, read_scores
 from harness.read.views import columns, connect
 from harness.record.layout import DEV, databases
 from harness.stats.decision import MIN_ITEMS
-from harness.stats.intervals import wilson
-from harness.stats.power import detectable, items_needed
+from harness.stats.intervals import cluster_totals, finite_values, ratio_error, wilson
+from harness.stats.power import detectable, items_needed, power_to_plan_with
 
 UNSURE = 0.10  # the true spread is below the best case in one of ten
 
@@ -32,7 +33,8 @@ UNSURE = 0.10  # the true spread is below the best case in one of ten
 class Spread:
     """How much the items' differences vary: a standard deviation, or a share that disagrees.
 
-    `least` is the same in the best case, `items` how many were seen, `source` where.
+    `least` is the same in the best case, `items` how many were seen, `source` where. `clusters`:
+    how many they came in; None where each stands for itself.
     """
 
     value: float
@@ -40,15 +42,29 @@ class Spread:
     shares: bool
     items: int
     source: str
+    clusters: int | None = None
+
+    @property
+    def degrees(self) -> float:
+        """Of freedom of its square; that of a share is known as well as one with so many."""
+        if not self.shares:
+            return (self.clusters or self.items) - 1.0
+        return 2 * self.value * self.items / max(1 - self.value, 1 / self.items)
 
     def need(self, difference: float, confidence: float, power: float, best: bool = False) -> int:
-        """Items that tell a difference from none; 0 where that is unknown."""
+        """Items that tell a difference from none; 0 where that is unknown.
+
+        The best case takes the least spread as known; else it is an estimate, which takes more.
+        """
         spread, discordant = self._as_given(self.least if best else self.value)
+        if not best:
+            power = power_to_plan_with(power, confidence, self.degrees)
         return items_needed(difference, spread, discordant, confidence, power) or 0
 
     def detects(self, items: int, confidence: float, power: float) -> float | None:
         """The smallest difference that so many items tell from none."""
         spread, discordant = self._as_given(self.value)
+        power = power_to_plan_with(power, confidence, self.degrees)
         return detectable(items, spread, discordant, confidence, power)
 
     def _as_given(self, value: float) -> tuple[float | None, float | None]:
@@ -93,14 +109,17 @@ class Forecast:
             told += f"; you ask for {asked:g}, which needs about {self.needed:,}"
         else:
             told += f"; you ask for {asked:g}, which takes about {self.needed:,}"
-        return f"{told} (in 80%; seen on {self.spread.items:,} items of {self.spread.source})"
+        seen = f"{self.spread.items:,} items"
+        if self.spread.clusters is not None:
+            seen += f" in {self.spread.clusters:,} clusters"
+        return f"{told} (in 80%; seen on {seen} of {self.spread.source})"
 
 
 def forecasts(
     root: Path, settings: Settings, plan: Plan, items: Callable[[Hypothesis], int]
 ) -> list[Forecast]:
     """A forecast for each hypothesis of a plan; `items`: how many both of its sides will have."""
-    confidence = 1 - 0.05 / max(1, len(plan.hypotheses))
+    confidence = plan.confidence
     spreads = _spreads(root, settings, plan)
     found = []
     for each in plan.hypotheses:
@@ -148,16 +167,60 @@ def _of_phase(con: DuckDBPyConnection, wanted: Sequence[Hypothesis]) -> dict[str
         sides = [columns_of(experiment, side) for side in (each.better, each.than)]
         if not all(sides):
             found[each.id] = f"{_source(name)} did not have both sides"
-        elif each.metric not in metrics:
-            found[each.id] = f"{each.metric} is no score of single items"
         elif scores.units.fitted:
-            found[each.id] = "with folds the spread depends on how many there are"
-        elif scores.units.clusters is not None:
-            found[each.id] = "items come in clusters, so their number says too little"
+            found[each.id] = (
+                "how far folds differ depends on how many there are, and on the items that their "
+                "models are fitted on; an experiment tells"
+            )
+        elif each.metric not in metrics:
+            found[each.id] = _of_aggregate(experiment, each.metric, sides)
         else:
             gap = np.subtract(*(pooled(scores.counted[each.metric], side) for side in sides))
-            found[each.id] = _spread(experiment, each.metric, gap[np.isfinite(gap)])
+            kept = np.flatnonzero(np.isfinite(gap))
+            clusters = scores.units.at(kept).clusters
+            if clusters is not None:
+                found[each.id] = _of_clusters(experiment, gap[kept], clusters)
+            else:
+                found[each.id] = _spread(experiment, each.metric, gap[kept])
     return found
+
+
+def _of_aggregate(
+    experiment: Experiment, metric: str, sides: Sequence[Sequence[int]]
+) -> Spread | str:
+    """From how far the difference moves on draws of the items; it falls with their root."""
+    source, drawn = _source(experiment.name), experiment.resamples.get(metric, {})
+    if any(len(side) > 1 or side[0] not in drawn for side in sides):
+        return f"{source} has no draws of {metric} for one configuration on each side"
+    a, b = (drawn[side[0]] for side in sides)
+    if a.items != b.items:
+        return f"{source} has {metric} of both sides on other items"
+    if a.units < MIN_ITEMS:
+        return f"{source} has {a.units} items, at least {MIN_ITEMS} are needed"
+    if a.drawn.size == 0 or not np.isfinite(gaps := a.drawn - b.drawn).all():
+        return f"{metric} is undefined on parts of {source}"
+    return _known(float(gaps.std(ddof=1)) * sqrt(a.units), a.units, source)
+
+
+def _of_clusters(
+    experiment: Experiment, gap: Numbers, clusters: npt.NDArray[np.generic]
+) -> Spread | str:
+    """As if items stood for themselves and differed by so much that the mean is as uncertain."""
+    values, codes, _ = finite_values(gap, clusters)
+    sums, sizes = cluster_totals(values, codes)
+    source, n = _source(experiment.name), sums.size
+    if n < MIN_ITEMS:
+        return f"{source} has {n} clusters with a value, at least {MIN_ITEMS} are needed"
+    return _known(ratio_error(sums, sizes) * sqrt(values.size), values.size, source, n)
+
+
+def _known(value: float, items: int, source: str, clusters: int | None = None) -> Spread | str:
+    if value < 1e-9:
+        what = f"{items:,} items" if clusters is None else f"{clusters:,} clusters"
+        return f"all {what} of {source} differ alike"
+    freedom = (clusters or items) - 1
+    least = value * sqrt(freedom / float(chdtri(freedom, UNSURE)))
+    return Spread(value, least, False, items, source, clusters)
 
 
 def _newest(con: DuckDBPyConnection) -> str | None:
@@ -178,8 +241,7 @@ def _spread(experiment: Experiment, metric: str, gap: Numbers) -> Spread | str:
         differ = int(np.count_nonzero(gap))
         least = wilson(differ, n, 1 - 2 * UNSURE).low or 0.0
         return Spread(differ / n, least, True, n, source)
-    value = float(gap.std(ddof=1))
-    return Spread(value, value * sqrt((n - 1) / float(chdtri(n - 1, UNSURE))), False, n, source)
+    return _known(float(gap.std(ddof=1)), n, source)
 
 
 def _source(name: str) -> str:

@@ -37,7 +37,8 @@ class Judged:
 
     `items` is how many both sides have (`difference.n` counts folds where there are some).
     `exploratory` says why it is no prediction: its result could be seen before it was written.
-    `answerable` is False where the results could not have decided it: what it names did not run.
+    `look`: at which look of the plan; 0 where it has none. `answerable` is False where the results
+    could not have decided it: what it names did not run.
     """
 
     hypothesis: Hypothesis
@@ -48,6 +49,7 @@ class Judged:
     items: int = 0
     answerable: bool = True
     exploratory: str = ""
+    look: int = 0
 
     @property
     def verdict(self) -> str:
@@ -55,15 +57,34 @@ class Judged:
         return f"{self.outcome} (exploratory)" if self.exploratory else self.outcome
 
 
-def judge(experiment: Experiment, scores: Scores) -> list[Judged]:
+def judge(experiment: Experiment, scores: Scores, looks: int | None = None) -> list[Judged]:
     """Judge the plan under which the experiment's first run was started.
 
     Supported and refuted are what `stats.decision.outcome_of` says of the interval. Undecided: the
-    interval holds both, or there are too few items to say.
+    interval holds both, or there are too few items to say. Where the plan has looks, each of those
+    that were taken (or the first `looks`) is held against what was known then, by an interval that
+    is wide enough for all of them; the first one that decides stands.
     """
-    hypotheses = experiment.plan.hypotheses
-    confidence = 1 - 0.05 / max(1, len(hypotheses))
-    return [_judge(each, experiment, scores, confidence) for each in hypotheses]
+    plan = experiment.plan
+    taken = len(experiment.looked) if looks is None else looks
+    if plan.looks is None or not taken:
+        return [_judge(each, experiment, scores, plan.confidence) for each in plan.hypotheses]
+    count = len(plan.looks.shares)
+    found: dict[str, Judged] = {}
+    for look, confidence in enumerate(
+        plan.looks.confidences(len(plan.hypotheses))[:taken], start=1
+    ):
+        known = scores.upto(look)
+        for each in plan.hypotheses:
+            if each.id not in found or found[each.id].outcome == "undecided":
+                said = _judge(each, experiment, known, confidence)
+                found[each.id] = replace(said, look=look, reason=_at(said, look, count))
+    return [found[each.id] for each in plan.hypotheses]
+
+
+def _at(judged: Judged, look: int, count: int) -> str:
+    how = "not decided" if judged.outcome == "undecided" else "decided"
+    return f"{judged.reason}; {how} at look {look} of {count}"
 
 
 def columns_of(experiment: Experiment, wanted: dict[str, object]) -> list[int]:

@@ -34,9 +34,22 @@ class Recosted:
     changed: int = 0
     unknown: int = 0
 
+    def add(self, other: "Recosted") -> None:
+        """Count those of another table too."""
+        self.rows += other.rows
+        self.changed += other.changed
+        self.unknown += other.unknown
+
+
+def _has(connection: sqlite3.Connection, table: str, column: str) -> bool:
+    found = connection.execute(f"PRAGMA table_info({quoted(table)})")
+    return column in {row[1] for row in found}
+
 
 def recost(project: Project, experiment: str) -> tuple[Recosted, list[Row]]:
-    """Cost every row of an experiment (a tag, or `dev`) anew; returns the new metrics rows too.
+    """Cost every row of an experiment (a tag, or `dev`) anew, judgements too.
+
+    Returns the new metrics rows besides.
 
     Raises HarnessError where the kind cannot cost rows, or the experiment has no metrics yet.
     """
@@ -54,6 +67,9 @@ def recost(project: Project, experiment: str) -> tuple[Recosted, list[Row]]:
         with closing(sqlite3.connect(place.db, isolation_level=None, timeout=10)) as connection:
             connection.row_factory = sqlite3.Row
             done = _cost_rows(project, connection, place, experiment)
+            judged = place.of_judgements()
+            if _has(connection, judged.predictions, "task_key"):
+                done.add(_cost_rows(project, connection, judged, experiment))
             more = _version(connection, place, experiment)
         rows = fill_metrics(project, None, place, experiment, new_track_id(), more)
     return done, rows

@@ -24,11 +24,13 @@ from harness.record.lock import one_at_a_time
 from harness.record.resamples_table import RESAMPLED, create_resamples
 from harness.record.runs import new_track_id
 from harness.record.score_tables import DECLARED, UNCOUNTED, create_tables
+from harness.record.segments_table import SEGMENTED, create_segments
 from harness.version.results_state import note_origins
 
 VERSION = "score_version"
 _AS_RUN = "as run"
 _OF = "WHERE experiment_version = ?"
+_NAMES = ("experiment_version", "task_key")
 
 
 def rescore(project: Project, experiment: str, judged: Judged | None = None) -> list[Row]:
@@ -54,6 +56,32 @@ def rescore(project: Project, experiment: str, judged: Judged | None = None) -> 
             raise
 
 
+def scores_as_before(project: Project, experiment: str) -> bool:
+    """Whether the last rescore of an experiment gave every row the scores that it had."""
+    place = place_for(project.root, project.settings, experiment)
+    with _writing(place) as con:
+        newest = f"SELECT {VERSION} FROM metrics_history {_OF} ORDER BY rowid DESC LIMIT 1"
+        version = con.execute(newest, (experiment,)).fetchone()[0]
+        now = score_names(con, place.predictions)
+        before = [n for n in _types(con, "scores_history") if n not in (VERSION, *_NAMES)]
+        names = [name for name in now if name in before]
+        # A score that is new, or gone, has no values on the other side.
+        for name in {*now} ^ {*before}:
+            table = quoted(place.predictions) if name in now else "scores_history"
+            of = _OF if name in now else f"{_OF} AND {VERSION} = ?"
+            given = (experiment,) if name in now else (experiment, version)
+            query = f"SELECT 1 FROM {table} {of} AND {quoted(name)} IS NOT NULL LIMIT 1"
+            if con.execute(query, given).fetchone():
+                return False
+        listed = ", ".join(map(quoted, ("task_key", *names)))
+        other = con.execute(
+            f"SELECT {listed} FROM {quoted(place.predictions)} {_OF} EXCEPT "
+            f"SELECT {listed} FROM scores_history {_OF} AND {VERSION} = ? LIMIT 1",
+            (experiment, experiment, version),
+        ).fetchone()
+        return other is None
+
+
 def _nothing(experiment: str) -> HarnessError:
     command = "make dev-run" if experiment == DEV else f"make experiment TAG={experiment}"
     return HarnessError(f"there are no metrics of {experiment} yet", fix=command)
@@ -67,6 +95,7 @@ def _archive(place: Place, experiment: str) -> str:
     with _writing(place) as con:
         create_tables(con)
         create_resamples(con)
+        create_segments(con)
         have = _types(con, place.metrics)
         if have and VERSION not in have:
             con.execute(f"ALTER TABLE {quoted(place.metrics)} ADD COLUMN {VERSION} TEXT")
@@ -114,7 +143,7 @@ def _put_back(place: Place, experiment: str, version: str) -> None:
             name: f"(SELECT {quoted(name)} FROM earlier AS e "
             f"WHERE e.task_key = {quoted(place.predictions)}.task_key)"
             if name in have else "NULL"
-            for name in kept if name not in ("experiment_version", "task_key")
+            for name in kept if name not in _NAMES
         })  # fmt: skip
         for history, source, names in others:
             there = _types(con, history)
@@ -141,7 +170,7 @@ def _set(con: sqlite3.Connection, place: Place, experiment: str, values: dict[st
 
 def _histories(con: sqlite3.Connection, place: Place) -> list[tuple[str, str, list[str]]]:
     """(history, where its rows come from, which columns): of scores first, then of the rest."""
-    scores = ["experiment_version", "task_key", *score_names(con, place.predictions)]
+    scores = [*_NAMES, *score_names(con, place.predictions)]
     metrics = [name for name in _types(con, place.metrics) if name != VERSION]
     return [
         ("scores_history", place.predictions, scores),
@@ -149,6 +178,7 @@ def _histories(con: sqlite3.Connection, place: Place) -> list[tuple[str, str, li
         ("declarations_history", DECLARED, list(_types(con, DECLARED))),
         ("uncounted_history", UNCOUNTED, list(_types(con, UNCOUNTED))),
         ("resamples_history", RESAMPLED, list(_types(con, RESAMPLED))),
+        ("segments_history", SEGMENTED, list(_types(con, SEGMENTED))),
     ]
 
 

@@ -15,6 +15,7 @@ from harness.record.judgements import Judged
 from harness.record.layout import Place
 from harness.record.metrics_table import COUNTS, ENDS, LATENCIES
 from harness.record.score_tables import record
+from harness.steps import Step
 
 _BATCH = 2000
 # Columns of the table metrics that no score may be called by.
@@ -57,9 +58,9 @@ def score_rows(
         foreign = {name.lower() for name in columns_of_run}
         names: set[str] = set()
         allowed: set[tuple[str, ...]] = set()
-        for batch in _batches(connection, place, experiment):
+        for batch in _shown(_batches(connection, place, experiment), f"scoring {experiment}"):
             if judged is not None:
-                judged.attach(connection, batch, experiment)
+                judged.attach(connection, place.predictions, batch, experiment)
             scored = [(row, _scored(score, row, values_read)) for row in batch]
             for row, values in scored:
                 values_read.without_text(row["input_id"], values)
@@ -90,6 +91,16 @@ def score_rows(
         return sorted(names)
     finally:
         connection.close()
+
+
+def _shown(batches: Iterator[list[Row]], words: str) -> Iterator[list[Row]]:
+    """The batches; while they are worked on, how many rows of them are done is shown."""
+    count = 0
+    with Step(words) as step:
+        for batch in batches:
+            yield batch
+            count += len(batch)
+            step.done(count)
 
 
 def _check_types(schema: Schema, scored: list[tuple[Row, Row]]) -> None:

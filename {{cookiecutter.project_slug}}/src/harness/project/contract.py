@@ -74,6 +74,8 @@ class Project:
     judge: Judge | None = None
     # The module whose code counts, where that is not predict's.
     entry: tuple[str, ...] = ()
+    # Whether a log of another tool stands in the place of predict: `code` is its files.
+    imported: bool = False
 
     @classmethod
     def open(cls, root: Path | None = None) -> "Project":
@@ -213,6 +215,8 @@ class Project:
 
     def again(self) -> "Project":
         """The same project with its code as it is on the disk now."""
+        if self.imported:
+            return self
         code = reachable_code(
             self.root,
             *self.entry,

@@ -19,6 +19,8 @@
 With kind "not_worse" or "equivalent" the two sides are called `this` and `than`, and the smallest
 difference, which trials call a margin, may be written as `margin`.
 
+A section [looks] ends an experiment as soon as every hypothesis is decided: see `interim`.
+
 The plan is judged as it was committed before the run (`runs.plan` keeps it), so that no hypothesis
 can be fitted to the results. Only a difference of `smallest_difference` or more counts, so any
 claim can fail.
@@ -35,6 +37,7 @@ from pydantic_core import PydanticCustomError
 
 from harness.errors import HarnessError
 from harness.project.contract import params_columns
+from harness.project.interim import Looks
 from harness.project.scores import MEASURED, Score
 from harness.project.values import Params, Row
 from harness.stats.decision import Kind
@@ -54,6 +57,7 @@ _HINTS = {
     "questions": 'write a list of sentences, such as questions = ["Is B worth its price?"]',
     "segmentations": 'write a list of columns, such as segmentations = ["language"]',
     "hypotheses": "write each hypothesis under a heading [[hypotheses]] of its own",
+    "looks": "write at = [0.25, 0.5, 0.75, 1.0], or count = 4, under the heading [looks]",
 }
 
 
@@ -116,6 +120,7 @@ class Plan(BaseModel):
     questions: list[str] = []
     segmentations: list[str] = []
     hypotheses: list[Hypothesis] = []
+    looks: Looks | None = None
 
     @model_validator(mode="after")
     def _own_ids(self) -> "Plan":
@@ -123,6 +128,12 @@ class Plan(BaseModel):
         if twice := sorted({each for each in ids if ids.count(each) > 1}):
             raise ValueError(f"hypotheses share the id {', '.join(twice)}")
         return self
+
+    @property
+    def confidence(self) -> float:
+        """Of each hypothesis' interval once all items are known: all of them hold at 95%."""
+        count = max(1, len(self.hypotheses))
+        return self.looks.confidences(count)[-1] if self.looks else 1 - 0.05 / count
 
     def direction(self, metric: str) -> Literal["higher", "lower"] | None:
         """Which way its hypotheses want a metric; None where they do not say, or disagree."""
@@ -173,8 +184,9 @@ def parse_plan(values: Mapping[str, object] | str | None) -> Plan:
         place = _place(first["loc"])
         known = next((_HINTS[key] for key in [first["type"], *reversed(keys)] if key in _HINTS), "")
         if first["type"] == "extra_forbidden":
+            model = Looks if keys[0] == "looks" else Hypothesis if len(keys) > 1 else Plan
             known = "remove it, or correct its spelling; the keys are " + ", ".join(
-                Hypothesis.model_fields if len(keys) > 1 else Plan.model_fields
+                model.model_fields
             )
         more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
         message = first["msg"].removeprefix("Value error, ")

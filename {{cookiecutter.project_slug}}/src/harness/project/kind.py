@@ -40,6 +40,7 @@ class Executor:
 
     execute: (project, jobs, limiter, stopped) -> outcomes as they arrive, see `run.executors`.
     check: (project) -> None; raises HarnessError where it cannot run that project. Called first.
+    judges: it may run judge.py too, whose predict is `judge`.
     failures_are_results: a failed datapoint is what was measured, and is not tried again.
     phases: what is measured in one repeat of a configuration depends on each other; so the repeat
     counts as one (the column `cluster`), not its items.
@@ -47,6 +48,7 @@ class Executor:
 
     execute: str
     check: str = ""
+    judges: bool = False
     failures_are_results: bool = False
     phases: bool = False
 

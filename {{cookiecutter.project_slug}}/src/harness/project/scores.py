@@ -46,6 +46,7 @@ class Score:
       left out. An aggregate leaves failed rows out; with failure="given" it gets them too, with a
       column `failed`, and with what they count as in the columns of scores.
     - `label`: what its mean is called where people read it, such as "accuracy" for `correct`.
+    - `judged`: whether it comes from what judge.py said, and so has the judge's errors in it.
 
     Raises ValueError, in a sentence, for a declaration that contradicts itself.
     """
@@ -57,6 +58,7 @@ class Score:
     missing: str | float | None = None
     failure: str | float | None = None
     label: str = ""
+    judged: bool | None = None
 
     def __post_init__(self) -> None:
         _one_of("kind", self.kind, get_args(ScoreKind))
@@ -71,6 +73,8 @@ class Score:
         self._check_counts("failure", (WORST, LEFT_OUT, GIVEN))
         if not isinstance(self.label, str) or len(self.label) > _LABEL or "\n" in self.label:
             raise ValueError(f"label = {self.label!r:.80}: not one line of {_LABEL} characters")
+        if self.judged not in (None, True, False):
+            raise ValueError(f"judged = {self.judged!r:.80}: True or False")
 
     @property
     def worst(self) -> float | None:

@@ -3,15 +3,17 @@
 import hashlib
 from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from harness.console import brief
 from harness.errors import HarnessError
 from harness.project.contract import Item, Project
 from harness.project.grid import Configuration, Grid
+from harness.project.interim import Looks
 from harness.project.keys import item_digest
 from harness.project.order import Items, in_order
 from harness.project.values import Params
@@ -21,13 +23,17 @@ _SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One execution of predict: (item, params, repeat) and its key."""
+    """One execution of predict: (item, params, repeat) and its key.
+
+    `look`: at which look of the plan its item comes; 0 where the plan has none.
+    """
 
     item: Item
     configuration: Configuration
     repeat: int
     key: str
     item_key: str
+    look: int = 0
 
     @property
     def input_id(self) -> str:
@@ -54,23 +60,30 @@ def tasks(project: Project, grid: Grid, census: "Census", limit: int | None) -> 
     """Every task of a run, in the order of [run] order.
 
     A kind may want them item by item (`interleaved`); then configurations that share their items
-    are. Raises HarnessError where dataset.load returns other items than when `census` was taken.
+    are. Up to a look of the plan (`census.upto`), those of the items that come until
+    then. Raises HarnessError where dataset.load returns other items than when `census` was taken.
     """
     every = grid.configurations
 
     def items_of(index: int) -> Items:
-        return census.of(index).checked(project, every[index].params, limit)
+        found = census.of(index).checked(project, every[index].params, limit)
+        return (pair for pair in found if census.look_of(pair[1]) <= census.until)
 
     for index, repeat, item, digest in in_order(project, len(every), items_of):
         configuration = every[index]
-        yield Task(item, configuration, repeat, configuration.key(digest, repeat), digest.hex())
+        key = configuration.key(digest, repeat)
+        yield Task(item, configuration, repeat, key, digest.hex(), census.look_of(digest))
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The items of one pass over dataset.load: eight bytes of each one's digest, in order."""
+    """The items of one pass over dataset.load: eight bytes of each one's digest, in order.
+
+    `clusters`: eight bytes of what each was drawn with; empty where that is itself.
+    """
 
     digests: "array[int]"
+    clusters: "array[int]" = field(default_factory=lambda: array("Q"))
 
     def checked(
         self, project: Project, params: Params, limit: int | None
@@ -91,6 +104,10 @@ class Seen:
             raise _other_items(f"{count} items instead of {len(self.digests)}")
 
 
+def _numbers(found: "array[int]") -> npt.NDArray[np.uint64]:
+    return np.frombuffer(found, dtype=np.uint64)
+
+
 def _short(digest: bytes) -> int:
     return int.from_bytes(digest[:8], "big")
 
@@ -108,12 +125,42 @@ class Census:
     """What a pass over all items found: how many, how many tasks they make, and their content.
 
     `passes`: the items of each configuration, or of all of them where they share one dataset.
+    `each`: how many tasks an item of a pass makes. `comes`: the digests of all items, ascending,
+    and at which look of the plan each comes. `until`: the look up to which `items` and `tasks`
+    count; `digest` is of all items whatever it is.
     """
 
     items: int
     tasks: int
     digest: str
     passes: tuple[Seen, ...]
+    each: int = 1
+    comes: tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint8]] | None = None
+    until: int = 0
+
+    def look_of(self, digest: bytes) -> int:
+        """At which look an item comes; 0 where the plan has none."""
+        if self.comes is None:
+            return 0
+        known, looks = self.comes
+        return int(looks[np.searchsorted(known, np.uint64(_short(digest)))])
+
+    def with_looks(self, looks: Looks) -> "Census":
+        """The same with all items drawn to looks, up to the last of them."""
+        digests = [_numbers(each.digests) for each in self.passes]
+        drawn_by = [_numbers(each.clusters or each.digests) for each in self.passes]
+        known, first = np.unique(np.concatenate(digests), return_index=True)
+        comes = known, np.concatenate(looks.draw(drawn_by))[first]
+        return replace(self, comes=comes, until=len(looks.shares))
+
+    def upto(self, look: int) -> "Census":
+        """What is there at a look of the plan."""
+        if self.comes is None:
+            return self
+        known, looks = self.comes
+        every = [_numbers(each.digests) for each in self.passes]
+        counts = [int((looks[np.searchsorted(known, part)] <= look).sum()) for part in every]
+        return replace(self, items=max(counts), tasks=sum(counts) * self.each, until=look)
 
     def of(self, index: int) -> Seen:
         """The items of the configuration with this index in the grid."""
@@ -131,19 +178,20 @@ def take_census(project: Project, limit: int | None) -> Census:
     grid = project.grid if by_params else project.grid[:1]
     passes = tuple(_look_at(project, params, limit, content) for params in grid)
     counts = [len(each.digests) for each in passes]
-    total = sum(counts) if by_params else counts[0] * len(project.grid)
-    return Census(max(counts), total * project.settings.run.repeats, content.hexdigest(), passes)
+    each = project.settings.run.repeats * (1 if by_params else len(project.grid))
+    return Census(max(counts), sum(counts) * each, content.hexdigest(), passes, each)
 
 
 def _look_at(project: Project, params: Params, limit: int | None, content: "hashlib._Hash") -> Seen:
     # Eight bytes an id: a million ids take 8 MB, where a set of strings would take over 100.
     ids = array("Q")
     digests = array("Q")
+    clusters = array("Q")
     problems: list[str] = []
     for count, item in enumerate(project.items(params, limit), start=1):
         try:
             digest = _digest_of(item, project.root)
-            cluster_of(item, project.settings.data.cluster)
+            cluster = cluster_of(item, project.settings.data.cluster)
         except ValueError as error:
             problems.append(f"item {count} (of dataset.load): {error}")
             if len(problems) > _SHOWN:
@@ -151,8 +199,10 @@ def _look_at(project: Project, params: Params, limit: int | None, content: "hash
             continue
         content.update(digest)
         digests.append(_short(digest))
+        if cluster is not None:
+            clusters.append(_id_hash(cluster))
         ids.append(_id_hash(str(item["id"])))
-    seen = Seen(digests)
+    seen = Seen(digests, clusters)
     if not problems:
         problems = _duplicates(project, params, limit, ids)
     if problems:

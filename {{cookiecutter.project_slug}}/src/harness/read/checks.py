@@ -9,6 +9,7 @@ import json
 from itertools import groupby
 
 from harness.findings import Finding, many, unchecked, within
+from harness.project.interim import ended_words
 from harness.read.facts import DEV, Facts
 from harness.read.views import columns
 from harness.seal import modified_words
@@ -114,6 +115,25 @@ def row_count(facts: Facts) -> list[Finding]:
     return found
 
 
+def ended_by_plan(facts: Facts) -> list[Finding]:
+    """Items that a plan with looks did not need are no rows that are missing."""
+    if not {"experiment_version", "looked", "ended_by_plan"} <= set(columns(facts.con, "runs")):
+        return []
+    rows = facts.ask(
+        "SELECT experiment_version, arg_max(looked, sequence), arg_max(ended_by_plan, sequence) "
+        "FROM runs WHERE ended_by_plan <> '' GROUP BY 1 ORDER BY 1"
+    )
+    return [
+        Finding(
+            "ended_by_plan",
+            "note",
+            f"{experiment}: {ended_words(json.loads(looked), ended)}",
+            experiment=experiment,
+        )
+        for experiment, looked, ended in rows
+    ]
+
+
 def _unbalanced(facts: Facts) -> list[Finding]:
     """Without a plan: every configuration should have been tried on the same items."""
     if not facts.task or not facts.configuration:
@@ -215,6 +235,8 @@ def failures(facts: Facts) -> list[Finding]:
 
 def no_raw_output(facts: Facts) -> list[Finding]:
     """Without the raw output a score can never be checked or computed again."""
+    if not facts.raw and not facts.succeeded:
+        return []
     if not facts.raw:
         return [unchecked("no_raw_output", "no column holds raw output (raw_response)")]
     if not facts.ask("SELECT 1 FROM tally WHERE empty > 0"):

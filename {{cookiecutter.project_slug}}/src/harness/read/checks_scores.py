@@ -59,6 +59,8 @@ def undeclared_scores(facts: Facts, experiment: str) -> list[Finding]:
         Finding("undeclared_score", "warning", message, fix=fix)
         for message, fix in map(undeclared_words, without_direction(rules))
     ]
+    if not facts.succeeded:
+        return found  # no row has any score then, whatever its name
     return found + [
         Finding(
             "undeclared_score",

@@ -29,7 +29,7 @@ _MACHINE = {
 _NO_SCORES = {
     *("repeat", "fold", "seed", "attempts", "latency", "function_time", "cost", "id"),
     *("n_train", "n_test"),
-    *("prediction", "ground_truth", *_MACHINE),
+    *("prediction", "ground_truth", "look", *_MACHINE),
 }
 _MOST_SCORES = 8
 _CODE = ("code_key", "git_commit_hash", "git_hash", "commit_hash", "git_commit")
@@ -38,7 +38,7 @@ _RESULTS = {
     *("track_id", "timestamp", "function_name", "function_time", "args", "kwargs", "attempts"),
     *("error", "error_type", "cache", "prediction", "ground_truth", "latency", "cost"),
     *("confidence", "score", "correct", "accuracy", "data_version", "experiment_version"),
-    *("task_key", "item_key", "fit_asset", "fit_seconds", *_RAW, *_CODE, *_MACHINE),
+    *("task_key", "item_key", "fit_asset", "fit_seconds", "look", *_RAW, *_CODE, *_MACHINE),
 }
 
 
@@ -92,6 +92,11 @@ class Facts:
     def percentiles(self) -> str:
         """The aggregate that gives p50 and p95 of the fresh rows' time."""
         return f"quantile_cont({self.time}, [0.5, 0.95]) FILTER ({self.fresh})"
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether any row is no failure."""
+        return bool(self.ask("SELECT 1 FROM tally WHERE NOT failed LIMIT 1"))
 
     def ask(self, sql: str) -> Rows:
         """The rows of a query."""

@@ -25,7 +25,10 @@ from harness.record.resamples_table import RESAMPLED, RESAMPLES_OF, resamples_of
 from harness.record.score_tables import DECLARED, RULES_OF, UNCOUNTED, UNCOUNTED_OF, rule_of
 from harness.stats.resampling import Resamples
 
-_JSON = ("packages", "settings", "gates", "grid", "grid_files", "code_parts", "harness_edited")
+_JSON = (
+    *("packages", "settings", "gates", "grid", "grid_files", "code_parts", "harness_edited"),
+    "looked",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,7 @@ class Experiment:
 
     `rules` say how they count, by name and in the order in which they are shown; `uncounted`, what
     was returned and cannot count. `resamples`: aggregates on draws of the items, by name and by the
-    index of the configuration.
+    index of the configuration. `recorded` is how many datapoints have a row.
     """
 
     name: str
@@ -64,6 +67,12 @@ class Experiment:
     rules: dict[str, Rule]
     uncounted: list[Uncounted]
     resamples: dict[str, dict[int, Resamples]]
+    recorded: int
+
+    @property
+    def measured(self) -> bool:
+        """Whether its scores are computed, as they are once all has run."""
+        return any(each.summary for each in self.configurations)
 
     def rule(self, metric: str) -> Rule:
         """How a metric counts; latency and cost are known without a declaration."""
@@ -78,6 +87,24 @@ class Experiment:
             for key, value in first.items()
             if all(key in other and other[key] == value for other in others)
         }
+
+    @property
+    def looked(self) -> list[Row]:
+        """What the looks of the plan found that were taken, in order; see `deciding`."""
+        found = {int(run["looked"]["look"]): run["looked"] for run in self.runs if run["looked"]}
+        return [found[look] for look in sorted(found)]
+
+    @property
+    def ended_by_plan(self) -> str:
+        """Why the plan ended it before all items: "decided", "budget"; "" where it did not."""
+        return str(self.runs[-1].get("ended_by_plan") or "") if self.runs else ""
+
+    @property
+    def confidence(self) -> float:
+        """Of what is said of all configurations together: more than 95% after an early look."""
+        if not self.looked or self.plan.looks is None:
+            return 0.95
+        return self.plan.looks.confidences()[len(self.looked) - 1]
 
     @property
     def data_version(self) -> str:
@@ -110,9 +137,8 @@ def read_experiment(con: DuckDBPyConnection, name: str) -> Experiment:
     )
     plan, problem = recorded_plan(runs[-1 if name == DEV else 0].get("plan") if runs else None)
     rules = _rules(con, name, plan, runs)
-    repeated = ask(
-        con, "SELECT max(repeat) > 0 FROM predictions WHERE experiment_version = ?", [name]
-    ).fetchone()
+    counts = "SELECT count(*), max(repeat) > 0 FROM predictions WHERE experiment_version = ?"
+    [(recorded, repeated)] = ask(con, counts, [name]).fetchall()
     return Experiment(
         name=name,
         runs=runs,
@@ -126,11 +152,12 @@ def read_experiment(con: DuckDBPyConnection, name: str) -> Experiment:
         columns=frozenset(have),
         plan=plan,
         plan_problem=problem,
-        repeated=repeated == (True,) or any(each.seeds for each in configurations),
+        repeated=repeated is True or any(each.seeds for each in configurations),
         seeds=seeds,
         rules=rules,
         uncounted=_uncounted(con, name),
         resamples=_resamples(con, name, configurations),
+        recorded=recorded,
     )
 
 

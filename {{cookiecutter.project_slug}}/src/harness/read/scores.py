@@ -18,7 +18,7 @@ from duckdb import DuckDBPyConnection
 from harness.project.declarations import Rule
 from harness.read.results import Experiment, rows_of, which
 from harness.read.views import ask
-from harness.record.columns import CLUSTER, quoted
+from harness.record.columns import CLUSTER, LOOK, quoted
 from harness.stats.intervals import Interval, interval_of_clusters, interval_of_sums
 from harness.stats.paired import ALONE, Units
 
@@ -33,7 +33,7 @@ class Scores:
     64-bit hashes of the input ids; one occurs in several rows where each repeat has a fold.
     `counted` is by the metric's rule. Of a failed datapoint, `left_out` has nothing and `worst` the
     worst value, where that is known. `units`: which rows belong together. `ran`: which rows a
-    configuration has.
+    configuration has. `looks`: at which look of the plan each row's item came; None without any.
     """
 
     rows: npt.NDArray[np.uint64]
@@ -43,6 +43,23 @@ class Scores:
     worst: dict[str, Numbers]
     units: Units = ALONE
     ran: npt.NDArray[np.bool_] = field(default_factory=lambda: np.ones((0, 0), dtype=np.bool_))
+    looks: Numbers | None = None
+
+    def upto(self, look: int) -> "Scores":
+        """What was known at a look of the plan."""
+        if self.looks is None:
+            return self
+        kept = np.flatnonzero(self.looks <= look)
+        return Scores(
+            self.rows[kept],
+            self.items[kept],
+            {name: values[kept] for name, values in self.counted.items()},
+            {name: values[kept] for name, values in self.left_out.items()},
+            {name: values[kept] for name, values in self.worst.items()},
+            self.units.at(kept),
+            self.ran[kept],
+            self.looks[kept],
+        )
 
     @property
     def n_items(self) -> int:
@@ -132,11 +149,16 @@ def read_scores(
     units = _units(found, row_of, len(rows), items)
     ran = np.zeros((len(rows), len(experiment.configurations)), dtype=np.bool_)
     ran[row_of, column_of] = True
-    return Scores(rows, items, counted, left_out, worst_case, units, ran)
+    looks = None
+    if LOOK in found:
+        looks = np.full(len(rows), np.nan)
+        looks[row_of] = _numbers(found[LOOK])
+        looks = None if np.isnan(looks).all() else looks
+    return Scores(rows, items, counted, left_out, worst_case, units, ran, looks)
 
 
 def _unit_heads(experiment: Experiment) -> list[str]:
-    """SQL of what says which rows belong together; seeds of one row agree on it."""
+    """SQL of what says which rows belong together, or came when; seeds of one row agree on it."""
     parts = {}
     if CLUSTER in experiment.columns:
         parts["cluster"] = f"hash(coalesce({CLUSTER}, input_id))"
@@ -148,6 +170,8 @@ def _unit_heads(experiment: Experiment) -> list[str]:
         for name in ("n_train", "n_test"):
             if name in experiment.columns:
                 parts[name] = f"TRY_CAST({name} AS DOUBLE)"
+    if experiment.plan.looks is not None and LOOK in experiment.columns:
+        parts[LOOK] = f"TRY_CAST({LOOK} AS DOUBLE)"
     one = "any_value" if experiment.repeated else ""
     return [f"{one}({part}) AS {name}" for name, part in parts.items()]
 

@@ -18,6 +18,7 @@ Answer = TypeVar("Answer")
 CHECKS: tuple[Callable[[Facts], list[Finding]], ...] = (
     checks.executed_twice,
     checks.row_count,
+    checks.ended_by_plan,
     checks.modified_harness,
     checks.missing_params,
     checks.failures,

@@ -22,7 +22,9 @@ _WHOLE = (
     "score_declarations",
     "uncounted_scores",
     "aggregate_resamples",
+    "segment_aggregates",
     "judgements",
+    "judge_labels",
 )
 VIEWS = {
     "predictions": "predictions(_.*)?",
@@ -82,8 +84,8 @@ def connect(
     export_to: Path | None = None,
 ) -> duckdb.DuckDBPyConnection:
     """Open databases for reading, with the views `predictions`, `metrics` and `runs`, and with
-    `score_declarations`, `uncounted_scores`, `aggregate_resamples` and `judgements` where there are
-    any.
+    `score_declarations`, `uncounted_scores`, `aggregate_resamples`, `segment_aggregates`,
+    `judgements` and `judge_labels` where there are any.
 
     `table` shows this one table as `predictions`, for databases of another origin. `memory_limit`
     is a DuckDB size such as `200MB`. `careful` looks at every stored value before it trusts a

@@ -29,7 +29,12 @@ RUNS: dict[str, str | None] = {
     "gpu": TEXT,  # name and driver of each; NULL where there is none
     "sampled": TEXT,  # what it took of the machine, as JSON; only where [run] sample says so
     "holdout": TEXT,  # "kept" or "opened", "" where there is none
+    # What its look of the plan found (JSON; "" where it was at none), and why it ended the
+    # experiment before all items: "decided", "budget", "" where it did not.
+    "looked": TEXT,
+    "ended_by_plan": TEXT,
     "published": TEXT,  # when its experiment was about to be tagged
+    "imported": TEXT,  # JSON: which tool ran it, and in which files; NULL where we did
 }
 
 

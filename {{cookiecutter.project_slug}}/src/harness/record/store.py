@@ -26,17 +26,20 @@ from xetrack import Tracker
 from harness.clock import microseconds_of, stamp
 from harness.errors import HarnessError, explained
 from harness.project.values import REAL, Row, Value, readable
-from harness.record.columns import PREDICTIONS, Schema, quoted
+from harness.record.columns import LOOK, PREDICTIONS, Schema, quoted
 from harness.record.database_file import begin_writing, set_strangers_aside
-from harness.record.fitted_files import file_of, keep_file
+from harness.record.fitted_files import keep_file
+from harness.record.labelled import LABELLED
 from harness.record.layout import DEV, JUDGEMENTS, Place
 from harness.record.pickles import index_load
 from harness.record.resamples_table import RESAMPLED
 from harness.record.row_fitter import RowFitter, Wrong, mark_unfit
 from harness.record.runs import RUNS, next_sequence
 from harness.record.score_tables import DECLARED, UNCOUNTED
+from harness.record.segments_table import SEGMENTED
 
 Answer = TypeVar("Answer")
+_OF_SCORES = (DECLARED, UNCOUNTED, RESAMPLED, SEGMENTED)  # tables that scoring fills
 _DUCKDB_ROWS = 200
 
 
@@ -126,6 +129,17 @@ class Store:
         ).fetchall()
         return np.sort(keys), [row[0] for row in failed]
 
+    def failed_before(self, look: int) -> list[str]:
+        """Keys of this experiment's failed rows that came before a look of the plan."""
+        if look < 2 or LOOK not in self.predictions.types:
+            return []
+        rows = self.connection.execute(
+            f"SELECT task_key FROM {quoted(self.place.predictions)} WHERE experiment_version = ? "
+            f"AND error_type IS NOT NULL AND {LOOK} < ?",
+            [self.experiment, look],
+        ).fetchall()
+        return [row[0] for row in rows]
+
     def code_keys(self) -> set[str]:
         """The code versions under which this experiment has good rows."""
         rows = self.connection.execute(
@@ -193,23 +207,7 @@ class Store:
 
     def spent(self) -> float:
         """The cost in USD of what this experiment has executed so far, estimated where unknown."""
-        total = 0.0
-        for table in (self.place.predictions, *self.place.beside):
-            have = self._columns(table)
-            if have:
-                query = (
-                    f"SELECT sum({_paid(have)}) "
-                    f"FROM {quoted(table)} WHERE experiment_version = ? AND cache = ''"
-                )
-                total += float(self._one(query, [self.experiment]) or 0.0)
-        return total
-
-    def _columns(self, table: str) -> set[str]:
-        if table == self.place.predictions:
-            return set(self.predictions.types)
-        with _apart(self.place.db) as connection:
-            found = connection.execute(f"PRAGMA table_info({quoted(table)})").fetchall()
-        return {row[1] for row in found}
+        return spent_on(self.place, self.experiment)
 
     def keep_asset(self, name: str, content: bytes) -> str:
         """Store the pickle of an object as an xetrack asset; returns its hash.
@@ -228,8 +226,8 @@ class Store:
         text, path = keep_file(self.place.db, self.experiment, content)
         return self.keep_asset(name, text), path
 
-    def model(self, name: str) -> tuple[str, bytes, Path | None] | None:
-        """The hash of a fitted model's asset, what it holds, and the model's file where it is one.
+    def model(self, name: str) -> tuple[str, bytes, Path] | None:
+        """The hash of a fitted model's asset, what it holds, and the database that has it.
 
         None where there is none; nothing is loaded.
         """
@@ -237,7 +235,7 @@ class Store:
         if hash_value is None:
             return None
         content = bytes(self.tracker.assets.assets[hash_value])
-        return str(hash_value), content, file_of(self.place.db, content)
+        return str(hash_value), content, self.place.db
 
     def stamp(self, track_id: str) -> str:
         """The time now; later than any in the rows of that run, with which it is their primary key.
@@ -423,7 +421,7 @@ def clear_rows(place: Place, experiment: str) -> int:
     begin_writing(place.db)
     with explained(place.db), contextlib.closing(sqlite3.connect(place.db, timeout=10)) as con:
         deleted = 0
-        tables = (DECLARED, UNCOUNTED, RESAMPLED, JUDGEMENTS, place.metrics, place.predictions)
+        tables = (*_OF_SCORES, LABELLED, JUDGEMENTS, place.metrics, place.predictions)
         for table in tables:
             if con.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone():
                 deleted = con.execute(
@@ -460,11 +458,27 @@ def begin_anew(place: Place) -> None:
     if not place.db.exists():
         return
     with explained(place.db), contextlib.closing(sqlite3.connect(place.db, timeout=10)) as con:
-        for table in (DECLARED, UNCOUNTED, RESAMPLED, place.metrics, place.predictions):
+        for table in (*_OF_SCORES, place.metrics, place.predictions):
             con.execute(f"DROP TABLE IF EXISTS {quoted(table)}")
         if con.execute("SELECT 1 FROM sqlite_master WHERE name = 'scores'").fetchone():
             con.execute("DELETE FROM scores WHERE predictions = ?", (place.predictions,))
         con.commit()
+
+
+def spent_on(place: Place, experiment: str) -> float:
+    """The cost in USD of what an experiment has executed so far, estimated where unknown."""
+    total = 0.0
+    with _apart(place.db) as connection:
+        for table in (place.predictions, *place.beside):
+            named = quoted(table)
+            have = {row[1] for row in connection.execute(f"PRAGMA table_info({named})")}
+            if have:
+                query = (
+                    f"SELECT sum({_paid(have)}) FROM {named} "
+                    "WHERE experiment_version = ? AND cache = ''"
+                )
+                total += float(connection.execute(query, (experiment,)).fetchone()[0] or 0.0)
+    return total
 
 
 def update_run(place: Place, track_id: str, columns: dict[str, str]) -> None:

@@ -67,12 +67,14 @@ class Budget:
                 self._reserved = max(0.0, self._reserved - calls * estimate)
                 self._surcharge = max(self._surcharge, paid / estimate)
 
-    @property
-    def message(self) -> str:
-        """Why the run stopped, and how it goes on."""
+    def refusal(self, estimate: float | None) -> str:
+        """Why the next call, with its estimate in USD, was not admitted."""
+        kept = self._surcharge * self._reserved
+        reserved = f", {kept:.4f} reserved for calls that are under way" if kept else ""
         return (
-            f"the next call could exceed the budget: {self.total:.4f} USD of"
-            f" {self.limit:.4f} spent; raise [limits] max_cost_usd and run the same command again"
+            f"the next call could exceed the budget ([limits] max_cost_usd): {self.total:.4f} USD "
+            f"of {self.limit:.4f} spent{reserved}, and the next one may cost "
+            f"{self._surcharge * (estimate or 0.0):.4f}"
         )
 
 
@@ -104,16 +106,42 @@ class Forecast:
             total.unpriced += part.unpriced
         return total
 
-    def lines(self) -> list[str]:
-        """For people: one line a configuration, then the sum."""
+    def lines(self, limit: float = 0) -> list[str]:
+        """For people: one line a configuration, then the sum, and what `limit` (USD) means for it.
+
+        limit: [limits] max_cost_usd; 0 for none.
+        """
         rows = [*self.shares.items(), ("all", self.total)]
         width = max(len(name) for name, _ in rows)
-        return [f"{name:<{width}}  {_words(share, self.priced)}" for name, share in rows]
+        lines = [f"{name:<{width}}  {_words(share, self.priced)}" for name, share in rows]
+        return lines + ([said] if (said := self._refused(limit)) else [])
+
+    def _refused(self, limit: float) -> str:
+        """Why a run of all this would stop at a limit; "" where it would not."""
+        total = self.total
+        asked = f"note: [limits] max_cost_usd is {limit:g}"
+        if not limit or not total.new:
+            return ""
+        if not self.priced or total.unpriced:
+            return f"{asked}, and a run stops before a call whose cost is not known"
+        if total.cost > limit:
+            return (
+                f"{asked}, less than this may cost: a run may stop at it before all is done; "
+                "raise it in benchmark.toml and commit that before the experiment"
+            )
+        return ""
 
 
-def forecast(tasks: Iterable[tuple[str, str, float | None]], priced: bool = True) -> Forecast:
-    """Sum up (configuration, "new" | "cached", estimate in USD or None) for each task."""
-    result = Forecast(priced)
+def forecast(
+    tasks: Iterable[tuple[str, str, float | None]],
+    priced: bool = True,
+    names: Iterable[str] = (),
+) -> Forecast:
+    """Sum up (configuration, "new" | "cached", estimate in USD or None) for each task.
+
+    `names` of configurations come in their order, whatever the order of the tasks.
+    """
+    result = Forecast(priced, {name: Share() for name in names})
     for name, state, estimate in tasks:
         share = result.shares.setdefault(name, Share())
         setattr(share, state, getattr(share, state) + 1)

@@ -69,7 +69,7 @@ def execute(
     if name == "serial":
         return _serial(Worker(project, limiter), jobs)
     if name == "threads":
-        return _threads(project, jobs, limiter)
+        return _threads(project, jobs, limiter, stopped)
     if name == "async":
         return in_event_loop(project, jobs, limiter)
     if name == "processes":
@@ -125,15 +125,24 @@ class _Thread(threading.Thread):
         worker: Worker,
         inbox: "queue.SimpleQueue[list[Job] | None]",
         outbox: "queue.SimpleQueue[list[Outcome]]",
+        stopped: Callable[[], bool],
+        dropped: list[int],
     ) -> None:
         super().__init__(daemon=True)
         self.worker = worker
         self.inbox = inbox
         self.outbox = outbox
+        self.stopped = stopped
+        self.dropped = dropped
         self.group: list[Job] = []
 
     def run(self) -> None:
         while (group := self.inbox.get()) is not None:
+            if self.stopped():
+                # What waits behind a slow server could keep a stopped run going for minutes.
+                self.dropped.append(len(group))
+                self.outbox.put([])
+                continue
             self.group = group
             try:
                 outcomes = compute_all(self.worker, group)
@@ -144,16 +153,26 @@ class _Thread(threading.Thread):
             self.outbox.put(outcomes)
 
 
-def _threads(project: Project, jobs: Iterator[Job], limiter: Limiter | None) -> Iterator[Outcome]:
+def _threads(
+    project: Project,
+    jobs: Iterator[Job],
+    limiter: Limiter | None,
+    stopped: Callable[[], bool],
+) -> Iterator[Outcome]:
     """Threads share a queue; one that overruns the time limit is left behind and replaced."""
     limit = project.settings.run.timeout_seconds
     workers = project.settings.run.workers
     inbox: queue.SimpleQueue[list[Job] | None] = queue.SimpleQueue()
     outbox: queue.SimpleQueue[list[Outcome]] = queue.SimpleQueue()
     sizes = Sizes(project)
-    threads = [_Thread(Worker(project, limiter), inbox, outbox) for _ in range(workers)]
-    for thread in threads:
+    dropped: list[int] = []
+
+    def started() -> _Thread:
+        thread = _Thread(Worker(project, limiter), inbox, outbox, stopped, dropped)
         thread.start()
+        return thread
+
+    threads = [started() for _ in range(workers)]
 
     def next_outcomes() -> list[Outcome]:
         while True:
@@ -167,8 +186,7 @@ def _threads(project: Project, jobs: Iterator[Job], limiter: Limiter | None) -> 
                     result = thread.worker.abandon()
                     if not group or result is None:
                         continue
-                    threads[index] = _Thread(Worker(project, limiter), inbox, outbox)
-                    threads[index].start()
+                    threads[index] = started()
                     if len(group) == 1:
                         return [Outcome(group[0], result)]
                     # One of them took too long; each alone, only that one does.
@@ -176,18 +194,18 @@ def _threads(project: Project, jobs: Iterator[Job], limiter: Limiter | None) -> 
                     for job in group:
                         inbox.put([job])
 
-    in_flight = 0
+    sent = got = 0
     try:
         for group in groups(jobs, sizes):
             inbox.put(group)
-            in_flight += len(group)
-            while in_flight >= 2 * workers * len(group):
+            sent += len(group)
+            while sent - got - sum(dropped) >= 2 * workers * len(group):
                 outcomes = next_outcomes()
-                in_flight -= len(outcomes)
+                got += len(outcomes)
                 yield from outcomes
-        while in_flight:
+        while sent - got - sum(dropped):
             outcomes = next_outcomes()
-            in_flight -= len(outcomes)
+            got += len(outcomes)
             yield from outcomes
     finally:
         for _ in threads:

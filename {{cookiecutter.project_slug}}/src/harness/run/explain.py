@@ -29,27 +29,38 @@ def preview(project: Project, ready: Prepared) -> list[str]:
 
     Without an `estimate` in predict.py the lines say nothing about cost.
     """
+    names = _short_names(ready.grid)
+    states = (
+        (names[task.configuration.digest], state, price)
+        for task, state, price in _states(project, ready)
+    )
+    found = forecast(states, project.estimate is not None, names.values())
+    return found.lines(project.settings.limits.max_cost_usd)
+
+
+def cost_of_look(project: Project, ready: Prepared, look: int) -> float:
+    """What the new datapoints of a look of the plan may cost in USD, as far as prices are known."""
+    found = _states(project, ready)
+    return sum(price or 0.0 for task, _, price in found if task.look == look)
+
+
+def _states(project: Project, ready: Prepared) -> Iterator[tuple[Task, str, float | None]]:
+    """Each task, whether it is "new" or "cached", and the price of a new one."""
     settings = project.settings
     place = place_for(project.root, settings, "e0.0.0")
     cache = ResultCache(place.cache) if settings.run.cache else None
     recorded = databases(project.root, settings, "experiment") if cache else []
     known = Knowledge(cache, [reading_file(path) for path in recorded])
-    names = _short_names(ready.grid)
-
-    def states() -> Iterator[tuple[str, str, float | None]]:
+    try:
         stream = tasks(project, ready.grid, ready.census, None)
         while chunk := list(itertools.islice(stream, _AT_ONCE)):
             found = known.among([task.key for task in chunk])
             for task in chunk:
-                name = names[task.configuration.digest]
                 if task.key in found:
-                    yield name, "cached", None
+                    yield task, "cached", None
                 else:
                     price = project.estimate
-                    yield name, "new", price and price(task.item, task.configuration.params)
-
-    try:
-        return forecast(states(), priced=project.estimate is not None).lines()
+                    yield task, "new", price and price(task.item, task.configuration.params)
     finally:
         if cache is not None:
             cache.close()

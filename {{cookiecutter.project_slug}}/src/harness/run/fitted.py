@@ -28,7 +28,7 @@ from harness.project.inputs import noted
 from harness.project.tasks import Task
 from harness.project.values import Params, Row
 from harness.project.watch import Watch
-from harness.record.fitted_files import is_lost, read_file, write_model
+from harness.record.fitted_files import file_of, is_lost, read_file, write_model
 from harness.record.pickles import NotPlain, Trusted, plain_load, untrusted
 from harness.record.store import Store
 from harness.run.attempt import words_of
@@ -37,7 +37,7 @@ from harness.run.pool import Pool, died, worker_of_process
 from harness.run.time_limit import time_limit, too_long
 
 _Job: TypeAlias = tuple[Params, int, object, Path]
-_LONG_SECONDS = 2.0  # of fitting, after which each fit is shown
+_LONG_SECONDS = 2.0  # of fitting without a line, after which the next fit is shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,17 +113,20 @@ class Fits:
                     break
                 jobs += self._missing(other)
         whose = {job[3]: (configuration, part) for configuration, part, job in jobs}
-        begun = time.monotonic()
+        shown_at = time.monotonic()
         # Each is kept as soon as it is there: a kill costs only those that are being fitted.
         every = self._run([job for _, _, job in jobs])
-        for done, ((params, _, fold, path), fitted) in enumerate(every, start=1):
+        for done, ((params, repeat, fold, path), fitted) in enumerate(every, start=1):
             owner, part = whose[path]
             self.reads.setdefault(owner.digest, set()).update(fitted.reads)
             self._known[owner.digest, part] = self._taken(owner, part, path, fitted)
-            if time.monotonic() - begun > _LONG_SECONDS:
+            if time.monotonic() - shown_at > _LONG_SECONDS:
+                shown_at = time.monotonic()
+                again = f"repeat {repeat}, " if run.repeats > 1 else ""
                 took = f"{fitted.seconds:.1f} s" if fitted.part else fitted.error_type
                 err.print(
-                    f"fit {done}/{len(jobs)}: {shown(params, 120)} fold {shown(fold, 40)}, {took}",
+                    f"fit {done}/{len(jobs)}: {shown(params, 120)} "
+                    f"{again}fold {shown(fold, 40)}, {took}",
                     markup=False,
                     soft_wrap=True,
                 )
@@ -137,10 +140,11 @@ class Fits:
             name = _name(configuration, part)
             path = self.folder / f"{name}.pkl"
             kept = self.call(partial(_kept, name))
-            if kept is None or (kept[2] is not None and is_lost(kept[2])):
+            file = None if kept is None else file_of(kept[2], kept[1])
+            if kept is None or (file is not None and is_lost(file)):
                 jobs.append((configuration, part, (configuration.params, *named, path)))
                 continue
-            asset, content, file = kept
+            asset, content, _ = kept
             if file is not None:
                 content = read_file(file)
             self._refuse_untrusted(asset, content)
@@ -231,7 +235,7 @@ def _name(configuration: Configuration, fold: bytes) -> str:
     return f"fit_{hashlib.sha256(content).hexdigest()[:24]}"
 
 
-def _kept(name: str, store: Store) -> tuple[str, bytes, Path | None] | None:
+def _kept(name: str, store: Store) -> tuple[str, bytes, Path] | None:
     return store.model(name)
 
 

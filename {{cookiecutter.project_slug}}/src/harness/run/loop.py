@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import json
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from harness.project.keys import differences
 from harness.project.tasks import Census, Task, cluster_of, tasks, touched
 from harness.project.values import Row
 from harness.record.cache import ResultCache
+from harness.record.columns import LOOK
 from harness.record.known import Knowledge, Reading, reading_file
 from harness.record.layout import DEV, Place, databases, place_for
 from harness.record.recorded import Known
@@ -74,6 +76,16 @@ class RunReport:
     def complete(self) -> bool:
         """Every task has a row, good or failed, and there is no other row."""
         return self.recorded == self.planned
+
+    def how_to_go_on(self, again: str, committed: bool = True) -> str:
+        """What to do after a stop; `again` goes on, in an experiment with what is `committed`."""
+        goes_on = f"`{again}` goes on where it stopped"
+        if self.ended_how == "stopped":
+            return goes_on
+        if self.ended_how != "budget":
+            return f"fix the cause, then {goes_on}"
+        commit = 'git commit -m "a larger budget" benchmark.toml ; ' if committed else ""
+        return f"raise max_cost_usd in [limits] of benchmark.toml ; {commit}then {goes_on}"
 
 
 def run(
@@ -181,13 +193,18 @@ class _Run:
         """What earlier runs of the experiment have done; what failed in them is tried again."""
         call = self.recorder.call
         self.done, failed = call(lambda store: store.recorded())
-        if self.project.failures_are_results:
-            keys = np.array([bytes.fromhex(key) for key in failed], dtype="S32")
+        final = failed if self.project.failures_are_results else self._accepted()
+        if final:
+            keys = np.array([bytes.fromhex(key) for key in final], dtype="S32")
             self.done = np.sort(np.concatenate([self.done, keys]))
-            failed = []
+            failed = sorted({*failed} - {*final})
         if experiment != DEV:
             self.rows.own_runs |= call(lambda store: store.track_ids())
         self.recorder.replaces(failed)
+
+    def _accepted(self) -> list[str]:
+        """What failed before an earlier look of the plan: that look was taken with it."""
+        return self.recorder.call(lambda store: store.failed_before(self.census.until))
 
     def _begin(self, provenance: Row) -> Row:
         """Record that the run has begun; returns its row, which has no end yet."""
@@ -240,8 +257,10 @@ class _Run:
                 yield every[index]
 
     def _designed(self, task: Task) -> Row:
-        """What a row says of where its task stands in the design: cluster and fold."""
+        """What a row says of where its task stands in the design: cluster, fold and look."""
         row = {} if self.fits is None else self.fits.columns(task)
+        if task.look:
+            row[LOOK] = task.look
         if self.phased:
             return row | {"cluster": f"phase {task.repeat}"}
         cluster = cluster_of(task.item, self.clusters)
@@ -395,7 +414,10 @@ class _Run:
         limiter = shared_limiter(self.project.settings)
         if limiter is not None and self.budget is not None:
             limiter.more = self.budget.more
-        for outcome in execute(self.project, jobs, limiter, lambda: bool(self.stop)):
+        # What the budget has admitted is done also where the next call does not fit.
+        for outcome in execute(
+            self.project, jobs, limiter, lambda: self.stop not in ("", "budget")
+        ):
             self._record(outcome)
             progress.before = skipped[0]
             progress.show(self.recorder.counts)
@@ -439,7 +461,7 @@ class _Run:
                     continue
                 job = Job(task, fitted.path, fitted.asset, fitted.seconds, job.estimate)
             if self.budget is not None and not self.budget.admit(job.estimate):
-                self._stop("budget", self.budget.message)
+                self._stop("budget", self.budget.refusal(job.estimate))
                 return
             yield job
 
@@ -516,4 +538,7 @@ class _Run:
 
     def _ask_to_stop(self) -> None:
         self._stop("stopped", "stopped by hand")
-        err.print("stopping after what is in flight; once more stops at once", markup=False)
+        words = "stopping after what is in flight; once more stops at once"
+        # In a thread: the signal may have come while this one was writing, and no stream is
+        # written from within a write to it.
+        threading.Thread(target=err.print, args=[words], daemon=True).start()

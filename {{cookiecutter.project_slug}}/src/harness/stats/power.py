@@ -8,7 +8,7 @@ difference, or one of twice that.
 
 from math import ceil, isfinite, sqrt
 
-from scipy.special import ndtri
+from scipy.special import nctdtrit, ndtr, ndtri
 
 from harness.stats.halving import root_between
 from harness.stats.intervals import tail_of
@@ -39,6 +39,17 @@ def items_needed(
         return None
     needed = _needed(abs(difference), spread, discordant, confidence, power)
     return max(2, ceil(needed)) if isfinite(needed) and needed < 1e12 else None
+
+
+def power_to_plan_with(power: float, confidence: float, degrees: float) -> float:
+    """What to plan for where a spread is an estimate, so that `power` is what comes on average.
+
+    `degrees` of freedom of the estimate. A spread that came out too small by chance promises too
+    much, and one that came out too large makes up for less than that; Julious & Owen 2006 (Pharm
+    Stat 5:29) put the quantile of a noncentral t in the place of z_a + z_b.
+    """
+    za = -float(ndtri(tail_of(confidence)))
+    return float(ndtr(nctdtrit(max(degrees, 1.0), za, power) - za))
 
 
 def detectable(

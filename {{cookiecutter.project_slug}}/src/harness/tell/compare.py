@@ -16,7 +16,7 @@ from harness.errors import HarnessError
 from harness.measure.judge import apart, left_out_of, not_timed, pooled
 from harness.project.declarations import Rule
 from harness.project.scores import MEASURED
-from harness.read.outputs import read_outputs
+from harness.read.outputs import count_answers, read_outputs
 from harness.read.results import Experiment, read_experiment
 from harness.read.scores import Numbers, read_scores
 from harness.stats.decision import MIN_ITEMS
@@ -36,7 +36,6 @@ FLIPS = 20  # items shown for one comparison
 PAIRS = 40  # comparisons shown, with the items that changed most; all count in the correction
 MOST_PAIRS = 1_000  # of one experiment; of more, those with the best are compared
 Facing = list[tuple[tuple[int, ...], tuple[int, ...]]]  # configurations on either side
-SEVERAL = "(several)"  # instead of an answer, where a side is the mean of some
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +61,7 @@ class Pair:
 class Comparison:
     """What `make compare` says. `changed` lists differences as (what, in A, in B), `data`
     is the data version of B. `best`: the configuration that all others are compared with, where
-    there are too many pairs.
+    there are too many pairs. `confidence`: of the intervals.
     """
 
     a: str
@@ -72,6 +71,7 @@ class Comparison:
     warnings: list[str]
     data: str = ""
     best: str = ""
+    confidence: float = 0.95
 
     @property
     def exit_code(self) -> int:
@@ -145,7 +145,8 @@ def compare(
         for place, (name, x, y) in enumerate(progress(asked, "comparisons"))
     ]
     verdicts = [pair.verdict for pair in pairs if pair.verdict]
-    corrected = iter(correct_family(verdicts, others=others))
+    confidence = _confidence(side_a, side_b)
+    corrected = iter(correct_family(verdicts, confidence, others))
     for index, pair in enumerate(pairs):
         if pair.verdict:
             final = next(corrected)
@@ -154,7 +155,13 @@ def compare(
             pairs[index] = replace(pair, verdict=final, outcome=outcome, reason=reason)
     warnings += [f"{pair.a} / {pair.b}: {pair.failures}" for pair in pairs if pair.failures]
     changed = changes(first, second)
-    return Comparison(a, b or a, changed, pairs, warnings, second.data_version, best)
+    data = second.data_version
+    return Comparison(a, b or a, changed, pairs, warnings, data, best, confidence)
+
+
+def _confidence(a: Side, b: Side) -> float:
+    """Of the intervals: more than 95% where a plan ended one of both at an early look."""
+    return max(a.experiment.confidence, b.experiment.confidence)
 
 
 def _within(side: Side) -> tuple[Facing, str]:
@@ -303,6 +310,7 @@ def _pair(
         binary=rule.binary,
         bounds=rule.bounds,
         smallest_difference=smallest,
+        confidence=_confidence(a, b),
         family=family,
     )
     return replace(
@@ -338,6 +346,7 @@ def _aggregate_pair(rule: Rule, a: Side, b: Side, smallest: float, family: int) 
         there[0],
         smallest_difference=smallest,
         higher_is_better=not rule.lower,
+        confidence=_confidence(a, b),
         family=family,
     )
     return replace(pair, outcome="undecided", verdict=verdict)
@@ -354,22 +363,50 @@ def _cached(rule: Rule, a: Side, b: Side) -> str:
 def _flips(
     con: DuckDBPyConnection, a: Side, b: Side, items: NDArray[np.uint64], change: Numbers
 ) -> list[dict[str, str]]:
-    """The items whose score differs most, with what both sides answered, if each is one answer."""
-    size = np.nan_to_num(np.abs(change))
+    """The items whose score differs most in the mean of their repeats, and what was answered.
+
+    Of several answers to an item, the most frequent are shown with their number, and none raw.
+    """
+    each, gap = _by_item(items, change)
+    size = np.abs(gap)
     order = [int(i) for i in np.argsort(-size, kind="stable")[:FLIPS] if size[i] > 0]
-    chosen = [int(items[i]) for i in order]
-    said = [read_outputs(con, each.experiment, each.chosen[0], chosen, CELL) for each in (a, b)]
-    single = [len(each.chosen) == 1 for each in (a, b)]
+    chosen = [int(each[i]) for i in order]
+    single = [len(side.chosen) == 1 and not side.experiment.repeated for side in (a, b)]
+    said = [_said(con, side, chosen, one) for side, one in zip((a, b), single, strict=True)]
     flips = []
     for index, item in zip(order, chosen, strict=True):
         both = [side.get(item, {}) for side in said]
         flip = {
             "item": both[0].get("item", ""),
-            "B - A": number(change[index], 3),
+            "B - A": number(gap[index], 3),
             "expected": both[0].get("ground_truth", ""),
         }
         for heading, name in (("answered", "prediction"), ("raw", "raw_response")):
             for letter, one, side in zip("AB", single, both, strict=True):
-                flip[f"{letter} {heading}"] = side.get(name, "") if one else SEVERAL
+                if one or name == "prediction":
+                    flip[f"{letter} {heading}"] = side.get(name, "")
         flips.append(flip)
     return flips
+
+
+def _by_item(
+    items: NDArray[np.uint64], change: Numbers
+) -> tuple[NDArray[np.uint64], NDArray[np.float64]]:
+    """Each item once, in their order, with its mean change over repeats; 0 where none is known."""
+    _, first, which = np.unique(items, return_index=True, return_inverse=True)
+    known = np.isfinite(change)
+    sums = np.bincount(which, np.where(known, change, 0.0))
+    gap = sums / np.maximum(np.bincount(which, known), 1)
+    order = np.argsort(first)
+    return items[first[order]], gap[order]
+
+
+def _said(
+    con: DuckDBPyConnection, side: Side, items: list[int], single: bool
+) -> dict[int, dict[str, str]]:
+    """What a side answered to each of `items`: once, if `single`."""
+    said = read_outputs(con, side.experiment, side.chosen[0], items, CELL)
+    if single:
+        return said
+    answers = count_answers(con, side.experiment, side.chosen, items, CELL)
+    return {item: found | {"prediction": answers.get(item, "")} for item, found in said.items()}

@@ -17,6 +17,11 @@ MARKS = {
     "undecided": "?",
     "not comparable": "✕",
 }
+_USUAL = 0.95
+_ALONE = (
+    "Each interval is of its comparison alone; p is corrected for all of them (Holm), and so is "
+    "the verdict. So an interval that leaves out 0 is no verdict by itself."
+)
 
 
 def sections(comparison: Comparison) -> list[Section]:
@@ -28,7 +33,8 @@ def sections(comparison: Comparison) -> list[Section]:
         table = Table(("what", "A", "B"), comparison.changed)
         nothing = () if comparison.changed else ("Nothing that is recorded.",)
         parts.append(Section("What changed", nothing, [table] if comparison.changed else []))
-    headings = ("metric", "A", "B", "B is", "B - A [95%]", "n", "p (Holm)", "effect", "note")
+    level = f"B - A [{100 * comparison.confidence:.4g}%]"
+    headings = ("metric", "A", "B", "B is", level, "n", "p (Holm)", "effect", "note")
     text = ["Paired on shared items; every two configurations of one experiment."]
     if comparison.best:
         text = [
@@ -38,10 +44,17 @@ def sections(comparison: Comparison) -> list[Section]:
         ]
     elif comparison.a != comparison.b:
         text = [f"A = {shown(comparison.a)}, B = {shown(comparison.b)}, paired on shared items."]
+    if comparison.confidence > _USUAL:
+        text.append(
+            "A plan ended an experiment at a look: its intervals hold at all looks together."
+        )
     if len(comparison.pairs) > PAIRS:
         text.append(
             f"{PAIRS} of {len(comparison.pairs)} comparisons are shown, FORMAT=json has all."
         )
+    if any(pair.verdict and pair.verdict.together != pair.verdict.difference
+           for pair in comparison.pairs):  # fmt: skip
+        text.append(_ALONE)
     text += _what_matters(comparison.pairs)
     rows = [_line(pair) for pair in comparison.pairs[:PAIRS]]
     parts.append(Section("Verdicts", text, [Table(headings, rows)]))

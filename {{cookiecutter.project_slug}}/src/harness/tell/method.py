@@ -30,7 +30,7 @@ def method_section(
 
 def _design(experiment: Experiment, scores: Scores) -> str:
     items, count = scores.n_items, len(experiment.configurations)
-    total = sum(each.summary.get("n") or 0 for each in experiment.configurations)
+    total = experiment.recorded
     text = f"Each of {items:,} items was predicted under each of {count} configurations"
     if count == 1:
         text = f"Each of {items:,} items was predicted under one configuration"
@@ -118,6 +118,14 @@ def _comparisons(
         parts.append(
             f"The {len(judged)} hypotheses share 5%: each interval is at "
             f"{100 * (1 - 0.05 / len(judged)):.4g}% (Bonferroni)."
+        )
+    if experiment.looked:
+        taken, last = len(experiment.looked), experiment.looked[-1]
+        parts.append(
+            f"{taken} of {last['of']} planned looks were taken, the last at {last['items']:,} of "
+            f"{last['of_items']:,} items, which come in random order; the intervals of hypotheses "
+            "and the ranks hold at all looks together (Lan & DeMets 1983), other intervals are "
+            "those of a number of items that was fixed."
         )
     return " ".join(parts)
 

@@ -93,7 +93,9 @@ def check_target(target: Path, databases: Sequence[Path]) -> None:
     if target.is_dir():
         raise HarnessError(f"{target} is a folder.", fix="name a file")
     if target.resolve() in [path.resolve() for path in databases] or target.suffix == ".db":
-        raise HarnessError(f"{target} is a database; a result cannot replace it.", fix="--out FILE")
+        raise HarnessError(
+            f"{target} is a database; a result cannot replace it.", fix="name another with OUT="
+        )
 
 
 def _format_of(target: Path) -> Format:

@@ -217,7 +217,7 @@ def _ranges(
             between, found = apart(experiment, known[i], experiment, known[j], rule.name, 0.95)
             if between.n >= MIN_ITEMS and found is not None:
                 p[i, j] = found
-    separate = told_apart(p, noise, float(df))
+    separate = told_apart(p, noise, float(df), experiment.confidence)
     every = [values[index] or 0.0 for index in known]
     return dict(zip(known, rank_ranges(every, separate, rule.lower), strict=True))
 

@@ -18,6 +18,7 @@ from harness.read.outputs import read_outputs
 from harness.read.results import Experiment, RecordedConfiguration
 from harness.read.scores import Scores
 from harness.tell.charts import forest, tradeoff
+from harness.tell.flipped import MOST, flipped
 from harness.tell.page import render
 from harness.tell.ranking import Ranking
 from harness.tell.result_sections import PRICES, RESULTS
@@ -47,7 +48,10 @@ def write_report(
     drawn = {RESULTS: _forest(experiment, ranking), PRICES: _tradeoffs(experiment, ranking)}
     sections = [_with_charts(each, drawn.get(each.title, [])) for each in summary.sections]
     told = [each for each in item_columns if each in experiment.columns]
-    sections[-1:-1] = [_worst(con, experiment, summary.scores, ranking, told)]
+    sections[-1:-1] = [
+        *_flipped(con, experiment, summary.scores, ranking, told),
+        _worst(con, experiment, summary.scores, ranking, told),
+    ]
     run = experiment.runs[-1] if experiment.runs else {}
     about = (run.get("settings", {}).get("benchmark", {}).get("name"), run.get("message"))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -115,6 +119,23 @@ def _tradeoffs(experiment: Experiment, ranking: Ranking) -> list[tuple[str, str]
             names = [str(rank) for rank, *_ in known]
             drawn.append((text, tradeoff(points, names, price, rule.called, rule.lower)))
     return drawn
+
+
+def _flipped(
+    con: DuckDBPyConnection,
+    experiment: Experiment,
+    scores: Scores,
+    ranking: Ranking,
+    told: Sequence[str],
+) -> list[Section]:
+    found = flipped(con, experiment, scores, ranking, told)
+    if not found:
+        return []
+    text = (
+        f"What both answered to items on which they differ, the largest difference first, {MOST} "
+        "of a pair at most; of repeats the first. Words that only one side has are marked."
+    )
+    return [Section("Flipped items", [text], flips=found)]
 
 
 def _worst(

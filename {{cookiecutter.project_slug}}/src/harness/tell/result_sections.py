@@ -28,6 +28,11 @@ def hypotheses_section(experiment: Experiment, judged: list[Judged], looks: str 
     text = "The difference is the first configuration minus the second"
     text += f", with its {level:.4g}% interval"
     text += ", so that all of them hold together at 95%." if len(judged) > 1 else "."
+    if experiment.looked:
+        text += (
+            f" It is as wide as it takes to hold at all {experiment.looked[-1]['of']} looks that "
+            "were planned (Lan & DeMets 1983), and stands as it was at the look that decided."
+        )
     said, tables = [text], []
     if planned := [each for each in judged if not each.exploratory]:
         said[0] = f"As planned before the run. {text}"

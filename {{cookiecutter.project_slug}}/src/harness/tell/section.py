@@ -13,9 +13,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import floor, isfinite, log10
 from statistics import median
+from typing import TYPE_CHECKING
 
 from harness.console import ABSENT, RAW, out, shown, styled
 from harness.tell.tables import Table, inline, to_grid, to_markdown_table
+
+if TYPE_CHECKING:
+    from harness.tell.flipped import Flips
 
 __all__ = [
     "LARGE",
@@ -36,13 +40,16 @@ LARGE = 1e15  # from here on a number is written with its power of ten
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One part: paragraphs, then charts (SVG, in the HTML report only), then tables."""
+    """One part: paragraphs, then charts (SVG) and flipped items (both in the HTML report only),
+    then tables.
+    """
 
     title: str
     text: Sequence[str] = ()
     tables: Sequence[Table] = ()
     charts: Sequence[str] = ()
     warning: bool = False
+    flips: "Sequence[Flips]" = ()
 
 
 def number(value: object, digits: int = 4) -> str:

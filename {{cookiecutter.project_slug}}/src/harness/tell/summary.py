@@ -1,6 +1,7 @@
 """What an experiment found, as sections: Markdown by `make summary`, HTML by `make report`."""
 
 import importlib
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -13,8 +14,10 @@ from duckdb import DuckDBPyConnection
 
 from harness.errors import HarnessError, in_words
 from harness.measure.judge import Judged, judge
+from harness.measure.over_seeds import with_bounds_over_seeds
 from harness.project.declarations import Rule, uncounted_words
 from harness.project.holdout import OPENED
+from harness.project.interim import ended_words
 from harness.project.kind import PLAIN, Kind, resolve
 from harness.read.looks import Looks, read_looks
 from harness.read.results import Experiment, doubt_words, planned_metrics, read_experiment
@@ -24,6 +27,7 @@ from harness.seal import identity, modified_words
 from harness.stats.decision import MIN_ITEMS, Outcome
 from harness.stats.missing import mean_bounds
 from harness.tell.compare import reversal
+from harness.tell.judge_section import judge_sections
 from harness.tell.method import method_section
 from harness.tell.ranking import Ranking, rank
 from harness.tell.result_sections import (
@@ -78,6 +82,7 @@ def summarise_experiment(
     """
     experiment = read_experiment(con, name)
     scores = read_scores(con, experiment, planned_metrics(experiment))
+    experiment = with_bounds_over_seeds(experiment, scores)
     looks = read_looks(con, experiment)
     judged = [
         replace(each, exploratory=looks.exploratory(each.hypothesis))
@@ -110,6 +115,7 @@ def _figures(con: DuckDBPyConnection, found: Summary, kind: Kind) -> Iterator[Se
     """Each configuration in numbers, as a whole and by segments."""
     experiment, order = found.experiment, found.ranking.order
     yield results_section(experiment, found.scores, found.ranking)
+    yield from judge_sections(con, experiment, order)
     yield times_section(experiment, order, kind.times)
     yield from segment_sections(con, experiment, order)
     yield from _added(con, experiment.name, kind)
@@ -124,8 +130,12 @@ def _closing(con: DuckDBPyConnection, found: Summary) -> Iterator[Section]:
 
 
 def _findings(experiment: Experiment, scores: Scores, judged: list[Judged]) -> Iterator[str]:
-    if not experiment.metrics:
-        yield "There are no metrics: the experiment is not finished, or score() returned no number."
+    if not experiment.measured:
+        name = experiment.name
+        again = "make dev-run" if name == DEV else f"make experiment TAG={name}"
+        yield f"There are no figures yet, as scores are computed once all has run: {again} goes on."
+    elif not experiment.metrics:
+        yield "There are no metrics: score() returned no number."
     if experiment.plan_problem:
         yield f"No hypothesis could be judged: {experiment.plan_problem}."
     if scores.n_items < MIN_ITEMS:
@@ -144,12 +154,19 @@ def _findings(experiment: Experiment, scores: Scores, judged: list[Judged]) -> I
             yield f"Hypothesis {verdict.hypothesis.id} cannot be judged: {verdict.reason}."
 
 
+def _how_far(experiment: Experiment) -> str:
+    planned = experiment.runs[-1].get("planned") if experiment.runs else None
+    far = f"{experiment.recorded:,}" + (f" of {planned:,}" if planned else "")
+    return f"Not finished: {far} datapoints are recorded."
+
+
 def _warnings(experiment: Experiment, scores: Scores, kind: Kind) -> Iterator[str]:
     runs = experiment.runs
     yield from doubt_words([each.summary for each in experiment.configurations], kind.doubts)
     overridden = {gate for run in runs for gate, how in run["gates"].items() if how == "overridden"}
     if overridden:
         yield f"Gates overridden: {', '.join(sorted(overridden))}."
+    yield from _imported(experiment)
     yield from _modified_harness(experiment)
     if any(run.get("dirty") for run in runs):
         yield "Some of it ran on code that was not committed."
@@ -166,6 +183,15 @@ def _warnings(experiment: Experiment, scores: Scores, kind: Kind) -> Iterator[st
         if metric in scores.counted:
             yield from _reversals(experiment, scores, metric)
             yield from _left_out(experiment, scores, metric)
+
+
+def _imported(experiment: Experiment) -> Iterator[str]:
+    """Which tool ran it, where that was another one."""
+    for said in {run["imported"] for run in experiment.runs if run.get("imported")}:
+        about = json.loads(said)
+        files = ", ".join(about["files"])
+        tool = f"{about['tool']} {about['version']}".strip()
+        yield f"Imported: {tool} ran it ({files}); its scores are those of that tool."
 
 
 def _modified_harness(experiment: Experiment) -> Iterator[str]:
@@ -220,6 +246,9 @@ def _left_out(experiment: Experiment, scores: Scores, metric: str) -> Iterator[s
 def _at_a_glance(
     experiment: Experiment, scores: Scores, judged: list[Judged], ranking: Ranking
 ) -> Iterator[str]:
+    if not experiment.measured:
+        yield _how_far(experiment)
+        return
     outcomes = [each.outcome for each in judged if not each.exploratory]
     counts = [f"{outcomes.count(each)} {each}" for each in get_args(Outcome)]
     counts.append(f"{len(judged) - len(outcomes)} exploratory")
@@ -238,6 +267,8 @@ def _at_a_glance(
         if versions
         else ""
     )
+    if experiment.ended_by_plan:
+        yield f"{ended_words(experiment.looked[-1], experiment.ended_by_plan)}."
     if experiment.runs and experiment.runs[-1].get("holdout") == OPENED:
         yield "On the holdout, opened once under this plan."
     failures = _failures_words(experiment, ranking.rule) if total["failed"] else ""

@@ -6,6 +6,7 @@ from pathlib import Path
 from harness.clock import now
 from harness.console import visible
 from harness.project.declarations import Rule
+from harness.project.interim import ended_words
 from harness.read.catalogue import Known, Row
 from harness.seal import identity, modified_words
 from harness.tell.listing import main_words
@@ -28,6 +29,8 @@ def tag_message(rows: Sequence[Row], data: str, message: str, found: Summary) ->
     said = visible(" ".join(message.split())) or "-"
     head = f"{headline(rows, found)} | data={data[:12]} | {said}"
     body = ["", *lines] if len(rows) > 1 else []
+    if found.experiment.ended_by_plan:
+        body += ["", ended_words(found.experiment.looked[-1], found.experiment.ended_by_plan)]
     if modified := modified_words(identity().edited):
         body += ["", modified]
     return "\n".join([head, *body]) + f"\n\n{_verdicts(found)}"

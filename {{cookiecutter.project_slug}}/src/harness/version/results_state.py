@@ -156,7 +156,8 @@ def _of_record(root: Path, record: Record) -> Problem | None:
         return Problem(
             f"{path}.dvc does not say one version of {path}: a merge conflict?",
             "make merge brings both sides of a git merge together; or "
-            f"git checkout --ours {path}.dvc (or --theirs), then dvc checkout {path}.dvc",
+            f"git checkout --ours {path}.dvc (or --theirs), then dvc checkout "
+            f"{path}.dvc",
         )
     keeper = {"dvc": "DVC", "git": "git"}[record.by]
     restore = f"git checkout HEAD -- {path}"
@@ -185,25 +186,52 @@ def _in_cache(root: Path, md5: str) -> bool:
     return dvc.cached(root, md5).exists()
 
 
-def after_rescore(root: Path, settings: Settings, tag: str, beside: list[str]) -> list[str]:
+def after_rescore(
+    root: Path, settings: Settings, tag: str, beside: list[str], same: bool = False
+) -> list[str]:
     """How to go on with a database that was scored again; nothing where it is not published.
 
-    `beside` are the files that say the same: they are kept or dropped with it.
+    `beside` are the files that say the same: they are kept or dropped with it, and with those of
+    other experiments that were scored again before. `same`: all scores came out as they were.
     """
     path = place_for(root, settings, tag).db
     record = next((each for each in records(root) if each.path == path), None)
     if record is None or is_recorded(root, record):
         return []
     name = path.relative_to(root).as_posix()
-    others = " ".join(beside)
-    keep = f'git commit -m "rescore {tag}" -- {name} {others}'
+    earlier = _rescored_before(root, settings, tag, path)
+    others = " ".join(dict.fromkeys([*beside, *earlier]))
+    tags = ", ".join(sorted({tag, *map(_tag_of, earlier)}, key=git.version))
+    keep = f'git commit -m "rescore {tags}" -- {name} {others}'
     drop = f"git checkout HEAD -- {name} {others}"
     if record.by == "dvc":
-        keep = f'dvc add {name} && git commit -m "rescore {tag}" -- {name}.dvc {others}'
+        keep = f'dvc add {name} && git commit -m "rescore {tags}" -- {name}.dvc {others}'
         drop = f"dvc checkout --force {name}.dvc"
-        drop += f" && git checkout HEAD -- {others}" if beside else ""
+        drop += f" && git checkout HEAD -- {others}" if others else ""
+    said = f"{name} now holds other scores than the tag {tag}"
+    if same:
+        said = f"every score of {tag} is what it was; {name} now says that they were computed again"
+    if "," in tags:
+        said += f" (and not committed yet: {tags})"
     return [
-        f"{name} now holds other scores than the tag {tag}; before another version is checked out:",
+        f"{said}; before another version is checked out:",
         f"  keep them: {keep.rstrip()}",
         f"  drop them: {drop.rstrip()}",
     ]
+
+
+def _rescored_before(root: Path, settings: Settings, tag: str, database: Path) -> list[str]:
+    """The files of other experiments of this database that were scored again, not committed."""
+    options = ("--name-only", "--relative", "-z", "HEAD", "--", _FOLDER)
+    changed = git.git(root, "diff", *options).split("\0")
+    return sorted(
+        name
+        for name in changed
+        if TAG.match(other := _tag_of(name)) and other != tag
+        if place_for(root, settings, other).db == database
+    )
+
+
+def _tag_of(name: str) -> str:
+    """The experiment of `results/e0.0.1.json` or `.md`; else a text that is no tag."""
+    return re.sub(r"\.(json|md)$", "", name.removeprefix(f"{_FOLDER}/"))

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from harness.project.kind import Kind, Options
+from harness.project.kind import Executor, Kind, Options
 
 
 class _Asked(Options):
@@ -20,6 +20,8 @@ class _Asked(Options):
     requests_per_minute: float = Field(default=0, ge=0)
     tokens_per_minute: float = Field(default=0, ge=0)
     concurrency: int = Field(default=0, ge=0)
+    batch: bool = False
+    batch_poll_seconds: float = Field(default=30, gt=0)
 
     @model_validator(mode="before")
     @classmethod
@@ -48,6 +50,9 @@ class Llm(_Asked):
 # Run before the rest of this package: name what is in it as "benchmark.module:function".
 KIND = Kind(
     settings={"llm": Llm},
+    executors={
+        "batch": Executor("benchmark.llm.batch:execute", "benchmark.llm.batch:check", judges=True)
+    },
     interleaved=True,
     costs="benchmark.llm.prices:costs",
     times=("time_to_first_token",),
@@ -62,6 +67,7 @@ KIND = Kind(
             "cached_tokens",
             "reasoning_tokens",
             "rate_limited",
+            "batch",
         }
     ),
     doubts={

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from harness.record.columns import quoted
+from harness.record.labelled import LABELLED
 from harness.record.layout import JUDGE_RUNS
 from harness.record.resamples_table import RESAMPLED
 from harness.version.merging.columns import Difference, Fitting, columns_of
@@ -23,6 +24,7 @@ _OWN_KEYS = {
     "runs": _OF_RUN,
     JUDGE_RUNS: _OF_RUN,
     RESAMPLED: _OF_AGGREGATE,
+    LABELLED: ("experiment_version", "score", "judge", "rubric", "answer", "task_key"),
     "resamples_history": (*_OF_AGGREGATE, "score_version"),
 }
 # In all other tables, by the columns that a table has; the first that fits.

@@ -6,9 +6,11 @@ import random
 import threading
 import time
 import tomllib
+from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import openai
@@ -26,6 +28,15 @@ from harness import PermanentError
 from harness.console import err, styled
 from harness.redact import json_without_keys, without_keys
 
+
+class Box(Protocol):
+    """Takes the questions of a thread, where they go in batches; see batch.py."""
+
+    def ask(self, client: "Client", request: Request, messages: list[Json], repeat: int) -> Any:
+        """The answer; raises where there is none yet."""
+
+
+in_batch: ContextVar[Box | None] = ContextVar("in_batch", default=None)
 _NO_KEY = "none"
 _clients: dict[tuple[int, str], "Client"] = {}
 _building = threading.Lock()
@@ -35,6 +46,7 @@ _building = threading.Lock()
 class Answer:
     """One answer. `body` and `request` are JSON as received and as sent; times in seconds.
 
+    `batch` is the id of the one that the answer was in; such an answer has no latency (NaN).
     `refusals` counts how often the server asked for patience before it answered, in this attempt.
     """
 
@@ -47,6 +59,7 @@ class Answer:
     price_as_of: str | None
     canned: bool
     refusals: int = 0
+    batch: str | None = None
 
     @property
     def text(self) -> str:
@@ -74,6 +87,7 @@ class Answer:
             "latency": self.latency,
             "time_to_first_token": self.time_to_first_token,
             "rate_limited": self.refusals,
+            "batch": self.batch,
         }
         if said.is_nothing:
             row["error"] = (
@@ -129,6 +143,9 @@ class Client:
         Where the server asks for patience, the question is sent again when it says. That is no
         attempt of the prediction; ten minutes of it are too long.
         """
+        if (box := in_batch.get()) is not None and self.endpoint.batch:
+            found: Answer = box.ask(self, request, messages, repeat)
+            return found
         body = body_of(request, messages, repeat)
         if self._no_stream_options:
             body.pop("stream_options", None)
@@ -165,6 +182,46 @@ class Client:
             self.pace.settle(entry, answer.said.usage.total)
             answer.refusals = refusals
             return answer
+
+    def of_batch(self, request: Request, body: Json, reply: Json, batch: str) -> Answer:
+        """The answer that a batch had; it has no latency, and costs what `batch` in prices says."""
+        text = json.dumps(reply, ensure_ascii=False)
+        said, text = self._understood(request, text, stream=False)
+        price = price_of(request.endpoint, request.model, batch=True)
+        return Answer(
+            said,
+            text,
+            without_keys(json.dumps(body, ensure_ascii=False), self._keys),
+            float("nan"),
+            None,
+            price.cost(said.usage) if price else None,
+            price.as_of if price else None,
+            canned=False,
+            batch=batch,
+        )
+
+    def call(self, function: Callable[[openai.OpenAI, Any], Any]) -> Any:
+        """What the server answers to something that is no question, such as how a batch goes.
+
+        Raises ServerFault where it may answer later, PermanentError where it will not.
+        """
+        try:
+            return function(self._sdk, self._each)
+        except openai.APIStatusError as error:
+            fault = self._status_fault(error, None)
+            if isinstance(fault, RateLimited):
+                raise ServerFault(str(fault), may_cost=False) from None
+            raise fault from None
+        except openai.APIConnectionError as error:
+            raise self._broken(error) from None
+
+    def fault_in_batch(self, status: int, error: Json) -> Exception:
+        """Why a question in a batch got no answer, by the status of its own."""
+        words = str(error.get("message") or error.get("code") or error.get("type") or "no reason")
+        said = without_keys(words, self._keys)[:500]
+        if status < 400:  # expired or cancelled
+            return ServerFault(said, may_cost=False)
+        return faults.of_status(status, {"error": error}, {}, said, self.endpoint, "")
 
     def _learned(self, error: BaseException, body: Json) -> bool:
         """Whether the request may go again without something that we put in unasked."""
@@ -240,16 +297,19 @@ class Client:
             kept = without_keys(text, self._keys)[:200]
             raise ServerFault(f"not an answer ({type(error).__name__}: {error}): {kept}") from None
 
-    def _status_fault(self, error: openai.APIStatusError, request: Request) -> Exception:
+    def _status_fault(self, error: openai.APIStatusError, request: Request | None) -> Exception:
         try:
             body = error.response.json()
         except ValueError:
             body = None
         words = faults.message_in(body) or error.response.text or error.message
         said = without_keys(f"{error.status_code}: {words}", self._keys)[:500]
+        model = request.model if request else ""
         fault = faults.of_status(
-            error.status_code, body, error.response.headers, said, self.endpoint, request.model
+            error.status_code, body, error.response.headers, said, self.endpoint, model
         )
+        if request is None:
+            return fault
         if isinstance(fault, PermanentError) and (name := faults.parameter_in(said)):
             self._refused[request.model, name] = str(fault)
         return fault

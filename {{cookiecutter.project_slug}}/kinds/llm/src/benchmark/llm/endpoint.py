@@ -30,6 +30,8 @@ _DEFAULTS: dict[str, Any] = {
     "requests_per_minute": 0,
     "tokens_per_minute": 0,
     "concurrency": 0,
+    "batch": False,
+    "batch_poll_seconds": 30,
 }
 
 
@@ -40,6 +42,8 @@ class Endpoint:
     `name` is what Params.endpoint says: for the one that [llm] itself describes its url, which is
     "canned" where nothing is configured. `timeout` is in seconds, between two bytes. A header may
     be "$NAME": the value of that environment variable, which is as secret as a key.
+    `batch`: whether executor = "batch" sends its questions in batches, looked at after `batch_poll`
+    seconds.
     """
 
     name: str
@@ -54,6 +58,8 @@ class Endpoint:
     requests_per_minute: float = 0.0
     tokens_per_minute: float = 0.0
     concurrency: int = 0
+    batch: bool = False
+    batch_poll: float = 30.0
 
     @property
     def server(self) -> str:
@@ -143,6 +149,8 @@ def _made(name: str, url: str, values: Mapping[str, Any]) -> Endpoint:
         float(values["requests_per_minute"]),
         float(values["tokens_per_minute"]),
         int(values["concurrency"]),
+        bool(values["batch"]),
+        float(values["batch_poll_seconds"]),
     )
 
 

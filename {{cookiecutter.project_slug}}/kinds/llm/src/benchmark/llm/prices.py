@@ -1,5 +1,6 @@
 """What an answer costs: prices.toml. An unknown price is not a price of 0."""
 
+import os
 import tomllib
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,7 +15,8 @@ from harness.errors import HarnessError
 class Price:
     """USD for a million tokens, and the day of which that was true.
 
-    `cached_input` is for what the server had cached, `reasoning` for what was thought and not said.
+    `cached_input` is for what the server had cached, `reasoning` for what was thought and not said,
+    `batch` the share of all of them that a question in a batch costs.
     """
 
     input: float
@@ -22,6 +24,7 @@ class Price:
     as_of: str
     cached_input: float
     reasoning: float
+    batch: float = 1.0
 
     def cost(self, usage: Usage) -> float | None:
         """USD of one call; None where the server did not count tokens."""
@@ -46,9 +49,32 @@ class Price:
         ) / 1e6
 
 
-def price_of(name: str, model: str) -> Price | None:
-    """The price of a model at an endpoint, which prices.toml calls by its name or its address."""
-    return _price((name, endpoint(name).url), model)
+def price_of(name: str, model: str, batch: bool | None = None) -> Price | None:
+    """The price of a model at an endpoint, which prices.toml calls by its name or its address.
+
+    In a `batch`, or where the settings say that its questions go in batches, that of a batch.
+    """
+    found = _price((name, endpoint(name).url), model)
+    return _in_batch(found) if (goes_in_batches(name) if batch is None else batch) else found
+
+
+def goes_in_batches(name: str) -> bool:
+    """Whether questions to an endpoint wait for a batch."""
+    return endpoint(name).batch and _executor() == "batch"
+
+
+@lru_cache
+def _executor() -> str:
+    run = tomllib.loads((ROOT / "benchmark.toml").read_text(encoding="utf-8")).get("run", {})
+    return os.environ.get("BENCH_EXECUTOR") or str(run.get("executor", ""))
+
+
+def _in_batch(price: Price | None) -> Price | None:
+    if price is None:
+        return None
+    prices = (price.input, price.output, price.cached_input, price.reasoning)
+    paid, said, cached, thought = (price.batch * each for each in prices)
+    return Price(paid, said, price.as_of, cached, thought)
 
 
 def costs(row: dict[str, Any]) -> dict[str, Any]:
@@ -63,6 +89,8 @@ def costs(row: dict[str, Any]) -> dict[str, Any]:
     place = str(row.get("params_server") or row.get("params_endpoint")).partition("?")[0]
     names = (str(row.get("params_endpoint")), place.partition(" ")[0])
     price = _price(names, str(row.get("params_model")))
+    if row.get("batch"):
+        price = _in_batch(price)
     cost = price.cost(usage) if price else None
     if cost is None:
         return {"cost": row.get("cost"), "price_as_of": row.get("price_as_of")}
@@ -80,9 +108,11 @@ def _price(places: tuple[str, ...], model: str) -> Price | None:
         paid = float(row["input"]), float(row["output"])
         cached = float(row.get("cached_input", paid[0]))
         reasoning = float(row.get("reasoning", paid[1]))
-        if not all(0 <= price < float("inf") for price in (*paid, cached, reasoning)):
-            raise ValueError(f"{model} has a price of {min(*paid, cached, reasoning):g}")
-        return Price(*paid, str(row["as_of"]), cached, reasoning)
+        batch = float(row.get("batch", 1))
+        every = (*paid, cached, reasoning, batch)
+        if not all(0 <= price < float("inf") for price in every):
+            raise ValueError(f"{model} has a price of {min(every):g}")
+        return Price(*paid, str(row["as_of"]), cached, reasoning, batch)
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise HarnessError(
             f"prices.toml cannot be used: {type(error).__name__}: {error}",

@@ -1,0 +1,203 @@
+"""Runs of other tools become experiments, and experiments are read by other tools."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.harness.project_fixture import Bench
+
+LOGS = Path(__file__).parent / "logs"
+LM_RESULTS = {
+    "configs": {"sums": {"task": "sums", "num_fewshot": 0, "metadata": {"pretrained": "tiny"}}},
+    "higher_is_better": {"sums": {"exact_match": True}},
+    "lm_eval_version": "0.4.9.2",
+    "model_name": "tiny",
+}
+
+
+@pytest.fixture(scope="module")
+def exchanged(make_module_bench: Callable[..., Bench]) -> Bench:
+    """A repository with a log of inspect as e0.0.1."""
+    bench = make_module_bench()
+    for name in ("inspect.eval",):
+        (bench.home / name).write_bytes((LOGS / name).read_bytes())
+    bench.run("import", str(bench.home / "inspect.eval"), "--tag=e0.0.1")
+    return bench
+
+
+def test_a_log_of_inspect_is_an_experiment_that_says_where_it_comes_from(exchanged: Bench) -> None:
+    rows = exchanged.sql("SELECT * FROM predictions WHERE experiment_version = 'e0.0.1'")
+    assert len(rows) == 20
+    assert {row["repeat"] for row in rows} == {0, 1}
+    assert {row["params_model"] for row in rows} == {"mockllm/b"}
+    wrong = {row["input_id"] for row in rows if not row["includes"]}
+    assert {"q3", "q6", "q9"} <= wrong
+    [run] = exchanged.sql("SELECT phase, imported FROM runs")
+    assert run["phase"] == "import"
+    about = json.loads(run["imported"])
+    assert (about["tool"], about["version"]) == ("inspect", "0.3.285")
+    assert "e0.0.1" in exchanged.git("tag")
+    said = exchanged.run("summary", "e0.0.1").said
+    assert "Imported: inspect 0.3.285 ran it (inspect.eval)" in said
+    assert "includes" in said
+
+
+def test_an_experiment_is_written_in_the_schema_of_every_eval_ever(exchanged: Bench) -> None:
+    exchanged.run("export-for", "every-eval-ever", "e0.0.1", "--out=out")
+    [whole] = [p for p in (exchanged.root / "out").rglob("*.json")]
+    found = json.loads(whole.read_text())
+    assert not list(_against(found, _schema("eval.schema.json")))
+    metrics = {each["metric_config"]["metric_id"]: each for each in found["evaluation_results"]}
+    assert metrics["match"]["score_details"]["uncertainty"]["confidence_interval"]["upper"] <= 1
+    [samples] = (exchanged.root / "out").rglob("*.jsonl")
+    lines = [json.loads(line) for line in samples.read_text().splitlines()]
+    assert len(lines) == found["detailed_evaluation_results"]["total_rows"] == 20
+    schema = _schema("instance_level_eval.schema.json")
+    assert not [problem for line in lines for problem in _against(line, schema)]
+
+
+def test_mlflow_is_an_extra_that_is_asked_for(exchanged: Bench) -> None:
+    pytest.importorskip("duckdb")
+    done = exchanged.run("export-for", "mlflow", "e0.0.1", expect=None)
+    assert done.code == 0 or "the package mlflow is not installed" in done.said
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("cut.eval", b"PK\x03\x04", "it is no whole .eval file"),
+        ("new.json", b'{"version": 9, "eval": {"task": "t"}}', "of version 9, and 1 and 2"),
+        ("started.json", b'{"version": 2, "status": "started", "eval": {"task": "t"}}', "started"),
+        ("cut.json", b'{"version": 2, "eval": {"task"', "no whole JSON"),
+        ("p.json", b'{"evalId": "e", "results": {"version": 7, "results": []}}', "version 7"),
+        ("o.jsonl", b'{"spec": {"eval_name": "t"}}\n{"sample_id": "a"}\n', "no final_report"),
+        ("x.csv", b"a,b\n", "no tool that is known writes such a file"),
+    ],
+)
+def test_a_log_that_is_cut_or_unknown_is_one_sentence_and_records_nothing(
+    exchanged: Bench, name: str, content: bytes, words: str
+) -> None:
+    (exchanged.home / name).write_bytes(content)
+    done = exchanged.run("import", str(exchanged.home / name), "--tag=e0.0.9", expect=1)
+    assert words in done.said
+    assert "Traceback" not in done.said
+    assert "e0.0.9" not in exchanged.git("tag")
+
+
+def _lm_eval(folder: Path) -> list[Path]:
+    folder.mkdir()
+    (folder / "results_2026-01-21.json").write_text(json.dumps(LM_RESULTS))
+    lines = [
+        {
+            "doc_id": n, "doc": {"q": f"{n} + {n}"}, "target": str(2 * n), "filter": "none",
+            "arguments": {"gen_args_0": {"arg_0": f"{n} + {n} =", "arg_1": {}}},
+            "resps": [[f" {2 * n + n % 2}"]], "filtered_resps": [f"{2 * n + n % 2}"],
+            "metrics": ["exact_match"], "exact_match": float(n % 2 == 0),
+        }
+        for n in range(8)
+    ]  # fmt: skip
+    path = folder / "samples_sums_2026-01-21.jsonl"
+    path.write_text("\n".join(map(json.dumps, lines)))
+    return [path]
+
+
+def _promptfoo(folder: Path) -> list[Path]:
+    folder.mkdir()
+    results = [
+        {
+            "promptIdx": 0, "testIdx": n, "vars": {"n": n}, "success": n % 2 == 0, "score": n / 8,
+            "provider": {"id": provider, "label": ""}, "cost": 0.001, "latencyMs": 250,
+            "prompt": {"raw": f"what is {n}?", "label": "what is {{n}}?"}, "namedScores": {},
+            "response": {"output": f"{n}", "cached": n == 0, "tokenUsage": {"total": 9}},
+            "failureReason": 2 if n == 7 else 0, "error": "boom" if n == 7 else None,
+            "testCase": {"vars": {"n": n}, "assert": [{"type": "equals", "value": str(n)}]},
+        }
+        for provider in ("openai:a", "openai:b")
+        for n in range(8)
+    ]  # fmt: skip
+    path = folder / "results.json"
+    summary = {"version": 3, "results": results, "prompts": [], "stats": {}}
+    path.write_text(json.dumps({"evalId": "eval-1", "results": summary, "config": {}}))
+    return [path]
+
+
+def _openai_evals(folder: Path) -> list[Path]:
+    folder.mkdir()
+    lines: list[Any] = [{"spec": {"completion_fns": ["gpt-x"], "eval_name": "sums.dev.v0"}}]
+    for n in range(8):
+        data = {"prompt": [{"role": "user", "content": f"{n}?"}], "sampled": [str(n)]}
+        lines.append({"sample_id": f"s.{n}", "type": "sampling", "data": data})
+        data = {"correct": n % 2 == 0, "expected": str(n), "picked": str(n)}
+        lines.append({"sample_id": f"s.{n}", "type": "match", "data": data})
+    lines.append({"final_report": {"accuracy": 0.5}})
+    path = folder / "log.jsonl"
+    path.write_text("\n".join(map(json.dumps, lines)))
+    return [path]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("write", "score", "rows"),
+    [(_lm_eval, "exact_match", 8), (_promptfoo, "success", 16), (_openai_evals, "match", 8)],
+)
+def test_logs_of_other_tools_are_experiments_too(
+    bench: Bench, tmp_path: Path, write: Any, score: str, rows: int
+) -> None:
+    paths = write(tmp_path / "log")
+    bench.run("import", *map(str, paths), "--tag=e0.0.1")
+    found = bench.sql("SELECT * FROM predictions")
+    assert len(found) == rows
+    good = [row for row in found if row["error"] is None]
+    assert {row[score] for row in good} == {0, 1}
+    if write is _promptfoo:
+        assert {row["latency"] for row in good} == {None, 0.25}
+        assert {row["error"] for row in found} == {None, "boom"}
+        said = bench.run("compare", "e0.0.1", expect=None).said
+        assert "success" in said
+    assert bench.run("validate", expect=None).code in (0, 1)
+
+
+def _schema(name: str) -> Any:
+    return json.loads((LOGS / name).read_text())
+
+
+def _against(value: Any, schema: Any, root: Any = None, at: str = "") -> list[str]:
+    """What of a JSON schema does not hold; its rules with `if` are not read."""
+    root = root or schema
+    if "$ref" in schema:
+        return _against(value, root["$defs"][schema["$ref"].rpartition("/")[2]], root, at)
+    if "oneOf" in schema:
+        tried = [_against(value, each, root, at) for each in schema["oneOf"]]
+        return [] if sum(not each for each in tried) == 1 else [f"{at}: none or several of oneOf"]
+    kinds = {
+        "object": dict, "array": list, "string": str, "number": (int, float), "integer": int,
+        "boolean": bool, "null": type(None),
+    }  # fmt: skip
+    wanted = schema.get("type")
+    if wanted:
+        allowed = wanted if isinstance(wanted, list) else [wanted]
+        if not any(isinstance(value, kinds[each]) for each in allowed):  # type: ignore[arg-type]
+            return [f"{at}: {value!r} is no {wanted}"]
+    problems = []
+    if "enum" in schema and value not in schema["enum"]:
+        problems.append(f"{at}: {value!r}")
+    if "const" in schema and value != schema["const"]:
+        problems.append(f"{at}: {value!r}")
+    if isinstance(value, dict):
+        named = schema.get("properties", {})
+        problems += [f"{at}: no {name}" for name in schema.get("required", ()) if name not in value]
+        more = schema.get("additionalProperties", True)
+        for name, each in value.items():
+            if name in named:
+                problems += _against(each, named[name], root, f"{at}.{name}")
+            elif more is False:
+                problems.append(f"{at}: {name} is not in the schema")
+            elif isinstance(more, dict):
+                problems += _against(each, more, root, f"{at}.{name}")
+    if isinstance(value, list) and isinstance(schema.get("items"), dict):
+        for number, each in enumerate(value):
+            problems += _against(each, schema["items"], root, f"{at}[{number}]")
+    return problems
