@@ -43,7 +43,7 @@ PREDICTIONS = {
     "fold, n_train, n_test": "where `fit` takes `train`: the fold of its model (`r2f0` of a "
     "repeated K-fold), and how many items that saw and is tested on",
     "cluster": "what the item was drawn with ([data] cluster), or the phase of a load",
-    "look": "at which look of the plan its item came ([looks] in PLAN.toml)",
+    "planned_look": "at which look of the plan its item came ([looks] in PLAN.toml)",
     "fit_seconds": "what its fit took; empty where that is not known",
     "latency_shared": "1 where `latency` is that of a whole batch of `predict_batch`",
     "anything else": "what `predict` returned, and what `score` computed",

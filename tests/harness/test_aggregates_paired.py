@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -194,6 +195,18 @@ def test_an_experiment_without_draws_says_how_to_get_them(measured: Bench) -> No
     )
     asked = ("compare", "e0.0.1:model=low", "e0.0.1:model=high", "--metric", "rmse")
     assert "make rescore TAG=e0.0.1 records them" in measured.run(*asked, expect=1).said
+
+
+def test_dry_run_says_what_so_many_items_tell_of_an_aggregate(shared: Bench) -> None:
+    said = shared.run("dry-run").said
+    found = re.search(r"H1 \(rmse\): 120 items tell ([\d.]+) from no difference", said)
+    assert found
+    assert "seen on 120 items of e0.0.1" in said
+    [row] = shared.sql(
+        "SELECT max(rmse_high - rmse_low) AS width FROM metrics WHERE experiment_version = 'e0.0.1'"
+    )
+    # Paired, it takes less than the two intervals beside each other would.
+    assert 0 < float(found[1]) < row["width"]
 
 
 def test_each_segment_has_its_own_figure_and_interval_failures_among_them(shared: Bench) -> None:

@@ -114,6 +114,12 @@ def test_a_hypothesis_and_a_comparison_pool_seeds_and_count_clusters(drawn: Benc
     assert pair["verdict"]["difference"]["estimate"] == pytest.approx(np.mean(gaps))
 
 
+def test_dry_run_forecasts_from_clusters(drawn: Bench) -> None:
+    said = drawn.run("dry-run").said
+    assert f"H1 (correct): {ITEMS} items tell" in said
+    assert f"seen on {ITEMS} items in {ITEMS // 5} clusters of e0.0.1" in said
+
+
 def test_segments_have_intervals_over_clusters(drawn: Bench) -> None:
     values, clusters = of_one(drawn, "a", 1, "amount_used")
     x = np.array(values)

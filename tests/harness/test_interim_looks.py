@@ -193,9 +193,10 @@ def test_clusters_come_whole_and_dry_run_says_when_it_looks(bench: Bench) -> Non
     bench.items(ITEMS, n="n", passage="f'passage {n // 4}'")
     assert "looks at 52, 100, 152, 200 items" in bench.run("dry-run").said
     bench.experiment("e0.0.1")
-    looks = bench.sql("SELECT cluster, count(DISTINCT look) AS n FROM predictions GROUP BY 1")
+    counted = "SELECT cluster, count(DISTINCT planned_look) AS n FROM predictions GROUP BY 1"
+    looks = bench.sql(counted)
     assert {row["n"] for row in looks} == {1}
-    spread = bench.sql("SELECT DISTINCT look FROM predictions")
+    spread = bench.sql("SELECT DISTINCT planned_look FROM predictions")
     assert len(spread) == len(looked(bench)) < 4
 
 

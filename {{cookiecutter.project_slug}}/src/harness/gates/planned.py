@@ -95,6 +95,8 @@ def power(now: Situation) -> Blocked | None:
 
     A dev-run knows the spread only roughly, so this blocks where even its best case is too wide.
     """
+    if not place_for(now.root, now.project.settings, DEV).db.exists():
+        return None  # the gate dev-run says so already
     short = [each for each in power_forecasts(now) if each.too_few]
     if not short:
         return None
@@ -109,8 +111,7 @@ def power_forecasts(now: Situation) -> "list[Forecast]":
     from harness.project.hypotheses import load_plan
 
     plan = load_plan(now.root)
-    # Without a dev-run nothing is known, and the gate dev-run says so already.
-    if not plan.hypotheses or not place_for(now.root, now.project.settings, DEV).db.exists():
+    if not plan.hypotheses:
         return []
     from harness.measure.forecast import Forecast, forecasts
 

@@ -13,7 +13,7 @@ import duckdb
 from harness.errors import HarnessError
 from harness.project.declarations import Rule
 from harness.read.views import columns, literal
-from harness.record.columns import quoted
+from harness.record.columns import LOOK, quoted
 from harness.record.score_tables import DECLARED, RULES, rule_of
 
 Rows = list[tuple[Any, ...]]
@@ -29,7 +29,7 @@ _MACHINE = {
 _NO_SCORES = {
     *("repeat", "fold", "seed", "attempts", "latency", "function_time", "cost", "id"),
     *("n_train", "n_test"),
-    *("prediction", "ground_truth", "look", *_MACHINE),
+    *("prediction", "ground_truth", LOOK, *_MACHINE),
 }
 _MOST_SCORES = 8
 _CODE = ("code_key", "git_commit_hash", "git_hash", "commit_hash", "git_commit")
@@ -38,7 +38,7 @@ _RESULTS = {
     *("track_id", "timestamp", "function_name", "function_time", "args", "kwargs", "attempts"),
     *("error", "error_type", "cache", "prediction", "ground_truth", "latency", "cost"),
     *("confidence", "score", "correct", "accuracy", "data_version", "experiment_version"),
-    *("task_key", "item_key", "fit_asset", "fit_seconds", "look", *_RAW, *_CODE, *_MACHINE),
+    *("task_key", "item_key", "fit_asset", "fit_seconds", LOOK, *_RAW, *_CODE, *_MACHINE),
 }
 
 

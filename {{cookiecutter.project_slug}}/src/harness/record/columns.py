@@ -37,7 +37,7 @@ ANSWERS = frozenset({"prediction", "ground_truth", "raw_response"})
 
 
 CLUSTER = "cluster"  # what items were drawn with, where [data] of benchmark.toml names it
-LOOK = "look"  # at which look of the plan an item came, where PLAN.toml has [looks]
+LOOK = "planned_look"  # at which look of the plan an item came, where PLAN.toml has [looks]
 
 
 # The harness's own columns; what predict returns may not take their names.
