@@ -147,6 +147,7 @@ def test_what_cannot_be_fetched_is_said_and_nothing_is_written(
         (["e0.0.1", "src/predict.py"], "has no 'src/predict.py'; there is src/benchmark/predict"),
         (["e0.0.1", "prompts/ask.txt", "--out", str(there)], "there.txt is there already"),
         (["e0.0.1", "metrics", "--out", str(tmp_path / "x.xls")], "is of no known form"),
+        (["e0.0.1", "judgements", "--out", str(tmp_path / "x.csv")], "has no table judgements"),
     ):
         refused = untouched.run("get", *arguments, expect=2)
         assert words in refused.err

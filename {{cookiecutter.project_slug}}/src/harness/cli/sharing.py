@@ -104,7 +104,8 @@ def worktree(name: Annotated[str, typer.Argument(help="such as transformer")] = 
         err.print(words, soft_wrap=True)
     if missing := check_out_data(made.root):
         err.print(f"note: {missing}", soft_wrap=True)
-    _tell_next([f"cd {made.root} && make dev-run"])
+    # Its git hooks run what that sets up, so a commit before it would be stopped by them.
+    _tell_next([f"cd {made.root} && make dev-run (which sets it up; only then can you commit)"])
 
 
 @app.command("worktrees")

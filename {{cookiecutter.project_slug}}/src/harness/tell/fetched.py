@@ -7,7 +7,7 @@ from harness.errors import HarnessError
 from harness.project.kind import load_kind
 from harness.project.settings import Settings
 from harness.read.excerpt import past_database, results_of
-from harness.read.views import connect, literal
+from harness.read.views import columns, connect, literal
 from harness.tell.section import Section, Table
 from harness.tell.target import check_place
 from harness.version.past import files_at, find, take
@@ -76,5 +76,10 @@ def _table(root: Path, settings: Settings, tag: str, name: str, target: Path) ->
         raise HarnessError(f"{target} is of no known form", fix="OUT=x.csv, x.json or x.parquet")
     with tempfile.TemporaryDirectory(prefix="bench-table-") as folder:
         database = past_database(root, tag, Path(folder) / "past.db")
+        with connect([database]) as con:
+            there = columns(con, name)
+        if not there:
+            fix = f"make get TAG={tag} lists what there can be"
+            raise HarnessError(f"{tag} has no table {name}", fix=fix)
         query = f"SELECT * FROM {name} WHERE experiment_version = {literal(tag)}"
         run_sql([database], query, target=target)
