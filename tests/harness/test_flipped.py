@@ -55,7 +55,7 @@ def test_the_report_shows_what_both_sides_of_a_hypothesis_answered(bench: Bench)
     )
     bench.experiment("e0.0.1")
     bench.run("report", "e0.0.1")
-    page = (bench.root / "results/e0.0.1.html").read_text()
+    page = (bench.root / "results/reports/e0.0.1.html").read_text()
     assert "Flipped items" in page
     assert "6 of 6 items that differ in correct" in page
     assert "I say <mark>no</mark>" in page

@@ -6,12 +6,14 @@ machine's own name. What models answered is escaped, and the page may ask nobody
 
 import hmac
 import secrets
+import signal
 import webbrowser
 from collections.abc import Callable
 from html import escape
 from http import HTTPStatus
 from http.cookies import SimpleCookie
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from types import FrameType
 from typing import Protocol
 from urllib.parse import parse_qs, urlsplit
 
@@ -93,18 +95,25 @@ def _text(text: str) -> str:
 
 
 def serve(page: Page, *, open_browser: bool = True) -> None:
-    """Serve until Ctrl-C."""
+    """Serve until Ctrl-C or SIGTERM."""
     server = HTTPServer((HOST, 0), _handler(page))
     address = f"http://{HOST}:{server.server_port}/?token={page.token}"
     err.print(f"{address}\nOpen this link. Ctrl-C ends it.", markup=False, soft_wrap=True)
     if open_browser:
         webbrowser.open(address)
+    before = signal.signal(signal.SIGTERM, _end)
     try:
         server.serve_forever()
     except KeyboardInterrupt:
         pass
     finally:
+        signal.signal(signal.SIGTERM, before)
         server.server_close()
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    """End as on Ctrl-C, so that what was labelled is said."""
+    raise KeyboardInterrupt
 
 
 def _handler(page: Page) -> type[BaseHTTPRequestHandler]:
