@@ -42,7 +42,7 @@ def check_help(project: BakedProject, path: dict[str, str]) -> None:
     assert "  make help                               list the commands" in lines
     assert "  make merge FROM=a-branch" in said.stdout
     template = BakedProject(REPOSITORY).run("make", env=path)
-    assert "  make lint         ruff and mypy" in template.stdout
+    assert "  make lint               ruff and mypy" in template.stdout
     assert template.stderr == ""
 
 
@@ -111,12 +111,15 @@ def workflows(bake: Bake) -> list[Path]:
 def test_workflows_run_pinned_actions_with_no_more_rights_than_they_need(bake: Bake) -> None:
     found = workflows(bake)
     assert len(found) > 2
-    for text in (path.read_text(encoding="utf-8") for path in found):
+    for path in found:
+        text = path.read_text(encoding="utf-8")
         used = re.findall(r"uses: (\S+)", text)
         assert len(used) == 2
         assert all(re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", each) for each in used)
         assert "persist-credentials: false" in text
-        assert ": write" not in text
+        # Only the job that says the gate's verdict, which runs nothing of the branch.
+        may_write = ["pull-requests"] if path.name == "benchmark-gate.yml" else []
+        assert re.findall(r"(\S+): write", text) == may_write
     [made] = [path for path in found if path.name == "ci.yml" and REPOSITORY not in path.parents]
     named = re.findall(r"os: (\w+)-latest", made.read_text(encoding="utf-8"))
     assert named == ["ubuntu", "macos", "windows"]
