@@ -383,7 +383,7 @@ def test_a_plain_unknown_experiment_lists_those_there_are(tmp_path: Path) -> Non
         summarise_experiment(con, "e9.9.9")
     without = summarise_experiment(con, TAG)
     con.close()
-    assert "There are no metrics" in without.findings[0]
+    assert "make experiment TAG=e0.0.1 goes on" in without.findings[0]
 
 
 @pytest.mark.parametrize("broken", ["{", {"hypotheses": [{"id": "H1"}]}])

@@ -159,10 +159,13 @@ def test_samples_at_a_temperature(project: LlmProject, tmp_path: Path) -> None:
     grid = '[Params("plain", temperature=0.8, max_output_tokens=64)]'
     _port(project, SAMPLES_METRICS, 'item["question"]', grid)
     project.setting("run", repeats=4)
-    _dev_run(project, tmp_path, "say:no", "ok", "say:no")
-    rows = project.rows()
+    with FaultServer(tmp_path / "log", lambda _: ("say:no", "ok", "say:no")) as server:
+        project.ask(server.url)
+        code, printed = project.experiment()
+    assert code == 0, printed
+    rows = project.rows("results/benchmark.db")
     assert len(rows) == 48
     assert {json.loads(row["request"])["temperature"] for row in rows} == {0.8}
     assert sum(row["right"] for row in rows) == 24
-    metrics = project.rows(table="metrics")[0]
+    [metrics] = project.rows("results/benchmark.db", "metrics")
     assert metrics["pass_at_2"] == pytest.approx(5 / 6)
