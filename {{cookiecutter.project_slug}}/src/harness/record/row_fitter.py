@@ -32,24 +32,36 @@ class RowFitter:
         self._connection = connection
         self._apart = apart
         self._keep_asset = keep_asset
+        self._before: list[Row] = []  # of the same batch, which no table holds yet
         self._spelled = {name.lower(): name for name in schema.types}
         with apart() as plain_connection:
             self._scores = set(score_names(plain_connection, schema.table))
 
-    def fit(self, rows: list[Row]) -> list[tuple[Row, Wrong]]:
+    def fit(self, rows: list[Row], each: bool = False) -> list[tuple[Row, Wrong]]:
         """Make values plain and columns fit; each row with what is wrong, by column.
 
-        A value that cannot be kept, or is of another type than its column, is left NULL.
+        A value that cannot be kept, or is of another type than its column, is left NULL. `each`:
+        look at each row, also at one that looks like those before it.
         """
+        odd = [*range(len(rows))] if each else self._odd(rows)
+        if each or len(odd) <= _LOOKED_AT_FIRST:
+            return self._fit(rows, odd)
+        # Most of the others look like the first, which say that these fit as they are.
+        until = odd[_LOOKED_AT_FIRST]
+        first = self._fit(rows[:until], odd[:_LOOKED_AT_FIRST])
+        self._before = [row for row, _ in first]
+        rest = self._fit(rows[until:], self._odd(rows[until:]))
+        self._before = []
+        return first + rest
+
+    def _odd(self, rows: list[Row]) -> list[int]:
+        return [index for index, row in enumerate(rows) if not self._schema.fits_as_is(row)]
+
+    def _fit(self, rows: list[Row], odd: list[int]) -> list[tuple[Row, Wrong]]:
         schema = self._schema
-        odd = [index for index, row in enumerate(rows) if not schema.fits_as_is(row)]
         ready: list[tuple[Row, Wrong]] = [(row, {}) for row in rows]
         if not odd:
             return ready
-        if len(odd) > _LOOKED_AT_FIRST:
-            # Most of the others look like the first, which say that these fit as they are.
-            until = odd[_LOOKED_AT_FIRST]
-            return self.fit(rows[:until]) + self.fit(rows[until:])
         made: dict[int, Row] = {}
         for index in odd:
             wrong = ready[index][1]
@@ -63,7 +75,7 @@ class RowFitter:
                     wrong[name] = f"{name}, which is a score of metrics.py here; rename one of them"
                 else:
                     made[index][name] = self._plain(name, value, wrong)
-        added, retyped = schema.changes(made.values(), self._holds)
+        added, retyped = schema.changes(made.values(), self._taken)
         if added or retyped:
             with self._apart() as connection:
                 schema.add(connection, added)
@@ -113,6 +125,9 @@ class RowFitter:
             )
         self._scores.remove(score)
         return True
+
+    def _taken(self, column: str) -> bool:
+        return any(row.get(column) is not None for row in self._before) or self._holds(column)
 
     def _holds(self, column: str) -> bool:
         return holds(self._connection, self._schema.table, column)

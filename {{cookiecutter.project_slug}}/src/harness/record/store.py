@@ -266,7 +266,7 @@ class Store:
         except OverflowError:
             # A number beyond 64 bits hid in a row that looked like those before it.
             self.predictions.forget()
-            fitted = self.fit(rows)
+            fitted = self._fitter.fit(rows, each=True)
             for row, wrong in fitted:
                 if wrong:
                     mark_unfit(row, wrong)
