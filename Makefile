@@ -63,7 +63,7 @@ FAULTS = tests/faults $(addprefix $(HARNESS_TESTS), test_killed.py test_workers_
   test_bad_input.py::test_a_cache_that_is_damaged_as_a_whole test_tag.py::test_killed_around_the_commit_and_resumed)
 
 test-faults: $(VENV)/.ready ## kills, signals, full disks, clocks, dying workers, a cluster that loses one; the slow ones too
-	@$(PY) -m pytest -q -n auto --dist loadgroup $(FAULTS)
+	@$(PY) -m pytest -q -n auto --dist loadscope $(FAULTS)
 
 # What `make test` leaves out of the fault suite for its length, and no change should land without.
 QUICK = tests/faults/test_every_step.py::test_a_signal_at_each_step_in_turn_and_the_next_start_goes_on[kill-some] \
