@@ -1,7 +1,9 @@
 """Results are shared through a remote that was tried before it was set, and come back from it."""
 
 import os
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -115,6 +117,35 @@ def test_a_tag_that_is_older_than_its_remote_comes_back(
     other.run("checkout", "e0.0.1")
     assert (tmp_path / "clone-e0.0.1/results/benchmark.db").read_bytes() == recorded
     other.run("cleanup")
+
+
+@pytest.mark.slow
+def test_a_push_that_is_killed_at_any_time_leaves_no_tag_without_its_data(
+    tagged_by_dvc: Bench, tmp_path: Path
+) -> None:
+    recorded = tagged_by_dvc.db.read_bytes()
+    whole, seen = 0.0, set()
+    for part in range(10):
+        bench = tagged_by_dvc.copy(tmp_path / f"{part}/bench")
+        url = bare(tmp_path / f"{part}")
+        bench.git("remote", "add", "origin", str(url))
+        bench.run("remote", "../store")
+        commit(bench)
+        begin, pushing = time.monotonic(), bench.start("push")
+        if part:
+            time.sleep(whole * part / 8)
+            os.killpg(pushing.pid, signal.SIGKILL)
+        pushing.communicate()
+        whole = whole or time.monotonic() - begin
+        there = "refs/tags/e0.0.1" in bench.git("ls-remote", "origin")
+        if not there:
+            bench.run("push")
+        other = clone(bench, url, tmp_path / f"{part}/clone", "--no-tags")
+        other.run("pull")
+        assert other.db.read_bytes() == recorded, part
+        assert "origin has every tag" in bench.run("push").said
+        seen.add(there)
+    assert seen == {True, False}
 
 
 def test_a_folder_of_models_travels_with_its_tag(tagged_by_dvc: Bench, tmp_path: Path) -> None:
