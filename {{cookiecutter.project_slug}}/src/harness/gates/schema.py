@@ -22,7 +22,10 @@ from harness.record.database_file import aside, begin_writing, set_strangers_asi
 
 _TABLES = re.compile(r"predictions(_.*)?|metrics|runs")
 _FAMILY = {"INTEGER": "a number", "REAL": "a number", "TEXT": "text", "BLOB": "bytes"}
-_OURS = {*PREDICTIONS, "track_id", "timestamp", "repeat"} - {"prediction", "ground_truth"}
+_OURS = {*PREDICTIONS, "track_id", "timestamp", "repeat", "fit_seconds"} - {
+    "prediction",
+    "ground_truth",
+}
 _PREFIX = "params_"
 _SIMILAR = 0.6
 
