@@ -96,3 +96,25 @@ def test_a_score_is_no_result(bench: Bench) -> None:
     assert not bench.executed()
     assert {row["other"] for row in bench.rows("e0.0.2")} == {1.0}
     assert {row["correct"] for row in bench.rows("e0.0.2")} == {None}
+
+
+def test_where_an_item_stands_in_a_design_is_not_reused_with_its_result(bench: Bench) -> None:
+    bench.items(12, passage="f'passage {n // 2}'")
+    bench.settings(data={"cluster": "passage"})
+    bench.experiment("e0.0.1")
+    assert {row["cluster"] for row in bench.rows("e0.0.1")} == {f"passage {n}" for n in range(6)}
+    before = bench.executed()
+    without_cache(bench)
+    bench.settings(data={"cluster": ""})
+    bench.experiment("e0.0.2")
+    assert not bench.executed()
+    assert before
+    # Each item stands for itself again, so no interval is over passages.
+    assert {row["cluster"] for row in bench.rows("e0.0.2")} == {None}
+
+
+def test_predict_cannot_say_what_an_item_was_drawn_with(bench: Bench) -> None:
+    bench.predict('return {"prediction": 1, "ground_truth": 1, "cluster": item["id"][-1]}')
+    bench.dev_run(expect=1)
+    [said] = {row["error"] for row in bench.rows("dev")}
+    assert said == "predict returned 'cluster', a name that the harness fills itself"

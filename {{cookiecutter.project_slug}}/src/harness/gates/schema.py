@@ -17,15 +17,12 @@ from pathlib import Path
 from harness.errors import HarnessError
 from harness.findings import Finding
 from harness.project.values import Value
-from harness.record.columns import PREDICTIONS, holds, quoted
+from harness.record.columns import PREDICTIONS, RESERVED, holds, quoted
 from harness.record.database_file import aside, begin_writing, set_strangers_aside
 
 _TABLES = re.compile(r"predictions(_.*)?|metrics|runs")
 _FAMILY = {"INTEGER": "a number", "REAL": "a number", "TEXT": "text", "BLOB": "bytes"}
-_OURS = {*PREDICTIONS, "track_id", "timestamp", "repeat", "fit_seconds"} - {
-    "prediction",
-    "ground_truth",
-}
+_OURS = {*PREDICTIONS, *RESERVED} - {"prediction", "ground_truth"}
 _PREFIX = "params_"
 _SIMILAR = 0.6
 

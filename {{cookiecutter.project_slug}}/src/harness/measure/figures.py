@@ -32,7 +32,7 @@ from harness.stats.intervals import (
 from harness.stats.phases import rises, trend
 from harness.stats.resampling import NO_ITEMS, Resamples, interval_of, resample
 
-_OWN = frozenset({"track_id", "timestamp", "error", "error_type"} | RESERVED) - {"repeat"}
+_OWN = frozenset({"error", "error_type"} | RESERVED) - {"repeat", CLUSTER}
 Aggregate = Callable[[pd.DataFrame], float]
 FAILED = "failed"  # the column of an aggregate that is given failed rows
 

@@ -40,12 +40,15 @@ CLUSTER = "cluster"  # what items were drawn with, where [data] of benchmark.tom
 LOOK = "planned_look"  # at which look of the plan an item came, where PLAN.toml has [looks]
 
 
-# The harness's own columns; what predict returns may not take their names.
-# True where `latency` is that of a whole batch.
-LATENCY_SHARED = "latency_shared"
+LATENCY_SHARED = "latency_shared"  # true where `latency` is that of a whole batch
+
+# The harness's own columns: predict may not return their names, and a result that is reused leaves
+# them behind, since they are of the run that made it and of where an item stood in its design.
 RESERVED = frozenset(
     {
+        CLUSTER,
         LATENCY_SHARED,
+        LOOK,
         "track_id",
         "timestamp",
         "function_name",

@@ -27,7 +27,7 @@ from harness.project.keys import differences
 from harness.project.tasks import Census, Task, cluster_of, tasks, touched
 from harness.project.values import Row
 from harness.record.cache import ResultCache
-from harness.record.columns import LOOK
+from harness.record.columns import CLUSTER, LOOK
 from harness.record.known import Knowledge, Reading, reading_file
 from harness.record.layout import DEV, Place, databases, place_for
 from harness.record.recorded import Known
@@ -262,9 +262,9 @@ class _Run:
         if task.look:
             row[LOOK] = task.look
         if self.phased:
-            return row | {"cluster": f"phase {task.repeat}"}
+            return row | {CLUSTER: f"phase {task.repeat}"}
         cluster = cluster_of(task.item, self.clusters)
-        return row if cluster is None else row | {"cluster": cluster}
+        return row if cluster is None else row | {CLUSTER: cluster}
 
     def _end(self, row: Row, report: RunReport) -> None:
         """Record how the run ended, and wait until everything is written."""

@@ -15,7 +15,7 @@ from harness.record.columns import PREDICTIONS, RESERVED, quoted
 
 _EXACT = 2**53
 _BIG = "BIG INTEGER"  # only while types are compared
-OWN = frozenset({*PREDICTIONS, *RESERVED, "track_id", "timestamp", "error_type", "cost"})
+OWN = frozenset({*PREDICTIONS, *RESERVED, "error_type", "cost"})
 
 
 @dataclass(frozen=True, slots=True)
