@@ -36,6 +36,11 @@ def _recorded(phase: str) -> list[Path]:
     root, settings = _here()
     found = databases(root, settings, phase)
     if not found:
+        from harness.version.results_state import problem_of, records
+
+        for record in records(root) if phase != DEV else []:
+            if elsewhere := problem_of(root, record):  # as in a clone that has not pulled
+                raise HarnessError(elsewhere.message, fix=elsewhere.fix)
         command = "make dev-run" if phase == DEV else "make experiment TAG=e0.0.1"
         raise HarnessError("nothing is recorded yet", fix=command)
     return found
@@ -58,6 +63,10 @@ def newest(tag: str) -> str:
         return tag
     # Only what is here can be read, so no remote is asked.
     if not (found := published(*_here(), ask_remote=False)).newest:
+        from harness.read.unfinished import unfinished
+
+        if begun := unfinished(*_here()):
+            raise HarnessError(begun[-1].message, fix=begun[-1].fix, code=1)
         raise HarnessError("there is no experiment yet", fix="make experiment TAG=e0.0.1")
     return found.newest
 

@@ -82,17 +82,24 @@ def _sample(
         for part, each in parts:
             name = named(scorer, part)
             scores[name] = _value(each)
-            graded = isinstance(each, bool) or (isinstance(each, str) and each in "CI")
-            declared.setdefault(
-                name, Score("proportion" if graded else "mean", better="higher" if graded else None)
-            )
-            if not graded and declared[name].kind == "proportion":
-                declared[name] = Score("mean", better="higher", low=0, high=1)
+            if each is not None:
+                declared[name] = _wider(declared.get(name), each)
     error = sample.get("error")
     words = str(error.get("message") if isinstance(error, dict) else error) if error else ""
     return Sample(
         params, str(sample.get("id")), int(sample.get("epoch") or 1) - 1, row, scores, words
     )
+
+
+def _wider(known: Score | None, value: object) -> Score:
+    """What a score is, of which one more value was seen; the order of values does not matter."""
+    whole = isinstance(_value(value), bool)
+    if whole and (known is None or known.kind == "proportion"):
+        return Score("proportion", better="higher")
+    graded = whole or (isinstance(value, str) and value in _GRADES)
+    if graded and (known is None or known.better == "higher"):
+        return Score("mean", better="higher", low=0, high=1)
+    return Score("mean")
 
 
 def _value(value: object) -> float | bool | None:

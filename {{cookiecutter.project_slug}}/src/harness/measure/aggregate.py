@@ -2,7 +2,7 @@
 
 import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 
 from harness.clock import stamp
@@ -23,6 +23,7 @@ from harness.project.hypotheses import Plan, recorded_plan
 from harness.project.values import INTEGER, REAL, TEXT, Row, plain
 from harness.record.columns import Schema, holds, quoted
 from harness.record.judgements import Judged
+from harness.record.labelled import Labelled, has_labelled, record_labelled
 from harness.record.layout import DEV, Place
 from harness.record.metrics_table import COUNTS, LATENCIES, percentile_columns
 from harness.record.resamples_table import create_resamples, record_resamples
@@ -58,8 +59,8 @@ def measure(
     declared, taken = project.scores, [*project.kind.doubts, *project.kind.times]
     aggregates = project.aggregates
     score_rows(place, experiment, project.score, declared, aggregates, plan, taken, judged)
-    calibrate(project, place, experiment, judged)
-    return fill_metrics(project, grid, place, experiment, track_id, more)
+    labelled = calibrate(project, place, experiment, judged)
+    return fill_metrics(project, grid, place, experiment, track_id, more, labelled)
 
 
 def rules_of(place: Place, experiment: str) -> list[Rule]:
@@ -81,12 +82,13 @@ def fill_metrics(
     experiment: str,
     track_id: str,
     more: Mapping[str, object] | None = None,
+    labelled: Sequence[Labelled] | None = None,
 ) -> list[Row]:
     """Compute and store the metrics of an experiment; returns the rows as written.
 
     The configurations are those of `grid`; where that is None, those that ran, whatever GRID lists
-    today. `more` are columns that stand in each row besides. The rows replace those there were, at
-    once.
+    today. `more` are columns that stand in each row besides, `labelled` what people said of
+    answers (None: what is recorded of that stays). All replaces what there was, at once.
     """
     connection = sqlite3.connect(place.db, isolation_level=None, timeout=10)
     try:
@@ -96,13 +98,14 @@ def fill_metrics(
             chosen = recorded_configurations(connection, place, experiment)
         else:
             chosen = [Chosen(each.columns, each.digest.hex()) for each in grid.configurations]
+        types = Schema.prepare(connection, place.predictions, {}).types
         calculator = Calculator(
             project,
             connection,
-            Schema.prepare(connection, place.predictions, {}).types,
-            _numeric(connection, place, experiment, rules),
+            types,
+            _numeric(connection, place, experiment, rules, types),
             [rule for rule in rules if rule.aggregate],
-            segmentations=_segmentations(connection, place, experiment),
+            segmentations=_segmentations(connection, place, experiment, types),
         )
         several = len(chosen) > 1
         if several:
@@ -116,17 +119,16 @@ def fill_metrics(
                 step.done(len(rows))
         ready = _stamped(rows, {**(more or {}), "track_id": track_id}, experiment)
         _widen(connection, schema, ready, [*(rule.name for rule in rules), *project.kind.times])
-        _replace(connection, place, experiment, ready, calculator)
+        _replace(connection, place, experiment, ready, calculator, labelled)
         return ready
     finally:
         connection.close()
 
 
 def _segmentations(
-    connection: sqlite3.Connection, place: Place, experiment: str
+    connection: sqlite3.Connection, place: Place, experiment: str, have: Mapping[str, str]
 ) -> Segmentations | None:
     """What the plan divides the items by, of the columns that there are."""
-    have = Schema.prepare(connection, place.predictions, {}).types
     named = plan_of(connection, place, experiment).segmentations
     columns = [each for each in dict.fromkeys(named) if each in have]
     if not columns:
@@ -167,6 +169,7 @@ def _replace(
     experiment: str,
     rows: list[Row],
     found: Calculator,
+    labelled: Sequence[Labelled] | None,
 ) -> None:
     """Put the rows of an experiment in the place of those there were, at once."""
     table = quoted(place.metrics)
@@ -183,6 +186,8 @@ def _replace(
     add_uncounted(connection, experiment, together(found.uncounted))
     record_resamples(connection, experiment, found.resampled)
     record_segments(connection, experiment, found.segmented)
+    if labelled or (labelled is not None and has_labelled(connection)):
+        record_labelled(connection, experiment, labelled)
     if experiment != DEV:  # whose tables are dropped, and a view without its table blocks ALTER
         name_versions(connection)
     connection.execute("COMMIT")
@@ -196,10 +201,13 @@ def plan_of(connection: sqlite3.Connection, place: Place, experiment: str) -> Pl
 
 
 def _numeric(
-    connection: sqlite3.Connection, place: Place, experiment: str, rules: list[Rule]
+    connection: sqlite3.Connection,
+    place: Place,
+    experiment: str,
+    rules: list[Rule],
+    types: Mapping[str, str],
 ) -> list[Rule]:
     """The scores that are numbers: the declared ones, and others that some row has."""
-    types = Schema.prepare(connection, place.predictions, {}).types
     able = [r for r in rules if not r.aggregate and types.get(r.name) in (INTEGER, REAL)]
     if not able:
         return []

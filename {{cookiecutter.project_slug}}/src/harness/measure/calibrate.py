@@ -16,7 +16,7 @@ from harness.project.labels import read_labels
 from harness.project.values import Row
 from harness.record.columns import quoted
 from harness.record.judgements import COLUMN, PLACES, Judged, won
-from harness.record.labelled import Labelled, has_labelled, record_labelled
+from harness.record.labelled import Labelled
 from harness.record.layout import DEV, JUDGEMENTS, Place, place_for
 from harness.record.score_tables import recorded_rules
 
@@ -24,8 +24,10 @@ _AT_ONCE = 500
 PERSON = "person"
 
 
-def calibrate(project: Project, place: Place, experiment: str, judged: Judged | None) -> None:
-    """Fill `judge_labels` of an experiment from labels/judge.jsonl.
+def calibrate(
+    project: Project, place: Place, experiment: str, judged: Judged | None
+) -> list[Labelled]:
+    """The rows of `judge_labels` of an experiment, from labels/judge.jsonl.
 
     Its own answers come first; a label of an answer that it does not have is looked for in the dev
     phase and in the other experiments of its table.
@@ -42,9 +44,7 @@ def calibrate(project: Project, place: Place, experiment: str, judged: Judged | 
             and project.scores[rule.name].judged
         ]  # fmt: skip
         if not labels or not rules or judged is None:
-            if has_labelled(connection):
-                record_labelled(connection, experiment, [])
-            return
+            return []
         found: list[Labelled] = []
         seen: dict[str, set[str]] = {rubric: set() for rubric in labels}
         for there, name in _sources(project, place, experiment, connection):
@@ -66,7 +66,7 @@ def calibrate(project: Project, place: Place, experiment: str, judged: Judged | 
                         Labelled(score, judge, rubric, answer, key, name, a, b)
                         for score, judge, a, b in pairs
                     )
-        record_labelled(connection, experiment, found)
+        return found
 
 
 class _Person:

@@ -27,22 +27,19 @@ class Labelled:
 
 
 _NAMES = [each.name for each in fields(Labelled)]
-LABELLED_OF = f"SELECT {', '.join(_NAMES)} FROM {LABELLED} WHERE experiment_version = ?"
 
 
 def record_labelled(
     connection: sqlite3.Connection, experiment: str, found: Iterable[Labelled]
 ) -> None:
-    """Write them in the place of those there were, at once."""
+    """Write them in the place of those there were; the caller commits."""
     typed = ", ".join(f"{name} {'REAL' if 'by_' in name else 'TEXT'}" for name in _NAMES)
     connection.execute(f"CREATE TABLE IF NOT EXISTS {LABELLED} (experiment_version TEXT, {typed})")
-    connection.execute("BEGIN IMMEDIATE")
     connection.execute(f"DELETE FROM {LABELLED} WHERE experiment_version = ?", (experiment,))
     marks = ", ".join("?" * (len(_NAMES) + 1))
     connection.executemany(
         f"INSERT INTO {LABELLED} VALUES ({marks})", ((experiment, *astuple(each)) for each in found)
     )
-    connection.execute("COMMIT")
 
 
 def has_labelled(connection: sqlite3.Connection) -> bool:

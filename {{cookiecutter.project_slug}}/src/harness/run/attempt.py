@@ -102,6 +102,7 @@ class Worker:
         self.lost = 0  # of them: gave nothing, and may be charged
         self._calls = 1
         self._current: tuple[Item, Params] | None = None
+        self._decided: tuple[Exception, bool | float] | None = None
         self.abandoned = False
         self._transient = set(project.settings.retry.errors) | {"TransientError"}
         self._seconds = self._limit = project.settings.run.timeout_seconds
@@ -143,6 +144,7 @@ class Worker:
         self.lost = 0
         self._calls = 1
         self._current = (item, params)
+        self._decided = None
 
     def run_all(
         self,
@@ -202,6 +204,7 @@ class Worker:
         arguments: _Arguments = [items, params]
         self._named = {}
         self._current = None  # where it may cost, a batch is not tried twice
+        self._decided = None
         self.lost = 0
         self._limit = self._seconds * len(items)
         self.attempts = 0
@@ -330,7 +333,15 @@ class Worker:
                 self.limiter.failed()
 
     def _backoff(self, error: Exception) -> bool | float:
-        """Whether to try again: True for the usual backoff, or the seconds the server asked for."""
+        """Whether to try again: True for the usual backoff, or the seconds the server asked for.
+
+        Of the first error this is asked twice, and a budget must answer once.
+        """
+        if self._decided is None or self._decided[0] is not error:
+            self._decided = (error, self._decide(error))
+        return self._decided[1]
+
+    def _decide(self, error: Exception) -> bool | float:
         if may_cost(error) and not self._may_pay_again():
             return False
         if isinstance(error, TransientError) and (wait := asked_to_wait(error)) is not None:

@@ -244,17 +244,20 @@ class _Run:
     def _to_be_fitted(self, limit: int | None, after: Configuration) -> Iterator[Configuration]:
         """The configurations after this one that have a datapoint of which nothing is known."""
         every = self.grid.configurations
+        repeats = range(self.project.settings.run.repeats)
         for index in range(every.index(after) + 1, len(every)):
-            items = self.census.of(index).checked(self.project, every[index].params, limit)
-            repeats = range(self.project.settings.run.repeats)
+            each = every[index]
             stream = (
                 Task(item, each, repeat, each.key(digest, repeat), digest.hex())
-                for each in (every[index],)
-                for item, digest in items
+                for item, digest in self.census.of(index).checked(self.project, each.params, limit)
                 for repeat in repeats
             )
-            if any(known is None for _, known in self._looked_up(stream, [0])):
-                yield every[index]
+            while chunk := list(itertools.islice(stream, _LOOKED_UP_AT_ONCE)):
+                keys = [task.key for task in self._not_done(chunk)]
+                known = set() if self.known is None or not keys else self.known.among(keys)
+                if not known.issuperset(keys):
+                    yield each
+                    break
 
     def _designed(self, task: Task) -> Row:
         """What a row says of where its task stands in the design: cluster, fold and look."""

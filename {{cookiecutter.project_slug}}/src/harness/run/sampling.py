@@ -22,7 +22,7 @@ LOOK_SECONDS = 1.0
 _MEGABYTE = 2**20
 _NVIDIA = Path("/proc/driver/nvidia")
 _RAPL = Path("/sys/class/powercap")
-_QUERY = "--query-gpu=utilization.gpu,memory.used,power.draw"
+_QUERY = "--query-gpu=index,utilization.gpu,memory.used,power.draw"
 
 
 @dataclass(slots=True)
@@ -33,7 +33,8 @@ class Sample:
     looks: int = 0
     memory_mb: float = 0.0
     cpu: dict[int, float] = field(default_factory=dict)  # seconds by process, as last seen
-    gpu: list[tuple[float, float, float]] = field(default_factory=list)  # percent, MB, watts
+    # Of each card at each look: its index, percent, MB, watts.
+    gpu: list[tuple[float, float, float, float]] = field(default_factory=list)
     joules: dict[str, float] = field(default_factory=dict)
 
     def figures(self) -> dict[str, float]:
@@ -48,10 +49,10 @@ class Sample:
             "memory_mb_most": self.memory_mb,
         }
         if self.gpu:
-            percent, memory, watts = zip(*self.gpu, strict=True)
+            cards, percent, memory, watts = zip(*self.gpu, strict=True)
             found["gpu_percent"] = sum(percent) / len(percent)
             found["gpu_memory_mb_most"] = max(memory)
-            found["gpu_joules"] = sum(watts) / len(watts) * seconds
+            found["gpu_joules"] = sum(watts) / len(watts) * seconds * len(set(cards))
         found |= {f"{name}_joules": each for name, each in self.joules.items()}
         return {name: round(value, 3) for name, value in found.items()}
 
@@ -148,8 +149,8 @@ def _follow(sample: Sample, smi: "subprocess.Popen[str]") -> None:
     assert smi.stdout is not None
     for line in smi.stdout:
         with suppress(ValueError):  # [N/A], where a card does not tell
-            percent, memory, watts = map(float, line.split(","))
-            sample.gpu.append((percent, memory, watts))
+            card, percent, memory, watts = map(float, line.split(","))
+            sample.gpu.append((card, percent, memory, watts))
 
 
 # -- energy

@@ -22,6 +22,7 @@ from harness.read.scores import Numbers, read_scores
 from harness.stats.decision import MIN_ITEMS
 from harness.stats.intervals import join_notes
 from harness.stats.paired import (
+    Units,
     Verdict,
     aggregate_verdict,
     correct_family,
@@ -129,6 +130,7 @@ def compare(
                 f"{name_a} has a single configuration, so there is nothing to compare",
                 fix=f"make compare A={name_a} B=<another tag>",
             )
+    shared = _Shared.of(side_a, side_b) if of_items else None
     others = _others(side_a, chosen, rules) if second is first else []
     family = len(metrics) * len(chosen) + len(others)
     matters = {name: _smallest(first, second, name) for name in metrics}
@@ -139,6 +141,7 @@ def compare(
             rules[name],
             replace(side_a, chosen=x),
             replace(side_b, chosen=y),
+            shared,
             matters[name],
             1 if alone else family,
         )
@@ -274,16 +277,36 @@ def _planned(experiment: Experiment) -> list[str]:
     return list(dict.fromkeys(each.metric for each in experiment.plan.hypotheses))
 
 
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """The rows that both sides have: where each has them, of which items, in which units."""
+
+    at_a: NDArray[np.intp]
+    at_b: NDArray[np.intp]
+    items: NDArray[np.uint64]
+    units: Units
+
+    @classmethod
+    def of(cls, a: Side, b: Side) -> "_Shared":
+        _, at_a, at_b = np.intersect1d(a.scores.rows, b.scores.rows, return_indices=True)
+        return cls(at_a, at_b, a.scores.items[at_a], a.scores.units.at(at_a))
+
+
 def _pair(
-    con: DuckDBPyConnection | None, rule: Rule, a: Side, b: Side, smallest: float, family: int
+    con: DuckDBPyConnection | None,
+    rule: Rule,
+    a: Side,
+    b: Side,
+    there: _Shared | None,
+    smallest: float,
+    family: int,
 ) -> Pair:
     """One comparison; the items that changed most are looked up where there is a `con`."""
-    if rule.aggregate:
+    if rule.aggregate or there is None:
         return _aggregate_pair(rule, a, b, smallest, family)
     tagged, metric = a.experiment is not b.experiment, rule.name
-    _, at_a, at_b = np.intersect1d(a.scores.rows, b.scores.rows, return_indices=True)
-    x = pooled(a.scores.counted[metric][at_a], list(a.chosen))
-    y = pooled(b.scores.counted[metric][at_b], list(b.chosen))
+    x = pooled(a.scores.counted[metric][there.at_a], list(a.chosen))
+    y = pooled(b.scores.counted[metric][there.at_b], list(b.chosen))
     pair = Pair(
         metric,
         a.label(tagged),
@@ -292,8 +315,7 @@ def _pair(
         _cached(rule, a, b),
         called=rule.called,
     )
-    items = a.scores.items[at_a]
-    shared = len(np.unique(items[np.isfinite(x - y)]))
+    shared = len(np.unique(there.items[np.isfinite(x - y)]))
     if shared < MIN_ITEMS:
         reason = f"{shared} shared items with a value, at least {MIN_ITEMS} are needed"
         return replace(pair, reason=join_notes(reason, pair.reason))
@@ -305,7 +327,7 @@ def _pair(
     verdict = paired_verdict(
         y,
         x,
-        a.scores.units.at(at_a),
+        there.units,
         higher_is_better=not rule.lower,
         binary=rule.binary,
         bounds=rule.bounds,
@@ -318,7 +340,7 @@ def _pair(
         outcome="undecided",
         verdict=verdict,
         failures=reversal(rule.called, *gaps),
-        flips=[] if con is None else _flips(con, a, b, items, y - x),
+        flips=[] if con is None else _flips(con, a, b, there.items, y - x),
     )
 
 

@@ -148,11 +148,12 @@ def _answers(
     condition, values = where(experiment, index)
     rows = rows_of(
         con,
-        f"SELECT hash(input_id) AS item, {listed} FROM predictions WHERE experiment_version = ? "
-        f"AND {condition} AND list_contains(?::UBIGINT[], hash(input_id)) ORDER BY repeat DESC",
+        f'SELECT hash(input_id) AS "item hash", {listed} FROM predictions '
+        f"WHERE experiment_version = ? AND {condition} "
+        "AND list_contains(?::UBIGINT[], hash(input_id)) ORDER BY repeat DESC",
         [experiment.name, *values, [int(each) for each in items]],
     )
-    return {row["item"]: row for row in rows}
+    return {row["item hash"]: row for row in rows}
 
 
 def marked(a: str, b: str) -> tuple[list[Piece], list[Piece]]:

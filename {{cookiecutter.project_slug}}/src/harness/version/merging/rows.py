@@ -13,6 +13,7 @@ from harness.record.columns import quoted
 from harness.record.labelled import LABELLED
 from harness.record.layout import JUDGE_RUNS
 from harness.record.resamples_table import RESAMPLED
+from harness.record.segments_table import SEGMENTED
 from harness.version.merging.columns import Difference, Fitting, columns_of
 
 MOST = 10  # clashes that are listed by name
@@ -20,12 +21,15 @@ _ORDINAL = "ordinal of equal rows"
 # What tells rows apart.
 _OF_RUN = ("track_id",)
 _OF_AGGREGATE = ("experiment_version", "params_key", "name")
+_OF_SEGMENT = ("experiment_version", "params_key", "segmentation", "segment", "name")
 _OWN_KEYS = {
     "runs": _OF_RUN,
     JUDGE_RUNS: _OF_RUN,
     RESAMPLED: _OF_AGGREGATE,
     LABELLED: ("experiment_version", "score", "judge", "rubric", "answer", "task_key"),
+    SEGMENTED: _OF_SEGMENT,
     "resamples_history": (*_OF_AGGREGATE, "score_version"),
+    "segments_history": (*_OF_SEGMENT, "score_version"),
 }
 # In all other tables, by the columns that a table has; the first that fits.
 _KEYS: tuple[tuple[str, ...], ...] = (

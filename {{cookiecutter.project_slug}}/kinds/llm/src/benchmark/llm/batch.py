@@ -121,9 +121,11 @@ def execute(
     waiting = Waiting(journal, project.settings.retry.attempts)
     at_once = _one_by_one(project, waiting)
     queued: list[Job] = []
-    # What was admitted before a budget stopped the stream of jobs is within it, and is sent.
+    # A budget is no reason to stop here: what it admitted is within it, and is sent.
     yield from _apart(execute_at_once(at_once, jobs, limiter, stopped), queued)
     while queued:
+        if stopped():
+            return
         try:
             _send(waiting)
             if not _await(waiting, stopped):
@@ -175,9 +177,10 @@ def _broken(error: Exception) -> Result:
 def _send(waiting: Waiting) -> None:
     """Begin batches of the questions that are in none, one for each endpoint and model."""
     groups: dict[tuple[str, str, str], list[str]] = {}
+    sent = waiting.journal.in_batches()
     for key in sorted(waiting.open):
         name, api, body = waiting.wanted[key]
-        if not waiting.journal.is_sent(key):
+        if key not in sent:
             groups.setdefault((name, api, str(body.get("model"))), []).append(key)
     for (name, api, _), keys in groups.items():
         for start in range(0, len(keys), MOST):
@@ -210,14 +213,13 @@ def _begin(waiting: Waiting, sent: Sent) -> None:
 
 def _await(waiting: Waiting, stopped: Callable[[], bool]) -> bool:
     """Read every batch that has an open question, once it ends; False: stopped before that."""
-    stopped_before = stopped()
     for sent in waiting.journal.with_any(waiting.open):
         wire = wire_of(connect(sent.endpoint), sent.api)
         if not sent.batch and not _found(waiting, sent, wire):
             continue
         wait = ENDPOINTS[sent.endpoint].batch_poll
         while (replies := _patiently(lambda: wire.results(sent))) is None:  # noqa: B023
-            if stopped() and not stopped_before:
+            if stopped():
                 err.print(f"batch {sent.batch} goes on by itself", markup=False)
                 return False
             time.sleep(wait)

@@ -89,9 +89,9 @@ class Journal:
             self._write({"done": token})
             del self._sent[token]
 
-    def is_sent(self, key: str) -> bool:
-        """Whether a batch may have an answer to it, or may yet get one."""
-        return any(key in each.keys and key not in each.failed for each in self._sent.values())
+    def in_batches(self) -> set[str]:
+        """The questions to which a batch may have an answer, or may yet get one."""
+        return {k for each in self._sent.values() for k in each.keys if k not in each.failed}
 
     def attempts(self, key: str) -> int:
         """In how many batches it got no answer."""

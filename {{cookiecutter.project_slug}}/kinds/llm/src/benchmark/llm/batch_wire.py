@@ -95,10 +95,10 @@ class _Files:
         found: Replies = {}
         for name in ("error_file_id", "output_file_id"):
             if batch.get(name):
-                found |= self._lines(sent, str(batch[name]))
+                found |= self._lines(str(batch[name]))
         return found
 
-    def _lines(self, sent: Sent, file: str) -> Replies:
+    def _lines(self, file: str) -> Replies:
         text = self._client.call(
             lambda sdk, headers: sdk.files.content(file, extra_headers=headers).content
         )
