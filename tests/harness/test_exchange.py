@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from harness.importing import read_logs
 from tests.harness.project_fixture import Bench
 
 LOGS = Path(__file__).parent / "logs"
@@ -85,6 +86,19 @@ def test_a_log_that_is_cut_or_unknown_is_one_sentence_and_records_nothing(
     assert words in done.said
     assert "Traceback" not in done.said
     assert "e0.0.9" not in exchanged.git("tag")
+
+
+@pytest.mark.parametrize("values", ["PCI", "CPI", "ICP", "NCP"])
+def test_grades_of_inspect_mean_the_same_whichever_comes_first(tmp_path: Path, values: str) -> None:
+    samples = [
+        {"id": n, "epoch": 1, "input": "x", "target": "y", "output": {},
+         "scores": {"match": {"value": value}}}
+        for n, value in enumerate([None, *values])
+    ]  # fmt: skip
+    log = {"version": 2, "status": "success", "eval": {"task": "t", "model": "m"}}
+    (tmp_path / "log.json").write_text(json.dumps(log | {"samples": samples}))
+    declared = read_logs([tmp_path / "log.json"]).scores["match"]
+    assert (declared.kind, declared.better, declared.low, declared.high) == ("mean", "higher", 0, 1)
 
 
 def _lm_eval(folder: Path) -> list[Path]:

@@ -60,3 +60,25 @@ def test_the_report_shows_what_both_sides_of_a_hypothesis_answered(bench: Bench)
     assert "6 of 6 items that differ in correct" in page
     assert "I say <mark>no</mark>" in page
     assert 'class="flip better-B' in page
+
+
+@pytest.mark.slow
+def test_a_column_may_be_called_item(bench: Bench) -> None:
+    bench.items(12)
+    bench.predict(
+        'said = "I say yes" if item["x"] > params.threshold else "I say no"\n'
+        'return {"prediction": said, "ground_truth": "I say yes", "item": "text of " + item["id"]}'
+    )
+    bench.settings(report={"item": ["item"]})
+    bench.file(
+        "PLAN.toml",
+        'questions = ["which?"]\n\n[[hypotheses]]\nid = "H1"\n'
+        'claim = "Low says yes more often."\nmetric = "correct"\nbetter = { model = "low" }\n'
+        'than = { model = "high" }\ndirection = "higher"\nsmallest_difference = 0.1\n',
+    )
+    bench.experiment("e0.0.1")
+    bench.run("report", "e0.0.1")
+    page = (bench.root / "results/reports/e0.0.1.html").read_text()
+    flipped = page.partition("Flipped items")[2]
+    assert "I say <mark>" in flipped
+    assert "text of i" in flipped

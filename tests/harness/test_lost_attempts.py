@@ -65,6 +65,15 @@ def test_calls_that_timed_out_on_our_side_are_within_the_budget(
     assert sum(bench.executed().values()) == calls + 12
 
 
+def test_a_first_failure_is_tried_again_as_far_as_the_budget_goes(bench: Bench) -> None:
+    _bench(bench, 'TimeoutError("nothing came")', budget=0.02)
+    bench.items(1)
+    bench.commit()
+    bench.experiment("e0.0.1", expect=None)
+    # The first call and the one more that 0.02 pays for.
+    assert sum(bench.executed().values()) == 2
+
+
 def test_what_a_server_refused_costs_nothing(bench: Bench) -> None:
     _bench(bench, 'TransientError("busy")')
     bench.experiment("e0.0.1", expect=None)
@@ -96,6 +105,7 @@ def test_a_stop_at_the_budget_says_how_far_it_is_and_what_to_commit(bench: Bench
     summary = bench.run("summary", "e0.0.1", expect=1).out
     assert "Not finished: 4 of 12 datapoints are recorded." in summary
     assert "0 datapoints" not in summary
+    assert "4 of 12 datapoints are recorded" in bench.run("summary", expect=1).err, "no TAG"
 
     bench.settings(run={"executor": "serial"}, limits={"max_cost_usd": 1.0})
     bench.commit()

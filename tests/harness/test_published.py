@@ -250,3 +250,14 @@ def test_a_branch_that_is_called_like_the_tag_is_said_before_the_run(bench: Benc
     refused = bench.experiment("e0.0.1", expect=2)
     assert "a branch is called e0.0.1" in refused.said
     assert "git branch -m e0.0.1" in refused.said
+
+
+def test_a_clone_that_has_not_pulled_is_sent_to_pull_by_what_reads(
+    tagged_by_dvc: Bench, tmp_path: Path
+) -> None:
+    shared(tagged_by_dvc, tmp_path)
+    bench = clone(tagged_by_dvc, tmp_path / "clone")
+    for command in (("summary",), ("compare", "e0.0.1"), ("sql", "--query=SELECT 1")):
+        refused = bench.run(*command, expect=2).err
+        assert "DVC records results/benchmark.db, and it is not here" in refused, command
+        assert "fix: make pull" in refused, command

@@ -2,11 +2,12 @@
 
 import json
 import shutil
+import time
 from pathlib import Path
 
 import pytest
 
-from harness.run.sampling import gpus, sampled
+from harness.run.sampling import Sample, gpus, sampled
 from tests.harness.project_fixture import Bench
 
 BURNS = """
@@ -70,3 +71,10 @@ def test_the_use_of_a_gpu_is_sampled() -> None:
     found = sample.figures()
     assert found["gpu_joules"] > 0
     assert 0 <= found["gpu_percent"] <= 100
+
+
+def test_energy_is_that_of_all_gpus() -> None:
+    looks = [(card, 50.0, 1000.0, watts) for card, watts in ((0.0, 300.0), (1.0, 100.0))] * 5
+    found = Sample(began=time.monotonic() - 10, gpu=looks).figures()
+    assert found["gpu_joules"] == pytest.approx(4000, rel=0.01)
+    assert found["gpu_percent"] == 50

@@ -1,11 +1,13 @@
 """Questions in batches: each answered once, whatever is killed, lost or expired on the way."""
 
 import time
+from pathlib import Path
 
 import pytest
 
 from tests.kinds.llm.batch_server import BatchServer
 from tests.kinds.llm.conftest import LlmProject
+from tests.kinds.llm.fault_server import FaultServer
 
 PRICE = """
 [[price]]
@@ -106,3 +108,21 @@ def test_a_budget_sends_what_it_can_pay_for_and_an_endpoint_without_batches_is_r
     code, printed = project.harness("dev-run")
     assert code == 2
     assert "no endpoint in GRID has batches" in printed
+
+
+@pytest.mark.slow
+def test_a_run_that_stops_for_its_errors_sends_no_batch(
+    project: LlmProject, tmp_path: Path
+) -> None:
+    with BatchServer() as server, FaultServer(tmp_path / "log", lambda _: ("401",)) as refusing:
+        _batched(project, server)
+        project.endpoint("plain", refusing.url, api_key_env="PLAIN_KEY", model="plain-1")
+        project.environment |= {"PLAIN_KEY": "sk-of-nobody-4711"}
+        project.grid(
+            '[Params("guide", 0, endpoint="batched", max_output_tokens=9),'
+            ' Params("guide", 0, endpoint="plain", max_output_tokens=9)]'
+        )
+        code, printed = project.experiment()
+        assert code == 1, printed
+        assert "stopped" in printed
+        assert not server.batches
