@@ -15,6 +15,7 @@ import time
 from base64 import b64decode
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -243,6 +244,15 @@ class Store:
         This also holds where the clock has stepped back: results that an earlier run of the
         experiment left in the cache get rows under that run's track_id.
         """
+        return stamp(self._later(track_id, time.time_ns() // 1000))
+
+    def stamp_rows(self, rows: list[Row]) -> None:
+        """Fill in `timestamp` of rows that are written together, as `stamp` does."""
+        now = time.time_ns() // 1000
+        for row in rows:
+            row["timestamp"] = stamp(self._later(row["track_id"], now))
+
+    def _later(self, track_id: str, now: int) -> int:
         last = self._last_stamp.get(track_id)
         if last is None:
             last = microseconds_of(
@@ -252,8 +262,8 @@ class Store:
                     [track_id],
                 )
             )
-        self._last_stamp[track_id] = max(time.time_ns() // 1000, last + 1)
-        return stamp(self._last_stamp[track_id])
+        later = self._last_stamp[track_id] = now if now > last else last + 1
+        return later
 
     def fit(self, rows: list[Row]) -> list[tuple[Row, Wrong]]:
         """Rows as they can be written; each with what is wrong, by column."""
@@ -277,7 +287,7 @@ class Store:
         table = quoted(self.place.predictions)
         if replace:
             self._carry_over(rows, replace)
-        columns = list({name: None for row in rows for name in row})
+        columns = list(dict.fromkeys(chain.from_iterable(rows)))
         with explained(self.place.db), self._transaction():
             for key in replace:
                 self.connection.execute(
