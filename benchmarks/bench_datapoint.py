@@ -5,9 +5,9 @@ rounds' ratios is printed. Times are CPU seconds of all threads: what one core w
 else a machine does. The harness's time is the whole of harness.run.loop.run: keys, cache,
 execution, recording, and bringing the database to rest. A second figure adds scoring and metrics.
 
-    python benchmarks/bench_datapoint.py --quick      both side by side
-    python benchmarks/bench_datapoint.py --growth     a datapoint of a million beside one of ten
-                                                      thousand, memory, and how a run finds its place
+    python benchmarks/bench_datapoint.py --quick     both side by side
+    python benchmarks/bench_datapoint.py --growth    a datapoint of a million beside one of ten
+                                                     thousand, memory, how a run finds its place
 """
 
 import argparse
