@@ -42,6 +42,7 @@ from harness.record.segments_table import SEGMENTED
 Answer = TypeVar("Answer")
 _OF_SCORES = (DECLARED, UNCOUNTED, RESAMPLED, SEGMENTED)  # tables that scoring fills
 _DUCKDB_ROWS = 200
+_READERS_SECONDS = 10.0  # how long a reader may keep a run from its end
 
 
 class Store:
@@ -366,9 +367,23 @@ class Store:
             for part in _parts(self.tracker.assets):
                 part.close()
             if self.engine == "sqlite":
-                self.connection.execute("PRAGMA journal_mode=DELETE")
+                with explained(self.place.db, "finish writing"):
+                    self._leave_wal()
         finally:
             self.connection.close()
+
+
+    def _leave_wal(self) -> None:
+        """Wait for whoever reads just now: SQLite itself does not wait for a change of the mode."""
+        until = time.monotonic() + _READERS_SECONDS
+        while True:
+            try:
+                self.connection.execute("PRAGMA journal_mode=DELETE")
+                return
+            except sqlite3.OperationalError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.05)
 
 
 @contextlib.contextmanager
