@@ -86,7 +86,8 @@ class LlmProject:
     def grid(self, text: str) -> None:
         """Replace GRID."""
         path = self.root / "src/benchmark/params.py"
-        path.write_text(re.sub(r"(?s)GRID = .*", f"GRID = {text}\n", path.read_text("utf-8")))
+        before = path.read_text("utf-8").partition("GRID = ")[0]
+        path.write_text(f"{before}GRID = {text}\n", encoding="utf-8")
 
     def commit(self) -> None:
         """Commit all changes."""
