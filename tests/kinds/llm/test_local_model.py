@@ -168,7 +168,7 @@ def test_a_real_model_judges_and_is_held_against_labels(model: str, project: Llm
     labelled = project.rows(table="judge_labels")
     assert len(labelled) == 20
     right = sum(row["by_judge"] == row["by_person"] for row in labelled)
-    assert 0 < right
+    assert right > 0
 
 
 def _label_by_truth(project: LlmProject) -> None:
