@@ -64,10 +64,10 @@ class LlmProject:
             text=True,
         )
 
-    def harness(self, *arguments: str) -> tuple[int, str]:
+    def harness(self, *arguments: str, seconds: float = 300) -> tuple[int, str]:
         """Exit code and all that was printed, in one line where it was wrapped."""
         process = self.start(*arguments)
-        printed, _ = process.communicate(timeout=300)
+        printed, _ = process.communicate(timeout=seconds)
         return process.returncode, " ".join(printed.split())
 
     def experiment(self, tag: str = "e0.0.1") -> tuple[int, str]:

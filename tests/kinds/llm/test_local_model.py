@@ -125,7 +125,7 @@ def test_a_real_base_model_follows_examples(model: str, project: LlmProject) -> 
         " for shots in (0, 6)]"
     )
     project.ask(model, "gemma-3-270m")
-    code, printed = project.harness("dev-run", "--items=4")
+    code, printed = project.harness("dev-run", "--items=4", seconds=1800)
     assert code == 0, printed
     rows: dict[int, list[dict[str, object]]] = {0: [], 6: []}
     for row in project.rows():
@@ -153,7 +153,7 @@ def test_a_real_model_judges_and_is_held_against_labels(model: str, project: Llm
     project.setting("run", workers=2)
     project.grid('[Params("guide", 6, stop="\\n", max_output_tokens=16)]')
     project.ask(model, "gemma-3-270m")
-    code, printed = project.harness("dev-run", "--items=20")
+    code, printed = project.harness("dev-run", "--items=20", seconds=1800)
     assert code == 0, printed
     judgements = project.rows(table="judgements")
     assert len(judgements) == 20
