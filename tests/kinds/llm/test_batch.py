@@ -127,7 +127,7 @@ def test_a_judges_batch_is_found_after_a_kill_and_no_candidate_is_asked_again(
         judge = JUDGE.replace("ENDPOINT", "batched")
         (project.root / "src/benchmark/judge.py").write_text(judge, encoding="utf-8")
         metrics = project.root / "src/benchmark/metrics.py"
-        said = metrics.read_text().replace('label="accuracy")', 'label="accuracy", judged=False)')
+        said = metrics.read_text().replace(", label=", ", judged=False, label=")
         metrics.write_text(said, encoding="utf-8")
         project.commit()
         allowed = "--allow=dev-run,tests,inspect,items,plan,power"

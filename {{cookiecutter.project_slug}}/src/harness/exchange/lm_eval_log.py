@@ -101,10 +101,8 @@ def _choices(line: Json) -> dict[str, str]:
     asked, likely = line.get("arguments"), line.get("filtered_resps")
     if not isinstance(asked, dict) or not isinstance(likely, list):
         return {}
-    offered = [each.get("arg_1") for each in asked.values() if isinstance(each, dict)]
+    offered = [str(each.get("arg_1")) for each in asked.values() if isinstance(each, dict)]
     if len(offered) < 2 or len(offered) != len(likely) or not all(map(_is_likelihood, likely)):
-        return {}
-    if not all(isinstance(each, str) for each in offered):
         return {}
     return {str(number): each.strip() for number, each in enumerate(offered)}
 
