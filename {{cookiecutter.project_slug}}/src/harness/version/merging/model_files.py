@@ -12,7 +12,6 @@ from pathlib import Path
 from urllib.parse import quote
 
 from harness.errors import HarnessError
-from harness.record.fitted_files import FOLDER as FITTED
 from harness.record.fitted_files import file_of, write_model
 from harness.version import dvc, git, past
 from harness.version.merging.columns import tables_of
