@@ -103,7 +103,7 @@ class _Slot(threading.Thread):
     def _asked(self, task: _Task) -> bytes:
         if self._process is not None and (not self._process.is_alive() or self._is_hungry()):
             self._kill()
-        process = self._process or self._started()
+        process = self._process or self._new_process()
         try:
             self._connection.send_bytes(task.message)
             return self._answer(process, task.seconds)
@@ -113,7 +113,7 @@ class _Slot(threading.Thread):
                 raise
             raise ProcessExpired(process.pid, process.exitcode) from None
 
-    def _started(self) -> BaseProcess:
+    def _new_process(self) -> BaseProcess:
         """A process that is ready. Raises HarnessError where none gets that far."""
         for _ in range(_STARTS):
             self._process, self._connection = self._begin()
