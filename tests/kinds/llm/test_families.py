@@ -250,6 +250,20 @@ def test_what_a_local_model_thought_aloud_is_not_what_it_says(
     assert (answer.text, answer.columns()["reasoning"]) == (text, reasoning)
 
 
+def test_what_a_model_says_on_its_way_is_not_its_answer(kind: Any) -> None:
+    def message(phase: str, text: str) -> dict[str, Any]:
+        return {
+            "type": "message", "role": "assistant", "phase": phase,
+            "content": [{"type": "output_text", "text": text}],
+        }  # fmt: skip
+
+    way, answer = message("commentary", "Let me look."), message("final_answer", "positive")
+    for output, text in (([way, answer], "positive"), ([way], "Let me look.")):
+        said = kind.answer.read("responses", [{"output": output, "status": "completed"}])
+        assert said.text == text
+        assert said.turn == output  # the next turn has all of it
+
+
 def test_azure_gets_its_header_its_query_and_no_bearer(kind: Any, tmp_path: Path) -> None:
     with FaultServer(tmp_path / "log") as server:
         client = client_for(

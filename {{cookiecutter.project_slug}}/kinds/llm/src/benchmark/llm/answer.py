@@ -199,7 +199,10 @@ def _responses(events: list[Json]) -> Said:
     output = whole.get("output")
     if output is None:
         raise NoAnswer("no output")
-    contents = [part for item in output for part in item.get("content") or ()]
+    messages = [item for item in output if item.get("content")]
+    # What a model says on its way to the answer is none, but where it says nothing else.
+    final = [item for item in messages if item.get("phase") != "commentary"] or messages
+    contents = [part for item in final for part in item["content"]]
     thoughts = [part for item in output for part in item.get("summary") or ()]
     usage = whole.get("usage")
     reason = (whole.get("incomplete_details") or {}).get("reason")
