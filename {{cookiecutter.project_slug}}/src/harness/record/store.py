@@ -372,7 +372,6 @@ class Store:
         finally:
             self.connection.close()
 
-
     def _leave_wal(self) -> None:
         """Wait for whoever reads just now: SQLite itself does not wait for a change of the mode."""
         until = time.monotonic() + _READERS_SECONDS
