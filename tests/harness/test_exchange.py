@@ -1,5 +1,6 @@
 """Runs of other tools become experiments, and experiments are read by other tools."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -172,6 +173,17 @@ def test_logs_of_other_tools_are_experiments_too(
         said = bench.run("compare", "e0.0.1", expect=None).said
         assert "success" in said
     assert bench.run("validate", expect=None).code in (0, 1)
+
+
+@pytest.mark.slow
+def test_files_of_the_same_name_are_told_apart(bench: Bench, tmp_path: Path) -> None:
+    [one], [two] = _openai_evals(tmp_path / "gpt-x"), _openai_evals(tmp_path / "gpt-y")
+    two.write_text(two.read_text().replace("gpt-x", "gpt-y"))
+    bench.run("import", str(one), str(two), "--tag=e0.0.1")
+    [run] = bench.sql("SELECT imported FROM runs")
+    files = json.loads(run["imported"])["files"]
+    assert sorted(files) == ["gpt-x/log.jsonl", "gpt-y/log.jsonl"]
+    assert files["gpt-x/log.jsonl"] == hashlib.sha256(one.read_bytes()).hexdigest()
 
 
 def _schema(part: str) -> Any:

@@ -94,7 +94,7 @@ def _refuse_twice(log: Log) -> None:
 def import_logs(project: Project, tag: str, paths: Sequence[Path], message: str) -> int:
     """Record, measure, commit and tag them as the experiment `tag`; returns the exit code."""
     log = read_logs(paths)
-    digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+    digests = {name: _digest(path) for name, path in zip(_names(paths), paths, strict=True)}
     imported = _as_project(project, log, digests)
     with one_at_a_time(project.root / "results", f"the import of {tag}"):
         ready = prepare(imported, None)
@@ -112,6 +112,25 @@ def import_logs(project: Project, tag: str, paths: Sequence[Path], message: str)
         rows = measure(imported, ready.grid, place, tag, report.track_id)
         finish(imported, place, tag, report.track_id, message, rows, ready.census)
     return 0
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    """A name of each file: as many of its last parts as tell it from the others.
+
+    Tools write `log.json` into a folder for each run, and where a folder lies is nobody's business.
+    """
+    places = [path.absolute().parts for path in paths]
+    names = []
+    for place in places:
+        ends = range(1, len(place) + 1)
+        alone = (n for n in ends if sum(each[-n:] == place[-n:] for each in places) == 1)
+        names.append("/".join(place[-next(alone, len(place)) :]))
+    return names
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _as_project(project: Project, log: Log, digests: dict[str, str]) -> Project:
