@@ -175,7 +175,7 @@ def test_what_a_log_calls_things_stays_text(bench: Bench, tmp_path: Path) -> Non
     assert row["error"] is None
     assert row["params_x_class"]
     assert row["score_latency"] == row["score_n"] == row["a_drop_table_runs"] == 1, row
-    for command in (["summary", "e0.0.1"], ["report", "e0.0.1"], ["compare", "e0.0.1"]):
+    for command in (["summary", "e0.0.1"], ["report", "e0.0.1"]):
         done = bench.run(*command, expect=None)
         assert done.code in (0, 1)
         assert "Traceback" not in done.said
