@@ -139,6 +139,27 @@ def test_the_templates_own_commands_are_listed() -> None:
         assert f"make {command} " in done.stdout
 
 
+def test_a_commit_in_a_worktree_that_was_not_set_up_is_refused_in_one_sentence(
+    bake: Bake, tmp_path: Path
+) -> None:
+    project = bake()
+    bare = {"PRE_COMMIT_HOME": str(tmp_path / "pre-commit"), "PATH": "/usr/bin:/bin"}
+    bare |= {"VENV": ".venv", "PYTHONPATH": ""}
+    project.run(sys.executable, "-m", "pre_commit", "install")
+    project.git("worktree", "add", "--quiet", str(tmp_path / "beside"), "-b", "beside")
+    (tmp_path / "beside/src/benchmark/extra.py").write_text("import os\n")
+    project.git("-C", str(tmp_path / "beside"), "add", "--all")
+
+    commit = ("git", "-C", str(tmp_path / "beside"), "commit", "-m", "early")
+    refused = project.run(*commit, check=False, env=bare)
+    assert refused.returncode == 1
+    said = refused.stdout + refused.stderr
+    assert "error: this checkout has no environment" in said
+    assert "fix: make setup" in said
+    assert "ruff" not in said
+    assert "Traceback" not in said
+
+
 def test_git_hooks_work_without_network_or_activation(bake: Bake, tmp_path: Path) -> None:
     project = bake()
     no_network = {
