@@ -62,8 +62,8 @@ def to_markdown_table(table: Table, figures: Collection[int] = ()) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-# What a forge makes of plain words: a mention that calls somebody, a reference that is written under
-# another issue, a link. It looks at what is shown, so that a backslash does not help.
+# What a forge makes of plain words: a mention that calls somebody, a reference that another
+# issue shows, a link. It looks at what is shown, so that a backslash does not help.
 _CALLS = re.compile(r"(?<!\w)@(?=\w)|\\#(?=\w)|\bGH(?=-\d)|:(?=//)|\bwww(?=\.)")
 
 
