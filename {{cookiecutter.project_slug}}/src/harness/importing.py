@@ -26,7 +26,7 @@ from harness.experiment import finish, show_run
 from harness.gates.gates import GATES
 from harness.gates.situation import Situation
 from harness.measure.aggregate import measure
-from harness.measure.figures import unfit_names
+from harness.measure.score import unfit_names
 from harness.project.contract import Project
 from harness.project.fingerprint import Code
 from harness.project.values import Params, Row, Value

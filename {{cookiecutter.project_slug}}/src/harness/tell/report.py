@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from duckdb import DuckDBPyConnection
 
 from harness.console import RAW, brief, shown
@@ -138,7 +139,7 @@ def _flipped(
     return [Section("Flipped items", [text], flips=found)]
 
 
-def _per_item(scores: Scores, name: str) -> tuple[Numbers, Numbers]:
+def _per_item(scores: Scores, name: str) -> tuple[npt.NDArray[np.uint64], Numbers]:
     """The items that have a value, and their means: an item has a row for each of its folds."""
     items, place = np.unique(scores.items, return_inverse=True)
     values = scores.counted[name]
