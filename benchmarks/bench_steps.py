@@ -73,23 +73,23 @@ def print_steps(folder: Path, count: int) -> None:
     made = [rows.executed(each) for each in outcomes]
     entries = [(row["task_key"], keep or {}, "a-track-id") for row, keep in made]
     fresh = ResultCache(folder / "fresh")
-    timed(
-        "new: its entry in the cache",
-        count,
-        lambda: [fresh.put(entries[at : at + AT_ONCE]) for at in range(0, count, AT_ONCE)],
-        rounds=1,
-    )
+
+    def into_cache() -> None:
+        for at in range(0, count, AT_ONCE):
+            fresh.put(entries[at : at + AT_ONCE])
+
+    timed("new: its entry in the cache", count, into_cache, rounds=1)
     store = Store(place, "sqlite", "a-track-id", "e0.0.3", column_types(project))
     plain: list[Row] = [row for row, _ in made]
     store.fit(plain[:10])
     timed("recorder: types fit", count, lambda: store.fit(plain))
     timed("recorder: times", count, lambda: store.stamp_rows(plain))
-    timed(
-        "recorder: rows into the table",
-        count,
-        lambda: [store.insert(plain[at : at + AT_ONCE], []) for at in range(0, count, AT_ONCE)],
-        rounds=1,
-    )
+
+    def into_table() -> None:
+        for at in range(0, count, AT_ONCE):
+            store.insert(plain[at : at + AT_ONCE], [])
+
+    timed("recorder: rows into the table", count, into_table, rounds=1)
     store.close()
     cache.close()
     fresh.close()
