@@ -112,6 +112,7 @@ def test_effort_and_schema_stand_in_one_object_at_anthropic(kind: Any) -> None:
 @pytest.mark.parametrize(
     ("model", "settings"),
     [
+        ("gpt-5-chat-latest", {"temperature": 0.3}),
         ("gpt-5.2", {"temperature": 0.0}),
         ("gpt-6-luna", {"temperature": 0.0, "reasoning_effort": "none"}),
         ("claude-sonnet-4-5", {"top_p": 0.9}),
@@ -233,9 +234,34 @@ def test_an_answer_that_reasoning_used_up_says_what_to_raise(
     assert row["completion_tokens"] == 16
 
 
-def test_what_a_local_model_thought_aloud_is_not_what_it_says(kind: Any, tmp_path: Path) -> None:
-    answer = ask(kind, tmp_path, "say:<think>good or bad?</think>\n\npositive")
-    assert (answer.text, answer.said.reasoning) == ("positive", "good or bad?")
+@pytest.mark.parametrize(
+    ("said", "text", "reasoning"),
+    [
+        ("<think>Is it good?</think>\n\npositive", "positive", "Is it good?"),
+        ("Is it good?\n</think>\n\npositive", "positive", "Is it good?"),  # begun by the prompt
+        ("<think>Is it positive or", "", "Is it positive or"),  # cut by the longest answer
+        ("positive", "positive", None),
+    ],
+)
+def test_what_a_local_model_thought_aloud_is_not_what_it_says(
+    kind: Any, tmp_path: Path, said: str, text: str, reasoning: str | None
+) -> None:
+    answer = ask(kind, tmp_path, f"say:{said}")
+    assert (answer.text, answer.columns()["reasoning"]) == (text, reasoning)
+
+
+def test_what_a_model_says_on_its_way_is_not_its_answer(kind: Any) -> None:
+    def message(phase: str, text: str) -> dict[str, Any]:
+        return {
+            "type": "message", "role": "assistant", "phase": phase,
+            "content": [{"type": "output_text", "text": text}],
+        }  # fmt: skip
+
+    way, answer = message("commentary", "Let me look."), message("final_answer", "positive")
+    for output, text in (([way, answer], "positive"), ([way], "Let me look.")):
+        said = kind.answer.read("responses", [{"output": output, "status": "completed"}])
+        assert said.text == text
+        assert said.turn == output  # the next turn has all of it
 
 
 def test_azure_gets_its_header_its_query_and_no_bearer(kind: Any, tmp_path: Path) -> None:
