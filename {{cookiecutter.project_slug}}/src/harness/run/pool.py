@@ -30,12 +30,13 @@ from harness.project.contract import Project
 from harness.project.inputs import is_harness_thread
 from harness.run.attempt import Result, timed_out
 from harness.run.time_limit import ended_by_watchdog, too_long
-from harness.run.worker_process import READY, serve
+from harness.run.worker_process import BEGUN, READY, serve
 
 MEGABYTE = 2**20
 _LOOK_SECONDS = 0.05
 _STOP_SECONDS = 5.0
 _STARTS = 3  # so often may a process die while it starts
+_START_AGAIN_SECONDS = 0.5
 T = TypeVar("T")
 
 
@@ -133,7 +134,7 @@ class _Slot(threading.Thread):
         )
 
     def _answer(self, process: BaseProcess, seconds: float) -> bytes:
-        until = time.monotonic() + seconds if seconds else math.inf
+        until = math.inf
         while True:
             left = until - time.monotonic()
             if left <= 0:
@@ -143,8 +144,11 @@ class _Slot(threading.Thread):
                 [self._connection, process.sentinel], None if pause == math.inf else pause
             )
             if self._connection.poll():
-                return self._connection.recv_bytes()
-            if waited:
+                answer = self._connection.recv_bytes()
+                if answer != BEGUN:
+                    return answer
+                until = time.monotonic() + seconds
+            elif waited:
                 raise EOFError
             if self._is_hungry() and process.pid is not None:
                 self._ended.add(process.pid)
@@ -214,7 +218,8 @@ class Pool:
                 theirs.close()
                 return process, ours
             except (EOFError, ConnectionError) as error:
-                why = error  # the server that forks them was killed; the next call starts another
+                why = error  # the server that forks them was killed: a later call starts another
+                time.sleep(_START_AGAIN_SECONDS)
             except (RuntimeError, OSError) as error:
                 why = error
                 break
@@ -234,7 +239,7 @@ class Pool:
         """
         future: Future[T] = Future()
         try:
-            message = pickle.dumps((function, arguments))
+            message = pickle.dumps((function, arguments, bool(seconds)))
         except Exception as error:
             future.set_exception(error)
         else:

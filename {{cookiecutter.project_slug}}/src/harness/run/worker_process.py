@@ -19,7 +19,8 @@ from harness.project.values import Unsendable, plain
 from harness.run.attempt import Result, Worker
 from harness.run.time_limit import leave_marks_in
 
-READY = b"ready"  # the first answer: from now on it is the task that takes time
+# The first answer of a process; and of a task with a time limit, once all that it needs is loaded.
+READY, BEGUN = b"ready", b"begun"
 _worker: Worker | None = None
 
 
@@ -56,12 +57,16 @@ def serve(connection: Connection, root: Path, workers: int, marks: Path) -> None
         connection.send_bytes(READY)
         while True:
             message = connection.recv_bytes()
-            connection.send_bytes(_answered(message) if failed is None else _sent(failed))
+            connection.send_bytes(
+                _answered(message, connection) if failed is None else _sent(failed)
+            )
 
 
-def _answered(message: bytes) -> bytes:
+def _answered(message: bytes, connection: Connection) -> bytes:
     try:
-        function, arguments = pickle.loads(message)
+        function, arguments, limited = pickle.loads(message)
+        if limited:
+            connection.send_bytes(BEGUN)
         return pickle.dumps((True, function(*arguments)))
     except BaseException as error:
         return _sent(error)
