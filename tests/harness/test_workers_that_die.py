@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.harness.project_fixture import Bench, finished
+from tests.harness.project_fixture import Bench, eventually, finished
 
 IMPORTS = "import tempfile\nfrom pathlib import Path"
 SHARED = """
@@ -193,6 +193,7 @@ def test_workers_that_are_killed_from_outside_cost_what_they_had_and_never_the_r
         head="import os\nimport time",
     )
     process = bench.start("dev-run", "--items=100")
+    assert eventually(lambda: bench.executed().total() >= 4, 200)
     killed: set[int] = set()
     while len(killed) < 4 and process.poll() is None:
         for pid in workers_of(process.pid) - killed:

@@ -35,7 +35,7 @@ from harness.run.worker_process import BEGUN, READY, serve
 MEGABYTE = 2**20
 _LOOK_SECONDS = 0.05
 _STOP_SECONDS = 5.0
-_STARTS = 3  # so often may a process die while it starts
+_STARTS = 5  # so often may a process die while it starts
 _START_AGAIN_SECONDS = 0.5
 T = TypeVar("T")
 
@@ -127,6 +127,7 @@ class _Slot(threading.Thread):
             self._kill()
             if self._stopping:
                 break
+            time.sleep(_START_AGAIN_SECONDS)  # 255: what forks them was killed, and ends first
         raise HarnessError(
             f"worker processes end before they compute anything (exit code {code})",
             fix="see what src/benchmark/predict.py does when it is imported, and the system's log",
