@@ -1,12 +1,16 @@
 """Runs of other tools become experiments, and experiments are read by other tools."""
 
+import hashlib
 import json
+import re
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from harness.errors import HarnessError
 from harness.importing import read_logs
 from tests.harness.project_fixture import Bench
 
@@ -95,6 +99,83 @@ def test_grades_of_inspect_mean_the_same_whichever_comes_first(tmp_path: Path, v
     assert (declared.kind, declared.better, declared.low, declared.high) == ("mean", "higher", 0, 1)
 
 
+def _inspect(sample: str = "", task: str = "") -> str:
+    """A log of one sample, with text of a stranger in it."""
+    return (
+        f'{{"version": 2, "eval": {{"task": "t", "model": "m", "task_args": {{{task}}}}}, '
+        f'"samples": [{{"id": 1, "output": {{}} {sample}}}]}}'
+    )
+
+
+def _packed(path: Path, text: bytes) -> bytearray:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("header.json", b'{"version": 2, "eval": {"task": "t", "model": "m"}}')
+        file.writestr("samples/../../1.json", text)
+    return bytearray(path.read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (_inspect(f', "scores": {"[" * 99_999}'), "not as its tool writes it (RecursionError"),
+        (_inspect(f', "output": {{"time": 1{"0" * 400}}}'), "OverflowError"),
+        (_inspect(', "epoch": 1e999'), "OverflowError"),
+        (_inspect(', "epoch": -5'), "epoch -5"),
+        (_inspect(', "epoch": 1000000000'), "1 samples come to 1,000,000,000 tasks"),
+        (_inspect(task=", ".join(f'"p{n}": 0' for n in range(600))), "602 params and scores"),
+    ],
+)
+def test_a_log_that_asks_for_too_much_is_one_sentence(
+    tmp_path: Path, text: str, words: str
+) -> None:
+    (tmp_path / "log.json").write_text(text)
+    with pytest.raises(HarnessError, match=re.escape(words)):
+        read_logs([tmp_path / "log.json"])
+
+
+def test_a_zip_that_is_a_bomb_or_damaged_is_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "log.eval"
+    _packed(path, b"[" * 200_000_000)
+    with pytest.raises(HarnessError, match="would unpack to 200,0"):
+        read_logs([path])
+    whole = _packed(path, b'{"id": 1}')
+    for name, at, value in (("encrypted", 6, 1), ("compression", 8, 99), ("CRC", 14, 7)):
+        damaged = whole.copy()
+        for mark, more in ((b"PK\x03\x04", 0), (b"PK\x01\x02", 2)):
+            damaged[damaged.find(mark) + at + more] = value
+        path.write_bytes(damaged)
+        with pytest.raises(HarnessError, match=name):
+            read_logs([path])
+    path.write_bytes(whole)
+    assert len(read_logs([path]).samples) == 1  # no name in it becomes a path
+
+
+@pytest.mark.slow
+def test_what_a_log_calls_things_stays_text(bench: Bench, tmp_path: Path) -> None:
+    names = ("error", "latency", "task_key", "n", "params_a", 'a"); DROP TABLE runs;--')
+    params = ("class", "repeat", "self", "fold", "input_id", "experiment_version", "__init__", "'")
+    odd = "\ud800\x00\x1b]52;c;eA==\x07</script><b>"
+    log = {
+        "version": 2,
+        "eval": {"task": odd, "model": odd, "task_args": dict.fromkeys(params, odd)},
+        "samples": [
+            {"id": odd, "output": {"completion": odd}, "target": odd,
+             "scores": {name: {"value": 1} for name in names}}
+        ],
+    }  # fmt: skip
+    (tmp_path / "log.json").write_text(json.dumps(log))
+    bench.run("import", str(tmp_path / "log.json"), "--tag=e0.0.1")
+    [row] = bench.sql("SELECT * FROM predictions")
+    assert row["error"] is None
+    assert row["params_x_class"]
+    assert row["score_latency"] == row["score_n"] == row["a_drop_table_runs"] == 1, row
+    for command in (["summary", "e0.0.1"], ["report", "e0.0.1"]):
+        done = bench.run(*command, expect=None)
+        assert done.code in (0, 1)
+        assert "Traceback" not in done.said
+        assert "\x1b]" not in done.said
+
+
 def test_answers_of_a_multiple_choice_are_choices_and_not_likelihoods() -> None:
     [path] = (LOGS / "lm_eval").glob("samples_choice_*.jsonl")
     log = read_logs([path])
@@ -171,6 +252,20 @@ def test_logs_of_other_tools_are_experiments_too(
         said = bench.run("compare", "e0.0.1", expect=None).said
         assert "success" in said
     assert bench.run("validate", expect=None).code in (0, 1)
+
+
+@pytest.mark.slow
+def test_files_of_the_same_name_are_told_apart(bench: Bench, tmp_path: Path) -> None:
+    [log] = _openai_evals()
+    one, two = (tmp_path / name / "log.jsonl" for name in ("adder", "other"))
+    for path in (one, two):
+        path.parent.mkdir()
+        path.write_text(log.read_text().replace("adder", path.parent.name))
+    bench.run("import", str(one), str(two), "--tag=e0.0.1")
+    [run] = bench.sql("SELECT imported FROM runs")
+    files = json.loads(run["imported"])["files"]
+    assert sorted(files) == ["adder/log.jsonl", "other/log.jsonl"]
+    assert files["adder/log.jsonl"] == hashlib.sha256(one.read_bytes()).hexdigest()
 
 
 def _schema(part: str) -> Any:

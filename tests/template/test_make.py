@@ -63,13 +63,22 @@ def test_a_variable_of_the_machine_is_not_taken_for_an_argument(echoing: BakedPr
     assert arguments(echoing, "dev-run", "N=5") == ["-m", "harness", "dev-run", "--items=5"]
 
 
-@pytest.mark.parametrize("typo", ["tag=e0.0.1", "MESSAGE=why"])
-def test_a_misspelt_variable_is_not_lost(echoing: BakedProject, typo: str) -> None:
+@pytest.mark.parametrize(
+    ("typo", "meant"),
+    [
+        ("tag=e0.0.1", "did you mean TAG? "),
+        ("MESSAGE=why", "did you mean MSG? "),
+        ("EXECUTER=why", "did you mean EXECUTOR? "),
+        ("it's`>pwned`';>pwned;'\\=x", ""),
+    ],
+)
+def test_a_misspelt_variable_is_not_lost(echoing: BakedProject, typo: str, meant: str) -> None:
     refused = echoing.run("make", "VENV=.venv", "READY=", "experiment", typo, check=False)
 
     assert refused.returncode == 2
-    assert f"there is no variable {typo.partition('=')[0]};" in refused.stderr
+    assert f"there is no variable {typo.partition('=')[0]}; {meant}make lists" in refused.stderr
     assert " TAG MSG " in refused.stderr
+    assert not list(echoing.root.rglob("pwned"))
     assert refused.stdout == ""
     # Started by another make, it gets that one's variables too.
     (echoing.root / "outer.mk").write_text("all:\n\t@$(MAKE) -s VENV=.venv READY= dev-run\n")
