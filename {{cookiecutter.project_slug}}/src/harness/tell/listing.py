@@ -46,8 +46,8 @@ def distant_notes(listed: Sequence[Known]) -> list[str]:
         return []
     others = f" and {len(distant) - 3} others" if len(distant) > 3 else ""
     return [
-        f"the rows of {', '.join(distant[:3])}{others} are not here: what is shown was committed "
-        "with the tag, without labels and without what ranks first; make pull brings the rest"
+        f"the rows of {', '.join(distant[:3])}{others} are not here: these figures were committed "
+        "with the tag, and labels and main metric may differ; make pull brings the rest"
     ]
 
 
