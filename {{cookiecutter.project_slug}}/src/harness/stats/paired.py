@@ -58,8 +58,8 @@ class Units:
     def at(self, rows: NDArray[np.intp]) -> "Units":
         """The same of some of the values."""
         arrays = (self.clusters, self.folds, self.n_train, self.n_test)
-        some = (None if each is None else each[rows] for each in arrays)
-        return Units(*some, called=self.called)  # type: ignore[arg-type]
+        some = [None if each is None else each[rows] for each in arrays]
+        return Units(*some, self.called)  # type: ignore[arg-type]
 
     @property
     def n_clusters(self) -> int | None:
