@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from pathlib import Path
 
@@ -10,6 +11,10 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 LONGER = Path(__file__).with_name("longer.txt")
+
+# Container images often set it; every command that a test starts would compile all that it imports,
+# and no test would see what bytecode of an earlier edit does, as most people's machines have it.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

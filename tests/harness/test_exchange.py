@@ -1,22 +1,20 @@
 """Runs of other tools become experiments, and experiments are read by other tools."""
 
+import hashlib
 import json
+import re
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from harness.errors import HarnessError
 from harness.importing import read_logs
 from tests.harness.project_fixture import Bench
 
 LOGS = Path(__file__).parent / "logs"
-LM_RESULTS = {
-    "configs": {"sums": {"task": "sums", "num_fewshot": 0, "metadata": {"pretrained": "tiny"}}},
-    "higher_is_better": {"sums": {"exact_match": True}},
-    "lm_eval_version": "0.4.9.2",
-    "model_name": "tiny",
-}
 
 
 @pytest.fixture(scope="module")
@@ -101,77 +99,173 @@ def test_grades_of_inspect_mean_the_same_whichever_comes_first(tmp_path: Path, v
     assert (declared.kind, declared.better, declared.low, declared.high) == ("mean", "higher", 0, 1)
 
 
-def _lm_eval(folder: Path) -> list[Path]:
-    folder.mkdir()
-    (folder / "results_2026-01-21.json").write_text(json.dumps(LM_RESULTS))
-    lines = [
-        {
-            "doc_id": n, "doc": {"q": f"{n} + {n}"}, "target": str(2 * n), "filter": "none",
-            "arguments": {"gen_args_0": {"arg_0": f"{n} + {n} =", "arg_1": {}}},
-            "resps": [[f" {2 * n + n % 2}"]], "filtered_resps": [f"{2 * n + n % 2}"],
-            "metrics": ["exact_match"], "exact_match": float(n % 2 == 0),
-        }
-        for n in range(8)
-    ]  # fmt: skip
-    path = folder / "samples_sums_2026-01-21.jsonl"
-    path.write_text("\n".join(map(json.dumps, lines)))
-    return [path]
+def _inspect(sample: str = "", task: str = "") -> str:
+    """A log of one sample, with text of a stranger in it."""
+    return (
+        f'{{"version": 2, "eval": {{"task": "t", "model": "m", "task_args": {{{task}}}}}, '
+        f'"samples": [{{"id": 1, "output": {{}} {sample}}}]}}'
+    )
 
 
-def _promptfoo(folder: Path) -> list[Path]:
-    folder.mkdir()
-    results = [
-        {
-            "promptIdx": 0, "testIdx": n, "vars": {"n": n}, "success": n % 2 == 0, "score": n / 8,
-            "provider": {"id": provider, "label": ""}, "cost": 0.001, "latencyMs": 250,
-            "prompt": {"raw": f"what is {n}?", "label": "what is {{n}}?"}, "namedScores": {},
-            "response": {"output": f"{n}", "cached": n == 0, "tokenUsage": {"total": 9}},
-            "failureReason": 2 if n == 7 else 0, "error": "boom" if n == 7 else None,
-            "testCase": {"vars": {"n": n}, "assert": [{"type": "equals", "value": str(n)}]},
-        }
-        for provider in ("openai:a", "openai:b")
-        for n in range(8)
-    ]  # fmt: skip
-    path = folder / "results.json"
-    summary = {"version": 3, "results": results, "prompts": [], "stats": {}}
-    path.write_text(json.dumps({"evalId": "eval-1", "results": summary, "config": {}}))
-    return [path]
+def _packed(path: Path, text: bytes) -> bytearray:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("header.json", b'{"version": 2, "eval": {"task": "t", "model": "m"}}')
+        file.writestr("samples/../../1.json", text)
+    return bytearray(path.read_bytes())
 
 
-def _openai_evals(folder: Path) -> list[Path]:
-    folder.mkdir()
-    lines: list[Any] = [{"spec": {"completion_fns": ["gpt-x"], "eval_name": "sums.dev.v0"}}]
-    for n in range(8):
-        data = {"prompt": [{"role": "user", "content": f"{n}?"}], "sampled": [str(n)]}
-        lines.append({"sample_id": f"s.{n}", "type": "sampling", "data": data})
-        data = {"correct": n % 2 == 0, "expected": str(n), "picked": str(n)}
-        lines.append({"sample_id": f"s.{n}", "type": "match", "data": data})
-    lines.append({"final_report": {"accuracy": 0.5}})
-    path = folder / "log.jsonl"
-    path.write_text("\n".join(map(json.dumps, lines)))
-    return [path]
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (_inspect(f', "scores": {"[" * 99_999}'), "not as its tool writes it (RecursionError"),
+        (_inspect(f', "output": {{"time": 1{"0" * 400}}}'), "OverflowError"),
+        (_inspect(', "epoch": 1e999'), "OverflowError"),
+        (_inspect(', "epoch": -5'), "epoch -5"),
+        (_inspect(', "epoch": 1000000000'), "1 samples come to 1,000,000,000 tasks"),
+        (_inspect(task=", ".join(f'"p{n}": 0' for n in range(600))), "602 params and scores"),
+    ],
+)
+def test_a_log_that_asks_for_too_much_is_one_sentence(
+    tmp_path: Path, text: str, words: str
+) -> None:
+    (tmp_path / "log.json").write_text(text)
+    with pytest.raises(HarnessError, match=re.escape(words)):
+        read_logs([tmp_path / "log.json"])
+
+
+def test_a_zip_that_is_a_bomb_or_damaged_is_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "log.eval"
+    _packed(path, b"[" * 200_000_000)
+    with pytest.raises(HarnessError, match="would unpack to 200,0"):
+        read_logs([path])
+    whole = _packed(path, b'{"id": 1}')
+    for name, at, value in (("encrypted", 6, 1), ("compression", 8, 99), ("CRC", 14, 7)):
+        damaged = whole.copy()
+        for mark, more in ((b"PK\x03\x04", 0), (b"PK\x01\x02", 2)):
+            damaged[damaged.find(mark) + at + more] = value
+        path.write_bytes(damaged)
+        with pytest.raises(HarnessError, match=name):
+            read_logs([path])
+    path.write_bytes(whole)
+    assert len(read_logs([path]).samples) == 1  # no name in it becomes a path
+
+
+@pytest.mark.slow
+def test_what_a_log_calls_things_stays_text(bench: Bench, tmp_path: Path) -> None:
+    names = ("error", "latency", "task_key", "n", "params_a", 'a"); DROP TABLE runs;--')
+    params = ("class", "repeat", "self", "fold", "input_id", "experiment_version", "__init__", "'")
+    odd = "\ud800\x00\x1b]52;c;eA==\x07</script><b>"
+    log = {
+        "version": 2,
+        "eval": {"task": odd, "model": odd, "task_args": dict.fromkeys(params, odd)},
+        "samples": [
+            {"id": odd, "output": {"completion": odd}, "target": odd,
+             "scores": {name: {"value": 1} for name in names}}
+        ],
+    }  # fmt: skip
+    (tmp_path / "log.json").write_text(json.dumps(log))
+    bench.run("import", str(tmp_path / "log.json"), "--tag=e0.0.1")
+    [row] = bench.sql("SELECT * FROM predictions")
+    assert row["error"] is None
+    assert row["params_x_class"]
+    assert row["score_latency"] == row["score_n"] == row["a_drop_table_runs"] == 1, row
+    for command in (["summary", "e0.0.1"], ["report", "e0.0.1"]):
+        done = bench.run(*command, expect=None)
+        assert done.code in (0, 1)
+        assert "Traceback" not in done.said
+        assert "\x1b]" not in done.said
+
+
+def test_answers_of_a_multiple_choice_are_choices_and_not_likelihoods() -> None:
+    [path] = (LOGS / "lm_eval").glob("samples_choice_*.jsonl")
+    log = read_logs([path])
+    assert log.version == "0.4.13"
+    assert {sample.row["ground_truth"] for sample in log.samples} == {"odd"}
+    for sample in log.samples:
+        assert (sample.row["prediction"] == "odd") == (sample.scores["acc"] == 1)
+        assert sample.params[-1] == ("num_fewshot", 1)
+
+
+def test_filters_of_lm_eval_are_configurations() -> None:
+    [path] = (LOGS / "lm_eval").glob("samples_sums_*.jsonl")
+    log = read_logs([path])
+    assert {sample.params[-1] for sample in log.samples} == {
+        ("filter", "strict"), ("filter", "first-number")
+    }  # fmt: skip
+    assert len(log.samples) == 12
+    assert log.scores["exact_match"].better == "higher"
+
+
+def test_providers_of_promptfoo_with_one_model_are_two_configurations() -> None:
+    """A label is all that tells them apart; tests with the same variables ask different things."""
+    log = read_logs([LOGS / "promptfoo.json"])
+    labels = {dict(sample.params).get("label") for sample in log.samples}
+    assert labels == {None, "cold", "hot"}
+    assert {sample.repeat for sample in log.samples} == {0, 1}
+    assert len({sample.input_id for sample in log.samples}) == 3
+    # promptfoo writes a cost of 0 where a provider told none.
+    costs = {dict(sample.params)["model"]: sample.row["cost"] for sample in log.samples}
+    assert costs == {"echo": 0, "exec:python3 say.py": None}
+
+
+def test_providers_of_promptfoo_without_a_label_are_told_apart_by_their_column(
+    tmp_path: Path,
+) -> None:
+    whole = json.loads((LOGS / "promptfoo.json").read_text())
+    for result in whole["results"]["results"]:
+        result["provider"]["label"] = ""
+    (tmp_path / "results.json").write_text(json.dumps(whole))
+    log = read_logs([tmp_path / "results.json"])
+    assert len({sample.params for sample in log.samples}) == 3
+    assert {sample.repeat for sample in log.samples} == {0, 1}
+
+
+def _lm_eval() -> list[Path]:
+    return sorted((LOGS / "lm_eval").glob("samples_*.jsonl"))
+
+
+def _promptfoo() -> list[Path]:
+    return [LOGS / "promptfoo.json"]
+
+
+def _openai_evals() -> list[Path]:
+    return [LOGS / "openai_evals.jsonl"]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("write", "score", "rows"),
-    [(_lm_eval, "exact_match", 8), (_promptfoo, "success", 16), (_openai_evals, "match", 8)],
+    [(_lm_eval, "acc", 18), (_promptfoo, "success", 18), (_openai_evals, "match", 4)],
 )
 def test_logs_of_other_tools_are_experiments_too(
-    bench: Bench, tmp_path: Path, write: Any, score: str, rows: int
+    bench: Bench, write: Callable[[], list[Path]], score: str, rows: int
 ) -> None:
-    paths = write(tmp_path / "log")
-    bench.run("import", *map(str, paths), "--tag=e0.0.1")
+    bench.run("import", *map(str, write()), "--tag=e0.0.1")
     found = bench.sql("SELECT * FROM predictions")
     assert len(found) == rows
-    good = [row for row in found if row["error"] is None]
+    good = [row for row in found if row["error"] is None and row[score] is not None]
     assert {row[score] for row in good} == {0, 1}
     if write is _promptfoo:
-        assert {row["latency"] for row in good} == {None, 0.25}
-        assert {row["error"] for row in found} == {None, "boom"}
+        failed = {row["input_id"] for row in found if row["error"]}
+        assert len(failed) == 1
+        assert all(row["latency"] for row in good)
         said = bench.run("compare", "e0.0.1", expect=None).said
         assert "success" in said
     assert bench.run("validate", expect=None).code in (0, 1)
+
+
+@pytest.mark.slow
+def test_files_of_the_same_name_are_told_apart(bench: Bench, tmp_path: Path) -> None:
+    [log] = _openai_evals()
+    one, two = (tmp_path / name / "log.jsonl" for name in ("adder", "other"))
+    for path in (one, two):
+        path.parent.mkdir()
+        path.write_text(log.read_text().replace("adder", path.parent.name))
+    bench.run("import", str(one), str(two), "--tag=e0.0.1")
+    [run] = bench.sql("SELECT imported FROM runs")
+    files = json.loads(run["imported"])["files"]
+    assert sorted(files) == ["adder/log.jsonl", "other/log.jsonl"]
+    assert files["adder/log.jsonl"] == hashlib.sha256(one.read_bytes()).hexdigest()
 
 
 def _schema(part: str) -> Any:

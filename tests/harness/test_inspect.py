@@ -9,6 +9,7 @@ import pytest
 from harness.errors import HarnessError
 from harness.findings import exit_code
 from harness.gates.inspection import inspect, show_samples
+from harness.project.kind import Kind
 from tests.harness.recorded import change, prediction, write
 
 
@@ -76,6 +77,14 @@ def test_finds_columns_that_never_change(tmp_path: Path) -> None:
         ("warning", "language is 'en' in all 40 rows"),
         ("note", "empty is empty in all 40 rows"),
     ]
+
+
+def test_a_column_that_a_kind_knows_may_be_empty_in_some_rows(tmp_path: Path) -> None:
+    """One server counts cached tokens, and another one does not."""
+    db = dev(tmp_path, cached_tokens=0)
+    change(db, "UPDATE predictions SET cached_tokens = NULL WHERE input_id IN ('i3', 'i4')")
+    assert [each.check for each in inspect(db)] == ["missing_values", "constant"]
+    assert inspect(db, kind=Kind(constant=frozenset({"cached_tokens"}))) == []
 
 
 def test_finds_numbers_that_are_stored_as_text(tmp_path: Path) -> None:

@@ -275,6 +275,14 @@ def test_markdown_shows_markup_as_text() -> None:
     assert "| d \\| e f \\`g\\` \\[h\\](i) |" in text
 
 
+def test_markdown_calls_nobody_where_a_forge_shows_it() -> None:
+    hostile = "@team, o/r#1 GH-7 https://elsewhere.example/o/r/issues/1 www.elsewhere.example"
+    text = to_markdown("t", [Section("pass@1 of a@b", [hostile])])
+    assert "# t\n\n## pass@1 of a@b\n" in text
+    assert not re.search(r"(?<!\w)@\w|#\d|GH-|://|www\.", text.replace("&#8203;", " "))
+    assert text.count("&#8203;") == 5
+
+
 def test_points_on_the_pareto_front_are_beaten_by_none() -> None:
     points = [(1.0, 0.5), (2.0, 0.9), (2.0, 0.8), (3.0, 0.7), (4.0, 0.95)]
     assert pareto_front(points) == [0, 1, 4]

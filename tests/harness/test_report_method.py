@@ -88,6 +88,7 @@ def test_folds_and_repeats_are_part_of_the_method(tmp_path: Path) -> None:
     con = views.connect([db])
     try:
         text = " ".join(section(summarise_experiment(con, TAG).sections, "Method").text)
+        write_report(con, TAG, tmp_path / "report.html")
     finally:
         con.close()
     for words in (
@@ -97,6 +98,10 @@ def test_folds_and_repeats_are_part_of_the_method(tmp_path: Path) -> None:
         "the same items, by the folds' differences (corrected resampled t).",
     ):
         assert words in text, words
+    # An item that each fold got wrong is one item.
+    page = (tmp_path / "report.html").read_text("utf-8").partition(">Worst items</h2>")[2]
+    worst = re.findall(r"<tr><td[^>]*><div[^>]*>([^<]+)", page.partition("</table>")[0])
+    assert len(worst) == len(set(worst)) > 10
 
 
 def test_each_configuration_has_its_paired_difference_to_the_first(
@@ -157,6 +162,7 @@ def test_tables_are_written_for_a_program_and_for_a_paper(
     latex = (folder / "results.tex").read_text("utf-8")
     assert r"accuracy, difference to \#1" in latex
     assert latex.count(r"\\") == 1 + len(rows)
+    assert not [path for path in folder.iterdir() if "…" in path.read_text("utf-8")]
     assert r"\label{tab:results}" in latex
 
 

@@ -24,6 +24,8 @@ def test_a_list_has_metrics_with_intervals_data_who_and_when(past: Bench) -> Non
     assert "h1 supported" in line
     assert "second" in line
     assert past.sql("SELECT data_version FROM runs")[0]["data_version"][:12] in line
+    assert "the rows of e0.1.0 are not here: these figures were committed" in shown.err
+    assert "make pull" in shown.err
 
 
 def test_a_list_is_sorted_by_a_metric_a_param_or_who(past: Bench) -> None:

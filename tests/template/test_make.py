@@ -63,13 +63,22 @@ def test_a_variable_of_the_machine_is_not_taken_for_an_argument(echoing: BakedPr
     assert arguments(echoing, "dev-run", "N=5") == ["-m", "harness", "dev-run", "--items=5"]
 
 
-@pytest.mark.parametrize("typo", ["tag=e0.0.1", "MESSAGE=why"])
-def test_a_misspelt_variable_is_not_lost(echoing: BakedProject, typo: str) -> None:
+@pytest.mark.parametrize(
+    ("typo", "meant"),
+    [
+        ("tag=e0.0.1", "did you mean TAG? "),
+        ("MESSAGE=why", "did you mean MSG? "),
+        ("EXECUTER=why", "did you mean EXECUTOR? "),
+        ("it's`>pwned`';>pwned;'\\=x", ""),
+    ],
+)
+def test_a_misspelt_variable_is_not_lost(echoing: BakedProject, typo: str, meant: str) -> None:
     refused = echoing.run("make", "VENV=.venv", "READY=", "experiment", typo, check=False)
 
     assert refused.returncode == 2
-    assert f"there is no variable {typo.partition('=')[0]};" in refused.stderr
+    assert f"there is no variable {typo.partition('=')[0]}; {meant}make lists" in refused.stderr
     assert " TAG MSG " in refused.stderr
+    assert not list(echoing.root.rglob("pwned"))
     assert refused.stdout == ""
     # Started by another make, it gets that one's variables too.
     (echoing.root / "outer.mk").write_text("all:\n\t@$(MAKE) -s VENV=.venv READY= dev-run\n")
@@ -128,6 +137,27 @@ def test_the_templates_own_commands_are_listed() -> None:
 
     for command in ("demo", "test", "lint", "bench", "locks"):
         assert f"make {command} " in done.stdout
+
+
+def test_a_commit_in_a_worktree_that_was_not_set_up_is_refused_in_one_sentence(
+    bake: Bake, tmp_path: Path
+) -> None:
+    project = bake()
+    bare = {"PRE_COMMIT_HOME": str(tmp_path / "pre-commit"), "PATH": "/usr/bin:/bin"}
+    bare |= {"VENV": ".venv", "PYTHONPATH": ""}
+    project.run(sys.executable, "-m", "pre_commit", "install")
+    project.git("worktree", "add", "--quiet", str(tmp_path / "beside"), "-b", "beside")
+    (tmp_path / "beside/src/benchmark/extra.py").write_text("import os\n")
+    project.git("-C", str(tmp_path / "beside"), "add", "--all")
+
+    commit = ("git", "-C", str(tmp_path / "beside"), "commit", "-m", "early")
+    refused = project.run(*commit, check=False, env=bare)
+    assert refused.returncode == 1
+    said = refused.stdout + refused.stderr
+    assert "error: this checkout has no environment" in said
+    assert "fix: make setup" in said
+    assert "ruff" not in said
+    assert "Traceback" not in said
 
 
 def test_git_hooks_work_without_network_or_activation(bake: Bake, tmp_path: Path) -> None:

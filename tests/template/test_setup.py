@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 import shutil
 import sys
 import time
@@ -66,6 +67,26 @@ def test_a_fresh_checkout_sets_itself_up_once(bake: Bake, uv: str, tmp_path: Pat
     # It is installed, so no PYTHONPATH is needed, wherever one stands.
     on_this_machine(project, ".venv/bin/python", "-m", "harness", "tags")
     assert ".venv/bin/python" in project.read(".git/hooks/pre-commit")
+
+
+@pytest.mark.slow
+def test_where_python_keeps_no_bytecode_it_is_made_once(
+    setup_env: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in many container images: else every command compiles what it imports, again."""
+    locked = (REPOSITORY / "requirements-dev.lock").read_text()
+    entry = re.search(r"^iniconfig==.*(?:\n[ \t]+.*)*", locked, re.MULTILINE)
+    assert entry
+    lock = tmp_path / "requirements.lock"
+    lock.write_text(f"{entry[0]}\n")
+    (tmp_path / "src/harness").mkdir(parents=True)
+    (tmp_path / "src/harness/one.py").write_text("X = 1\n")
+    monkeypatch.delenv("PYTHONPYCACHEPREFIX", raising=False)
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+
+    setup_env.set_up(tmp_path / ".venv", tmp_path, lock, "3.11")
+    assert list((tmp_path / ".venv").rglob("iniconfig/__pycache__/*.pyc"))
+    assert list((tmp_path / "src/harness/__pycache__").glob("one.*.pyc"))
 
 
 def test_an_environment_that_was_moved_is_built_anew(

@@ -95,10 +95,21 @@ def uv_on_path() -> str:
     return uv if uv and run(uv, "--version").returncode == 0 else ""
 
 
+def never_compiled() -> bool:
+    """Whether Python keeps no bytecode here, as in many container images.
+
+    uv leaves it to the first import; then every command would compile what it imports again.
+    """
+    return bool(os.environ.get("PYTHONDONTWRITEBYTECODE"))
+
+
 def sync(uv: str, venv: Path, lock: Path) -> str:
     """Make the environment hold exactly what the lock lists, hashes verified; "" or the problem."""
     python = python_in(venv)
-    done = run(uv, "pip", "sync", "--quiet", "--require-hashes", "--python", python, lock)
+    options = ["--quiet", "--require-hashes", "--python", str(python)]
+    if never_compiled():
+        options.append("--compile-bytecode")
+    done = run(uv, "pip", "sync", *options, lock)
     return f"uv: {done.stderr.strip()}\n" if done.returncode else ""
 
 
@@ -302,6 +313,8 @@ def set_up(venv: Path, root: Path, lock: Path, usual: str, asked: str = "") -> N
             install_project(venv, root)
         notes.append(install_git_hooks(venv, root))
         notes.append(install_merge_driver(venv, root))
+    if never_compiled():
+        run(python_in(venv), "-m", "compileall", "-q", root / "src/harness")
     ready.write_text(f"{state}\n{package}\n{place}\n", "utf-8")
     for note in filter(None, notes):
         print(f"note: {note}")

@@ -64,10 +64,10 @@ class LlmProject:
             text=True,
         )
 
-    def harness(self, *arguments: str) -> tuple[int, str]:
+    def harness(self, *arguments: str, seconds: float = 300) -> tuple[int, str]:
         """Exit code and all that was printed, in one line where it was wrapped."""
         process = self.start(*arguments)
-        printed, _ = process.communicate(timeout=300)
+        printed, _ = process.communicate(timeout=seconds)
         return process.returncode, " ".join(printed.split())
 
     def experiment(self, tag: str = "e0.0.1") -> tuple[int, str]:
@@ -86,7 +86,8 @@ class LlmProject:
     def grid(self, text: str) -> None:
         """Replace GRID."""
         path = self.root / "src/benchmark/params.py"
-        path.write_text(re.sub(r"(?s)GRID = .*", f"GRID = {text}\n", path.read_text("utf-8")))
+        before = path.read_text("utf-8").partition("GRID = ")[0]
+        path.write_text(f"{before}GRID = {text}\n", encoding="utf-8")
 
     def commit(self) -> None:
         """Commit all changes."""

@@ -9,6 +9,34 @@ from tests.kinds.llm.batch_server import BatchServer
 from tests.kinds.llm.conftest import LlmProject
 from tests.kinds.llm.fault_server import FaultServer
 
+JUDGE = """
+from dataclasses import dataclass
+from typing import Any
+
+from benchmark.llm.client import Client, connect
+from benchmark.llm.request import Request
+from benchmark.llm.verdict import one_of
+
+READS = ("text", "prediction")
+
+
+@dataclass(frozen=True, slots=True)
+class Params(Request):
+    pass
+
+
+GRID = [Params(endpoint="ENDPOINT", max_output_tokens=9)]
+
+
+def load(params: Params) -> Client:
+    return connect(params.endpoint)
+
+
+def judge(answer: dict, params: Params, client: Client) -> dict[str, Any]:
+    asked = f"Is this right? {answer['text']} Answer: {answer['prediction']}"
+    reply = client.ask(params, [{"role": "user", "content": asked}])
+    return {"verdict": one_of(reply, ("positive", "negative")), **reply.columns()}
+"""
 PRICE = """
 [[price]]
 endpoint = "batched"
@@ -91,6 +119,58 @@ def test_a_killed_run_finds_its_batches_by_their_id_and_asks_nothing_twice(
 
 
 @pytest.mark.slow
+def test_a_judges_batch_is_found_after_a_kill_and_no_candidate_is_asked_again(
+    project: LlmProject,
+) -> None:
+    with BatchServer() as server:
+        _batched(project, server)
+        judge = JUDGE.replace("ENDPOINT", "batched")
+        (project.root / "src/benchmark/judge.py").write_text(judge, encoding="utf-8")
+        metrics = project.root / "src/benchmark/metrics.py"
+        said = metrics.read_text().replace(", label=", ", judged=False, label=")
+        metrics.write_text(said, encoding="utf-8")
+        project.commit()
+        allowed = "--allow=dev-run,tests,inspect,items,plan,power"
+        process = project.start("experiment", "e0.0.1", allowed)
+        end = time.monotonic() + 250
+        while len(server.batches) < 2:
+            if len(server.answered) == 240:
+                server.held.set()  # the judge's batch shall not end before the kill
+            assert time.monotonic() < end
+            assert process.poll() is None, process.communicate()[0]
+            time.sleep(0.01)
+        process.kill()
+        process.communicate()
+        server.held.clear()
+        code, printed = project.experiment()
+        assert code == 0, printed
+        assert len(server.batches) == 2
+        assert set(server.answered.values()) == {1}
+    judgements = project.rows("results/benchmark.db", "judgements")
+    assert len(judgements) == len(server.answered) - 240
+    assert {row["batch"] for row in judgements} == {"batch_1"}
+    assert judgements[0]["cost"] == pytest.approx((judgements[0]["prompt_tokens"] + 2) * 100e-6 / 2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("batched", ["candidate", "judge"])
+def test_only_one_of_candidate_and_judge_may_go_in_batches(
+    project: LlmProject, tmp_path: Path, batched: str
+) -> None:
+    with BatchServer() as server, FaultServer(tmp_path / "log") as plain:
+        _batched(project, server)
+        project.endpoint("plain", plain.url, api_key_env="PLAIN_KEY", model="plain-1")
+        candidate, judge = ("batched", "plain") if batched == "candidate" else ("plain", "batched")
+        source = JUDGE.replace("ENDPOINT", judge)
+        (project.root / "src/benchmark/judge.py").write_text(source, encoding="utf-8")
+        project.grid(f'[Params("guide", 0, endpoint="{candidate}", max_output_tokens=9)]')
+        code, printed = project.harness("dev-run", "--items=4")
+        assert code == 0, printed
+        assert len(server.batches) == 1
+        assert sum(plain.asked.values()) == len(server.answered) == 4
+
+
+@pytest.mark.slow
 def test_a_budget_sends_what_it_can_pay_for_and_an_endpoint_without_batches_is_refused(
     project: LlmProject,
 ) -> None:
@@ -107,7 +187,7 @@ def test_a_budget_sends_what_it_can_pay_for_and_an_endpoint_without_batches_is_r
     settings.write_text(settings.read_text().replace("batch = true", "batch = false"))
     code, printed = project.harness("dev-run")
     assert code == 2
-    assert "no endpoint in GRID has batches" in printed
+    assert "no endpoint in GRID of params.py or judge.py has batches" in printed
 
 
 @pytest.mark.slow

@@ -96,10 +96,44 @@ def test_settings_go_into_the_body_in_the_words_of_the_api(kind: Any) -> None:
     assert body["stop_sequences"] == ["END"]
 
 
+def test_effort_and_schema_stand_in_one_object_at_anthropic(kind: Any) -> None:
+    kind.endpoint.ENDPOINTS["two"] = kind.endpoint.Endpoint("two", "http://two/v1", "m")
+    schema = kind.request.file_of("one")
+    schema.write_text('{"type": "object"}', encoding="utf-8")
+    claude = kind.request.Request(
+        endpoint="two", api="anthropic", max_output_tokens=9, reasoning_effort="low", schema="one"
+    )
+    assert kind.request.body_of(claude, QUESTION)["output_config"] == {
+        "effort": "low",
+        "format": {"type": "json_schema", "schema": {"type": "object"}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("model", "settings"),
+    [
+        ("gpt-5-chat-latest", {"temperature": 0.3}),
+        ("gpt-5.2", {"temperature": 0.0}),
+        ("gpt-6-luna", {"temperature": 0.0, "reasoning_effort": "none"}),
+        ("claude-sonnet-4-5", {"top_p": 0.9}),
+        ("claude-opus-4-6", {"temperature": 0.5, "reasoning_effort": "low"}),
+    ],
+)
+def test_what_depends_on_another_setting_is_refused_only_with_it(
+    kind: Any, model: str, settings: dict[str, Any]
+) -> None:
+    kind.endpoint.ENDPOINTS["three"] = kind.endpoint.Endpoint("three", "http://three/v1")
+    assert kind.request.Request(endpoint="three", model=model, **settings)
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
         ({"model": "gpt-5", "temperature": 0.0}, r"gpt-5 takes no temperature \(models.toml"),
+        ({"model": "gpt-6-luna", "temperature": 0.0}, "while it reasons; where .* is none, it may"),
+        ({"model": "gpt-5.1", "top_p": 0.5, "reasoning_effort": "low"}, "is none or unset, it may"),
+        ({"model": "claude-sonnet-5", "temperature": 0.0}, "claude-sonnet-5 takes no temperature"),
+        ({"model": "claude-haiku-4-5", "temperature": 0.0, "top_p": 0.9}, "beside top_p"),
         ({"model": "m", "api": "responses", "seed": 1}, "the API responses has no seed"),
         ({"model": "m", "api": "anthropic"}, "needs a longest answer"),
         ({"model": "m", "api": "chatty"}, "api='chatty'"),
@@ -127,6 +161,43 @@ def test_a_wrong_guess_costs_one_call_and_names_the_setting(kind: Any, tmp_path:
                 asked(kind, client, temperature=0.5)
         assert len(server.arrivals) == 1
         assert asked(kind, client).text == "positive"
+
+
+@pytest.mark.parametrize(
+    ("said", "setting"),
+    [
+        ("`temperature` is deprecated for this model.", "temperature"),
+        ("Unrecognized request argument supplied: seed", "seed"),
+        ("seed: Extra inputs are not permitted", "seed"),
+        ('Invalid JSON payload received. Unknown name "seed": Cannot find field.', "seed"),
+        ("property 'top_p' is unsupported", "top_p"),
+        ({"code": "unsupported_value", "param": "reasoning.effort",
+          "message": "Unsupported value: 'minimal' is not supported with the 'm' model."},
+         "this reasoning_effort: give another value"),
+        ("`temperature` and `top_p` cannot both be specified for this model.", ""),
+    ],
+)  # fmt: skip
+def test_a_refusal_names_the_setting_in_every_dialect(
+    kind: Any, said: str | dict[str, str], setting: str
+) -> None:
+    error = said if isinstance(said, dict) else {"message": said}
+    endpoint = kind.endpoint.Endpoint("four", "http://four/v1")
+    body = {"error": error}
+    fault = kind.faults.of_status(400, body, {}, f"400: {error['message']}", endpoint, "m")
+    assert isinstance(fault, PermanentError)
+    assert f"m does not take {setting}" in str(fault) or not setting
+
+
+def test_a_value_that_is_refused_leaves_other_settings_alone(kind: Any, tmp_path: Path) -> None:
+    words = "400:unsupported_value Unsupported value: 'temperature' does not support 0.5"
+    with FaultServer(tmp_path / "log", lambda _: [words]) as server:
+        client = client_for(kind, server.url)
+        for _ in range(3):
+            with pytest.raises(PermanentError, match="does not take this temperature"):
+                asked(kind, client, temperature=0.5)
+        assert len(server.arrivals) == 1
+        calm = asked(kind, client, temperature=0.5, reasoning_effort="none")
+        assert calm.text == "positive"
 
 
 def test_a_server_that_refuses_stream_options_is_asked_without(kind: Any, tmp_path: Path) -> None:
@@ -163,9 +234,34 @@ def test_an_answer_that_reasoning_used_up_says_what_to_raise(
     assert row["completion_tokens"] == 16
 
 
-def test_what_a_local_model_thought_aloud_is_not_what_it_says(kind: Any, tmp_path: Path) -> None:
-    answer = ask(kind, tmp_path, "say:<think>good or bad?</think>\n\npositive")
-    assert (answer.text, answer.said.reasoning) == ("positive", "good or bad?")
+@pytest.mark.parametrize(
+    ("said", "text", "reasoning"),
+    [
+        ("<think>Is it good?</think>\n\npositive", "positive", "Is it good?"),
+        ("Is it good?\n</think>\n\npositive", "positive", "Is it good?"),  # begun by the prompt
+        ("<think>Is it positive or", "", "Is it positive or"),  # cut by the longest answer
+        ("positive", "positive", None),
+    ],
+)
+def test_what_a_local_model_thought_aloud_is_not_what_it_says(
+    kind: Any, tmp_path: Path, said: str, text: str, reasoning: str | None
+) -> None:
+    answer = ask(kind, tmp_path, f"say:{said}")
+    assert (answer.text, answer.columns()["reasoning"]) == (text, reasoning)
+
+
+def test_what_a_model_says_on_its_way_is_not_its_answer(kind: Any) -> None:
+    def message(phase: str, text: str) -> dict[str, Any]:
+        return {
+            "type": "message", "role": "assistant", "phase": phase,
+            "content": [{"type": "output_text", "text": text}],
+        }  # fmt: skip
+
+    way, answer = message("commentary", "Let me look."), message("final_answer", "positive")
+    for output, text in (([way, answer], "positive"), ([way], "Let me look.")):
+        said = kind.answer.read("responses", [{"output": output, "status": "completed"}])
+        assert said.text == text
+        assert said.turn == output  # the next turn has all of it
 
 
 def test_azure_gets_its_header_its_query_and_no_bearer(kind: Any, tmp_path: Path) -> None:

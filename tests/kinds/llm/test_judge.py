@@ -64,13 +64,27 @@ def _faults(prompt: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("said", "verdict"), [("4", 4.0), ("Between 1 and 5: 3", 3.0), ("2.5", 2.5)]
+    ("said", "verdict"),
+    [
+        ("4", 4.0),
+        ("Between 1 and 5: 3", 3.0),
+        ("2.5", 2.5),
+        ("I would say 4/5.", 4.0),
+        ("**Rating:** 3 out of 5", 3.0),
+        ("5/5", 5.0),
+        ("4.0 / 5.0", 4.0),
+        ("2 (on a scale of 1-5)", 2.0),
+        ("It has 3 flaws.\nRating: 2", 2.0),
+        ("Rating: 4\nBecause it is clear.", 4.0),
+    ],
 )
-def test_a_verdict_is_the_last_number(kind: Any, tmp_path: Path, said: str, verdict: float) -> None:
+def test_a_verdict_is_the_number_of_the_last_line_that_has_one(
+    kind: Any, tmp_path: Path, said: str, verdict: float
+) -> None:
     assert kind.verdict.on_scale(ask(kind, tmp_path, f"say:{said}"), 1, 5) == verdict
 
 
-@pytest.mark.parametrize("said", ["", "none", "6", "-1", "great"])
+@pytest.mark.parametrize("said", ["", "none", "6", "-1", "great", "4. It has 3 flaws", "1 to 5"])
 def test_a_verdict_off_the_scale_is_an_error_that_keeps_its_cost(
     kind: Any, tmp_path: Path, said: str
 ) -> None:
@@ -93,6 +107,11 @@ def test_a_choice_is_the_one_that_the_last_line_names(
         return
     with pytest.raises(ValueError, match="not one of yes, no"):
         kind.verdict.one_of(answer, ("yes", "no"))
+
+
+def test_a_choice_that_is_part_of_another_one_is_not_named_by_it(kind: Any, tmp_path: Path) -> None:
+    answer = ask(kind, tmp_path, "say:It is not helpful.")
+    assert kind.verdict.one_of(answer, ("helpful", "not helpful")) == "not helpful"
 
 
 @pytest.mark.slow

@@ -4,7 +4,9 @@ BENCH_MODEL_PYTHON names the Python of an environment with xllamacpp and gemma3-
 without it the one that runs the tests is tried.
 """
 
+import csv
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -25,6 +27,71 @@ params.n_ctx, params.n_parallel, params.port = 4096, 2, int(sys.argv[2])
 server = xllamacpp.Server(params)
 print("ready", flush=True)
 sys.stdin.read()
+"""
+RUBRIC = """Say of each sentence whether it is positive, negative or neutral.
+
+Sentence: the battery died after one week .
+It is: negative
+
+Sentence: it plays everything and the sound is great .
+It is: positive
+
+Sentence: i bought it in march for my brother .
+It is: neutral
+
+Sentence: the menus are slow and ugly .
+It is: negative
+
+Sentence: best purchase of the year .
+It is: positive
+
+Sentence: {text}
+It is:"""
+JUDGE = """
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmark.llm.client import Client, connect
+from benchmark.llm.request import Request
+from benchmark.llm.verdict import one_of
+
+READS = ("text",)
+LABELS = {"verdict": ("positive", "negative", "neutral")}
+RUBRIC = Path(__file__).parents[2] / "rubrics/sentiment.txt"
+
+
+@dataclass(frozen=True, slots=True)
+class Params(Request):
+    pass
+
+
+GRID = [Params(max_output_tokens=4, temperature=0.0, stop="\\n")]
+
+
+def files(params: Params) -> list[Path]:
+    return [RUBRIC]
+
+
+def load(params: Params) -> Client:
+    return connect(params.endpoint)
+
+
+def judge(answer: dict, params: Params, client: Client) -> dict[str, Any]:
+    rubric = RUBRIC.read_text(encoding="utf-8").format_map(answer)
+    reply = client.ask(params, [{"role": "user", "content": rubric}])
+    return {"verdict": one_of(reply, LABELS["verdict"]), **reply.columns()}
+"""
+METRICS = """
+from benchmark.reading import parse
+from harness import Score
+
+SCORES = {"agreed": Score("proportion", better="higher", judged=True)}
+
+
+def score(row):
+    said = [each["verdict"] for each in row["judgements"]]
+    return {"agreed": parse(row["prediction"]) == said[0] if said else None}
 """
 
 
@@ -58,7 +125,7 @@ def test_a_real_base_model_follows_examples(model: str, project: LlmProject) -> 
         " for shots in (0, 6)]"
     )
     project.ask(model, "gemma-3-270m")
-    code, printed = project.harness("dev-run", "--items=4")
+    code, printed = project.harness("dev-run", "--items=4", seconds=1800)
     assert code == 0, printed
     rows: dict[int, list[dict[str, object]]] = {0: [], 6: []}
     for row in project.rows():
@@ -70,3 +137,55 @@ def test_a_real_base_model_follows_examples(model: str, project: LlmProject) -> 
         assert not row["canned"]
     assert [row["unparsed"] for row in rows[6]] == [0, 0, 0, 0]
     assert sum(bool(row["unparsed"]) for row in rows[0]) >= 2
+
+
+@pytest.mark.slow
+def test_a_real_model_judges_and_is_held_against_labels(model: str, project: LlmProject) -> None:
+    source = project.root / "src/benchmark"
+    parse = re.search(r"(?s)LABELS = .*?(?=\n\n\ndef score)", (source / "metrics.py").read_text())
+    assert parse
+    (source / "reading.py").write_text(f"import re\n\n{parse[0]}\n", encoding="utf-8")
+    (source / "metrics.py").write_text(METRICS, encoding="utf-8")
+    (source / "judge.py").write_text(JUDGE, encoding="utf-8")
+    (project.root / "rubrics").mkdir()
+    (project.root / "rubrics/sentiment.txt").write_text(RUBRIC, encoding="utf-8")
+    project.setting("llm", api="completions", timeout_seconds=120)
+    project.setting("run", workers=2)
+    project.grid('[Params("guide", 6, stop="\\n", max_output_tokens=16)]')
+    project.ask(model, "gemma-3-270m")
+    code, printed = project.harness("dev-run", "--items=20", seconds=1800)
+    assert code == 0, printed
+    judgements = project.rows(table="judgements")
+    assert len(judgements) == 20
+    assert {row["model_reported"] for row in judgements} == {"gemma-3-270m"}
+    _label_by_truth(project)
+    code, printed = project.harness("rescore", "dev")
+    assert code == 0, printed
+    code, printed = project.harness("agreement", "dev")
+    assert code == 0, printed
+    print(printed)
+    assert "The judge and people" in printed
+    labelled = project.rows(table="judge_labels")
+    assert len(labelled) == 20
+    right = sum(row["by_judge"] == row["by_person"] for row in labelled)
+    assert right > 0
+
+
+def _label_by_truth(project: LlmProject) -> None:
+    """Label all answers, as the data set's authors did."""
+    with (project.root / "data/reviews.csv").open(encoding="utf-8") as file:
+        truth = {row["text"].strip(): row["label"] for row in csv.DictReader(file)}
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", "harness", "label", "dev", "--items=20"],
+        cwd=project.root, text=True, env={**os.environ, "PYTHONPATH": str(project.root / "src")},
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    assert process.stdin is not None
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("text: "):
+            label = truth[line.removeprefix("text: ").strip()]
+            keys = {"positive": "1", "negative": "2", "neutral": "3"}
+            process.stdin.write(f"{keys[label]}\n")
+            process.stdin.flush()
+    assert process.wait() == 0

@@ -8,6 +8,9 @@ reports know no difference; the run says that it was imported, from which file o
 import dataclasses
 import hashlib
 import json
+import struct
+import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,9 +26,11 @@ from harness.experiment import finish, show_run
 from harness.gates.gates import GATES
 from harness.gates.situation import Situation
 from harness.measure.aggregate import measure
+from harness.measure.score import unfit_names
 from harness.project.contract import Project
 from harness.project.fingerprint import Code
 from harness.project.values import Params, Row, Value
+from harness.record.columns import PREDICTIONS, RESERVED
 from harness.record.layout import place_for
 from harness.record.lock import one_at_a_time
 from harness.run.loop import run
@@ -41,6 +46,14 @@ _TOOLS = (
 )
 # What must hold as before any experiment; the others are about predict and its items.
 _GATES = ("branch", "clean", "results", "tag")
+# What is raised by text that no tool writes: values of other types, numbers beyond every type,
+# lists in lists without end, parts of a zip that are damaged or encrypted.
+_NOT_AS_WRITTEN = (
+    LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RuntimeError,
+    zipfile.BadZipFile, zlib.error, struct.error, EOFError,
+)  # fmt: skip
+# Of a table that is still read with ease; and of tasks, where most have no sample.
+_COLUMNS, _TASKS = 500, 1_000_000
 
 
 class NotAnswered(Exception):
@@ -57,7 +70,9 @@ def read_logs(paths: Sequence[Path]) -> Log:
                 f"{first.tool} and {other.tool} in one experiment", fix="import each with a TAG"
             )
         first.add(other)
+    _name_apart(first)
     _refuse_twice(first)
+    _refuse_beyond_measure(first)
     return first
 
 
@@ -68,8 +83,8 @@ def _read(path: Path) -> Log:
         if is_it(path):
             try:
                 return read(path)
-            except (LookupError, TypeError, AttributeError) as error:
-                why = f"it lacks what its tool writes ({type(error).__name__}: {error})"
+            except _NOT_AS_WRITTEN as error:
+                why = f"it is not as its tool writes it ({type(error).__name__}: {error})"
                 raise unreadable(path, why) from None
     raise unreadable(
         path,
@@ -91,10 +106,44 @@ def _refuse_twice(log: Log) -> None:
         seen.add(key)
 
 
+def _name_apart(log: Log) -> None:
+    """Scores that a log calls as a column is called already, such as cost, become score_cost."""
+    columns = {*PREDICTIONS, *RESERVED, "cost", "error_type", "scored"}
+    columns.update(name for each in log.samples for name in each.row)
+    names = {name for each in log.samples for name in each.scores} | log.scores.keys()
+    new = {name: f"score_{name}" for name in names if name in columns or unfit_names((name,))}
+    if not new:
+        return
+    log.scores = {new.get(name, name): score for name, score in log.scores.items()}
+    log.samples = [
+        replace(each, scores={new.get(name, name): value for name, value in each.scores.items()})
+        for each in log.samples
+    ]
+
+
+def _refuse_beyond_measure(log: Log) -> None:
+    """A file of some bytes can ask for a table of any width, and for tasks without number."""
+    columns = {name for each in log.samples for name, _ in each.params} | log.scores.keys()
+    if len(columns) > _COLUMNS:
+        raise HarnessError(
+            f"{len(columns):,} params and scores are more than a table has columns ({_COLUMNS})",
+            fix="leave out of the log what was not varied",
+        )
+    grid = len({each.params for each in log.samples})
+    items = len({each.input_id for each in log.samples})
+    repeats = 1 + max(each.repeat for each in log.samples)
+    if (tasks := grid * items * repeats) > max(_TASKS, 2 * len(log.samples)):
+        raise HarnessError(
+            f"{len(log.samples):,} samples come to {tasks:,} tasks: {items:,} items in {grid:,} "
+            f"configurations, each {repeats:,} times; most would have no answer",
+            fix="import with a TAG of its own what has no items in common with the rest",
+        )
+
+
 def import_logs(project: Project, tag: str, paths: Sequence[Path], message: str) -> int:
     """Record, measure, commit and tag them as the experiment `tag`; returns the exit code."""
     log = read_logs(paths)
-    digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+    digests = {name: _digest(path) for name, path in zip(_names(paths), paths, strict=True)}
     imported = _as_project(project, log, digests)
     with one_at_a_time(project.root / "results", f"the import of {tag}"):
         ready = prepare(imported, None)
@@ -112,6 +161,25 @@ def import_logs(project: Project, tag: str, paths: Sequence[Path], message: str)
         rows = measure(imported, ready.grid, place, tag, report.track_id)
         finish(imported, place, tag, report.track_id, message, rows, ready.census)
     return 0
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    """A name of each file: as many of its last parts as tell it from the others.
+
+    Tools write `log.json` into a folder for each run, and where a folder lies is nobody's business.
+    """
+    places = [path.absolute().parts for path in paths]
+    names = []
+    for place in places:
+        ends = range(1, len(place) + 1)
+        alone = (n for n in ends if sum(each[-n:] == place[-n:] for each in places) == 1)
+        names.append("/".join(place[-next(alone, len(place)) :]))
+    return names
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _as_project(project: Project, log: Log, digests: dict[str, str]) -> Project:

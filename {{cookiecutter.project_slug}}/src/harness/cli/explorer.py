@@ -28,21 +28,24 @@ def listed(ask_remote: bool = False) -> list[Known]:
 
     root, settings = here()
     found = published(root, settings, ask_remote)
-    for note in found.notes:
-        err.print(f"note: {note}", markup=False, soft_wrap=True)
+    _print_notes(found.notes)
     return catalogue(root, settings, found)
+
+
+def _print_notes(notes: list[str]) -> None:
+    for note in notes:
+        err.print(f"note: {note}", markup=False, soft_wrap=True)
 
 
 @app.command()
 def tags(sort: Sort = "", as_json: Json = False) -> None:
     """The experiments so far: main metric with its interval, verdicts, data, who and when."""
     from harness.tell.listing import as_json as for_programs
-    from harness.tell.listing import clock_notes, tags_section
+    from harness.tell.listing import clock_notes, distant_notes, tags_section
     from harness.tell.section import to_console
 
     known = listed(ask_remote=True)
-    for note in clock_notes(here()[0], known):
-        err.print(f"note: {note}", markup=False, soft_wrap=True)
+    _print_notes([*distant_notes(known), *clock_notes(here()[0], known)])
     if as_json:
         print(json.dumps(for_programs(known, sort), indent=2))
     elif known:
@@ -61,7 +64,7 @@ def list_configurations(
 ) -> None:
     """Every configuration of every experiment, by any metric or param."""
     from harness.tell.listing import as_json as for_programs
-    from harness.tell.listing import configurations_section
+    from harness.tell.listing import configurations_section, distant_notes
     from harness.tell.section import to_console
 
     if wrong := [pair for pair in where or [] if "=" not in pair]:
@@ -69,6 +72,7 @@ def list_configurations(
     known = listed()
     if not known:
         raise HarnessError("there is no experiment yet", fix="make experiment TAG=e0.0.1", code=1)
+    _print_notes(distant_notes(known))
     section = configurations_section(known, metric or (), where or (), sort, limit)
     if as_json:
         print(json.dumps(for_programs(known), indent=2))

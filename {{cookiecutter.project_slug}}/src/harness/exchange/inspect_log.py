@@ -15,6 +15,8 @@ _ZSTD = 93
 # What inspect's own value_to_float makes of them.
 _GRADES = {"C": True, "I": False, "P": 0.5, "N": False}
 _VERSIONS = (1, 2)
+# A small zip can unpack to more than any machine holds; text of a log shrinks to a tenth or so.
+_BOMB_TIMES, _BOMB_BYTES = 200, 100 * 1024**2
 
 
 def is_inspect(path: Path) -> bool:
@@ -84,11 +86,12 @@ def _sample(
             scores[name] = _value(each)
             if each is not None:
                 declared[name] = _wider(declared.get(name), each)
+    epoch = int(sample.get("epoch") or 1)
+    if epoch < 1:
+        raise ValueError(f"epoch {epoch}")
     error = sample.get("error")
     words = str(error.get("message") if isinstance(error, dict) else error) if error else ""
-    return Sample(
-        params, str(sample.get("id")), int(sample.get("epoch") or 1) - 1, row, scores, words
-    )
+    return Sample(params, str(sample.get("id")), epoch - 1, row, scores, words)
 
 
 def _wider(known: Score | None, value: object) -> Score:
@@ -128,6 +131,9 @@ def _of_zip(path: Path) -> tuple[Json, Iterator[Json]]:
         raise unreadable(
             path, "it was not finished: it has no header", "run it to its end: inspect eval-retry"
         )
+    unpacked = sum(info.file_size for info in names.values())
+    if unpacked > max(_BOMB_BYTES, _BOMB_TIMES * path.stat().st_size):
+        raise unreadable(path, f"it would unpack to {unpacked:,} bytes, as no log does")
     header: Json = loaded(path, _content(path, names["header.json"]))
     parts = [info for name, info in names.items() if name.startswith("samples/")]
     return header, (loaded(path, _content(path, info)) for info in parts)

@@ -64,6 +64,10 @@ def _sample(
     line: Json, params: tuple[tuple[str, Value], ...], directions: Json, declared: dict[str, Score]
 ) -> Sample:
     answer = line.get("filtered_resps") or line["resps"]
+    target = line.get("target")
+    if choices := _choices(line):
+        answer = choices[_likeliest(line["filtered_resps"])]
+        target = choices.get(str(target), target)
     while isinstance(answer, list) and len(answer) == 1:
         answer = answer[0]
     # Several filters score the same answer apart, each in lines of its own.
@@ -82,8 +86,37 @@ def _sample(
     text = first.get("arg_0") if isinstance(first, dict) else text_of(first)
     row = {
         "prediction": text_of(answer),
-        "ground_truth": text_of(line.get("target")),
+        "ground_truth": text_of(target),
         "raw_response": json.dumps(line["resps"], ensure_ascii=False),
         "text": text if isinstance(text, str) else text_of(line.get("doc")),
     }
     return Sample(params, str(line["doc_id"]), 0, row, scores)
+
+
+def _choices(line: Json) -> dict[str, str]:
+    """The answers that a multiple choice offered, by number; {} for any other task.
+
+    Each was asked for its log-likelihood: `resps` has numbers instead of an answer.
+    """
+    asked, likely = line.get("arguments"), line.get("filtered_resps")
+    if not isinstance(asked, dict) or not isinstance(likely, list):
+        return {}
+    offered = [str(each.get("arg_1")) for each in asked.values() if isinstance(each, dict)]
+    if len(offered) < 2 or len(offered) != len(likely) or not all(map(_is_likelihood, likely)):
+        return {}
+    return {str(number): each.strip() for number, each in enumerate(offered)}
+
+
+def _is_likelihood(value: object) -> bool:
+    """["-3.2", "False"]: how likely an answer is, and whether it is the likeliest of all."""
+    if not isinstance(value, list) or len(value) != 2 or str(value[1]) not in ("True", "False"):
+        return False
+    try:
+        float(value[0])
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _likeliest(values: list[list[str]]) -> str:
+    return str(max(range(len(values)), key=lambda number: float(values[number][0])))

@@ -1,6 +1,7 @@
 """What the log of another tool comes to: samples of one or several configurations, with scores."""
 
 import json
+import keyword
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from harness.project.values import Row, Value
 
 Json = dict[str, Any]
 _UNSAID = re.compile(r"\W+")
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +54,10 @@ def unreadable(path: Path, why: str, fix: str = "") -> HarnessError:
     )
 
 
-def loaded(path: Path, text: str | bytes) -> Any:
+def loaded(path: Path, text: bytes) -> Any:
     """JSON, whole. Raises HarnessError where it is cut."""
     try:
-        return json.loads(text)
+        return _parsed(text)
     except ValueError as error:
         raise unreadable(path, f"it is no whole JSON ({error})") from None
 
@@ -67,7 +69,7 @@ def json_lines(path: Path) -> Iterator[Json]:
             if not line.strip():
                 continue
             try:
-                found = json.loads(line)
+                found = _parsed(line)
             except ValueError:
                 raise unreadable(path, f"line {number} is no whole JSON") from None
             if not isinstance(found, dict):
@@ -75,10 +77,18 @@ def json_lines(path: Path) -> Iterator[Json]:
             yield found
 
 
+def _parsed(text: bytes) -> Any:
+    """JSON, in which half a character (a lone surrogate, which nothing can store) becomes a ?."""
+    found = json.loads(text)
+    if not _SURROGATE.search(text):
+        return found
+    return json.loads(json.dumps(found, ensure_ascii=False).encode("utf-8", "replace"))
+
+
 def named(*parts: object) -> str:
     """A name of a column made of what a log calls something."""
     name = _UNSAID.sub("_", "_".join(str(part) for part in parts if part)).strip("_").lower()
-    return name if name[:1].isalpha() else f"x_{name}"
+    return name if name[:1].isalpha() and not keyword.iskeyword(name) else f"x_{name}"
 
 
 def text_of(value: object) -> str | None:

@@ -9,6 +9,7 @@ from harness.exchange.log import Json, Log, Sample, loaded, named, number_of, te
 from harness.project.scores import Score
 from harness.project.values import Value
 
+Params = tuple[tuple[str, Value], ...]
 _VERSION = 3
 _OUTCOME = 2  # failureReason: the provider itself failed
 
@@ -42,26 +43,63 @@ def read_promptfoo(path: Path) -> Log:
         "success": Score("proportion", better="higher"),
         "score": Score("mean", better="higher"),
     }
+    results: list[Json] = summary["results"]
+    columns, names = _columns(results), _names(results)
     seen: Counter[tuple[object, ...]] = Counter()
-    for result in summary["results"]:
-        log.samples.append(_sample(result, seen, log.scores))
+    for result, name in zip(results, names, strict=True):
+        params = columns[result["promptIdx"]]
+        repeat = seen[params, name]
+        seen[params, name] += 1
+        log.samples.append(_sample(result, params, name, repeat, log.scores))
     if not log.samples:
         raise unreadable(path, "it has no results")
     return log
 
 
-def _sample(result: Json, seen: Counter[tuple[object, ...]], declared: dict[str, Score]) -> Sample:
-    provider = result.get("provider") or {}
-    prompt = result.get("prompt") or {}
-    params: tuple[tuple[str, Value], ...] = (
-        ("model", str(provider.get("id") or provider)),
-        ("prompt", str(prompt.get("label") or prompt.get("raw") or result.get("promptIdx"))),
-    )
-    variables = json.dumps(result.get("vars") or {}, sort_keys=True, ensure_ascii=False)
-    # The same test has another number in another file; what it asks is the same.
-    name = hashlib.sha256(variables.encode()).hexdigest()[:16]
-    repeat = seen[params, name]
-    seen[params, name] += 1
+def _columns(results: list[Json]) -> dict[object, Params]:
+    """What was varied, by the number of its column in promptfoo's table.
+
+    Two providers may be one model with other settings, told apart by a label or by nothing at all.
+    """
+    found: dict[object, Params] = {}
+    for result in results:
+        provider = result.get("provider") or {}
+        prompt = result.get("prompt") or {}
+        params: Params = (("model", str(provider.get("id") or provider)),)
+        if provider.get("label"):
+            params += (("label", str(provider["label"])),)
+        words = prompt.get("label") or prompt.get("raw") or result.get("promptIdx")
+        found.setdefault(result["promptIdx"], (*params, ("prompt", str(words))))
+    alike = Counter(found.values())
+    return {
+        column: params if alike[params] == 1 else (*params, ("column", int(str(column))))
+        for column, params in found.items()
+    }
+
+
+def _names(results: list[Json]) -> list[str]:
+    """What each test is known by: its variables, because its number differs between files.
+
+    Tests with the same variables that assert something else are other ones.
+    """
+    asked = [
+        (_json(result.get("vars") or {}), _json((result.get("testCase") or {}).get("assert")))
+        for result in results
+    ]
+    variants: dict[str, set[str]] = {}
+    for variables, asserted in asked:
+        variants.setdefault(variables, set()).add(asserted)
+    said = [v if len(variants[v]) == 1 else f"{v} {asserted}" for v, asserted in asked]
+    return [hashlib.sha256(each.encode()).hexdigest()[:16] for each in said]
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False)
+
+
+def _sample(
+    result: Json, params: Params, name: str, repeat: int, declared: dict[str, Score]
+) -> Sample:
     response = result.get("response") or {}
     usage = response.get("tokenUsage") or {}
     scores: dict[str, float | bool | None] = {
@@ -75,11 +113,12 @@ def _sample(result: Json, seen: Counter[tuple[object, ...]], declared: dict[str,
         "prediction": text_of(response.get("output")),
         "ground_truth": text_of((result.get("testCase") or {}).get("assert")),
         "raw_response": text_of(response),
-        "text": text_of(prompt.get("raw")),
+        "text": text_of((result.get("prompt") or {}).get("raw")),
         "prompt_tokens": usage.get("prompt"),
         "completion_tokens": usage.get("completion"),
         "total_tokens": usage.get("total"),
-        "cost": number_of(result.get("cost")),
+        # The result's own cost is 0 where the provider knows none.
+        "cost": number_of(response.get("cost")),
         # Of an answer from promptfoo's own cache it is the time of reading it.
         "latency": None if latency is None or response.get("cached") else latency / 1000,
     }

@@ -39,7 +39,7 @@ _NOT_NEGATIVE = (
 def inspect(database: Path, experiment: str = DEV, *, kind: Kind = PLAIN) -> list[Finding]:
     """Findings about the recorded rows of one experiment (by default the dev phase).
 
-    `kind` says which columns may be constant, and brings checks of its own.
+    `kind` says which columns may be constant or empty, and brings checks of its own.
 
     Raises HarnessError where there is no database, no table or no row.
     """
@@ -51,7 +51,7 @@ def inspect(database: Path, experiment: str = DEV, *, kind: Kind = PLAIN) -> lis
                 con.execute(f"CREATE TEMP VIEW predictions AS FROM memory.predictions WHERE {only}")
             facts = read_facts(con)
             return [
-                *_absent(facts),
+                *_absent(facts, kind.constant | _left_out(facts)),
                 *missing_params(facts),
                 *_numbers_as_text(facts),
                 *_out_of_range(facts),
@@ -87,11 +87,11 @@ def show_samples(database: Path, rows: int = 3) -> None:
     out.print(to_grid(Table(heads, cells)))
 
 
-def _absent(facts: Facts) -> list[Finding]:
-    """Values that some successful rows have and others lack."""
+def _absent(facts: Facts, may_be: frozenset[str]) -> list[Finding]:
+    """Values that some successful rows have and others lack; those of `may_be` may."""
     names = [
         name for name in columns(facts.con) if not name.startswith("params_")
-        and quoted(name) != facts.raw and name not in ("error", "error_type", "cache")
+        and quoted(name) != facts.raw and name not in ("error", "error_type", "cache", *may_be)
     ]  # fmt: skip
     counts = ", ".join(f"count({quoted(name)})" for name in names)
     [(n, *filled)] = facts.ask(
@@ -102,6 +102,12 @@ def _absent(facts: Facts) -> list[Finding]:
         for name, c in zip(names, filled, strict=True)
         if 0 < c < n
     ]
+
+
+def _left_out(facts: Facts) -> frozenset[str]:
+    """Scores of which SCORES says that a row may have none."""
+    rules = [rule for each in rules_by_experiment(facts.con).values() for rule in each]
+    return frozenset(rule.name for rule in rules if rule.missing_said and rule.missing is None)
 
 
 def _numbers_as_text(facts: Facts) -> list[Finding]:

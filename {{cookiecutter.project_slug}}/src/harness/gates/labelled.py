@@ -15,17 +15,14 @@ def labels(now: Situation) -> Blocked | None:
     if judge is None:
         return None
     names = [each.metric for each in load_plan(now.root).hypotheses] or _first(now.project)
-    of_judge = []
-    for name in dict.fromkeys(names):
-        score = now.project.scores.get(name)
-        if score is None:
-            continue
-        if score.judged is None:
-            return Blocked(
-                f"nothing says whether {name} comes from judge.py",
-                f"say judged=True or judged=False of {name} in SCORES in metrics.py",
-            )
-        of_judge += [name] if score.judged else []
+    scores = {name: now.project.scores[name] for name in names if name in now.project.scores}
+    if unsaid := [name for name, score in scores.items() if score.judged is None]:
+        said = ", ".join(unsaid)
+        return Blocked(
+            f"nothing says whether {said} comes from judge.py",
+            f"say judged=True or judged=False of {said} in SCORES in metrics.py",
+        )
+    of_judge = [name for name, score in scores.items() if score.judged]
     return _lacking(now, judge, of_judge) if of_judge else None
 
 

@@ -6,7 +6,7 @@ from operator import or_
 from pathlib import Path
 
 from harness.errors import HarnessError
-from harness.project.contract import Project, params_columns, params_types
+from harness.project.contract import Project
 from harness.project.fingerprint import Code
 from harness.project.inputs import FILE, MODULE
 from harness.project.keys import (
@@ -17,6 +17,7 @@ from harness.project.keys import (
     read_context,
     task_key,
 )
+from harness.project.params import params_columns, params_types
 from harness.project.values import INTEGER, REAL, TEXT, Params, Row, declared_type, plain
 from harness.project.watch import Stamp, Watch, stamp
 

@@ -36,8 +36,8 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
 from harness.errors import HarnessError
-from harness.project.contract import params_columns
 from harness.project.interim import Looks
+from harness.project.params import params_columns
 from harness.project.scores import MEASURED, Score
 from harness.project.values import Params, Row
 from harness.stats.decision import Kind

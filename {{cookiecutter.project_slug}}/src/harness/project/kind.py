@@ -62,7 +62,7 @@ class Kind:
     checks, dev_checks: (facts) -> findings, of `make validate` and of `make inspect`.
     clock: the column of seconds since a phase began, by which latencies may rise throughout it.
     sections: (connection, experiment) -> parts of the summary and the report, see `tell.section`.
-    constant: columns of `predictions` that may hold one value throughout.
+    constant: columns of `predictions` that may hold one value throughout, or none in some rows.
     times: columns of seconds beside `latency`; each gets its percentiles in the table metrics.
     costs: (row) -> columns, what a stored row costs at today's prices; `make prices` writes them.
     interleaved: whether every item is asked of each configuration before the next item, because

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from harness.console import brief
 from harness.errors import HarnessError
-from harness.project.contract import Project, params_columns
+from harness.project.contract import Project
+from harness.project.params import params_columns
 from harness.project.values import Params, Row
 
 _SHOWN = 8

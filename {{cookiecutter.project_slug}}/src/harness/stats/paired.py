@@ -57,9 +57,10 @@ class Units:
 
     def at(self, rows: NDArray[np.intp]) -> "Units":
         """The same of some of the values."""
-        arrays = (self.clusters, self.folds, self.n_train, self.n_test)
-        some = [None if each is None else each[rows] for each in arrays]
-        return Units(*some, self.called)  # type: ignore[arg-type]
+        names = ("clusters", "folds", "n_train", "n_test")
+        known = {name: getattr(self, name) for name in names}
+        some = {name: array[rows] for name, array in known.items() if array is not None}
+        return replace(self, **some)
 
     @property
     def n_clusters(self) -> int | None:

@@ -118,6 +118,8 @@ def _end(number: int, frame: FrameType | None) -> None:
 
 def _handler(page: Page) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
+        timeout = 5  # browsers open connections ahead, and one that says nothing blocks the others
+
         def do_GET(self) -> None:
             if not self._is_own_name():
                 return
@@ -137,7 +139,8 @@ def _handler(page: Page) -> type[BaseHTTPRequestHandler]:
         def do_POST(self) -> None:
             if not self._is_own_name():
                 return
-            length = min(int(self.headers.get("Content-Length") or 0), 10_000)
+            said = self.headers.get("Content-Length") or "0"
+            length = min(int(said), 10_000) if said.isdecimal() else 0
             sent = parse_qs(self.rfile.read(length).decode("utf-8", "replace"))
             given = {name: values[0] for name, values in sent.items()}
             if not (self._knows_token() and _same(given.get("token", ""), page.token)):

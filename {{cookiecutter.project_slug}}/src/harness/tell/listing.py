@@ -39,6 +39,18 @@ def tags_section(listed: Sequence[Known], sort: str = "") -> Section:
     return Section("Experiments", (), [Table(heads, rows)])
 
 
+def distant_notes(listed: Sequence[Known]) -> list[str]:
+    """What to say where only what was committed with a tag is here, and not its database."""
+    distant = [each.tag for each in listed if each.tagged and not each.runs]
+    if not distant:
+        return []
+    others = f" and {len(distant) - 3} others" if len(distant) > 3 else ""
+    return [
+        f"the rows of {', '.join(distant[:3])}{others} are not here: these figures were committed "
+        "with the tag, and labels and main metric may differ; make pull brings the rest"
+    ]
+
+
 def clock_notes(root: Path, listed: Sequence[Known]) -> list[str]:
     """What to say where a newer version is dated before an older one, or one after today."""
     found = []

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from duckdb import DuckDBPyConnection
 
 from harness.console import RAW, brief, shown
@@ -16,7 +17,7 @@ from harness.project.declarations import Rule
 from harness.project.kind import PLAIN, Kind
 from harness.read.outputs import read_outputs
 from harness.read.results import Experiment, RecordedConfiguration
-from harness.read.scores import Scores
+from harness.read.scores import Numbers, Scores
 from harness.tell.charts import forest, tradeoff
 from harness.tell.flipped import MOST, flipped
 from harness.tell.page import render
@@ -138,6 +139,21 @@ def _flipped(
     return [Section("Flipped items", [text], flips=found)]
 
 
+def _per_item(scores: Scores, name: str) -> tuple[npt.NDArray[np.uint64], Numbers]:
+    """The items that have a value, and their means: an item has a row for each of its folds."""
+    items, place = np.unique(scores.items, return_inverse=True)
+    values = scores.counted[name]
+    known = np.isfinite(values)
+    sums = np.zeros((len(items), values.shape[1]))
+    counts = np.zeros_like(sums)
+    np.add.at(sums, place, np.where(known, values, 0.0))
+    np.add.at(counts, place, known)
+    with np.errstate(invalid="ignore"):
+        means = sums / counts
+    there = np.flatnonzero(np.isfinite(means).any(axis=1))
+    return items[there], means[there]
+
+
 def _worst(
     con: DuckDBPyConnection,
     experiment: Experiment,
@@ -153,10 +169,9 @@ def _worst(
     if not able or not len(scores.items):
         return Section(title, ["No item has a score that says which way is better."])
     rule, metric = experiment.rule(able[0]), experiment.rule(able[0]).called
-    values = scores.counted[rule.name]
     sign = -1.0 if rule.lower else 1.0
-    known = np.flatnonzero(np.isfinite(values).any(axis=1))
-    values = sign * values[known]
+    items, values = _per_item(scores, rule.name)
+    values = sign * values
     means = np.nanmean(values, axis=1)
     order = [
         int(i) for i in np.argsort(means, kind="stable")[:WORST] if means[i] < np.nanmax(values)
@@ -165,7 +180,7 @@ def _worst(
         return Section(title, [f"All items score alike by {metric}."])
     chosen: dict[int, list[int]] = {}
     for i in order:
-        chosen.setdefault(int(np.nanargmin(values[i])), []).append(int(scores.items[known[i]]))
+        chosen.setdefault(int(np.nanargmin(values[i])), []).append(int(items[i]))
     said = {
         (index, item): row
         for index, items in chosen.items()
@@ -173,7 +188,7 @@ def _worst(
     }
     rows = []
     for i in order:
-        index, item = int(np.nanargmin(values[i])), int(scores.items[known[i]])
+        index, item = int(np.nanargmin(values[i])), int(items[i])
         row = said.get((index, item), {})
         answer = row.get("error") if row.get("raw_response") == shown(None) else None
         rows.append(

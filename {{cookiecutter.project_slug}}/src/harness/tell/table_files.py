@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.console import ABSENT, shown
+from harness.console import ABSENT, LONGEST, shown
 from harness.tell.section import Section, Table
 
 _NUMBER = r"[-+]?[0-9][0-9,]*(?:\.[0-9]+)?(?:e[-+]?[0-9]+)?"
@@ -93,5 +93,6 @@ def _row(cells: Sequence[str]) -> str:
 
 def _latex(text: str) -> str:
     # A row that begins with [ would be read as an argument of the line break before it.
-    escaped = "".join(_LATEX.get(letter, letter) for letter in shown(" ".join(text.split())))
+    whole = shown(" ".join(text.split()), LONGEST)
+    escaped = "".join(_LATEX.get(letter, letter) for letter in whole)
     return f"{{}}{escaped}" if escaped.startswith("[") else escaped

@@ -3,6 +3,7 @@
 Whatever a cell holds is text: on the console `harness.console` sees to that, in Markdown `inline`.
 """
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -61,9 +62,14 @@ def to_markdown_table(table: Table, figures: Collection[int] = ()) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+# What a forge makes of plain words: a mention that calls somebody, a reference that another
+# issue shows, a link. It looks at what is shown, so that a backslash does not help.
+_CALLS = re.compile(r"(?<!\w)@(?=\w)|\\#(?=\w)|\bGH(?=-\d)|:(?=//)|\bwww(?=\.)")
+
+
 def inline(text: str) -> str:
-    """Text on one line that Markdown shows as it is: no markup, HTML, link or table border."""
+    """Text on one line that Markdown shows as it is: no markup, HTML, link, mention or border."""
     text = shown(" ".join(text.split()), LONGEST)
     for character in "\\`*_[]<>|#&~":
         text = text.replace(character, "\\" + character)
-    return text
+    return _CALLS.sub(lambda found: f"{found[0]}&#8203;", text)  # a space of no width

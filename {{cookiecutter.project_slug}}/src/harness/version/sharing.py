@@ -30,14 +30,16 @@ def push(root: Path, settings: Settings) -> Shared:
     that the same command does not finish.
     """
     shared, name = Shared(), _git_remote(root)
-    tags = git.tags(root)
+    tags, away = git.tags(root), dict[str, list[Held]]()
     if settings.store.dvc:
-        _push_data(root, tags, shared)
+        away = _push_data(root, tags, shared)
     else:
         shared.done.append("git keeps results and data here, so they travel with branch and tags")
     theirs = git.remote_tags(root, name)
     ours = {tag: git.git(root, "rev-parse", git.TAGS + tag) for tag in tags}
-    new = [tag for tag in tags if tag not in theirs]
+    new = [
+        tag for tag in tags if tag not in theirs and _has_data(root, tag, away.get(tag, []), shared)
+    ]
     for tag in tags:
         if theirs.get(tag, ours[tag]) != ours[tag]:
             free = f"make retag TAG={tag} TO=… (make next names a free one)"
@@ -68,7 +70,19 @@ def _named(tags: list[str], noun: str) -> str:
     return f"{many(len(tags), noun)} ({shown})"
 
 
-def _push_data(root: Path, tags: list[str], shared: Shared) -> None:
+def _has_data(root: Path, tag: str, away: list[Held], shared: Shared) -> bool:
+    """Whether DVC's remote has what is not here of a new tag; else nobody could read that tag."""
+    try:
+        bring(root, away)
+    except HarnessError as error:
+        words = f"{tag} is not pushed, as nobody could read it: {error.message}"
+        shared.left.append(HarnessError(words, fix=error.fix))
+        return False
+    return True
+
+
+def _push_data(root: Path, tags: list[str], shared: Shared) -> dict[str, list[Held]]:
+    """Push what is here of it; returns what is not, for each tag."""
     config = dvc.config(root)
     if not dvc.default_remote(config):
         raise HarnessError(
@@ -76,18 +90,18 @@ def _push_data(root: Path, tags: list[str], shared: Shared) -> None:
             fix="make remote URL=… (a folder, ssh://…, s3://…), then make push",
             code=1,
         )
-    wanted: dict[str, Held] = {}
-    for tag in tags:
-        wanted |= {held.id: held for held in files_at(root, tag) if held.by == "dvc"}
+    of_tag = {tag: [held for held in files_at(root, tag) if held.by == "dvc"] for tag in tags}
+    wanted = {held.id: held for files in of_tag.values() for held in files}
     if git.head(root):
         wanted |= {held.id: held for held in files_at(root, "", "HEAD") if held.by == "dvc"}
     wanted |= {held.id: held for held in models.held_by_dvc(root)}
-    there = [held for held in wanted.values() if is_here(root, held)]
+    there = {held.id: held for held in wanted.values() if is_here(root, held)}
     if there:
-        exchange(root, config, there, "push")
+        exchange(root, config, there.values(), "push")
     shared.done.append(f"{many(len(there), 'version')} of files in {dvc.remote_url(config)}")
     if away := len(wanted) - len(there):
         shared.done.append(f"{many(away, 'older version')} not in the cache here, so not pushed")
+    return {tag: [held for held in files if held.id not in there] for tag, files in of_tag.items()}
 
 
 def pull(root: Path, settings: Settings, tag: str = "") -> Shared:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 Json = dict[str, Any]
-# Ollama and vLLM may leave what a model thought in front of what it says.
-_THOUGHT = re.compile(r"\s*<think>(.*?)</think>\s*", re.DOTALL)
-_CUT = frozenset({"length", "max_tokens", "max_output_tokens"})
+# Ollama and vLLM may leave what a model thought in front of what it says. Where the prompt ends
+# with <think>, the answer has the end of it alone; where the longest answer cut it, the begin.
+_THOUGHT = re.compile(r"\s*(?:<think>)?(.*?)(?:</think>\s*|\Z)", re.DOTALL)
+_CUT = frozenset({"length", "max_tokens", "max_output_tokens", "model_context_window_exceeded"})
 
 
 class NoAnswer(ValueError):
@@ -151,7 +152,8 @@ def _chat(events: list[Json]) -> Said:
     parts = [_part(choice) for choice in choices]
     text = "".join(_text(part) for part in parts)
     thought = "".join(p.get("reasoning_content") or p.get("reasoning") or "" for p in parts)
-    if not thought and (found := _THOUGHT.match(text)):
+    aloud = text.lstrip().startswith("<think>") or "</think>" in text
+    if not thought and aloud and (found := _THOUGHT.match(text)):
         thought, text = found[1].strip(), text[found.end() :]
     calls = _calls(parts)
     refusal = "".join(part.get("refusal") or "" for part in parts) or None
@@ -197,7 +199,10 @@ def _responses(events: list[Json]) -> Said:
     output = whole.get("output")
     if output is None:
         raise NoAnswer("no output")
-    contents = [part for item in output for part in item.get("content") or ()]
+    messages = [item for item in output if item.get("content")]
+    # What a model says on its way to the answer is none, but where it says nothing else.
+    final = [item for item in messages if item.get("phase") != "commentary"] or messages
+    contents = [part for item in final for part in item["content"]]
     thoughts = [part for item in output for part in item.get("summary") or ()]
     usage = whole.get("usage")
     reason = (whole.get("incomplete_details") or {}).get("reason")

@@ -25,6 +25,7 @@ from harness import PermanentError
 from harness.console import err
 from harness.errors import HarnessError
 from harness.project.contract import Project
+from harness.project.judge import MODULE
 from harness.run.attempt import Limiter, Result
 from harness.run.executors import execute as execute_at_once
 from harness.run.job import Job, Outcome
@@ -98,10 +99,14 @@ class Waiting:
 
 def check(project: Project) -> None:
     """Raise HarnessError where nothing could go in batches."""
-    asked = {str(getattr(params, "endpoint", "")) for params in project.grid}
-    if not any(ENDPOINTS[name].batch for name in asked if name in ENDPOINTS):
+    judges = project.judge.grid if project.judge else ()
+    asked = {str(getattr(params, "endpoint", "")) for params in (*project.grid, *judges)}
+    # Where candidates go in batches and their judge does not, it is asked at once.
+    if MODULE not in project.entry and not any(
+        ENDPOINTS[name].batch for name in asked if name in ENDPOINTS
+    ):
         raise HarnessError(
-            'executor = "batch", and no endpoint in GRID has batches',
+            'executor = "batch", and no endpoint in GRID of params.py or judge.py has batches',
             fix="write batch = true in its section of benchmark.toml, where the server has them",
         )
     if inspect.iscoroutinefunction(project.predict):

@@ -123,6 +123,7 @@ class Client:
         # Only so, with each call, does the library send none.
         self._each = {} if bearer else {"Authorization": openai.Omit()}
         self._keys = tuple(secret for secret in (key, *secrets) if secret)
+        # What a server does not take: (model, setting), or all settings where it minds a value.
         self._refused: dict[tuple[str, str], str] = {}
         self._no_stream_options = False
         self._sdk = openai.OpenAI(
@@ -149,8 +150,8 @@ class Client:
         body = body_of(request, messages, repeat)
         if self._no_stream_options:
             body.pop("stream_options", None)
-        for (model, name), words in self._refused.items():
-            if model == request.model and name in body:
+        for name in (*body, _settings(body)):
+            if words := self._refused.get((request.model, name)):
                 raise PermanentError(words)
         expected = len(json.dumps(body)) / 4 + (request.max_output_tokens or 0)
         began = time.monotonic()
@@ -310,8 +311,12 @@ class Client:
         )
         if request is None:
             return fault
-        if isinstance(fault, PermanentError) and (name := faults.parameter_in(said)):
-            self._refused[request.model, name] = str(fault)
+        name = faults.parameter_in(body, said)
+        if isinstance(fault, PermanentError) and name:
+            sent = json.loads(error.request.content)
+            of_value = faults.is_of_value(body, said)
+            known = _settings(sent) if of_value else name.partition(".")[0]
+            self._refused[request.model, known] = str(fault)
         return fault
 
     def _broken(self, error: BaseException) -> Exception:
@@ -330,6 +335,12 @@ def connect(name: str) -> Client:
         if place not in _clients:
             _clients[place] = Client(endpoint(name))
         return _clients[place]
+
+
+def _settings(body: Json) -> str:
+    """All of a request but its question."""
+    question = {"messages", "input", "prompt", "system"}
+    return json.dumps({name: value for name, value in body.items() if name not in question})
 
 
 def _backoff(refusals: int) -> float:

@@ -26,7 +26,27 @@ _POLICY = re.compile(
     "content management policy|usage policy|safety system",
     re.IGNORECASE,
 )
-_PARAMETER = re.compile(r"(?i)unsupported (?:parameter|value): '([\w.]+)'|\b([\w.]+): Extra inputs")
+_NAMED = (
+    r"unsupported (?:parameter|value): '([\w.]+)'",
+    r"unrecognized request argument supplied: ([\w.]+)",
+    r"\b([\w.]+): Extra inputs",  # Anthropic, Mistral, vLLM
+    r"`([\w.]+)` is deprecated for this model",  # Anthropic
+    r"unknown name \"([\w.]+)\"",  # Google
+    r"property '([\w.]+)' is unsupported",  # Groq
+)
+_PARAMETER = re.compile("(?i)" + "|".join(_NAMED))
+# The error names the setting itself; its message may name the value instead.
+_DECLARED = frozenset({"unsupported_parameter", "unsupported_value", "unknown_parameter"})
+# A setting as Request has it, by the words of the APIs.
+_OURS = {
+    "reasoning.effort": "reasoning_effort",
+    "output_config.effort": "reasoning_effort",
+    "output_config.format": "schema",
+    "response_format": "schema",
+    "text.format": "schema",
+    "max_completion_tokens": "max_output_tokens",
+    "stop_sequences": "stop",
+}
 _RETRIED = frozenset({408, 409, 425})
 _SLOWER = frozenset({503, 529})
 
@@ -82,8 +102,8 @@ def of_status(
         return ServerFault(said, may_cost=False)  # it says itself that it gave no answer
     if status == 413 or _TOO_LONG.search(f"{code} {said}") or _POLICY.search(_codes(error) + said):
         return Unanswerable(said)
-    if name := parameter_in(said):
-        return PermanentError(_about(name, model, said))
+    if name := parameter_in(body, said):
+        return PermanentError(_about(name, model, said, of_value=is_of_value(body, said)))
     return PermanentError(f"the server does not take the request ({said})")
 
 
@@ -113,10 +133,19 @@ def of_connection(error: BaseException, endpoint: Endpoint, host: str, said: str
     return ServerFault(f"the connection to {host} broke ({said})")
 
 
-def parameter_in(said: str) -> str:
-    """The setting that a server says it does not take, "" for none."""
+def parameter_in(body: Any, said: str) -> str:
+    """The setting that a server says it does not take, in its own words; "" for none."""
+    error = _error_in(body)
+    if str(error.get("code")) in _DECLARED and error.get("param"):
+        return str(error["param"])
     found = _PARAMETER.search(said)
-    return (found[1] or found[2]) if found else ""
+    return next(filter(None, found.groups())) if found else ""
+
+
+def is_of_value(body: Any, said: str) -> bool:
+    """Whether it takes the setting, but not the value that was sent."""
+    code = str(_error_in(body).get("code"))
+    return code == "unsupported_value" or "unsupported value" in said.lower()
 
 
 def message_in(body: Any) -> str:
@@ -141,8 +170,12 @@ def _codes(error: Mapping[str, Any]) -> str:
     return f"{error.get('code')} {error.get('type')} {inner_code} "
 
 
-def _about(name: str, model: str, said: str) -> str:
-    how = f'leave it unset in GRID, and add refuses = ["{name}"] for it to {TABLE}'
+def _about(name: str, model: str, said: str, of_value: bool) -> str:
+    ours = _OURS.get(name, name)
+    if of_value:
+        how = f"give another value or leave it unset in GRID; {TABLE} can say so before"
+        return f"{model} does not take this {ours}: {how} ({said})"
+    how = f'leave it unset in GRID, and add refuses = ["{ours}"] for it to {TABLE}'
     if name == "max_tokens":
         how = f'add chat = {{ max_output_tokens = "max_completion_tokens" }} for it to {TABLE}'
-    return f"{model} does not take {name}: {how} ({said})"
+    return f"{model} does not take {ours}: {how} ({said})"

@@ -73,9 +73,9 @@ def _check(request: Request) -> None:
                 f"the API {request.api} has no {name}",
                 fix="leave it unset in GRID, or put the server's own word for it into `extra`",
             )
-        if name in family(request.model).refuses:
+        if (why := family(request.model).refusal(request, name)) is not None:
             raise HarnessError(
-                f"{request.model} takes no {name} ({TABLE} says so)",
+                f"{request.model} takes no {name}{why} ({TABLE} says so)",
                 fix=f"leave {name} unset in GRID; where the table is wrong, correct it",
             )
 
@@ -91,7 +91,7 @@ _HAS_NOT = {
     "chat": (),
     "completions": ("reasoning_effort", "schema", "tools"),
     "responses": ("seed", "stop"),
-    "anthropic": ("seed", "reasoning_effort", "schema"),
+    "anthropic": ("seed",),
 }
 PATHS = {
     "chat": "/chat/completions",
@@ -103,10 +103,29 @@ PATHS = {
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """What models of one name take: settings they refuse, and the API's own word for some."""
+    """What models of one name take: settings they refuse, and the API's own word for some.
+
+    `reasoning` are those that they refuse but for a reasoning_effort in `calm`, where "unset" is
+    none at all; of `one_of` they take only one.
+    """
 
     refuses: frozenset[str] = frozenset()
+    reasoning: frozenset[str] = frozenset()
+    calm: frozenset[str] = frozenset()
+    one_of: frozenset[str] = frozenset()
     words: tuple[tuple[str, str], ...] = ()
+
+    def refusal(self, request: Request, name: str) -> str | None:
+        """When a setting of a request is refused, in words; None where it is taken."""
+        if name in self.refuses:
+            return ""
+        if name in self.reasoning and (request.reasoning_effort or "unset") not in self.calm:
+            calm = " or ".join(sorted(self.calm))
+            return f" while it reasons; where reasoning_effort is {calm}, it may" if calm else ""
+        others = {each for each in self.one_of if getattr(request, each) is not None} - {name}
+        if name in self.one_of and others:
+            return f" beside {', '.join(sorted(others))}"
+        return None
 
 
 def family(model: str) -> Family:
@@ -129,6 +148,9 @@ def _families(path: Path) -> list[tuple[tuple[str, ...], Family]]:
                 tuple(entry["models"]),
                 Family(
                     frozenset(entry.get("refuses", [])),
+                    frozenset(entry.get("refuses_reasoning", [])),
+                    frozenset(entry.get("calm", [])),
+                    frozenset(entry.get("one_of", [])),
                     tuple(sorted(dict(entry.get("chat", {})).items())),
                 ),
             )
@@ -167,7 +189,9 @@ def body_of(request: Request, messages: list[Json], repeat: int = 0) -> Json:
             continue
         if name == "seed":
             value += repeat
-        body |= _in_words(api, words.get(name, name), name, value)
+        for word, more in _in_words(api, words.get(name, name), name, value).items():
+            # Anthropic has effort and schema in one object.
+            body[word] = {**body[word], **more} if word in body else more
     if request.stream:
         body["stream"] = True
         if api in ("chat", "completions"):
@@ -180,12 +204,16 @@ def _in_words(api: str, word: str, name: str, value: Any) -> Json:
         return {"tools": json.loads(file_of(value).read_text(encoding="utf-8"))}
     if name == "schema":
         schema = json.loads(file_of(value).read_text(encoding="utf-8"))
+        if api == "anthropic":
+            return {"output_config": {"format": {"type": "json_schema", "schema": schema}}}
         form = {"name": value, "schema": schema, "strict": True}
         if api == "responses":
             return {"text": {"format": {"type": "json_schema", **form}}}
         return {"response_format": {"type": "json_schema", "json_schema": form}}
     if name == "reasoning_effort" and api == "responses":
         return {"reasoning": {"effort": value}}
+    if name == "reasoning_effort" and api == "anthropic":
+        return {"output_config": {"effort": value}}
     return {word: [value] if name == "stop" else value}
 
 

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from benchmark.llm.client import Answer
 
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
+# What names the scale and no verdict: "4/5", "4 out of 5", "(1-5)", "between 1 and 5".
+_OF = r"(?:\s*/\s*|\s+(?:out\s+)?of\s+){high}(?![\d.]*\d)"
+_RANGE = r"(?<![\d.]){low}\s*(?:-|–|to|and)\s*{high}(?![\d.]*\d)"
 
 
 class OffScale(ValueError):
@@ -19,11 +22,20 @@ class OffScale(ValueError):
 
 
 def on_scale(answer: Answer, low: float, high: float) -> float:
-    """The last number that the judge names; raises OffScale where it is not within the bounds."""
-    named = _NUMBER.findall(answer.text)
-    if not named or not low <= float(named[-1]) <= high:
+    """The number in the last line that has one, but for the scale itself: 4 of "I say 4/5".
+
+    Raises OffScale where it is not within the bounds, or where that line names several.
+    """
+    bounds = {
+        "low": f"{re.escape(f'{low:g}')}(?:\\.0+)?",
+        "high": f"{re.escape(f'{high:g}')}(?:\\.0+)?",
+    }
+    said = re.sub("|".join((_OF, _RANGE)).format(**bounds), " ", answer.text, flags=re.IGNORECASE)
+    lines = [found for line in said.splitlines() if (found := _NUMBER.findall(line))]
+    named = {float(number) for number in lines[-1]} if lines else set()
+    if len(named) != 1 or not low <= min(named) <= high:
         raise OffScale(answer, f"a number from {low:g} to {high:g}")
-    return float(named[-1])
+    return named.pop()
 
 
 def one_of(answer: Answer, choices: Sequence[str]) -> str:
@@ -32,7 +44,10 @@ def one_of(answer: Answer, choices: Sequence[str]) -> str:
     Case does not matter, and a choice counts as a whole word only.
     """
     lines = answer.text.strip().splitlines() or [""]
-    named = [each for each in choices if re.search(rf"(?i)\b{re.escape(each)}\b", lines[-1])]
+    # The longest come first: "not helpful" does not name "helpful".
+    longest = sorted(choices, key=len, reverse=True)
+    found = re.findall(rf"(?i)\b(?:{'|'.join(map(re.escape, longest))})\b", lines[-1])
+    named = [each for each in choices if each.lower() in {word.lower() for word in found}]
     if len(named) != 1:
         raise OffScale(answer, f"one of {', '.join(choices)}")
     return named[0]
