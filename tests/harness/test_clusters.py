@@ -151,7 +151,9 @@ def test_parts_of_clusters_forecast_whole_ones() -> None:
     found = spread_in_crowds(gap[part], np.unique(codes[part], return_inverse=True)[1], 5.0)
     assert crowd_of(sizes) == 5
     assert found is not None
-    whole = ratio_error(np.bincount(codes, gap), sizes.astype(float)) * np.sqrt(gap.size)
+    whole = ratio_error(np.bincount(codes, gap).astype(float), sizes.astype(float)) * np.sqrt(
+        gap.size
+    )
     assert found[0] == pytest.approx(whole, rel=0.1)
     alone = np.arange(0, gap.size, 5)
     assert spread_in_crowds(gap[alone], np.arange(400), 5.0) is None

@@ -84,7 +84,7 @@ def no_worse_by_clusters(rng: Generator, clusters: int, drawn: int, margin: floa
     seen = clustered(rng, clusters, 5, 0.3).ravel()[chosen]
     # As `measure.forecast` does from what is recorded.
     if drawn == 5 * clusters:
-        error = ratio_error(np.bincount(codes, seen), np.full(clusters, 5.0))
+        error = ratio_error(np.bincount(codes, seen).astype(float), np.full(clusters, 5.0))
         value, degrees = error * sqrt(drawn), clusters - 1.0
     else:
         found = spread_in_crowds(seen, codes, 5.0)
