@@ -74,7 +74,9 @@ def published(root: Path, settings: Settings, ask_remote: bool = True) -> Publis
             try:
                 remote_tags = git.remote_tags(root, remote)
             except HarnessError as error:
-                notes.append(f"{remote} cannot be asked for its tags: {error.message}")
+                notes.append(
+                    f"{remote} cannot be asked for its tags: {error.message.splitlines()[0]}"
+                )
         unfinished = _finishing(root) - {*here, *remote_tags}
 
     known: dict[str, list[str]] = {}
