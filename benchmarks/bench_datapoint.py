@@ -4,12 +4,17 @@ Both run a predict that does nothing, in this process, in turn, several rounds; 
 rounds' ratios is printed. Times are CPU seconds of all threads: what one core would need, whatever
 else a machine does. The harness's time is the whole of harness.run.loop.run: keys, cache,
 execution, recording, and bringing the database to rest. A second figure adds scoring and metrics.
+
+    python benchmarks/bench_datapoint.py --quick     both side by side
+    python benchmarks/bench_datapoint.py --growth    a datapoint of a million beside one of ten
+                                                     thousand, memory, how a run finds its place
 """
 
 import argparse
 import contextlib
 import dataclasses
 import io
+import json
 import os
 import resource
 import statistics
@@ -93,7 +98,8 @@ def seconds_tracker(folder: Path, count: int) -> tuple[float, float]:
     return times[0] / count, times[1] / count
 
 
-def seconds_harness(folder: Path, count: int) -> tuple[float, float, float]:
+def seconds_harness(folder: Path, count: int) -> tuple[float, float, float, float]:
+    """CPU seconds a datapoint: new, known, to see that it is done, scores and metrics."""
     from harness.measure.aggregate import fill_metrics
     from harness.measure.score import score_rows
     from harness.project.contract import Project
@@ -103,42 +109,60 @@ def seconds_harness(folder: Path, count: int) -> tuple[float, float, float]:
     os.environ["BENCH_ITEMS"] = str(count)
     project = Project.open(folder)
     times = []
-    for tag in ("e0.0.1", "e0.0.2"):
+    for tag in ("e0.0.1", "e0.0.2", "e0.0.2"):
         start = time.process_time()
         ready = prepare(project, None)
         report = run(project, tag, ready.grid, ready.census, {})
         times.append(time.process_time() - start)
-        assert report.counts.total == count, report
+        assert report.counts.total == (0 if len(times) == 3 else count), report
     start = time.process_time()
     score_rows(report.place, "e0.0.2", project.score)
     fill_metrics(project, ready.grid, report.place, "e0.0.2", report.track_id)
-    return times[0] / count, times[1] / count, (time.process_time() - start) / count
+    scored = time.process_time() - start
+    return times[0] / count, times[1] / count, times[2] / count, scored / count
 
 
-def peak_mb(count: int) -> float:
-    """Peak memory of a fresh process that runs an experiment of `count` items."""
-    command = [sys.executable, __file__, "--peak-of", str(count)]
-    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+def alone(count: int) -> tuple[float, ...]:
+    """Peak memory in MB of a fresh process that runs `count` items, and its `seconds_harness`."""
+    command = [sys.executable, __file__, "--alone", str(count)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return tuple(json.loads(done.stdout))
 
 
-def print_peak(count: int) -> None:
-    with tempfile.TemporaryDirectory() as name:
+def print_alone(count: int) -> None:
+    with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_FOLDER")) as name:
         write_project(Path(name))
+        sys.path.insert(0, str(Path(name) / "src"))
         with contextlib.redirect_stderr(io.StringIO()):
-            seconds_harness(Path(name), count)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+            times = seconds_harness(Path(name), count)
+    print(json.dumps([resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, *times]))
+
+
+def print_growth() -> None:
+    small, large = alone(10_000), alone(1_000_000)
+    names = ("peak memory, MB", "new, us", "known, us", "done already, us", "scored, us")
+    for index, name in enumerate(names):
+        one, other = (each[index] * (1e6 if index else 1) for each in (small, large))
+        print(f"{name:18} 10,000: {one:7.1f}  1,000,000: {other:7.1f}  factor {other / one:.2f}")
+    print(f"half a million that are done already: {large[3] * 5e5:.1f} s")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--items", type=int, default=3000, help="a round")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--quick", action="store_true", help="leave out a million items' memory")
-    parser.add_argument("--peak-of", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--quick", action="store_true", help="leave out a million items")
+    parser.add_argument("--growth", action="store_true", help="only that")
+    parser.add_argument("--alone", type=int, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     sys.path.insert(0, str(HARNESS))
-    if chosen.peak_of:
-        print_peak(chosen.peak_of)
+    if chosen.alone:
+        print_alone(chosen.alone)
+        return
+    if chosen.growth:
+        print_growth()
         return
     rows = []
     for _ in range(chosen.rounds):
@@ -157,11 +181,10 @@ def main() -> None:
     print(f"ratio {statistics.median(new):5.1f} ({min(new):.1f} to {max(new):.1f})")
     print(f"cached: Tracker.track {median[1]:7.1f} us  harness {median[3]:6.1f} us  ", end="")
     print(f"ratio {statistics.median(cached):5.1f} ({min(cached):.1f} to {max(cached):.1f})")
-    print(f"scoring and metrics, which Tracker.track has not: {median[4]:.1f} us")
+    print(f"done before, which a run that goes on looks at: {median[4]:.1f} us")
+    print(f"scoring and metrics, which Tracker.track has not: {median[5]:.1f} us")
     if not chosen.quick:
-        small, large = peak_mb(10_000), peak_mb(1_000_000)
-        print(f"peak memory: 10,000 items {small:.0f} MB, 1,000,000 items {large:.0f} MB")
-        print(f"growth {large - small:.0f} MB")
+        print_growth()
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ the start of workers too; the figure from the first row to the last does not. Of
 keep the processors busy.
 
     python benchmarks/bench_executors.py [--dask]
+    python benchmarks/bench_executors.py --only dask      beside Client.map of the same waits
 """
 
 import argparse
@@ -14,6 +15,7 @@ import re
 import resource
 import sqlite3
 import subprocess
+import sys
 import tempfile
 from contextlib import closing
 from pathlib import Path
@@ -53,6 +55,48 @@ def predict_batch(items, params):
     spent = time.process_time() - begun
     return [{{"prediction": 1, "ground_truth": 1, "cpu": spent / len(items)}} for _ in items]
 """
+PLAIN_DASK = """
+import time
+from distributed import Client, LocalCluster
+
+def wait(n):
+    begun = time.perf_counter()
+    time.sleep({seconds})
+    return time.perf_counter() - begun
+
+if __name__ == "__main__":
+    begun = time.perf_counter()
+    cluster = LocalCluster(
+        n_workers={workers}, threads_per_worker=1, host="127.0.0.1",
+        dashboard_address="127.0.0.1:0", silence_logs="ERROR",
+    )
+    with cluster, Client(cluster) as client:
+        started = time.perf_counter()
+        within = sum(client.gather(client.map(wait, range({items}), pure=False)))
+        ended = time.perf_counter()
+    print(within / {workers} / (ended - begun), within / {workers} / (ended - started))
+"""
+
+
+def plain_dask(workers: int, items: int, seconds: float) -> None:
+    """Print the efficiency of Client.map, which records nothing."""
+    text = PLAIN_DASK.format(workers=workers, items=items, seconds=seconds)
+    with tempfile.TemporaryDirectory() as name:
+        program = Path(name) / "plain.py"  # its workers import it
+        program.write_text(text)
+        before = _cpu()
+        done = subprocess.run([sys.executable, program], capture_output=True, text=True)
+        if done.returncode:
+            raise SystemExit(done.stderr)
+    with_start, without = map(float, done.stdout.split())
+    what = f"Client.map of {workers}, {items} x {seconds * 1000:g} ms"
+    words = f"{what:36} busy {with_start:.2f}, {without:.2f} without the start of workers"
+    print(f"{words}, cpu {(_cpu() - before) / items * 1000:.2f} ms each", flush=True)
+
+
+def _cpu() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def run(executor: str, workers: int, items: int, predict: str, seconds: float, **more: str) -> None:
@@ -64,7 +108,7 @@ def run(executor: str, workers: int, items: int, predict: str, seconds: float, *
         settings = f'[run]\nexecutor = "{executor}"\nworkers = {workers}\n'
         settings += "".join(f"{key} = {value}\n" for key, value in more.items())
         (folder / "benchmark.toml").write_text(settings + "[store]\ndvc = false\n")
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        before = _cpu()
         done = subprocess.run(
             [*COMMAND, "dev-run", f"--items={items}"],
             cwd=folder,
@@ -72,7 +116,7 @@ def run(executor: str, workers: int, items: int, predict: str, seconds: float, *
             capture_output=True,
             text=True,
         )
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        all_of_it = _cpu() - before
         found = re.search(r"recorded before, in ([\d.]+) s", done.stderr)
         if done.returncode or found is None:
             raise SystemExit(done.stderr)
@@ -89,9 +133,15 @@ def run(executor: str, workers: int, items: int, predict: str, seconds: float, *
         words = f"{what:36} {took:6.1f} s, busy {within / took / workers:.2f}"
         words += f", {within / between / workers:.2f} from the first row to the last"
         if cpu is not None and executor == "serial":  # others reap their own processes
-            all_of_it = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
             words += f", cpu {cpu / all_of_it:.2f} of {all_of_it:.1f} s with start and scores"
+        if executor == "dask":
+            words += f", cpu {all_of_it / items * 1000:.2f} ms each with start and scores"
         print(words, flush=True)
+
+
+def compare_dask() -> None:
+    run("dask", 2, 2000, WAITS, 0.01)
+    plain_dask(2, 2000, 0.01)
 
 
 def main() -> None:
@@ -99,15 +149,19 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--dask", action="store_true", help="also a cluster of this machine")
+    parser.add_argument("--only", choices=["dask"], default="")
     chosen = parser.parse_args()
     print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+    if chosen.only:
+        compare_dask()
+        return
     run("serial", 1, 200, COMPUTES, 0.05)
     run("processes", 2, 400, COMPUTES, 0.05)
     run("threads", 64, 6400, WAITS, 0.05)
     run("async", 64, 6400, AWAITS, 0.05)
     run("serial", 1, 4000, BATCHES, 0.05)
     if chosen.dask:
-        run("dask", 2, 2000, WAITS, 0.01)
+        compare_dask()
 
 
 if __name__ == "__main__":

@@ -374,6 +374,38 @@ def test_a_database_that_another_program_has_locked(bench: Bench) -> None:
     assert len(bench.rows("e0.0.2")) == 8
 
 
+@pytest.mark.slow
+def test_a_viewer_that_reads_all_the_time_costs_no_row(bench: Bench) -> None:
+    """A dashboard beside a study that writes to SQLite: optuna/optuna-dashboard#545."""
+    bench.items(100)
+    bench.predict(
+        "time.sleep(0.02)\nreturn {'prediction': 1, 'ground_truth': 1}", head="import time"
+    )
+    bench.commit()
+    process = bench.start("experiment", "e0.0.1", "--allow", OPENED)
+    viewer = reading_since(bench, 10)
+    try:
+        done = finished(process, 200)
+    finally:
+        viewer.close()
+    assert done.code == 1, done.said
+    assert "benchmark.db: another program has it open" in done.said
+    assert len(bench.rows()) == 200
+    assert set(bench.executed().values()) == {1}
+    bench.experiment("e0.0.1")
+    assert set(bench.executed().values()) == {1}, "what was recorded ran again"
+    assert bench.git("tag") == "e0.0.1"
+
+
+def reading_since(bench: Bench, rows: int) -> sqlite3.Connection:
+    """A connection that reads, and does not end to, once so many rows are there."""
+    assert eventually(lambda: bench.executed().total() > rows, 100)
+    viewer = sqlite3.connect(bench.db, isolation_level=None)
+    viewer.execute("BEGIN")
+    viewer.execute("SELECT count(*) FROM predictions").fetchone()
+    return viewer
+
+
 @pytest.mark.parametrize("engine", ["sqlite", "duckdb"])
 def test_a_database_that_is_damaged(bench: Bench, engine: str) -> None:
     bench.settings(store={"engine": engine})

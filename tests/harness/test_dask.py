@@ -175,7 +175,8 @@ def test_the_same_rows_from_every_executor_and_from_a_cluster_of_which_a_worker_
     assert of(rows, "attempts") == of(serial, "attempts")
     more = [row["attempts"] - before["attempts"] for row, before in zip(rows, serial, strict=True)]
     assert min(more) == 0
-    assert sum(more) <= 24
+    # A chunk of 0.2 s: what came back because a file was missing, or a worker refused, cost none.
+    assert sum(more) <= 2
     assert dies.wait(10) == -signal.SIGKILL
     assert "dashboard" in said
     assert "variable FLAVOUR" in said, "the worker that differs was not refused"

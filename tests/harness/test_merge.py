@@ -13,6 +13,7 @@ import duckdb
 import pytest
 
 from tests.harness.project_fixture import OPENED, PROJECT, Bench
+from tests.harness.test_fit import model_files, with_large_models
 from tests.harness.test_published import clone, shared
 
 OTHER_GRID = '[Params("mid", 0.5), Params("low", 0.25)]'
@@ -402,3 +403,33 @@ def test_the_script_merges_parquet_files(tmp_path: Path) -> None:
     assert read == [("k0", 0, None), ("k1", 1, None), ("k2", 2, "n"), ("k3", 3, "n"),
                     ("k4", 4, "n")]  # fmt: skip
     assert "0 rows" in script("a.parquet", "c.parquet", cwd=tmp_path).stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dvc", [False, True])
+def test_models_that_are_files_come_along(
+    make_bench: Callable[..., Bench], tmp_path: Path, dvc: bool
+) -> None:
+    bench = make_bench(dvc=dvc)
+    with_large_models(bench)
+    branched(bench, "e0.0.2", grid='[Params("low"), Params("high")]')
+    shutil.rmtree(bench.root / "results/fitted", ignore_errors=True)  # what DVC left here
+    bench.db.unlink(missing_ok=True)
+    said = " ".join(bench.run("merge", "exp/other").said.split())
+    names = [file.name for file in model_files(bench)]
+    assert len(names) == 2
+    kept = "results/fitted/e0.0.2.dvc" if dvc else "results/fitted/e0.0.2"
+    assert f"{kept} " in said, "git is to keep them too"
+    if dvc:
+        return
+    # What was lost comes back with the same merge, from a folder too; what it lacks is said.
+    there = tmp_path / "there"
+    shutil.copytree(bench.root, there)
+    shutil.rmtree(bench.root / "results/fitted")
+    bench.run("merge", str(there))
+    assert [file.name for file in model_files(bench)] == names
+    (there / "results/fitted/e0.0.2" / names[0]).write_bytes(b"damaged")
+    shutil.rmtree(bench.root / "results/fitted")
+    said = " ".join(bench.run("merge", str(there)).said.split())
+    assert "1 fitted model is not there" in said
+    assert [file.name for file in model_files(bench)] == names[1:]

@@ -60,7 +60,7 @@ def test_a_database_that_is_locked_is_not_to_be_restored(bench: Bench) -> None:
         said = bench.run("explain", "i0", expect=1).said
     finally:
         connection.close()
-    assert "another program is writing to it" in said
+    assert "another program has it open" in said
     assert "checkout" not in said
 
 

@@ -1,6 +1,7 @@
 """[run] sample: what a run takes of the machine stands beside it, only where it is asked for."""
 
 import json
+import os
 import shutil
 import time
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.run.sampling import Sample, gpus, sampled
-from tests.harness.project_fixture import Bench
+from tests.harness.project_fixture import Bench, eventually
 
 BURNS = """
 memory = bytearray(100_000_000)
@@ -71,6 +72,46 @@ def test_the_use_of_a_gpu_is_sampled() -> None:
     found = sample.figures()
     assert found["gpu_joules"] > 0
     assert 0 <= found["gpu_percent"] <= 100
+
+
+def test_what_a_card_does_not_tell_is_left_out_and_the_rest_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the words of nvidia-smi, by a program of that name: no GPU was seen by this test."""
+    program = tmp_path / "nvidia-smi"
+    program.write_text(
+        "#!/bin/sh\necho '0, 40, 2048, 71.50'\necho '1, [N/A], 512, [N/A]'\nexec sleep 60\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    with sampled(True) as sample:
+        assert sample is not None
+        assert eventually(lambda: len(sample.gpu) == 2, 30)
+    found = sample.figures()
+    assert found["gpu_percent"] == 40
+    assert found["gpu_memory_mb_most"] == 2048
+    assert found["gpu_joules"] == pytest.approx(71.5 * found["seconds"], rel=0.01)
+
+
+def test_energy_of_processors_is_that_of_their_counters_which_begin_anew(tmp_path: Path) -> None:
+    """In the files of Linux below /sys/class/powercap, two packages and a part of one."""
+    zones = {"intel-rapl:0": "package-0", "intel-rapl:1": "package-1", "intel-rapl:0:0": "core"}
+    for zone, name in zones.items():
+        (tmp_path / zone).mkdir()
+        (tmp_path / zone / "name").write_text(f"{name}\n")
+        (tmp_path / zone / "energy_uj").write_text("9000000\n")
+        (tmp_path / zone / "max_energy_range_uj").write_text("10000000\n")
+    with sampled(True, tmp_path) as sample:
+        (tmp_path / "intel-rapl:0/energy_uj").write_text("9500000\n")
+        (tmp_path / "intel-rapl:1/energy_uj").write_text("2000000\n")
+    assert sample is not None
+    found = sample.figures()
+    assert (found["package_0_joules"], found["package_1_joules"]) == (0.5, 3.0)
+    assert "core_joules" not in found
+    with sampled(True, tmp_path / "none") as sample:
+        pass
+    assert sample is not None
+    assert not [name for name in sample.figures() if "joules" in name and "gpu" not in name]
 
 
 def test_energy_is_that_of_all_gpus() -> None:

@@ -110,7 +110,10 @@ _REASONS = {
         "a file may not grow any further (ulimit -f)",
         "raise the limit, or free some space, and run the same command again",
     ),
-    "busy": ("another program is writing to it", "wait for it to end, or stop it"),
+    "busy": (
+        "another program has it open and reads or writes",
+        "close it there (a viewer, a notebook), or wait for it to end; then the same command again",
+    ),
     "damaged": (
         "it is damaged or no database",
         "restore it with `dvc checkout` or `git checkout`, or move {name} away",

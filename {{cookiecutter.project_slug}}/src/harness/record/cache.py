@@ -23,7 +23,7 @@ from harness.record.pickles import NotPlain, Trusted, names_in, plain_load
 _PICKLED = 4  # diskcache's mode of a value that it pickled
 _PLAIN = frozenset({type(None), bool, int, float, str, bytes})
 _INSERT = (
-    "INSERT INTO Cache (key, raw, store_time, access_time, size, mode, value) "
+    "INSERT OR IGNORE INTO Cache (key, raw, store_time, access_time, size, mode, value) "
     f"VALUES (?, 1, ?, ?, 0, {_PICKLED}, ?)"
 )
 
@@ -74,8 +74,7 @@ class ResultCache:
         for key, mode, filename, value in rows:
             try:
                 content = self._content(mode, filename, value)
-                entry = self._trusted.load(content, f"the result {key[:16]} in {self._folder}")
-                found[key] = _result_of(entry)
+                found[key] = _result_of(self._entry(key, content))
             except HarnessError:
                 raise
             except Exception:  # whatever a damaged pickle or a missing file may raise
@@ -104,6 +103,12 @@ class ResultCache:
             except Exception:  # damaged, so it is never loaded
                 continue
         return counts
+
+    def _entry(self, key: str, content: bytes) -> object:
+        try:
+            return plain_load(content)
+        except NotPlain:
+            return self._trusted.load(content, f"the result {key[:16]} in {self._folder}")
 
     def _content(self, mode: int, filename: str | None, value: object) -> bytes:
         """The bytes of an entry, which diskcache keeps in a file of the folder where it is long."""
@@ -154,15 +159,16 @@ class ResultCache:
                 self._folder / "cache.db", timeout=60, isolation_level=None, check_same_thread=False
             )
             self._writer.execute("PRAGMA synchronous=NORMAL")  # as diskcache's own connections
-        marks = ", ".join("?" * len(contents))
-        there = f"SELECT key FROM Cache WHERE raw = 1 AND key IN ({marks})"
-        now = time.time()
         with closing(self._writer.cursor()) as cursor:
             cursor.execute("BEGIN IMMEDIATE")
             try:
-                new = contents.keys() - {row[0] for row in cursor.execute(there, [*contents])}
-                rows = [(key, now, now, contents[key]) for key in sorted(new)]
-                cursor.executemany(_INSERT, rows)
+                new = set(contents)
+                if _insert_new(cursor, contents) < len(new):
+                    # Some were there; asked only now, because asking costs as much as inserting.
+                    cursor.execute("ROLLBACK")
+                    cursor.execute("BEGIN IMMEDIATE")
+                    new -= _there(cursor, new)
+                    _insert_new(cursor, {key: contents[key] for key in new})
                 cursor.execute("COMMIT")
             except BaseException:
                 with suppress(sqlite3.Error):
@@ -195,11 +201,24 @@ class ResultCache:
         self._cache.close()
 
 
+def _insert_new(cursor: sqlite3.Cursor, contents: dict[str, bytes]) -> int:
+    """Insert those that are not there; returns how many."""
+    now = time.time()
+    cursor.executemany(_INSERT, [(key, now, now, contents[key]) for key in sorted(contents)])
+    return cursor.rowcount
+
+
+def _there(cursor: sqlite3.Cursor, keys: set[str]) -> set[str]:
+    marks = ", ".join("?" * len(keys))
+    query = f"SELECT key FROM Cache WHERE raw = 1 AND key IN ({marks})"
+    return {row[0] for row in cursor.execute(query, [*keys])}
+
+
 def _result_of(entry: object) -> tuple[Row, str]:
     if isinstance(entry, dict):
         result, origin = entry["result"], entry["cache"]
         if isinstance(result, dict) and isinstance(origin, str):
-            return dict(result), origin
+            return result, origin
     raise TypeError("no entry of ours")
 
 

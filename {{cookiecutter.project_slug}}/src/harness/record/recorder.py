@@ -5,6 +5,7 @@ It is a thread so that rows reach the disk while predict is still busy with the 
 
 import sqlite3
 import threading
+import time
 import traceback
 from collections import Counter, deque
 from collections.abc import Callable
@@ -116,12 +117,16 @@ class Recorder(threading.Thread):
         store = None
         try:
             store = self._open_store()
+            began = 0.0
             while not (self._closing and not self._waiting and not self._calls):
-                self._wake.wait(FLUSH_SECONDS)
+                self._wake.wait(max(0.0, began + FLUSH_SECONDS - time.monotonic()))
                 self._wake.clear()
+                began = time.monotonic()
+                # Counted first: what a call is to see came before it.
+                calls = len(self._calls)
                 self._write(store)
                 self._drained.set()
-                while self._calls:
+                for _ in range(calls):
                     function, future = self._calls.popleft()
                     try:
                         future.set_result(function(store))
@@ -142,8 +147,12 @@ class Recorder(threading.Thread):
             self._drained.set()
 
     def _write(self, store: Store) -> None:
-        while self._waiting:
-            batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _MOST_WAITING))]
+        # What comes while this writes waits for the next time: a fast predict would else be
+        # recorded in transactions of a few rows each.
+        left = len(self._waiting)
+        while left:
+            batch = [self._waiting.popleft() for _ in range(min(left, _MOST_WAITING))]
+            left -= len(batch)
             # Here and not where they were computed: a worker loads code when it likes, but what it
             # loaded until now is what the keys say, if no file was written until now.
             self.written = self.written or self._watch.written()
@@ -160,8 +169,8 @@ class Recorder(threading.Thread):
                     mark_unfit(row, wrong)
                 elif result is not None:
                     keep.append((row["task_key"], result, row["track_id"]))
-                row["timestamp"] = store.stamp(row["track_id"])
                 rows.append(row)
+            store.stamp_rows(rows)
             uncached = self._keep(keep)
             replaced = [row["task_key"] for row in rows if row["task_key"] in self._failed_before]
             store.insert(rows, replaced)

@@ -15,6 +15,7 @@ import time
 from base64 import b64decode
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -41,6 +42,7 @@ from harness.record.segments_table import SEGMENTED
 Answer = TypeVar("Answer")
 _OF_SCORES = (DECLARED, UNCOUNTED, RESAMPLED, SEGMENTED)  # tables that scoring fills
 _DUCKDB_ROWS = 200
+_READERS_SECONDS = 10.0  # how long a reader may keep a run from its end
 
 
 class Store:
@@ -243,6 +245,15 @@ class Store:
         This also holds where the clock has stepped back: results that an earlier run of the
         experiment left in the cache get rows under that run's track_id.
         """
+        return stamp(self._later(track_id, time.time_ns() // 1000))
+
+    def stamp_rows(self, rows: list[Row]) -> None:
+        """Fill in `timestamp` of rows that are written together, as `stamp` does."""
+        now = time.time_ns() // 1000
+        for row in rows:
+            row["timestamp"] = stamp(self._later(row["track_id"], now))
+
+    def _later(self, track_id: str, now: int) -> int:
         last = self._last_stamp.get(track_id)
         if last is None:
             last = microseconds_of(
@@ -252,8 +263,8 @@ class Store:
                     [track_id],
                 )
             )
-        self._last_stamp[track_id] = max(time.time_ns() // 1000, last + 1)
-        return stamp(self._last_stamp[track_id])
+        later = self._last_stamp[track_id] = now if now > last else last + 1
+        return later
 
     def fit(self, rows: list[Row]) -> list[tuple[Row, Wrong]]:
         """Rows as they can be written; each with what is wrong, by column."""
@@ -277,7 +288,7 @@ class Store:
         table = quoted(self.place.predictions)
         if replace:
             self._carry_over(rows, replace)
-        columns = list({name: None for row in rows for name in row})
+        columns = list(dict.fromkeys(chain.from_iterable(rows)))
         with explained(self.place.db), self._transaction():
             for key in replace:
                 self.connection.execute(
@@ -356,9 +367,22 @@ class Store:
             for part in _parts(self.tracker.assets):
                 part.close()
             if self.engine == "sqlite":
-                self.connection.execute("PRAGMA journal_mode=DELETE")
+                with explained(self.place.db, "finish writing"):
+                    self._leave_wal()
         finally:
             self.connection.close()
+
+    def _leave_wal(self) -> None:
+        """Wait for whoever reads just now: SQLite itself does not wait for a change of the mode."""
+        until = time.monotonic() + _READERS_SECONDS
+        while True:
+            try:
+                self.connection.execute("PRAGMA journal_mode=DELETE")
+                return
+            except sqlite3.OperationalError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.05)
 
 
 @contextlib.contextmanager

@@ -188,8 +188,10 @@ class Worker:
     def _success(self, returned: Row, start: float) -> Result:
         end = time.perf_counter()
         latency = returned.pop("latency", None)
+        if not _NOT_KEPT.isdisjoint(returned):
+            returned = {k: v for k, v in returned.items() if k not in _NOT_KEPT}
         return Result(
-            {k: v for k, v in returned.items() if k not in _NOT_KEPT},
+            returned,
             None,
             None,
             self.attempts,

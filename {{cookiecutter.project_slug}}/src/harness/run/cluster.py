@@ -50,6 +50,12 @@ class _Chunk:
     def __init__(self, groups: list[list[Job]]) -> None:
         self.name = uuid.uuid4().hex
         self.groups = groups
+        self.lost = 0  # workers that were lost while they computed it under earlier names
+
+    def renamed(self, begun: int) -> None:
+        """It comes back as it was: the worker that began it last has computed nothing."""
+        self.lost += begun - 1
+        self.name = uuid.uuid4().hex
 
 
 class Cluster:
@@ -340,6 +346,12 @@ class _Flow:
         self._in_flight += 1
         future.add_done_callback(partial(_put, self._ended, chunk))
 
+    def _send_again(self, chunk: _Chunk, files: dict[str, bytes] | None = None) -> None:
+        begun = self._cluster.begun(chunk.name)
+        self._cluster.forget(chunk.name)
+        chunk.renamed(begun)
+        self._send(chunk, files)
+
     def _next(self) -> list[Outcome]:
         while True:
             try:
@@ -354,16 +366,16 @@ class _Flow:
             self._cluster.check()
             return self._lost(chunk, error)
         if kind == "missing":
-            self._send(chunk, self._cluster.content(found))
+            self._send_again(chunk, self._cluster.content(found))
             return []
         if kind == "refused":
             self._cluster.refuse(address, found)
-            self._send(chunk)
+            self._send_again(chunk)
             return []
         return self._taken(chunk, found)
 
     def _taken(self, chunk: _Chunk, answers: list[tuple[int, Any]]) -> list[Outcome]:
-        lost = self._cluster.begun(chunk.name) - 1
+        lost = chunk.lost + self._cluster.begun(chunk.name) - 1
         self._cluster.forget(chunk.name)
         taken = []
         for group, (_, answer) in zip(chunk.groups, answers, strict=True):
@@ -399,7 +411,7 @@ class _Flow:
 
     def _lost(self, chunk: _Chunk, error: BaseException) -> list[Outcome]:
         """Workers were lost too often, or what was sent cannot be read there."""
-        begun = self._cluster.begun(chunk.name)
+        begun = chunk.lost + self._cluster.begun(chunk.name)
         self._cluster.forget(chunk.name)
         outcomes = []
         for group in chunk.groups:

@@ -24,6 +24,8 @@ from distributed import WorkerPlugin, get_worker
 
 _LOOK_SECONDS = 0.05
 _HEADER = 8  # bytes that say how long a message is
+# Bytes of a message that any pipe takes at once: sending it ahead cannot block.
+_AHEAD = 4000
 
 
 class Project(WorkerPlugin):  # type: ignore[misc]
@@ -81,16 +83,27 @@ class Project(WorkerPlugin):  # type: ignore[misc]
         if missing:
             return "missing", missing
         answers: list[Any] = []
-        for group, size in zip(groups, sizes, strict=True):
-            process = self.idle.pop() if self.idle else self._start()
+        process: Process | None = None
+        ahead = False
+        for index, size in enumerate(sizes):
+            if process is None:
+                process = self.idle.pop() if self.idle else self._start()
             if process.refused:
                 return "refused", process.refused
-            answer = process.ask(group)
-            if process.alive:
-                self.idle.append(process)
-            else:
-                self.all.remove(process)
+            if not ahead:
+                process.send(groups[index])
+            # A process that has its next message need not wait until this one gets a turn.
+            ahead = index + 1 < len(groups) and len(groups[index + 1]) <= _AHEAD
+            if ahead:
+                process.send(groups[index + 1])
+            answer = process.receive()
             answers.append((size, answer))
+            # One that has a message ahead and died since gives no answer to that, as it should.
+            if answer[0] == "died" or not (ahead or process.alive):
+                self.all.remove(process)
+                process, ahead = None, False
+        if process is not None:
+            self.idle.append(process)
         return "done", answers
 
     def keep(self, files: dict[str, bytes]) -> None:
@@ -134,18 +147,23 @@ class Process:
 
     def begin(self, hello: bytes) -> None:
         """Let it check that it would compute what the driver's keys say."""
-        kind, *rest = self.ask(hello)
+        self.send(hello)
+        kind, *rest = self.receive()
         if kind != "ready":
             self.refused = rest[-1] if kind == "refused" else _not_started(rest[0])
             self.end()
 
-    def ask(self, message: bytes) -> tuple[Any, ...]:
-        """Its answer, or ("died", exit code, why): why is "time", "memory" or ""."""
-        try:
-            assert self.process.stdin is not None
-            assert self.process.stdout is not None
+    def send(self, message: bytes) -> None:
+        """Give it a message; it answers them in their order."""
+        assert self.process.stdin is not None
+        with contextlib.suppress(OSError):  # it is gone, as `receive` will say
             self.process.stdin.write(len(message).to_bytes(_HEADER, "big") + message)
             self.process.stdin.flush()
+
+    def receive(self) -> tuple[Any, ...]:
+        """Its answer, or ("died", exit code, why): why is "time", "memory" or ""."""
+        assert self.process.stdout is not None
+        try:
             header = self.process.stdout.read(_HEADER)
             if len(header) == _HEADER:
                 size = int.from_bytes(header, "big")

@@ -7,7 +7,7 @@ from harness.project.tasks import Task
 from harness.run.attempt import Result, words_of
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, as a Task
 class Job:
     """A task to execute, with the file and asset of its fitted model where predict takes one.
 

@@ -5,6 +5,7 @@ a run: what a machine does not tell is not there. It sees the driver and its pro
 machine; what a cluster's workers take is theirs.
 """
 
+import math
 import shutil
 import subprocess
 import threading
@@ -33,7 +34,7 @@ class Sample:
     looks: int = 0
     memory_mb: float = 0.0
     cpu: dict[int, float] = field(default_factory=dict)  # seconds by process, as last seen
-    # Of each card at each look: its index, percent, MB, watts.
+    # Of each card at each look: its index, percent, MB, watts; NaN for what it does not tell.
     gpu: list[tuple[float, float, float, float]] = field(default_factory=list)
     joules: dict[str, float] = field(default_factory=dict)
 
@@ -49,22 +50,32 @@ class Sample:
             "memory_mb_most": self.memory_mb,
         }
         if self.gpu:
-            cards, percent, memory, watts = zip(*self.gpu, strict=True)
-            found["gpu_percent"] = sum(percent) / len(percent)
-            found["gpu_memory_mb_most"] = max(memory)
-            found["gpu_joules"] = sum(watts) / len(watts) * seconds * len(set(cards))
+            percent, memory = self._of_gpus(1), self._of_gpus(2)
+            if percent:
+                found["gpu_percent"] = sum(percent) / len(percent)
+            if memory:
+                found["gpu_memory_mb_most"] = max(memory)
+            if watts := self._of_gpus(3):
+                tell = {card for card, *_, power in self.gpu if not math.isnan(power)}
+                found["gpu_joules"] = sum(watts) / len(watts) * seconds * len(tell)
         found |= {f"{name}_joules": each for name, each in self.joules.items()}
         return {name: round(value, 3) for name, value in found.items()}
 
+    def _of_gpus(self, column: int) -> list[float]:
+        return [look[column] for look in self.gpu if not math.isnan(look[column])]
+
 
 @contextmanager
-def sampled(wanted: bool) -> Iterator[Sample | None]:
-    """Look at this process and its children while the block runs; None where not `wanted`."""
+def sampled(wanted: bool, rapl: Path = _RAPL) -> Iterator[Sample | None]:
+    """Look at this process and its children while the block runs; None where not `wanted`.
+
+    `rapl`: where Linux shows the counters of energy.
+    """
     if not wanted:
         yield None
         return
     sample, ended = Sample(), threading.Event()
-    energy = _energy()
+    energy = _energy(rapl)
     threads = [threading.Thread(target=_watch, args=(sample, ended), daemon=True)]
     smi = _start_smi()
     if smi is not None:
@@ -80,7 +91,7 @@ def sampled(wanted: bool) -> Iterator[Sample | None]:
             smi.wait()
         for thread in threads:
             thread.join(LOOK_SECONDS)
-        for name, (now, _) in _energy().items():
+        for name, (now, _) in _energy(rapl).items():
             if name in energy:
                 sample.joules[name] = _used(*energy[name], now)
 
@@ -148,15 +159,20 @@ def _follow(sample: Sample, smi: "subprocess.Popen[str]") -> None:
     is_harness_thread()
     assert smi.stdout is not None
     for line in smi.stdout:
-        with suppress(ValueError):  # [N/A], where a card does not tell
-            card, percent, memory, watts = map(float, line.split(","))
+        with suppress(ValueError):  # a line of words
+            card, percent, memory, watts = map(_number, line.split(","))
             sample.gpu.append((card, percent, memory, watts))
+
+
+def _number(text: str) -> float:
+    """NaN for `[N/A]` and `[Not Supported]`, which a part of a card (MIG) says of its use."""
+    return math.nan if text.strip().startswith("[") else float(text)
 
 
 # -- energy
 
 
-def _energy(rapl: Path = _RAPL) -> dict[str, tuple[float, float]]:
+def _energy(rapl: Path) -> dict[str, tuple[float, float]]:
     """Microjoules so far by package (Intel's and AMD's RAPL), and where each counter begins anew.
 
     Empty where they are not there, or only root may read them.

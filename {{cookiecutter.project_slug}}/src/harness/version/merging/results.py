@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.errors import HarnessError
-from harness.findings import Finding
+from harness.findings import Finding, many
 from harness.project.settings import FILE, Settings, layout_of
 from harness.record.database_file import ASIDE, aside, put_in_place
 from harness.record.layout import databases
 from harness.record.lock import one_at_a_time
 from harness.version import dvc, git
+from harness.version.merging import model_files
 from harness.version.merging.columns import Difference
 from harness.version.merging.databases import Outcome, copy_database, merge
 from harness.version.merging.regroup import experiments_in, is_grouped, regroup
@@ -84,7 +85,8 @@ def _merge(
     root: Path, settings: Settings, origin: str, allow: set[str], rebase: bool, scratch: Path
 ) -> Merged:
     aside(scratch)  # makes the folder, and its .gitignore
-    theirs = _in_layout(sources(root, settings, origin, scratch / "theirs"), settings, scratch)
+    found = sources(root, settings, origin, scratch / "theirs")
+    theirs = _in_layout(found, settings, scratch)
     result = Merged()
     ready: dict[str, Path] = {}
     for name, source in theirs.items():
@@ -103,6 +105,9 @@ def _merge(
     refuse(result.differences, allow, f"make {'rebase' if rebase else 'merge'} FROM={origin}")
     if result.findings:
         return result
+    # Before the databases, which name them.
+    of_git = not (root / origin).exists()
+    folders, lacking = model_files.bring_all(root, found, origin, of_git)
     for name, work in ready.items():
         ours = root / FOLDER / name
         if rebase and ours.exists():
@@ -110,7 +115,14 @@ def _merge(
             shutil.copy2(ours, backup)
             result.backups.append(backup)
         put_in_place(work, ours)
-    result.next_steps = _next_steps(root, settings, origin, sorted(ready))
+    models = model_files.hand_over(root, folders, settings.store.dvc)
+    result.next_steps = _next_steps(root, settings, origin, sorted(ready), models)
+    if lacking:
+        result.next_steps.append(
+            f"make pull in {origin}, then the same merge: {many(len(lacking), 'fitted model')} "
+            f"{'is' if len(lacking) == 1 else 'are'} not there ({lacking[0]}), and would be fitted "
+            "again"
+        )
     return result
 
 
@@ -148,6 +160,7 @@ def merge_files(into: Path, other: Path, allow: set[str], rebase: bool = False) 
                 backup = aside(into.with_name(f"{into.name}.before-rebase"))
                 shutil.copy2(into, backup)
                 result.backups.append(backup)
+            model_files.bring(other, into.parent, model_files.beside(other))
             put_in_place(work, into)
         return result
     finally:
@@ -257,14 +270,17 @@ def _named(db: Path, settings: Settings, scratch: Path) -> bool:
 # -- what is left to do
 
 
-def _next_steps(root: Path, settings: Settings, origin: str, names: list[str]) -> list[str]:
-    if not names:
+def _next_steps(
+    root: Path, settings: Settings, origin: str, names: list[str], models: list[str]
+) -> list[str]:
+    if not names and not models:
         return []
     kept = [f"{FOLDER}/{name}" for name in names]
     if settings.store.dvc:
         for name in names:
             dvc.add(root, root / FOLDER / name)
         kept = [f"{name}.dvc" for name in kept]
+    kept += models
     steps = [f'git add {" ".join(kept)} && git commit -m "merge the results of {origin}"']
     here = set(git.tags(root))
     tags = {tag for name in names for tag in experiments_in(root / FOLDER / name)}

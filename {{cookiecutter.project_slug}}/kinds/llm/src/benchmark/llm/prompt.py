@@ -67,12 +67,15 @@ def build_prompt(item: dict, prompt: str, shots: int, seed: int) -> str:
 
 def choose(item: dict, shots: int, seed: int) -> list[dict[str, str]]:
     """Examples for an item, the labels in turn as far as they go, and never the item itself."""
-    if not shots:
-        return []
+    return _chosen(item["id"], item["text"], shots, seed) if shots else []
+
+
+@lru_cache(maxsize=1024)  # estimate asks for those of predict just before it
+def _chosen(name: str, text: str, shots: int, seed: int) -> list[dict[str, str]]:
     pool = [
         example
         for example in _examples(EXAMPLES)
-        if example["id"] != item["id"] and example["text"] != item["text"]
+        if example["id"] != name and example["text"] != text
     ]
     order = random.Random(seed)
     order.shuffle(pool)
