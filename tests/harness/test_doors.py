@@ -100,7 +100,7 @@ def test_output_replaces_nothing_that_is_kept(tagged: Bench) -> None:
         assert "is tracked" in asked(f"--out={name}")
     assert "is there already" in asked(f"--out={elsewhere}")
     assert "no plain file" in asked("--out=/dev/null")
-    for command in (["summary"], ["report"], ["history"]):
+    for command in (["summary"], ["report"], ["history"], ["gate", "e0.0.1"]):
         said = bench.run(*command, f"--out={bench.root}/.git/config", expect=2).said
         assert "whose files only" in said
     got = ("get", f"--out={bench.root}/.git/hooks/post-commit", "e0.0.1", "benchmark.toml")

@@ -3,6 +3,7 @@
 import http.cookiejar
 import json
 import re
+import socket
 import subprocess
 import sys
 import urllib.error
@@ -169,10 +170,14 @@ def test_a_page_asks_only_those_who_have_its_link(labelled: Bench) -> None:
     before = (labelled.root / "labels/judge.jsonl").read_bytes()
     try:
         place = link.partition("?")[0]
+        # A browser opens connections ahead; one that says nothing must not block the others.
+        address = urllib.parse.urlsplit(place)
+        silent = socket.create_connection((address.hostname, address.port))
         for request in (
             urllib.request.Request(place),
             urllib.request.Request(link, headers={"Host": "elsewhere.example"}),
             urllib.request.Request(place, data=b"key=y"),
+            urllib.request.Request(place, data=b"key=y", headers={"Content-Length": "-9"}),
         ):
             with pytest.raises(urllib.error.HTTPError):
                 urllib.request.urlopen(request)
@@ -185,6 +190,7 @@ def test_a_page_asks_only_those_who_have_its_link(labelled: Bench) -> None:
         for _ in range(2):  # the second click is on a page that is old
             body = urllib.parse.urlencode({**fields, "key": "y"}).encode()
             assert "31 of 41 labelled" in opener.open(place, data=body).read().decode()
+        silent.close()
     finally:
         process.terminate()
         process.communicate(timeout=60)

@@ -56,6 +56,14 @@ def test_only_one_module_names_what_some_systems_lack() -> None:
     assert found == {"system.py"}
 
 
+def test_what_other_programs_print_is_read_as_utf_8_and_not_as_the_system_has_it() -> None:
+    for path in (SOURCE / "harness").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call):
+                given = {each.arg: ast.unparse(each.value) for each in node.keywords}
+                assert "True" not in (given.get("text"), given.get("universal_newlines")), path
+
+
 def test_without_those_functions_every_executor_gives_the_same_rows(
     make_bench: Callable[..., Bench], tmp_path: Path
 ) -> None:

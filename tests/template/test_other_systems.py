@@ -1,5 +1,6 @@
 """What a machine other than the makers' has: another awk, no make at all; and the workflows."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -123,3 +124,17 @@ def test_workflows_run_pinned_actions_with_no_more_rights_than_they_need(bake: B
     [made] = [path for path in found if path.name == "ci.yml" and REPOSITORY not in path.parents]
     named = re.findall(r"os: (\w+)-latest", made.read_text(encoding="utf-8"))
     assert named == ["ubuntu", "macos", "windows"]
+
+
+def test_an_editor_and_a_container_find_the_environment_and_the_tests(bake: Bake) -> None:
+    project = bake()
+    settings = json.loads(project.read(".vscode/settings.json"))
+    interpreter = settings["python.defaultInterpreterPath"]
+    assert interpreter == "${workspaceFolder}/.venv/bin/python"
+    assert "VENV ?= .venv\n" in project.read("Makefile")
+    assert settings["python.testing.pytestEnabled"]
+    for folder in settings["python.testing.pytestArgs"]:
+        assert list(project.root.glob(f"{folder}/test_*.py"))
+    container = json.loads(project.read(".devcontainer/devcontainer.json"))
+    assert container["image"].endswith((":3.11", ":3.12"))  # either suits
+    assert container["postCreateCommand"] == "make setup"

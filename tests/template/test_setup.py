@@ -168,6 +168,20 @@ def test_a_lock_that_does_not_match_its_hash_is_refused(bake: Bake, tmp_path: Pa
     assert not (project.root / ".venv/.ready").exists()
 
 
+@pytest.mark.slow
+def test_a_uv_that_fails_says_why_before_pip_takes_its_place(bake: Bake, tmp_path: Path) -> None:
+    project = bake()
+    (project.root / "empty.lock").write_text("# nothing\n")
+    uv = tmp_path / "tools/uv"
+    path = tools_without_uv(uv.parent)
+    uv.write_text('#!/bin/sh\ncase "$1" in --version) ;; *) echo "no index" >&2; exit 1;; esac\n')
+    uv.chmod(0o755)
+    command = ["python3", "scripts/setup_env.py", "--venv", ".venv", "--lock", "empty.lock"]
+    done = project.run(*command, check=False, env={"PATH": path, "PYTHONPATH": ""})
+
+    assert "note: uv: no index\nnote: pip installs instead, which takes longer" in done.stdout
+
+
 def test_a_python_that_is_only_a_broken_shim_is_passed_over(
     setup_env: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

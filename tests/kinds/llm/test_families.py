@@ -133,6 +133,7 @@ def test_what_depends_on_another_setting_is_refused_only_with_it(
         ({"model": "gpt-6-luna", "temperature": 0.0}, "while it reasons; where .* is none, it may"),
         ({"model": "gpt-5.1", "top_p": 0.5, "reasoning_effort": "low"}, "is none or unset, it may"),
         ({"model": "claude-sonnet-5", "temperature": 0.0}, "claude-sonnet-5 takes no temperature"),
+        ({"model": "gpt-6-astra", "top_p": 0.5, "reasoning_effort": "none"}, "takes no top_p"),
         ({"model": "claude-haiku-4-5", "temperature": 0.0, "top_p": 0.9}, "beside top_p"),
         ({"model": "m", "api": "responses", "seed": 1}, "the API responses has no seed"),
         ({"model": "m", "api": "anthropic"}, "needs a longest answer"),

@@ -46,7 +46,7 @@ def _recorded(phase: str) -> list[Path]:
     return found
 
 
-def _check_target(target: Path | None, found_in: list[Path], force: bool) -> None:
+def check_targets(target: Path | None, found_in: list[Path], force: bool) -> None:
     from harness.tell.query import check_target
     from harness.tell.target import check_place
 
@@ -128,7 +128,7 @@ def export(
     from harness.read.validate import check, examine
     from harness.tell.overview import overview_markdown
 
-    _check_target(target, [database], force)
+    check_targets(target, [database], force)
     kind = load_kind(HERE.parents[1])
     title = f"Results of {database.name}"
     text = examine(
@@ -156,7 +156,7 @@ def summary(
 
     name = newest(tag)
     found_in = _recorded(DEV if name == DEV else "experiment")
-    _check_target(target, found_in, force)
+    check_targets(target, found_in, force)
     with connect(found_in) as con:
         found = summarise_experiment(con, name, load_kind(Path.cwd()), Path.cwd())
     text = to_markdown(f"Results of {name}", found.sections)
@@ -183,7 +183,7 @@ def report(
     name = newest(tag)
     path = target or root / "results" / "reports" / f"{name}.html"
     found_in = _recorded(DEV if name == DEV else "experiment")
-    _check_target(target, found_in, force)
+    check_targets(target, found_in, force)
     with connect(found_in) as con:
         kind, columns = load_kind(root), load_settings(root).report.item
         found = write_report(con, name, path, kind, columns, root)
@@ -321,7 +321,7 @@ def sql(
     except (UnicodeDecodeError, OSError) as error:
         raise HarnessError(f"{file} cannot be read as text: {error}", fix="ls sql/") from None
     found_in = _recorded(phase)
-    _check_target(target, found_in, force)
+    check_targets(target, found_in, force)
     run_sql(found_in, text or "", cast(Format, fmt), target, given)
     if target is not None:
         err.print(f"wrote {target}", markup=False, soft_wrap=True)

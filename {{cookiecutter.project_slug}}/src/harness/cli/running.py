@@ -201,14 +201,14 @@ def spot_check(
 def gate(
     base: str,
     target: Annotated[Path | None, typer.Option("--out", help="Markdown, to this file")] = None,
+    force: Annotated[bool, typer.Option(help="replace a file outside this repository")] = False,
 ) -> None:
     """May this branch be merged? 0: no worse than BASE, 1: worse, 3: cannot tell."""
+    from harness.cli.reading import check_targets
     from harness.pull_request import gate as check
-    from harness.tell.query import check_target
     from harness.tell.section import to_console, to_markdown
 
-    if target is not None:
-        check_target(target, [])
+    check_targets(target, [], force)
     found = check(_project(), base)
     to_console(found.sections)
     text = to_markdown(f"Benchmark against {found.base}", found.sections)

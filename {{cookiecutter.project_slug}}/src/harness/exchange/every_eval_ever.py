@@ -37,7 +37,7 @@ def export_every_eval_ever(
     for index, configuration in enumerate(experiment.configurations):
         model = str(configuration.params.get("model") or benchmark)
         maker, _, alone = model.rpartition("/")
-        place = folder / benchmark / _name(maker or "unknown") / _name(alone)
+        place = folder / _name(benchmark) / _name(maker or "unknown") / _name(alone)
         place.mkdir(parents=True, exist_ok=True)
         # The same experiment has the same names, so that a second export replaces the first.
         stem = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{benchmark} {name} {configuration.params}"))

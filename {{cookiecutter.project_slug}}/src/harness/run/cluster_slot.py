@@ -213,7 +213,7 @@ class Process:
 def _not_started(code: object) -> str:
     """Where not even the question was understood: a Python too old for the harness, say."""
     asked = [sys.executable, "--version"]
-    python = subprocess.run(asked, capture_output=True, text=True).stdout.strip()
+    python = subprocess.run(asked, capture_output=True, encoding="utf-8").stdout.strip()
     return f"the harness does not start under {python} there (exit code {code}; see its log)"
 
 

@@ -150,7 +150,7 @@ def _start_smi() -> "subprocess.Popen[str] | None":
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             stdin=subprocess.DEVNULL,
-            text=True,
+            encoding="utf-8",
         )
     return None
 

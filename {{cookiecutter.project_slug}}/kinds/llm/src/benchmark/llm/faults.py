@@ -171,7 +171,7 @@ def _codes(error: Mapping[str, Any]) -> str:
 
 
 def _about(name: str, model: str, said: str, of_value: bool) -> str:
-    ours = _OURS.get(name, name)
+    ours, model = _OURS.get(name, name), model or "the model"
     if of_value:
         how = f"give another value or leave it unset in GRID; {TABLE} can say so before"
         return f"{model} does not take this {ours}: {how} ({said})"
