@@ -67,6 +67,7 @@ class _Slot(threading.Thread):
     def __init__(
         self,
         tasks: "queue.SimpleQueue[_Task | None]",
+        wanted: threading.Event,
         begin: Callable[[], tuple[BaseProcess, Connection]],
         memory: int,
         ended: set[int],
@@ -78,10 +79,17 @@ class _Slot(threading.Thread):
         self._ended = ended  # pids that took too much memory
         self._process: BaseProcess | None = None
         self._stopping = False
+        self._wanted = wanted  # set with the first task
+        self.starting = False
 
     def run(self) -> None:
         is_harness_thread()
-        while (task := self._tasks.get()) is not None and not self._stopping:
+        self._wanted.wait()
+        while not self._stopping:
+            self._prepare()
+            task = self._tasks.get()
+            if task is None:
+                break
             try:
                 kind, value = pickle.loads(self._asked(task))
             except BaseException as error:
@@ -94,6 +102,14 @@ class _Slot(threading.Thread):
             self._connection.close()  # with which it ends
             self._process.join(_STOP_SECONDS)
             self._kill()
+
+    def _prepare(self) -> None:
+        """Be ready before a task is taken: another worker may be ready sooner."""
+        if self._process is None:
+            self.starting = True
+            with contextlib.suppress(HarnessError):  # the next task says it
+                self._new_process()
+            self.starting = False
 
     def stop(self) -> None:
         """From another thread: end it now."""
@@ -118,7 +134,8 @@ class _Slot(threading.Thread):
         """A process that is ready. Raises HarnessError where none gets that far."""
         for _ in range(_STARTS):
             self._process, self._connection = self._begin()
-            wait([self._connection, self._process.sentinel])
+            if not self._stopping:
+                wait([self._connection, self._process.sentinel])
             with contextlib.suppress(EOFError, OSError):
                 if not self._stopping and self._connection.poll():
                     assert self._connection.recv_bytes() == READY
@@ -180,9 +197,11 @@ class Pool:
         self._marks = tempfile.TemporaryDirectory(prefix="bench-pool-")
         self._arguments = project.root, run.workers, Path(self._marks.name)
         self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
+        self._wanted = threading.Event()
         memory = run.memory_mb * MEGABYTE
         self._slots = [
-            _Slot(self._tasks, self._begin, memory, self._ended) for _ in range(run.workers)
+            _Slot(self._tasks, self._wanted, self._begin, memory, self._ended)
+            for _ in range(run.workers)
         ]
 
     def __enter__(self) -> "Pool":
@@ -196,9 +215,10 @@ class Pool:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if error is not None:
-            for slot in self._slots:
+        for slot in self._slots:
+            if error is not None or slot.starting or not self._wanted.is_set():
                 slot.stop()
+        self._wanted.set()
         for _ in self._slots:
             self._tasks.put(None)
         for slot in self._slots:
@@ -245,6 +265,7 @@ class Pool:
             future.set_exception(error)
         else:
             self._tasks.put(_Task(message, seconds, future))
+            self._wanted.set()
         return future
 
     def why_ended(self, error: ProcessExpired, seconds: float) -> BaseException:
