@@ -1,14 +1,16 @@
 """Items that were drawn together, and params that only draw at random: what counts as one."""
 
 import json
+import re
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 
 from harness.stats.intervals import cluster_totals, interval_of_clusters, mean_interval, ratio_error
+from harness.stats.power import crowd_of, spread_in_crowds
 from harness.tell.section import interval
-from tests.harness.project_fixture import Bench
+from tests.harness.project_fixture import OPENED, Bench
 
 ITEMS = 60
 PREDICT = """
@@ -112,6 +114,49 @@ def test_a_hypothesis_and_a_comparison_pool_seeds_and_count_clusters(drawn: Benc
         for s in (1, 2, 3)
     ]
     assert pair["verdict"]["difference"]["estimate"] == pytest.approx(np.mean(gaps))
+
+
+def test_what_is_counted_once_is_called_by_its_name(drawn: Bench) -> None:
+    said = drawn.run("summary", "e0.0.1").said
+    assert f"| {ITEMS // 5} clusters |" in said
+    assert re.search(r"about [\d,]+ clusters would decide", said)
+    compared = drawn.run("compare", "e0.0.1", "--metric", "correct").said
+    assert re.search(r"about [\d,]+ clusters would decide", compared)
+
+
+def test_left_out_failures_leave_clusters_together(bench: Bench) -> None:
+    bench.settings(data={"cluster": "passage"})
+    bench.items(ITEMS, passage="f'passage {n // 5}'", n="n")
+    bench.params('[Params("a"), Params("b")]')
+    crash = 'if params.model == "b" and item["n"] % 7 == 0:\n    raise ValueError("no")\n'
+    bench.predict(crash + PREDICT.replace(" {params.seed}", ""))
+    bench.score(SCORE)
+    bench.experiment("e0.0.1", allow=f"{OPENED},failures,inspect")
+    rows = [row for row in bench.rows() if row["params_model"] == "b"]
+    right = [(row["correct"], row["cluster"]) for row in rows if row["error_type"] is None]
+    values, clusters = zip(*right, strict=True)
+    _, codes = np.unique(clusters, return_inverse=True)
+    found = mean_interval(values, codes, binary=True, bounds=(0, 1))
+    said = bench.run("summary", "e0.0.1").said.replace("\\", "")
+    assert f"{interval(found.estimate, found.low, found.high)}, n {len(values)}" in said
+
+
+def test_parts_of_clusters_forecast_whole_ones() -> None:
+    # Passages of five that agree within: a second item of one says nothing.
+    rng = np.random.default_rng(1)
+    gap = np.repeat(rng.normal(size=400), 5)
+    sizes = np.full(400, 5)
+    codes = np.repeat(np.arange(400), 5)
+    part = rng.permutation(gap.size)[:500]
+    found = spread_in_crowds(gap[part], np.unique(codes[part], return_inverse=True)[1], 5.0)
+    assert crowd_of(sizes) == 5
+    assert found is not None
+    whole = ratio_error(np.bincount(codes, gap).astype(float), sizes.astype(float)) * np.sqrt(
+        gap.size
+    )
+    assert found[0] == pytest.approx(whole, rel=0.1)
+    alone = np.arange(0, gap.size, 5)
+    assert spread_in_crowds(gap[alone], np.arange(400), 5.0) is None
 
 
 def test_dry_run_forecasts_from_clusters(drawn: Bench) -> None:

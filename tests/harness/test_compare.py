@@ -211,6 +211,19 @@ def test_no_difference_is_called_one_in_at_most_one_of_twenty_families(tmp_path:
     assert uncorrected > 3  # so it would be seen if the correction were lost
 
 
+def test_configurations_that_only_one_ran_are_named_by_what_varies(tmp_path: Path) -> None:
+    same, score = {"a_prompt": "answer with one word " * 20}, right([1, 0] * 20)
+    rows = [
+        row
+        for tag, depths in ((OLD, (2, 4)), (NEW, (2, 8)))
+        for depth in depths
+        for row in rows_for(tag, {**same, "depth": depth}, score)
+    ]
+    found = run(tmp_path, rows, [run_for(OLD), run_for(NEW)], OLD, NEW)
+    ran = [line for line in found.changed if line[0].startswith("params")]
+    assert [line[0] for line in ran] == ["params depth=4", "params depth=8"]
+
+
 def test_named_params_choose_what_is_compared(tmp_path: Path) -> None:
     rows = [
         row

@@ -187,6 +187,35 @@ def test_what_cannot_be_looked_at_is_refused_and_cannot_be_overridden(bench: Ben
     assert not bench.db.exists()
 
 
+PHASES = """
+from harness.project.kind import Executor, Kind
+from harness.run.executors import compute
+from harness.run.attempt import Worker
+
+KIND = Kind(executors={"load": Executor("benchmark.kind:execute", phases=True)})
+
+
+def execute(project, jobs, limiter, stopped):
+    worker = Worker(project, limiter)
+    for job in jobs:
+        yield compute(worker, job)
+"""
+
+
+def test_phases_of_load_are_not_looked_at(bench: Bench) -> None:
+    make(bench)
+    bench.file("src/benchmark/kind.py", PHASES)
+    bench.settings(run={"executor": "load"})
+    said = bench.experiment("e0.0.1", allow=f"{OPENED},plan", expect=1).said
+    assert "a phase of load is one as a whole" in said
+    assert "remove [looks] from PLAN.toml" in said
+    assert not bench.db.exists()
+    assert not bench.trace.exists()
+    bench.file("PLAN.toml", PLAN.format(looks="", smallest=0.4).replace("[looks]", ""))
+    bench.experiment("e0.0.1")
+    assert len(bench.rows()) == 2 * ITEMS
+
+
 def test_clusters_come_whole_and_dry_run_says_when_it_looks(bench: Bench) -> None:
     make(bench)
     bench.settings(data={"cluster": "passage"})

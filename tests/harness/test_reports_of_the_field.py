@@ -31,6 +31,23 @@ def test_tags_pushed_by_git_alone_say_what_is_missing_until_make_push(
     assert other.db.read_bytes() == recorded
 
 
+def test_an_experiment_whose_data_has_nowhere_to_go_is_not_pushed_by_git_alone(
+    tagged_by_dvc: Bench, tmp_path: Path
+) -> None:
+    """treeverse/dvc 9006 once more: the tag was there, and nobody could read what it stands for."""
+    bench, url = tagged_by_dvc, bare(tmp_path)
+    bench.git("remote", "add", "origin", str(url))
+    bench.params('[Params("mid", 0.5)]')
+    done = bench.experiment("e0.0.2")
+    assert "e0.0.2 is not pushed: DVC keeps its results here and has no remote" in done.err
+    assert "make remote URL=…, then make push" in done.err
+    assert bench.git("ls-remote", "origin") == ""
+
+    bench.run("remote", "../store")
+    commit(bench)
+    assert "2 tags (e0.0.1, e0.0.2) pushed" in bench.run("push").said
+
+
 def test_a_tag_whose_data_were_collected_as_garbage_is_not_pushed(
     tagged_by_dvc: Bench, tmp_path: Path
 ) -> None:

@@ -268,6 +268,16 @@ def test_shares_get_mcnemar_and_other_scores_of_0_and_1_the_mean() -> None:
     assert paired_verdict(x, y, binary=False).test == "paired t"
 
 
+def test_clusters_in_which_nobody_disagrees_leave_room_for_some_that_do() -> None:
+    same = np.ones(200)
+    clusters = Units(np.repeat(np.arange(40), 5))
+    found = paired_verdict(same, same, clusters, smallest_difference=0.05)
+    # As of 40 items: three of forty others may disagree.
+    assert found.difference == paired_verdict(same[:40], same[:40]).difference
+    assert found.verdict == "undecided"
+    assert paired_verdict(same, same, clusters, smallest_difference=0.1).verdict == "equivalent"
+
+
 def test_folds_get_the_corrected_resampled_t() -> None:
     per_fold = [0.02, 0.03, 0.01, 0.04, 0.00]
     a, b = np.repeat(per_fold, 20), np.zeros(100)

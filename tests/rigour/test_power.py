@@ -5,10 +5,13 @@ from math import sqrt
 import numpy as np
 import pytest
 from numpy.random import Generator, default_rng
+from numpy.typing import NDArray
 from scipy.stats import nct, t
 
 from harness.measure.forecast import Spread
-from harness.stats.power import POWER, items_needed
+from harness.stats.intervals import ratio_error
+from harness.stats.paired import Units, paired_verdict
+from harness.stats.power import POWER, items_needed, spread_in_crowds
 from harness.stats.significance import paired_proportions_interval
 from tests.rigour.simulation import share
 
@@ -63,3 +66,44 @@ def test_shares(dev_items: int, disagree: float, margin: float) -> None:
     power, error = share(lambda rng: no_worse(rng, dev_items, disagree, margin), runs, seed=4)
     print(f"share, {dev_items} items, {disagree} disagree: {power:.3f} +- {error:.3f}")
     assert 0.76 - 2 * error <= power <= 0.84 + 2 * sqrt(0.16 / runs)
+
+
+def clustered(rng: Generator, clusters: int, size: int, shared: float) -> NDArray[np.float64]:
+    """Differences without an effect, standard deviation 1, that correlate by `shared`."""
+    common = np.sqrt(shared) * rng.normal(size=(clusters, 1))
+    return np.asarray(common + np.sqrt(1 - shared) * rng.normal(size=(clusters, size)))
+
+
+def no_worse_by_clusters(rng: Generator, clusters: int, drawn: int, margin: float) -> bool | None:
+    """The same of clusters of five, as many as a dev-run asked for that drew items of them.
+
+    `drawn`: how many items of as many clusters of five; all of them: whole clusters.
+    """
+    chosen = rng.permutation(5 * clusters)[:drawn]
+    codes = np.unique(chosen // 5, return_inverse=True)[1]
+    seen = clustered(rng, clusters, 5, 0.3).ravel()[chosen]
+    # As `measure.forecast` does from what is recorded.
+    if drawn == 5 * clusters:
+        error = ratio_error(np.bincount(codes, seen).astype(float), np.full(clusters, 5.0))
+        value, degrees = error * sqrt(drawn), clusters - 1.0
+    else:
+        found = spread_in_crowds(seen, codes, 5.0)
+        if found is None:
+            return None
+        value, degrees = found
+    said = Spread(value, value, False, drawn, "", clusters, degrees)
+    gap = clustered(rng, round(said.need(margin, 0.95, POWER) / 5), 5, 0.3)
+    units = Units(np.repeat(np.arange(len(gap)), 5))
+    low = paired_verdict(gap.ravel(), np.zeros(gap.size), units, binary=False).difference.low
+    return low is not None and low > -margin
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("clusters", "drawn"), [(10, 50), (20, 100), (40, 200), (40, 40), (40, 80), (80, 120)]
+)
+def test_clusters(clusters: int, drawn: int) -> None:
+    runs = 1_500
+    power, error = share(lambda rng: no_worse_by_clusters(rng, clusters, drawn, 0.25), runs, seed=6)
+    print(f"clusters, {drawn} items of {clusters} of five: {power:.3f} +- {error:.3f}")
+    assert 0.76 - 2 * error <= power <= 0.84 + 2 * error

@@ -219,8 +219,9 @@ def _disk(root: Path, settings: Settings) -> Verdict:
     if not os.access(root / "results" if (root / "results").exists() else root, os.W_OK):
         return Verdict("disk", "bad", "results/ cannot be written", "chmod u+w results")
     if free < _LITTLE_BYTES:
-        # Without the last option it would delete what only tags name, and no remote has.
-        drop = "make push, then dvc gc --workspace --not-in-remote" if settings.store.dvc else ""
+        # What only tags name is deleted here, so it has to be there. (--not-in-remote, by its name
+        # the option for this, deletes what no remote has.)
+        drop = "make push && dvc gc --workspace --all-branches" if settings.store.dvc else ""
         return Verdict("disk", "bad", f"only {said}", drop or "delete what is not needed")
     return Verdict("disk", "ok", said)
 

@@ -133,7 +133,14 @@ def _experiment(project: Project, tag: str, message: str, allow: set[str]) -> in
     verdicts |= {"failures": "overridden" if accepted else "passed"}
     verdicts |= {"validation": "overridden" if wrong else "passed"}
     update_run(place, report.track_id, {"gates": json.dumps(verdicts, sort_keys=True)})
-    finish(project, place, tag, report.track_id, message, rows, ready.census)
+    shared = finish(project, place, tag, report.track_id, message, rows, ready.census)
+    if not shared and git.remote(root):
+        note = (
+            f"note: {tag} is not pushed: DVC keeps its results here and has no remote, so nobody "
+            "else could get them; make remote URL=…, then make push"
+        )
+        err.print(note, markup=False, soft_wrap=True)
+        return 0
     return _push(root, settings, tag)
 
 
@@ -265,8 +272,11 @@ def finish(
     message: str,
     rows: list[Row],
     census: Census,
-) -> None:
-    """Commit and tag what was recorded: both, or neither."""
+) -> bool:
+    """Commit and tag what was recorded: both, or neither.
+
+    Returns whether what git would push is all that others need.
+    """
     from harness.tell.committed import write_metrics, write_summary
     from harness.tell.latest import write_latest
     from harness.tell.tag_message import tag_message, write_index
@@ -286,8 +296,9 @@ def finish(
             kept += dvc.add(root, place.db)
             kept += _models(place, tag, root, with_dvc=True)
         with Step("DVC brings data and results to its remote"):
-            dvc.push(root)  # data too: a tag without it could not be checked out
+            shared = dvc.push(root)  # data too: a tag without it could not be checked out
     else:
+        shared = True
         kept.append(place.db.relative_to(root).as_posix())
         kept += _models(place, tag, root, with_dvc=False)
     before = git.head(root)
@@ -302,6 +313,7 @@ def finish(
         raise
     end_finishing(root, tag)
     out.print(f"tagged {tag}: {words.splitlines()[0]}", markup=False, soft_wrap=True)
+    return shared
 
 
 def _models(place: Place, tag: str, root: Path, with_dvc: bool) -> list[str]:
@@ -342,12 +354,12 @@ def _push(root: Path, settings: Settings, tag: str) -> int:
     A remote that cannot be reached is left for later. What the remote refuses, the person must
     settle now.
     """
-    later = git.push_command(root, tag)
+    later = "make push" if settings.store.dvc else git.push_command(root, tag)
     try:
         with Step(f"pushing {tag} and its branch"):
             pushed = git.push(root, tag)
     except HarnessError as error:
-        note = f"note: not pushed ({error.message}); later: {later}"
+        note = f"note: not pushed ({error.message.splitlines()[0]}); later: {later}"
         err.print(note, markup=False, soft_wrap=True)
         return 0
     if not pushed.refused:

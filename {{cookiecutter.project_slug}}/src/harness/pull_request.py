@@ -189,9 +189,8 @@ def _check(pair: Pair, before: Experiment, after: Experiment, rescored: bool) ->
         return Checked(pair, "worse", "worse by more than what matters")
     if not pair.verdict.smallest_difference:
         return Checked(pair, "cannot tell", "the plan says no smallest_difference of it")
-    needed = pair.verdict.items_needed or 0
-    more = f"; about {needed:,} items would decide" if needed > pair.verdict.n else ""
-    return Checked(pair, "cannot tell", f"a loss that matters is not ruled out{more}")
+    more = filter(None, ["a loss that matters is not ruled out", pair.verdict.would_decide])
+    return Checked(pair, "cannot tell", "; ".join(more))
 
 
 def _machine(experiment: Experiment) -> tuple[object, object]:

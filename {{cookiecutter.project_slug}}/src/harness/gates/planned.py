@@ -113,18 +113,19 @@ def power_forecasts(now: Situation) -> "list[Forecast]":
     plan = load_plan(now.root)
     if not plan.hypotheses:
         return []
-    from harness.measure.forecast import Forecast, forecasts
+    from harness.measure.forecast import Forecast, Planned, forecasts
 
-    def items(hypothesis: Hypothesis) -> int:
+    def planned(hypothesis: Hypothesis) -> Planned:
         sides = (hypothesis.better, hypothesis.than)
-        counts = [
-            len(now.census.of(index).digests)
+        passes = [
+            now.census.of(index)
             for index, params in enumerate(now.project.grid)
             if any(matches(configuration_of(params), side) for side in sides)
         ]
-        return min(counts, default=now.census.items)
+        seen = min(passes or now.census.passes, key=lambda each: len(each.digests))
+        return Planned(len(seen.digests), seen.cluster_sizes)
 
-    found = forecasts(now.root, now.project.settings, plan, items)
+    found = forecasts(now.root, now.project.settings, plan, planned)
     if now.project.failures_are_results:
         reason = "requests under load depend on each other, so their number says little"
         return [Forecast(each.hypothesis, each.items, reason=reason) for each in found]

@@ -24,9 +24,26 @@ from harness.read.views import columns, connect
 from harness.record.layout import DEV, databases
 from harness.stats.decision import MIN_ITEMS
 from harness.stats.intervals import cluster_totals, finite_values, ratio_error, wilson
-from harness.stats.power import detectable, items_needed, power_to_plan_with
+from harness.stats.power import (
+    crowd_of,
+    detectable,
+    items_needed,
+    power_to_plan_with,
+    spread_in_crowds,
+)
 
 UNSURE = 0.10  # the true spread is below the best case in one of ten
+
+
+_ALIKE = 1.1  # clusters that are no larger than this beside those seen are as those
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """How many items both sides of a hypothesis will have, and the sizes of their clusters."""
+
+    items: int
+    cluster_sizes: npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +51,8 @@ class Spread:
     """How much the items' differences vary: a standard deviation, or a share that disagrees.
 
     `least` is the same in the best case, `items` how many were seen, `source` where. `clusters`:
-    how many they came in; None where each stands for itself.
+    how many they came in; None where each stands for itself. `freedom`: the degrees of freedom of
+    its square; None: one less than there are.
     """
 
     value: float
@@ -43,10 +61,13 @@ class Spread:
     items: int
     source: str
     clusters: int | None = None
+    freedom: float | None = None
 
     @property
     def degrees(self) -> float:
         """Of freedom of its square; that of a share is known as well as one with so many."""
+        if self.freedom is not None:
+            return self.freedom
         if not self.shares:
             return (self.clusters or self.items) - 1.0
         return 2 * self.value * self.items / max(1 - self.value, 1 / self.items)
@@ -116,14 +137,15 @@ class Forecast:
 
 
 def forecasts(
-    root: Path, settings: Settings, plan: Plan, items: Callable[[Hypothesis], int]
+    root: Path, settings: Settings, plan: Plan, planned: Callable[[Hypothesis], Planned]
 ) -> list[Forecast]:
-    """A forecast for each hypothesis of a plan; `items`: how many both of its sides will have."""
+    """A forecast for each hypothesis of a plan."""
     confidence = plan.confidence
-    spreads = _spreads(root, settings, plan)
+    crowds = {each.id: crowd_of(planned(each).cluster_sizes) for each in plan.hypotheses}
+    spreads = _spreads(root, settings, plan, crowds)
     found = []
     for each in plan.hypotheses:
-        spread, n, power = spreads[each.id], items(each), power_of(each)
+        spread, n, power = spreads[each.id], planned(each).items, power_of(each)
         if isinstance(spread, str):
             found.append(Forecast(each, n, reason=spread))
             continue
@@ -136,7 +158,9 @@ def forecasts(
     return found
 
 
-def _spreads(root: Path, settings: Settings, plan: Plan) -> Mapping[str, Spread | str]:
+def _spreads(
+    root: Path, settings: Settings, plan: Plan, crowds: Mapping[str, float]
+) -> Mapping[str, Spread | str]:
     """The spread of each hypothesis, or why it is unknown, by id."""
     found: dict[str, Spread | str] = {
         each.id: "nothing is recorded yet" for each in plan.hypotheses
@@ -148,13 +172,15 @@ def _spreads(root: Path, settings: Settings, plan: Plan) -> Mapping[str, Spread 
             continue
         try:
             with connect(files) as con:
-                found |= _of_phase(con, unknown)
+                found |= _of_phase(con, unknown, crowds)
         except HarnessError as error:  # a broken database; other gates say so
             found |= {each.id: error.message for each in unknown}
     return found
 
 
-def _of_phase(con: DuckDBPyConnection, wanted: Sequence[Hypothesis]) -> dict[str, Spread | str]:
+def _of_phase(
+    con: DuckDBPyConnection, wanted: Sequence[Hypothesis], crowds: Mapping[str, float]
+) -> dict[str, Spread | str]:
     name = _newest(con)
     if name is None:
         return {}
@@ -173,20 +199,26 @@ def _of_phase(con: DuckDBPyConnection, wanted: Sequence[Hypothesis]) -> dict[str
                 "models are fitted on; an experiment tells"
             )
         elif each.metric not in metrics:
-            found[each.id] = _of_aggregate(experiment, each.metric, sides)
+            found[each.id] = _of_aggregate(
+                experiment, each.metric, sides, scores.units.clusters, crowds[each.id]
+            )
         else:
             gap = np.subtract(*(pooled(scores.counted[each.metric], side) for side in sides))
             kept = np.flatnonzero(np.isfinite(gap))
             clusters = scores.units.at(kept).clusters
             if clusters is not None:
-                found[each.id] = _of_clusters(experiment, gap[kept], clusters)
+                found[each.id] = _of_clusters(experiment, gap[kept], clusters, crowds[each.id])
             else:
                 found[each.id] = _spread(experiment, each.metric, gap[kept])
     return found
 
 
 def _of_aggregate(
-    experiment: Experiment, metric: str, sides: Sequence[Sequence[int]]
+    experiment: Experiment,
+    metric: str,
+    sides: Sequence[Sequence[int]],
+    clusters: npt.NDArray[np.generic] | None,
+    crowd: float,
 ) -> Spread | str:
     """From how far the difference moves on draws of the items; it falls with their root."""
     source, drawn = _source(experiment.name), experiment.resamples.get(metric, {})
@@ -199,31 +231,56 @@ def _of_aggregate(
         return f"{source} has {a.units} items, at least {MIN_ITEMS} are needed"
     if a.drawn.size == 0 or not np.isfinite(gaps := a.drawn - b.drawn).all():
         return f"{metric} is undefined on parts of {source}"
+    error, n = float(gaps.std(ddof=1)), a.units
+    if clusters is not None:
+        n = clusters.size
+        seen = crowd_of(np.unique(clusters, return_counts=True)[1])
+        if not crowd / _ALIKE <= seen <= crowd * _ALIKE:
+            return (
+                f"clusters have about {seen:.1f} items in {source} and {crowd:.1f} in an "
+                "experiment, which tells"
+            )
     # How well draws know their spread depends on the aggregate: precision counts few of the items.
     # So its best case is open, and a gate does not hold it against a plan.
-    spread = _known(float(gaps.std(ddof=1)) * sqrt(a.units), a.units, source)
+    spread = _known(error * sqrt(n), n, source, None if clusters is None else a.units)
     return spread if isinstance(spread, str) else replace(spread, least=0.0)
 
 
 def _of_clusters(
-    experiment: Experiment, gap: Numbers, clusters: npt.NDArray[np.generic]
+    experiment: Experiment, gap: Numbers, clusters: npt.NDArray[np.generic], crowd: float
 ) -> Spread | str:
-    """As if items stood for themselves and differed by so much that the mean is as uncertain."""
+    """As if items stood for themselves and differed by so much that the mean is as uncertain.
+
+    A dev-run draws items, so few of them share a cluster: then those of an experiment are forecast
+    from how alike items of one are.
+    """
     values, codes, _ = finite_values(gap, clusters)
     sums, sizes = cluster_totals(values, codes)
     source, n = _source(experiment.name), sums.size
     if n < MIN_ITEMS:
         return f"{source} has {n} clusters with a value, at least {MIN_ITEMS} are needed"
-    return _known(ratio_error(sums, sizes) * sqrt(values.size), values.size, source, n)
+    if crowd <= crowd_of(sizes.astype(int)) * _ALIKE:
+        return _known(ratio_error(sums, sizes) * sqrt(values.size), values.size, source, n)
+    codes = np.unique(clusters[np.isfinite(gap)], return_inverse=True)[1]
+    found = spread_in_crowds(values, codes, crowd)
+    if found is None:
+        return f"no two items of {source} share a cluster, so how alike those are is not known yet"
+    return _known(found[0], values.size, source, n, found[1])
 
 
-def _known(value: float, items: int, source: str, clusters: int | None = None) -> Spread | str:
+def _known(
+    value: float,
+    items: int,
+    source: str,
+    clusters: int | None = None,
+    freedom: float | None = None,
+) -> Spread | str:
     if value < 1e-9:
         what = f"{items:,} items" if clusters is None else f"{clusters:,} clusters"
         return f"all {what} of {source} differ alike"
-    freedom = (clusters or items) - 1
+    freedom = freedom or (clusters or items) - 1.0
     least = value * sqrt(freedom / float(chdtri(freedom, UNSURE)))
-    return Spread(value, least, False, items, source, clusters)
+    return Spread(value, least, False, items, source, clusters, freedom)
 
 
 def _newest(con: DuckDBPyConnection) -> str | None:

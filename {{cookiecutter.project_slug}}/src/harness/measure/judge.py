@@ -35,7 +35,8 @@ from harness.stats.resampling import interval_of_difference
 class Judged:
     """A hypothesis and what came of it; `difference` is better - than, in units of the metric.
 
-    `items` is how many both sides have (`difference.n` counts folds where there are some).
+    `items` is how many both sides have (`difference.n` counts folds where there are some), or how
+    many clusters of them where `unit` says so.
     `exploratory` says why it is no prediction: its result could be seen before it was written.
     `look`: at which look of the plan; 0 where it has none. `answerable` is False where the results
     could not have decided it: what it names did not run.
@@ -50,6 +51,7 @@ class Judged:
     answerable: bool = True
     exploratory: str = ""
     look: int = 0
+    unit: str = "items"
 
     @property
     def verdict(self) -> str:
@@ -150,11 +152,14 @@ def _judge(
             smallest_difference=hypothesis.smallest_difference,
             power=power_of(hypothesis),
         )
-        judged = _outcome(hypothesis, verdict.difference, verdict.test, verdict.n)
+        judged = _outcome(
+            hypothesis, verdict.difference, verdict.test, verdict.n, scores.units.called
+        )
         if cached := not_timed(experiment, rule, [*sides["better"], *sides["than"]]):
             judged = replace(judged, reason=f"{judged.reason}; {cached}")
         if judged.outcome == "undecided":
-            return _with_items_needed(judged, verdict.items_needed) if judged.answerable else judged
+            more = verdict.would_decide if judged.answerable else ""
+            return replace(judged, reason=f"{judged.reason}; {more}") if more else judged
         both = scores.ran[:, sides["better"] + sides["than"]].all(axis=1)
         return _unless_reversed(judged, rule, a[both], b[both])
     if metric in experiment.metrics:
@@ -206,24 +211,28 @@ def _both_intervals(
     )
 
 
-def _outcome(hypothesis: Hypothesis, difference: Interval, test: str, items: int) -> Judged:
+def _outcome(
+    hypothesis: Hypothesis, difference: Interval, test: str, items: int, unit: str = "items"
+) -> Judged:
     outcome: Outcome = "undecided"
     if difference.low is None or difference.high is None or difference.estimate is None:
         reason = difference.note or "no item has a value under both"
-        return Judged(hypothesis, outcome, difference, test, reason, items, False)
+        return Judged(hypothesis, outcome, difference, test, reason, items, False, unit=unit)
     if not all(map(isfinite, (difference.low, difference.high, difference.estimate))):
         reason = "the difference is no finite number"
-        return Judged(hypothesis, outcome, difference, test, reason, items, False)
+        return Judged(hypothesis, outcome, difference, test, reason, items, False, unit=unit)
     if items < MIN_ITEMS:
-        reason = f"{items} shared items, at least {MIN_ITEMS} are needed"
-        return Judged(hypothesis, outcome, difference, test, reason, items, False)
+        reason = f"{items} shared {unit}, at least {MIN_ITEMS} are needed"
+        return Judged(hypothesis, outcome, difference, test, reason, items, False, unit=unit)
     position = position_of(difference.low, difference.high, hypothesis.smallest_difference)
     if hypothesis.lower:
         position = mirrored(position)
     outcome = outcome_of(hypothesis.kind, position)
     high = -difference.low if hypothesis.lower else difference.high
     reason = _because(hypothesis, outcome, position, ahead=high >= 0)
-    return Judged(hypothesis, outcome, difference, test, reason, items)
+    if difference.low == difference.high:
+        reason += f"; all {items:,} {unit} differ alike, which says little of others"
+    return Judged(hypothesis, outcome, difference, test, reason, items, unit=unit)
 
 
 def _because(hypothesis: Hypothesis, outcome: Outcome, position: Position, ahead: bool) -> str:
@@ -269,10 +278,3 @@ def _point(value: float) -> tuple[float, float]:
 def power_of(hypothesis: Hypothesis) -> float:
     """How surely each end of the interval must lie where it has to, so that it decides in 80%."""
     return POWER_OF_BOTH_ENDS if hypothesis.kind == "equivalent" else POWER
-
-
-def _with_items_needed(judged: Judged, needed: int | None) -> Judged:
-    """How many items would tell the smallest difference that matters from none."""
-    if needed is None or needed <= judged.items:
-        return judged
-    return replace(judged, reason=f"{judged.reason}; about {needed:,} items would decide")

@@ -85,6 +85,12 @@ class Seen:
     digests: "array[int]"
     clusters: "array[int]" = field(default_factory=lambda: array("Q"))
 
+    @property
+    def cluster_sizes(self) -> npt.NDArray[np.intp]:
+        """How many items each cluster has."""
+        drawn_by = _numbers(self.clusters or self.digests)
+        return np.asarray(np.unique(drawn_by, return_counts=True)[1])
+
     def checked(
         self, project: Project, params: Params, limit: int | None
     ) -> Iterator[tuple[Item, bytes]]:

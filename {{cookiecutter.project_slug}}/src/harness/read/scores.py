@@ -195,7 +195,10 @@ def _units(
         labels = np.zeros(rows, np.uint64)
         labels[row_of] = np.asarray(columns["cluster"], dtype=np.uint64)
     clusters = labels if len(np.unique(labels)) < rows else None
-    return Units(clusters, found.get("fold"), found.get("n_train"), found.get("n_test"))
+    called = "items"
+    if clusters is not None and len(np.unique(clusters)) < len(np.unique(items)):
+        called = "clusters"
+    return Units(clusters, found.get("fold"), found.get("n_train"), found.get("n_test"), called)
 
 
 def _numbers(column: object) -> Numbers:

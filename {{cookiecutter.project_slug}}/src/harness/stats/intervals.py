@@ -152,22 +152,23 @@ def percentiles(
     ranked = np.sort(x)
     result: dict[float, Interval] = {}
     for q in qs:
-        needed, effective = percentile_needs(q, confidence), x.size
-        sure = float(effective)
-        if x.size and codes is not None:
+        needed = asked = percentile_needs(q, confidence)
+        effective, sure = x.size, float(x.size)
+        if codes is not None:
+            asked *= 2 if max(q, 1 - q) > 0.95 else 1
             effective, sure = _independent(x, codes, ranked, q, tail)
-        if codes is not None and max(q, 1 - q) > 0.95:
-            needed *= 2
-        if min(effective, sure) < needed:
-            short = join_notes(note, f"n too small, needs {needed}")
-            if x.size >= needed and codes is not None:
+        if sure < asked or effective < needed:
+            short = join_notes(note, f"n too small, needs {asked}")
+            if x.size >= asked and codes is not None:
                 units = len(np.unique(codes))
-                more = ceil(units * needed / max(min(effective, sure), 1))
+                more = ceil(units * max(asked / max(sure, 1), needed / max(effective, 1)))
                 short = join_notes(note, f"{units} clusters are too few, about {more} would do")
             result[q] = Interval(None, None, None, x.size, "order statistics", short)
             continue
         estimate = float(np.quantile(ranked, q))
-        first, last = (_lower_rank(effective, p, tail) / (effective + 1) for p in (q, 1 - q))
+        below, above = _sizes_at_the_ends(q, effective, needed, asked / sure, codes is not None)
+        first = _lower_rank(below, q, tail) / (below + 1)
+        last = _lower_rank(above, 1 - q, tail) / (above + 1)
         ranks = np.array([first, 1 - last]) * (x.size + 1)
         low, high = np.interp(ranks, np.arange(1, x.size + 1), ranked)
         bounds = min(float(low), estimate), max(float(high), estimate)
@@ -175,10 +176,28 @@ def percentiles(
     return result
 
 
+def _sizes_at_the_ends(
+    q: float, effective: int, needed: int, hurdle: float, clustered: bool
+) -> tuple[int, int]:
+    """The effective size by which each bound is found; `hurdle`: what is asked of what is sure.
+
+    Clusters that only just are enough often seem so because they missed long queues, and then the
+    percentile lies beyond the bound towards the tail: that one counts them for less, by 70% at the
+    limit, and is the extreme value at most. Found with queues, see docs/decisions/statistics.md of
+    the template.
+    """
+    if not clustered or q == 0.5:
+        return effective, effective
+    outwards = max(needed, int(effective * (1 - 0.7 * hurdle)))
+    return (effective, outwards) if q > 0.5 else (outwards, effective)
+
+
 def _independent(
     x: Floats, codes: Indices, ranked: Floats, q: float, tail: float
 ) -> tuple[int, float]:
     """The effective size at a percentile, and how large it is at least, judged by the median."""
+    if x.size == 0:
+        return 0, 0.0
     sizes = []
     for at in (q, 0.5):
         below = (x <= np.quantile(ranked, at)).astype(float)
@@ -186,12 +205,8 @@ def _independent(
     units = len(np.unique(codes))
     if q == 0.5 or units < 2:
         return int(sizes[0]), sizes[0]
-    # How many values of a cluster lie in the tail is skewed: a few have most of them, and ten
-    # clusters without those look as if they knew more. 1.5 was found with queues, see
-    # docs/decisions/statistics.md of the template.
-    effective = min(sizes) * (1 - 1.5 / units)
     # A variance over few clusters is known within the limits of chi-squared.
-    return int(effective), sizes[1] * float(chdtri(units - 1, 0.99)) / (units - 1)
+    return int(min(sizes)), sizes[1] * float(chdtri(units - 1, 0.99)) / (units - 1)
 
 
 def percentile_needs(q: float, confidence: float = 0.95) -> int:

@@ -46,18 +46,21 @@ class Units:
 
     `clusters` labels what was drawn together, `folds` the models: NaN where a value has none.
     `n_train` and `n_test` are how many items its fold's model was fitted and tested on; NaN where
-    nothing says it.
+    nothing says it. `called` is the word for what is counted once: clusters of items, or items.
     """
 
     clusters: NDArray[np.generic] | None = None
     folds: Floats | None = None
     n_train: Floats | None = None
     n_test: Floats | None = None
+    called: str = "items"
 
     def at(self, rows: NDArray[np.intp]) -> "Units":
         """The same of some of the values."""
-        arrays = (self.clusters, self.folds, self.n_train, self.n_test)
-        return Units(*(None if each is None else each[rows] for each in arrays))  # type: ignore[arg-type]
+        names = ("clusters", "folds", "n_train", "n_test")
+        known = {name: getattr(self, name) for name in names}
+        some = {name: array[rows] for name, array in known.items() if array is not None}
+        return replace(self, **some)
 
     @property
     def n_clusters(self) -> int | None:
@@ -80,7 +83,7 @@ ALONE = Units()  # each value stands for itself
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a comparison of a with b came to; `n` counts items.
+    """What a comparison of a with b came to; `n` counts items, or clusters where `unit` says so.
 
     - "better", "worse": p < 1 - confidence, and the whole interval lies on that side by at least
       `smallest_difference`. "equivalent", "not worse": all of `together` lies where it has to.
@@ -89,8 +92,8 @@ class Verdict:
     - `together` is the interval that holds at the same time as those of all other comparisons of
       the family (Bonferroni); `difference` that of this comparison by itself.
     - `effect` is what `effect_name` says, positive where a is larger.
-    - `items_needed`: items that tell a difference of `smallest_difference` from none, four times in
-      five; it never depends on the difference seen. None where that is 0, or unknown.
+    - `items_needed`: as many of them tell a difference of `smallest_difference` from none, four
+      times in five; it never depends on the difference seen. None where that is 0, or unknown.
     """
 
     difference: Interval
@@ -106,6 +109,14 @@ class Verdict:
     higher_is_better: bool = True
     note: str = ""
     p_adjusted: float | None = None
+    unit: str = "items"
+
+    @property
+    def would_decide(self) -> str:
+        """`about 900 items would decide`; "" where there are as many, or nothing is known."""
+        if (self.items_needed or 0) <= self.n:
+            return ""
+        return f"about {self.items_needed:,} {self.unit} would decide"
 
 
 def paired_verdict(
@@ -140,8 +151,10 @@ def paired_verdict(
     sums, sizes = cluster_totals(values, codes)
 
     def test(confidence: float) -> _Tested:
-        if binary and sums.size == values.size > 0 and _all_shares(a, b, kept):
-            tested = _of_shares(values, confidence)
+        shares = binary and values.size > 0 and _all_shares(a, b, kept)
+        if shares and (sums.size == values.size or not values.any()):
+            # Clusters in which nobody disagrees count once: their members cannot show more.
+            tested = _of_shares(values if sums.size == values.size else sums, confidence)
         else:
             gaps = (gap, np.zeros(gap.size))
             found = paired_bootstrap(*gaps, units.clusters, confidence, seed, bounds)
@@ -169,6 +182,7 @@ def paired_verdict(
         smallest_difference,
         higher_is_better,
         note,
+        unit=units.called,
     )
     return replace(verdict, verdict=_decide(verdict, tested.p, confidence))
 

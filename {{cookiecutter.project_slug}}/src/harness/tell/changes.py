@@ -12,6 +12,12 @@ def changes(first: Experiment, second: Experiment) -> list[tuple[str, str, str]]
     if first is second or not first.runs or not second.runs:
         return []
     old, new = _facts(first), _facts(second)
+    varying = _varying(first, second)
+    for facts, experiment in ((old, first), (new, second)):
+        # By what varies alone: a label of all params is cut before it comes to that.
+        for each in experiment.configurations:
+            named = {key: each.params[key] for key in varying if key in each.params}
+            facts[f"params {label(named or each.params)}"] = "ran"
     return [
         (shown(key), shown(old.get(key)), shown(new.get(key)))
         for key in sorted(old.keys() | new.keys())
@@ -32,4 +38,15 @@ def _facts(experiment: Experiment) -> dict[str, object]:
     facts |= {f"package {key}": value for key, value in run["packages"].items()}
     facts |= {f"setting {key}": value for key, value in flat(run["settings"]).items()}
     facts |= {f"score {rule.called}": said(rule) for rule in experiment.rules.values()}
-    return facts | {f"params {label(each.params)}": "ran" for each in experiment.configurations}
+    return facts
+
+
+def _varying(first: Experiment, second: Experiment) -> list[str]:
+    """The params that are not the same in every configuration of both."""
+    every = [each.params for side in (first, second) for each in side.configurations]
+    values: dict[str, set[str]] = {}
+    for params in every:
+        for key, value in params.items():
+            values.setdefault(key, set()).add(str(value))
+    absent = {key for key in values if any(key not in params for params in every)}
+    return [key for key, found in values.items() if len(found) > 1 or key in absent]

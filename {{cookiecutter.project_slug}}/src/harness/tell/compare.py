@@ -228,7 +228,8 @@ def _outcome(rule: Rule, verdict: Verdict) -> str:
 
 def reversal(metric: str, wrong: float, left_out: float) -> str:
     """A warning where B - A changes its sign with the way failures are counted, or ''."""
-    if not wrong * left_out < 0:
+    # A difference that is nothing but rounding has no sign.
+    if not wrong * left_out < 0 or abs(left_out) <= 1e-9 * abs(wrong):
         return ""
     return (
         f"the ranking by {metric} is reversed: B - A is {number(wrong, 3)} with failures counted "

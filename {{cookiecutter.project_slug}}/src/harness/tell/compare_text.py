@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from harness.console import CELL, shown
 from harness.tell.compare import PAIRS, Comparison, Pair
-from harness.tell.section import Section, Table, interval, number
+from harness.tell.section import Section, Table, counted, interval, number
 
 MARKS = {
     "better": "▲",
@@ -86,10 +86,10 @@ def _line(pair: Pair) -> list[str]:
     verdict, gap = pair.verdict, pair.verdict.difference
     notes = [verdict.test, pair.reason]
     effect = f"{verdict.effect_name} {number(verdict.effect, 2)}" if verdict.effect_name else ""
-    if pair.outcome == "undecided" and (verdict.items_needed or 0) > verdict.n:
-        notes.append(f"about {verdict.items_needed:,} items would decide")
+    if pair.outcome == "undecided":
+        notes.append(verdict.would_decide)
     return [
         pair.called, pair.a, pair.b, outcome, interval(gap.estimate, gap.low, gap.high),
-        f"{verdict.n:,}", number(verdict.p_adjusted, 2),
+        counted(verdict.n, verdict.unit), number(verdict.p_adjusted, 2),
         effect, "; ".join(filter(None, notes)),
     ]  # fmt: skip

@@ -16,7 +16,15 @@ from harness.record.metrics_table import PERCENTILES
 from harness.record.runs import MADE_BY, RAN_ON, WENT
 from harness.stats.intervals import mean_interval, percentile_needs
 from harness.tell.ranking import Ranking
-from harness.tell.section import Section, Table, interval, number, time_unit, with_own_n
+from harness.tell.section import (
+    Section,
+    Table,
+    counted,
+    interval,
+    number,
+    time_unit,
+    with_own_n,
+)
 
 RESULTS, PRICES = "Results", "Latency and cost"  # where the report puts its charts
 _SHOWN = ("p50", "p95", "p99")  # of the percentiles in the table metrics
@@ -85,7 +93,7 @@ def _hypotheses(experiment: Experiment, judged: list[Judged], head: str) -> Tabl
                 each.outcome, said.id,
                 f"{said.claim}\n({figures})",
                 interval(gap.estimate, gap.low, gap.high, signed=True),
-                f"{each.items:,}", f"{each.reason}{test}",
+                counted(each.items, each.unit), f"{each.reason}{test}",
             ]
         )  # fmt: skip
     return Table((head, "id", "hypothesis", "difference", "items", "because"), rows)
@@ -122,7 +130,8 @@ def results_section(experiment: Experiment, scores: Scores, ranking: Ranking) ->
             row.insert(place, _behind(ranking, index))
         for metric in apart:
             rule, values = experiment.rule(metric), scores.left_out[metric][:, index]
-            found = mean_interval(values, binary=rule.binary)
+            clusters = scores.units.clusters
+            found = mean_interval(values, clusters, binary=rule.binary, bounds=rule.bounds)
             low, high = rule.within(found.low), rule.within(found.high)
             row.append(f"{interval(found.estimate, low, high)}, n {found.n:,}")
         rows.append(row)

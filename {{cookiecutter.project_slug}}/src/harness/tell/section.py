@@ -85,6 +85,11 @@ def with_own_n(text: str, own: int | None, rows: int | None) -> str:
     return text if own is None or own == rows else f"{text}, n {own:,}"
 
 
+def counted(n: int, unit: str) -> str:
+    """How many there are, in a column of items: named where they are something else."""
+    return f"{n:,}" if unit == "items" else f"{n:,} {unit}"
+
+
 def _decimals(*values: float) -> int:
     """Three, fewer from 10 on, and as many more as two digits of what lies between them need."""
     known = [value for value in values if isfinite(value)] or [0.0]

@@ -235,12 +235,23 @@ def _left_out(experiment: Experiment, scores: Scores, metric: str) -> Iterator[s
         missing = int(np.isnan(values).sum())
         if not missing or missing == values.size:
             continue
-        low, high = mean_bounds(values, rule.low, rule.high)
-        ends = [number(end) if isfinite(end) else "no bound" for end in (low, high)]
+        limits = _limits(*mean_bounds(values, rule.low, rule.high))
         yield (
             f"{each.label}: {rule.called} leaves out {missing:,} of {values.size:,} items; "
-            f"whatever they had scored, its mean lies between {ends[0]} and {ends[1]}."
+            f"{limits}."
         )
+
+
+def _limits(low: float, high: float) -> str:
+    if isfinite(low) and isfinite(high):
+        within = f"lies between {number(low)} and {number(high)}"
+    elif isfinite(low):
+        within = f"is at least {number(low)}"
+    elif isfinite(high):
+        within = f"is at most {number(high)}"
+    else:
+        return "as it has no declared bounds, they could have given it any mean"
+    return f"whatever they had scored, its mean {within}"
 
 
 def _at_a_glance(

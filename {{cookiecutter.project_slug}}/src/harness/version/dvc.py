@@ -149,10 +149,12 @@ def has_remote(root: Path) -> bool:
     return bool(run(root, "remote", "list").strip())
 
 
-def push(root: Path) -> None:
-    """Bring data and results to the remote, where there is one."""
-    if has_remote(root):
-        run(root, "push")
+def push(root: Path) -> bool:
+    """Bring data and results to the remote; whether there is one."""
+    if not has_remote(root):
+        return False
+    run(root, "push")
+    return True
 
 
 # -- the remote of today, for files of any time
