@@ -3,14 +3,18 @@
 import os
 import re
 import resource
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
-from tests.harness.project_fixture import Bench
+from tests.harness.project_fixture import Bench, eventually, finished
 
 IMPORTS = "import tempfile\nfrom pathlib import Path"
 SHARED = """
@@ -173,3 +177,49 @@ def test_a_predict_that_prints_gigabytes_costs_no_memory(
     assert done.returncode == 0
     assert [row["error"] for row in bench.rows("dev")] == [None] * 4
     assert max(row["prediction"] for row in bench.rows("dev")) < 400
+
+
+@pytest.mark.slow
+def test_workers_that_are_killed_from_outside_cost_what_they_had_and_never_the_run(
+    bench: Bench,
+) -> None:
+    """As the system does when memory is short, whatever the process is at: waiting, receiving an
+    item that no pipe takes at once, computing (noxdafox/pebble#97, uqfoundation/pathos#230)."""
+    bench.settings(run={"executor": "processes", "workers": 2, "max_permanent_errors": 50})
+    bench.params('[Params("low")]')
+    bench.dataset('return ({"id": f"i{n}", "text": "x" * 2**20 + str(n)} for n in range(40))')
+    bench.predict(
+        'time.sleep(0.1)\nreturn {"prediction": os.getpid(), "ground_truth": 1}',
+        head="import os\nimport time",
+    )
+    process = bench.start("dev-run", "--items=100")
+    assert eventually(lambda: bench.executed().total() >= 4, 200)
+    killed: set[int] = set()
+    while len(killed) < 4 and process.poll() is None:
+        for pid in workers_of(process.pid) - killed:
+            time.sleep(0.7)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+                killed.add(pid)
+    done = finished(process, 300)
+    rows = bench.rows("dev")
+    failed = [row["error_type"] for row in rows if row["error_type"]]
+    assert len(rows) == 40, done.said
+    assert set(failed) <= {"WorkerDied"}
+    assert len(failed) <= len(killed)
+    assert len({row["prediction"] for row in rows} - {None}) > 1
+
+
+def workers_of(pid: int) -> set[int]:
+    """The processes below a run that have none below them: workers, and what is to fork them."""
+    with suppress(psutil.Error):
+        below = psutil.Process(pid).children(recursive=True)
+        return {each.pid for each in below if not each.children() and is_worker(each)}
+    return set()
+
+
+def is_worker(process: psutil.Process) -> bool:
+    with suppress(psutil.Error):
+        words = " ".join(process.cmdline())
+        return "forkserver" in words or "spawn_main" in words
+    return False

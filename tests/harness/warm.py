@@ -33,7 +33,6 @@ LIBRARIES = (
     "matplotlib.figure",
     "orjson",
     "pandas",
-    "pebble",
     "psutil",
     "pydantic",
     "rich.progress",

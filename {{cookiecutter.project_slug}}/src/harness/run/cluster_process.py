@@ -51,7 +51,7 @@ def _open(expected: dict[bytes, Any], items: str | None, share: int, root: str) 
     from harness.project.grid import resolve_grid
     from harness.project.inputs import one_worker
     from harness.project.keys import differences
-    from harness.run import pool
+    from harness.run import worker_process
     from harness.run.attempt import Worker
     from harness.run.limits import shared_limiter
     from harness.run.time_limit import leave_marks_in
@@ -70,7 +70,9 @@ def _open(expected: dict[bytes, Any], items: str | None, share: int, root: str) 
             )
     one_worker()
     leave_marks_in(Path(sys.argv[1]))
-    pool.set_worker(Worker(project, shared_limiter(project.settings, share), hard_kill=True))
+    worker_process.set_worker(
+        Worker(project, shared_limiter(project.settings, share), hard_kill=True)
+    )
     global _driver_root
     _driver_root = Path(root)
     return ("ready",)
@@ -87,7 +89,7 @@ def _differs(name: str, here: Any, there: Any) -> str:
 
 
 def _answer(kind: str, *arguments: Any) -> tuple[Any, ...]:
-    from harness.run.pool import packed, worker_of_process
+    from harness.run.worker_process import packed, worker_of_process
 
     worker = worker_of_process()
     if kind == "fit":

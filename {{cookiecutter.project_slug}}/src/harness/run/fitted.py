@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import cloudpickle
-from pebble import ProcessExpired
 
 from harness.console import err, shown
 from harness.errors import HarnessError, MemoryLimit, PredictionTimeout, WorkerDied
@@ -33,8 +32,9 @@ from harness.record.pickles import NotPlain, Trusted, plain_load, untrusted
 from harness.record.store import Store
 from harness.run.attempt import words_of
 from harness.run.cluster import fit_on_cluster
-from harness.run.pool import Pool, died, worker_of_process
+from harness.run.pool import Pool, ProcessExpired, died
 from harness.run.time_limit import time_limit, too_long
+from harness.run.worker_process import worker_of_process
 
 _Job: TypeAlias = tuple[Params, int, object, Path]
 _LONG_SECONDS = 2.0  # of fitting without a line, after which the next fit is shown

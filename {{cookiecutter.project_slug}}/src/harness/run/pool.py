@@ -5,92 +5,169 @@ to Python to be asked.
 """
 
 import contextlib
+import math
 import multiprocessing
-import os
 import pickle
+import queue
 import signal
 import tempfile
 import threading
+import time
 from collections.abc import Callable
-from concurrent.futures import BrokenExecutor, Future
-from dataclasses import dataclass, replace
-from multiprocessing.context import BaseContext
+from concurrent.futures import Future
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
-import cloudpickle
 import psutil
-from pebble import ProcessExpired, ProcessPool
 
 from harness import system
 from harness.errors import HarnessError, MemoryLimit, PredictionTimeout, WorkerDied
 from harness.project.contract import Project
-from harness.project.inputs import one_worker
-from harness.project.values import Unsendable, plain
-from harness.run.attempt import Result, Worker, timed_out
-from harness.run.time_limit import ended_by_watchdog, leave_marks_in, too_long
+from harness.project.inputs import is_harness_thread
+from harness.run.attempt import Result, timed_out
+from harness.run.time_limit import ended_by_watchdog, too_long
+from harness.run.worker_process import BEGUN, READY, serve
 
 MEGABYTE = 2**20
 _LOOK_SECONDS = 0.05
+_STOP_SECONDS = 5.0
+_STARTS = 5  # so often may a process die while it starts
+_START_AGAIN_SECONDS = 0.5
 T = TypeVar("T")
 
 
-class _Pids(Protocol):
-    """multiprocessing's SimpleQueue, as far as it is used here."""
+class ProcessExpired(Exception):
+    """A worker process ended while it computed something."""
 
-    def empty(self) -> bool: ...
-    def get(self) -> Any: ...
-    def put(self, value: int) -> None: ...
-
-
-_worker: Worker | None = None
+    def __init__(self, pid: int | None, exitcode: int | None) -> None:
+        super().__init__(f"process {pid} ended with {exitcode}")
+        self.pid = pid
+        self.exitcode = exitcode
 
 
-def worker_of_process() -> Worker:
-    """The Worker of this process."""
-    assert _worker is not None
-    return _worker
+@dataclass(slots=True)
+class _Task:
+    message: bytes
+    seconds: float
+    future: "Future[Any]"
 
 
-def set_worker(worker: Worker) -> None:
-    """Make `worker` the one of this process."""
-    global _worker
-    _worker = worker
+class _Slot(threading.Thread):
+    """One worker process and the thread that talks to it, by a pipe that no other process has.
 
-
-def _start_worker(root: Path, workers: int, started: _Pids | None, marks: Path) -> None:
-    """Open the project in a new process; its share of the limits is one in `workers`."""
-    from harness.run.limits import shared_limiter
-
-    # Ctrl-C reaches the whole terminal; the driver alone decides, and lets this one finish.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if started is not None:
-        started.put(os.getpid())
-    leave_marks_in(marks)
-    project = Project.open(root)
-    one_worker()
-    set_worker(Worker(project, shared_limiter(project.settings, workers), hard_kill=True))
-
-
-class _Context:
-    """A multiprocessing context that keeps its locks.
-
-    Pebble deletes its locks before it ends its workers. One that is just starting would not find
-    them, and print a traceback.
+    So a process may be killed at any moment, also while it receives or waits: with a pipe and a
+    lock for all of them, the others would wait for that lock for ever. It starts with its first
+    task, and again after a death.
     """
 
-    def __init__(self, real: BaseContext) -> None:
-        self._real = real
-        self._locks: list[object] = []
+    def __init__(
+        self,
+        tasks: "queue.SimpleQueue[_Task | None]",
+        begin: Callable[[], tuple[BaseProcess, Connection]],
+        memory: int,
+        ended: set[int],
+    ) -> None:
+        super().__init__(daemon=True)
+        self._tasks = tasks
+        self._begin = begin
+        self._memory = memory  # bytes; 0: no limit
+        self._ended = ended  # pids that took too much memory
+        self._process: BaseProcess | None = None
+        self._stopping = False
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._real, name)
+    def run(self) -> None:
+        is_harness_thread()
+        while (task := self._tasks.get()) is not None and not self._stopping:
+            try:
+                kind, value = pickle.loads(self._asked(task))
+            except BaseException as error:
+                kind, value = False, error
+            if kind:
+                task.future.set_result(value)
+            else:
+                task.future.set_exception(value)
+        if self._process is not None:
+            self._connection.close()  # with which it ends
+            self._process.join(_STOP_SECONDS)
+            self._kill()
 
-    def RLock(self) -> object:
-        lock = self._real.RLock()
-        self._locks.append(lock)
-        return lock
+    def stop(self) -> None:
+        """From another thread: end it now."""
+        self._stopping = True
+        if self._process is not None:
+            self._process.kill()
+
+    def _asked(self, task: _Task) -> bytes:
+        if self._process is not None and (not self._process.is_alive() or self._is_hungry()):
+            self._kill()
+        process = self._process or self._new_process()
+        try:
+            self._connection.send_bytes(task.message)
+            return self._answer(process, task.seconds)
+        except (EOFError, OSError) as error:
+            self._kill()
+            if isinstance(error, TimeoutError):
+                raise
+            raise ProcessExpired(process.pid, process.exitcode) from None
+
+    def _new_process(self) -> BaseProcess:
+        """A process that is ready. Raises HarnessError where none gets that far."""
+        for _ in range(_STARTS):
+            self._process, self._connection = self._begin()
+            wait([self._connection, self._process.sentinel])
+            with contextlib.suppress(EOFError, OSError):
+                if not self._stopping and self._connection.poll():
+                    assert self._connection.recv_bytes() == READY
+                    return self._process
+            code = self._process.exitcode
+            self._kill()
+            if self._stopping:
+                break
+            time.sleep(_START_AGAIN_SECONDS)  # 255: what forks them was killed, and ends first
+        raise HarnessError(
+            f"worker processes end before they compute anything (exit code {code})",
+            fix="see what src/benchmark/predict.py does when it is imported, and the system's log",
+            code=1,
+        )
+
+    def _answer(self, process: BaseProcess, seconds: float) -> bytes:
+        until = math.inf
+        while True:
+            left = until - time.monotonic()
+            if left <= 0:
+                raise TimeoutError(f"took longer than {seconds:g} s")
+            pause = min(left, _LOOK_SECONDS if self._memory else left)
+            waited = wait(
+                [self._connection, process.sentinel], None if pause == math.inf else pause
+            )
+            if self._connection.poll():
+                answer = self._connection.recv_bytes()
+                if answer != BEGUN:
+                    return answer
+                until = time.monotonic() + seconds
+            elif waited:
+                raise EOFError
+            if self._is_hungry() and process.pid is not None:
+                self._ended.add(process.pid)
+                raise EOFError
+
+    def _is_hungry(self) -> bool:
+        if not self._memory or self._process is None:
+            return False
+        with contextlib.suppress(psutil.Error):
+            return bool(psutil.Process(self._process.pid).memory_info().rss > self._memory)
+        return False
+
+    def _kill(self) -> None:
+        assert self._process is not None
+        self._process.kill()
+        self._process.join()
+        self._connection.close()
+        self._process = None
 
 
 class Pool:
@@ -98,24 +175,19 @@ class Pool:
 
     def __init__(self, project: Project) -> None:
         run = project.settings.run
-        context = _Context(multiprocessing.get_context(system.new_process()))
         self._limit = run.memory_mb
-        # Read only where memory is watched: a pipe that nobody reads fills up.
-        self._started: _Pids | None = context.SimpleQueue() if run.memory_mb else None
         self._ended: set[int] = set()  # for taking too much memory
-        self._closing = threading.Event()
         self._marks = tempfile.TemporaryDirectory(prefix="bench-pool-")
-        self._pool = ProcessPool(
-            max_workers=run.workers,
-            initializer=_start_worker,
-            initargs=(project.root, run.workers, self._started, Path(self._marks.name)),
-            context=context,  # type: ignore[arg-type]
-        )
+        self._arguments = project.root, run.workers, Path(self._marks.name)
+        self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
+        memory = run.memory_mb * MEGABYTE
+        self._slots = [
+            _Slot(self._tasks, self._begin, memory, self._ended) for _ in range(run.workers)
+        ]
 
     def __enter__(self) -> "Pool":
-        if self._started is not None:
-            watch = threading.Thread(target=self._watch_memory, args=(self._started,), daemon=True)
-            watch.start()
+        for slot in self._slots:
+            slot.start()
         return self
 
     def __exit__(
@@ -124,29 +196,55 @@ class Pool:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if error is None:
-            self._pool.close()  # type: ignore[no-untyped-call]
-        else:
-            self._pool.stop()  # type: ignore[no-untyped-call]
-        self._pool.join()
-        self._closing.set()
+        if error is not None:
+            for slot in self._slots:
+                slot.stop()
+        for _ in self._slots:
+            self._tasks.put(None)
+        for slot in self._slots:
+            slot.join()
         self._marks.cleanup()
+
+    def _begin(self) -> tuple[BaseProcess, Connection]:
+        """A new process, and the pipe to it. Raises HarnessError where the system gives none."""
+        context = multiprocessing.get_context(system.new_process())
+        why: Exception | None = None
+        for _ in range(_STARTS):
+            try:
+                ours, theirs = context.Pipe()
+                process: BaseProcess = context.Process(  # type: ignore[attr-defined]
+                    target=serve, args=(theirs, *self._arguments)
+                )
+                process.start()
+                theirs.close()
+                return process, ours
+            except (EOFError, ConnectionError) as error:
+                why = error  # the server that forks them was killed: a later call starts another
+                time.sleep(_START_AGAIN_SECONDS)
+            except (RuntimeError, OSError) as error:
+                why = error
+                break
+        raise HarnessError(
+            f"worker processes cannot be started: {type(why).__name__}: {why}",
+            fix="fewer workers in [run] of benchmark.toml, or raise what the system allows "
+            "(ulimit -n, ulimit -u), then run the same command again",
+            code=1,
+        )
 
     def schedule(
         self, function: Callable[..., T], *arguments: object, seconds: float = 0
     ) -> "Future[T]":
-        """Call `function` in a process, which is ended after `seconds` (0: never)."""
-        limit = seconds or None
+        """Call `function` in a process, which is ended after `seconds` (0: never).
+
+        The future raises ProcessExpired where the process died, TimeoutError where it was ended.
+        """
+        future: Future[T] = Future()
         try:
-            future: Future[T] = self._pool.schedule(function, args=arguments, timeout=limit)
-        except (BrokenExecutor, RuntimeError, OSError) as error:
-            why = error.__cause__ or error
-            raise HarnessError(
-                f"worker processes cannot be started: {type(why).__name__}: {why}",
-                fix="fewer workers in [run] of benchmark.toml, or raise what the system allows "
-                "(ulimit -n, ulimit -u), then run the same command again",
-                code=1,
-            ) from None
+            message = pickle.dumps((function, arguments, bool(seconds)))
+        except Exception as error:
+            future.set_exception(error)
+        else:
+            self._tasks.put(_Task(message, seconds, future))
         return future
 
     def why_ended(self, error: ProcessExpired, seconds: float) -> BaseException:
@@ -156,23 +254,6 @@ class Pool:
         if seconds and ended_by_watchdog(Path(self._marks.name), error.pid):
             return PredictionTimeout(too_long(seconds))
         return WorkerDied(died(error.exitcode))
-
-    def _watch_memory(self, started: _Pids) -> None:
-        """End each worker that takes more than its limit, until the pool is closed."""
-        known: dict[int, psutil.Process] = {}
-        while not self._closing.wait(_LOOK_SECONDS):
-            while not started.empty():
-                pid = started.get()
-                with contextlib.suppress(psutil.Error):
-                    known[pid] = psutil.Process(pid)
-            for pid, process in list(known.items()):
-                try:
-                    if process.memory_info().rss > self._limit * MEGABYTE:
-                        self._ended.add(pid)
-                        process.kill()
-                        del known[pid]
-                except psutil.Error:  # it has ended
-                    del known[pid]
 
 
 def died(code: int | None) -> str:
@@ -197,31 +278,3 @@ class Ended:
         if isinstance(self.error, PredictionTimeout):
             return timed_out(seconds, 1, seconds)
         return Result(None, str(self.error), type(self.error).__name__, 1, 0.0, None)
-
-
-def packed(results: list[Result]) -> bytes:
-    """Results as they are sent to the driver, with any value that predict put into them.
-
-    A value that only cloudpickle can send, such as a lambda, is sent by cloudpickle.
-    """
-    try:
-        return pickle.dumps(results)
-    except Exception:
-        return bytes(cloudpickle.dumps([_sendable(each) for each in results]))
-
-
-def _sendable(result: Result) -> Result:
-    values = {name: _value(value) for name, value in (result.result or {}).items()}
-    return replace(result, result=values)
-
-
-def _value(value: object) -> object:
-    try:
-        return plain(value)
-    except Exception:
-        pass  # it is not data, so it becomes an asset
-    try:
-        cloudpickle.dumps(value)
-        return value
-    except Exception as error:
-        return Unsendable(str(error))

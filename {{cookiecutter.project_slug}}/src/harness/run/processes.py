@@ -7,15 +7,14 @@ from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 
-from pebble import ProcessExpired
-
 from harness.errors import HarnessError
 from harness.project.contract import Item, Project
 from harness.project.values import Params
 from harness.run.attempt import Result
 from harness.run.batches import Sizes, groups
 from harness.run.job import Job, Outcome, broken
-from harness.run.pool import Ended, Pool, packed, worker_of_process
+from harness.run.pool import Ended, Pool, ProcessExpired
+from harness.run.worker_process import packed, worker_of_process
 
 
 def compute_in_process(
