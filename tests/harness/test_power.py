@@ -92,6 +92,18 @@ def test_few_items_and_what_never_differed_are_said_plainly(bench: Bench) -> Non
     assert "H1 (correct): 40 items, no forecast: all 40 items of the dev-run differ alike" in same
 
 
+def test_repeats_are_no_items_and_no_clusters(bench: Bench) -> None:
+    bench.items(240, n="n")
+    bench.predict(RULE)
+    bench.settings(run={"repeats": 2})
+    planned(bench, 0.05)
+    bench.dev_run(40)
+    assert {row["repeat"] for row in bench.rows("dev")} == {0, 1}
+    said = bench.run("dry-run").said
+    assert "H1 (correct): 240 items tell" in said
+    assert "seen on 40 items of the dev-run" in said
+
+
 def test_without_hypotheses_nothing_is_forecast(bench: Bench) -> None:
     assert "items tell" not in bench.run("dry-run").said
     assert not (Path(bench.root) / "PLAN.toml").exists()

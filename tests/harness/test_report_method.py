@@ -104,6 +104,20 @@ def test_folds_and_repeats_are_part_of_the_method(tmp_path: Path) -> None:
     assert len(worst) == len(set(worst)) > 10
 
 
+def test_configurations_of_other_lengths_are_not_said_to_be_alike(tmp_path: Path) -> None:
+    rows = []
+    for depth, items in ((2, 40), (8, 20)):
+        rows += rows_for(TAG, {"depth": depth}, [{"correct": 1}] * items, repeats=3)
+    db = record(tmp_path / "results.db", rows, metrics_for(rows, ["correct"]), [run_for(TAG)])
+    con = views.connect([db])
+    try:
+        text = section(summarise_experiment(con, TAG).sections, "Method").text[0]
+    finally:
+        con.close()
+    words = "40 items were predicted, not all under each of 2 configurations or not equally often"
+    assert text.startswith(f"{words}: 180 datapoints.")
+
+
 def test_each_configuration_has_its_paired_difference_to_the_first(
     written: tuple[str, list[Section]],
 ) -> None:

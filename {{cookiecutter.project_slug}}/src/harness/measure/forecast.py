@@ -19,7 +19,7 @@ from harness.measure.judge import columns_of, pooled, power_of
 from harness.project.hypotheses import Hypothesis, Plan
 from harness.project.settings import Settings
 from harness.read.results import Experiment, read_experiment, rows_of
-from harness.read.scores import Numbers, read_scores
+from harness.read.scores import Numbers, Scores, read_scores
 from harness.read.views import columns, connect
 from harness.record.layout import DEV, databases
 from harness.stats.decision import MIN_ITEMS
@@ -199,18 +199,32 @@ def _of_phase(
                 "models are fitted on; an experiment tells"
             )
         elif each.metric not in metrics:
+            every = np.ones(scores.items.size, dtype=np.bool_)
+            clusters = _by_item(scores, np.zeros(every.size), every)[1]
             found[each.id] = _of_aggregate(
-                experiment, each.metric, sides, scores.units.clusters, crowds[each.id]
+                experiment, each.metric, sides, clusters, crowds[each.id]
             )
         else:
             gap = np.subtract(*(pooled(scores.counted[each.metric], side) for side in sides))
-            kept = np.flatnonzero(np.isfinite(gap))
-            clusters = scores.units.at(kept).clusters
+            kept = np.isfinite(gap)
+            gap, clusters = _by_item(scores, gap, kept)
             if clusters is not None:
-                found[each.id] = _of_clusters(experiment, gap[kept], clusters, crowds[each.id])
+                found[each.id] = _of_clusters(experiment, gap, clusters, crowds[each.id])
             else:
-                found[each.id] = _spread(experiment, each.metric, gap[kept])
+                found[each.id] = _spread(experiment, each.metric, gap)
     return found
+
+
+def _by_item(
+    scores: Scores, values: Numbers, kept: npt.NDArray[np.bool_]
+) -> tuple[Numbers, npt.NDArray[np.generic] | None]:
+    """The mean of each item over its repeats, and its cluster; None where it stands for itself."""
+    _, first, code = np.unique(scores.items[kept], return_index=True, return_inverse=True)
+    means = np.bincount(code, values[kept]) / np.bincount(code)
+    clusters = scores.units.clusters
+    if clusters is None or scores.units.called == "items":
+        return means, None
+    return means, clusters[kept][first]
 
 
 def _of_aggregate(

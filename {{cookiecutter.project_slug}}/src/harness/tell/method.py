@@ -34,11 +34,12 @@ def _design(experiment: Experiment, scores: Scores) -> str:
     text = f"Each of {items:,} items was predicted under each of {count} configurations"
     if count == 1:
         text = f"Each of {items:,} items was predicted under one configuration"
-    repeats = total / (items * count) if items else 0.0
-    if experiment.repeated:
-        text += f", {number(repeats, 3)} times each"
-    elif repeats and abs(repeats - 1) > 1e-9:
+    repeats, uneven = divmod(total, items * count) if items else (0, 0)
+    if uneven:  # as under load, where a higher rate sends more requests
         text = f"{items:,} items were predicted, not all under each of {count} configurations"
+        text += " or not equally often" if experiment.repeated else ""
+    elif experiment.repeated:
+        text += f", {repeats:,} times each"
     text += f": {total:,} datapoints."
     if scores.units.fitted:
         text += f" Models were fitted for {scores.units.n_folds} folds."

@@ -1,7 +1,7 @@
 """Batches in each server's words: OpenAI's files of requests, Anthropic's message batches."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -102,16 +102,15 @@ class _Files:
         text = self._client.call(
             lambda sdk, headers: sdk.files.content(file, extra_headers=headers).content
         )
-        found: Replies = {}
-        for line in _parsed(text):
-            reply = line.get("response") or {}
-            status = int(reply.get("status_code") or 0)
-            if status == 200:
-                found[line["custom_id"]] = reply["body"]
-                continue
-            error = line.get("error") or (reply.get("body") or {}).get("error") or {}
-            found[line["custom_id"]] = self._client.fault_in_batch(status, error)
-        return found
+        return _each(text, self._reply)
+
+    def _reply(self, line: Json) -> Json | Exception:
+        reply = line.get("response") or {}
+        status = int(reply.get("status_code") or 0)
+        if status == 200:
+            return _object(reply["body"])
+        error = line.get("error") or (reply.get("body") or {}).get("error") or {}
+        return self._client.fault_in_batch(status, error)
 
     def _get(self, path: str) -> Json:
         found: Json = self._client.call(
@@ -162,17 +161,16 @@ class _Messages:
                 ).content
             )
         )
-        found: Replies = {}
-        for line in _parsed(text):
-            result = line.get("result") or {}
-            if result.get("type") == "succeeded":
-                found[line["custom_id"]] = result["message"]
-                continue
-            error = (result.get("error") or {}).get("error") or result.get("error") or {}
-            said = error or {"type": f"batch_{result.get('type')}"}
-            status = 400 if said.get("type") == "invalid_request_error" else 0
-            found[line["custom_id"]] = self._client.fault_in_batch(status, said)
-        return found
+        return _each(text, self._reply)
+
+    def _reply(self, line: Json) -> Json | Exception:
+        result = line.get("result") or {}
+        if result.get("type") == "succeeded":
+            return _object(result["message"])
+        error = (result.get("error") or {}).get("error") or result.get("error") or {}
+        said = error or {"type": f"batch_{result.get('type')}"}
+        status = 400 if said.get("type") == "invalid_request_error" else 0
+        return self._client.fault_in_batch(status, said)
 
     def _get(self, path: str) -> Json:
         found: Json = self._client.call(
@@ -181,15 +179,23 @@ class _Messages:
         return found
 
 
-def _parsed(text: bytes) -> Iterable[Json]:
-    """The lines of a file of results; one that is no JSON says nothing about its question."""
+def _each(text: bytes, reply: Callable[[Json], Json | Exception]) -> Replies:
+    """What each line of a file of results says; an odd line says nothing about its question."""
+    found: Replies = {}
     for line in text.split(b"\n"):
         try:
-            found: Any = json.loads(line)
-        except ValueError:
+            read = _object(json.loads(line))
+            found[str(read["custom_id"])] = reply(read)
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             continue
-        if isinstance(found, dict) and "custom_id" in found:
-            yield found
+    return found
+
+
+def _object(value: Any) -> Json:
+    """A JSON object. Raises TypeError where it is something else."""
+    if not isinstance(value, dict):
+        raise TypeError(type(value).__name__)
+    return value
 
 
 def passes(fault: Exception) -> bool:
