@@ -18,6 +18,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from multiprocessing.util import Finalize
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -205,6 +206,8 @@ class Pool:
         ]
 
     def __enter__(self) -> "Pool":
+        # Where an error leaves this block open in a generator, Python's end would wait for them.
+        self._at_end = Finalize(None, self._stop, exitpriority=100)
         for slot in self._slots:
             slot.start()
         return self
@@ -215,6 +218,7 @@ class Pool:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._at_end.cancel()
         for slot in self._slots:
             if error is not None or slot.starting or not self._wanted.is_set():
                 slot.stop()
@@ -224,6 +228,10 @@ class Pool:
         for slot in self._slots:
             slot.join()
         self._marks.cleanup()
+
+    def _stop(self) -> None:
+        for slot in self._slots:
+            slot.stop()
 
     def _begin(self) -> tuple[BaseProcess, Connection]:
         """A new process, and the pipe to it. Raises HarnessError where the system gives none."""
