@@ -85,6 +85,21 @@ def test_a_misspelt_variable_is_not_lost(echoing: BakedProject, typo: str, meant
     assert "dev-run" in echoing.run("make", "-f", "outer.mk", typo).stdout
 
 
+def test_a_variable_that_a_command_does_not_take_is_not_lost(echoing: BakedProject) -> None:
+    """`make experiment WHERE=…` would run every configuration, and pay for it."""
+    given = "WHERE=text=x'`touch pwned`$(shell touch pwned)"
+    refused = echoing.run(
+        "make", "VENV=.venv", "READY=", "experiment", "TAG=e0.0.1", given, check=False
+    )
+    assert refused.returncode == 2
+    assert "experiment takes no WHERE (it takes MSG ALLOW FINAL TAG)" in refused.stderr
+    assert refused.stdout == ""
+    assert not list(echoing.root.rglob("pwned"))
+    # What every command reads, and what it takes by way of a variable of the Makefile, is no loss.
+    for taken in (["ready", "EXECUTOR=threads"], ["dev-run", "WHERE=a=b"], ["list", "FORMAT=json"]):
+        assert taken[0] in echoing.run("make", "VENV=.venv", "READY=", *taken).stdout
+
+
 def test_a_misspelt_command_is_named_with_those_that_are_like_it(echoing: BakedProject) -> None:
     refused = echoing.run("make", "VENV=.venv", "READY=", "experimnt", check=False)
     assert refused.returncode == 2

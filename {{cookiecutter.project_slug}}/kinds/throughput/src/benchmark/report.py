@@ -5,6 +5,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from duckdb import DuckDBPyConnection
@@ -266,12 +267,14 @@ def _over_time(loads: Sequence[Load]) -> str:
         for colour, load in zip(SERIES, loads, strict=False):
             edges = np.linspace(0, load.due.max() + 1e-9, min(POINTS, len(load.due)) + 1)
             bucket = np.digitize(load.due, edges)
-            kept = np.unique(bucket)
-            at = [float(edges[each - 1]) for each in kept]
+            # Between two phases nothing was due: no line joins them, and a lone point is a dot.
+            line = partial(axes.plot, color=colour, linewidth=1, marker=".", markersize=2)
             for style, pick in (("-", np.max), ("dotted", np.median)):
-                values = [float(pick(load.latency[bucket == each])) for each in kept]
+                values = np.full(len(edges) - 1, np.nan)
+                for each in np.unique(bucket):
+                    values[each - 1] = pick(load.latency[bucket == each])
                 label = load.name if style == "-" else None
-                axes.plot(at, values, color=colour, linewidth=1, linestyle=style, label=label)
+                line(edges[:-1], values, linestyle=style, label=label)
             for seam in load.seams:
                 axes.axvline(seam, color=MUTED, linestyle="--", linewidth=1)
         axes.set_xlabel("due, seconds from the start")
