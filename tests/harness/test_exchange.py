@@ -1,6 +1,7 @@
 """Runs of other tools become experiments, and experiments are read by other tools."""
 
 import hashlib
+import importlib.util
 import json
 import re
 import zipfile
@@ -58,10 +59,29 @@ def test_an_experiment_is_written_in_the_schema_of_every_eval_ever(exchanged: Be
     assert not [problem for line in lines for problem in _against(line, schema)]
 
 
+def test_mlflow_has_each_configuration_once_with_intervals_and_the_report(
+    exchanged: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mlflow = pytest.importorskip("mlflow", reason="mlflow is an extra")
+    monkeypatch.chdir(exchanged.root)  # its own files go to the working folder by default
+    for _ in range(2):
+        exchanged.run("export-for", "mlflow", "e0.0.1", "--out=flow")
+    assert not (exchanged.root / "mlruns").exists()
+    client = mlflow.MlflowClient(f"sqlite:///{exchanged.root}/flow/mlflow.db")
+    [place] = [each for each in client.search_experiments() if each.name != "Default"]
+    [run] = client.search_runs([place.experiment_id])
+    [recorded] = exchanged.sql("SELECT match FROM metrics WHERE experiment_version = 'e0.0.1'")
+    assert run.data.metrics["match"] == pytest.approx(recorded["match"])
+    assert run.data.tags["match.interval95"].startswith("[")
+    assert "e0.0.1.md" in {each.path for each in client.list_artifacts(run.info.run_id)}
+
+
 def test_mlflow_is_an_extra_that_is_asked_for(exchanged: Bench) -> None:
-    pytest.importorskip("duckdb")
-    done = exchanged.run("export-for", "mlflow", "e0.0.1", expect=None)
-    assert done.code == 0 or "the package mlflow is not installed" in done.said
+    if importlib.util.find_spec("mlflow") is not None:
+        pytest.skip("mlflow is installed")
+    said = exchanged.run("export-for", "mlflow", "e0.0.1", expect=2).said
+    assert "the package mlflow is not installed" in said
+    assert "requirements-benchmark.in" in said
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from duckdb import DuckDBPyConnection
 
 from harness.errors import HarnessError
 from harness.project.values import Row
-from harness.read.results import read_experiment
+from harness.read.results import Experiment, read_experiment
 from harness.record.metrics_table import COUNTS
 
 _LONGEST = 500  # characters of a param
@@ -20,9 +20,9 @@ def export_mlflow(
 ) -> Iterator[str]:
     """Write runs to the store that MLFLOW_TRACKING_URI names, else to a folder; yields what it did.
 
-    Params are params, metrics metrics, their intervals tags; the report is an artefact where there
-    is one. A run that is there already is written again, not twice. Raises HarnessError where the
-    package is not installed.
+    Params are params, metrics metrics, their intervals tags; the reports that are here are
+    artefacts. A run that is there already is written again, not twice. Raises HarnessError where
+    the package is not installed.
     """
     try:
         import mlflow
@@ -34,14 +34,20 @@ def export_mlflow(
         ) from None
     import os
 
+    artefacts = None  # where the server keeps them
     if "MLFLOW_TRACKING_URI" not in os.environ:
         folder.mkdir(parents=True, exist_ok=True)
         mlflow.set_tracking_uri(f"sqlite:///{(folder / 'mlflow.db').resolve()}")
+        artefacts = (folder / "mlruns").resolve().as_uri()
     client = MlflowClient()
     found = client.get_experiment_by_name(benchmark)
-    place = found.experiment_id if found else client.create_experiment(benchmark)
+    place = (
+        found.experiment_id
+        if found
+        else client.create_experiment(benchmark, artifact_location=artefacts)
+    )
     experiment = read_experiment(con, name)
-    report = root / f"results/{name}.md"
+    reports = [root / f"results/{name}.md", root / f"results/reports/{name}.html"]
     run = experiment.runs[-1] if experiment.runs else {}
     for configuration in experiment.configurations:
         key = str(configuration.summary.get("params_key"))
@@ -56,11 +62,11 @@ def export_mlflow(
             "experiment_version": name, "params_key": key,
             "mlflow.source.git.commit": str(run.get("commit_hash") or ""),
             "data_version": experiment.data_version,
-            **_intervals(configuration.summary, experiment.metrics),
+            **_intervals(configuration.summary, experiment),
         }  # fmt: skip
         for tag, value in tags.items():
             client.set_tag(number, tag, value)
-        if report.is_file():
+        for report in filter(Path.is_file, reports):
             client.log_artifact(number, str(report))
         client.set_terminated(number)
         yield f"wrote the run {number} of {configuration.label}"
@@ -82,10 +88,10 @@ def _metrics(summary: Row, names: list[str]) -> dict[str, float]:
     }
 
 
-def _intervals(summary: Row, names: list[str]) -> dict[str, str]:
+def _intervals(summary: Row, experiment: Experiment) -> dict[str, str]:
     found = {}
-    for name in names:
+    for name in experiment.metrics:
         low, high = summary.get(f"{name}_low"), summary.get(f"{name}_high")
         if low is not None and high is not None:
-            found[f"{name}.interval95"] = f"[{low:.6g}, {high:.6g}]"
+            found[f"{name}.interval{100 * experiment.confidence:g}"] = f"[{low:.6g}, {high:.6g}]"
     return found
