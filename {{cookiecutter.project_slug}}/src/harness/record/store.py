@@ -1,7 +1,6 @@
 """The results database: xetrack's Tracker in front of one SQLite file, one writer, typed columns.
 
-While a run writes with the sqlite engine, the file is in WAL mode, so others can read. Afterwards
-it
+While a run writes with the sqlite engine, the file is in WAL mode, so others can read. Afterwards it
 is in delete mode: xetrack's own Reader switches to that mode whenever it opens a file, which would
 change the bytes of a result that DVC has already recorded.
 """
@@ -17,7 +16,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import cloudpickle
 import numpy as np
@@ -45,6 +44,15 @@ _DUCKDB_ROWS = 200
 _READERS_SECONDS = 10.0  # how long a reader may keep a run from its end
 
 
+class _Source(NamedTuple):
+    """What rows have in common: the run that wrote them, the one that computed them, their code."""
+
+    track_id: str
+    origin: str
+    code_key: str
+    good: bool
+
+
 class Store:
     """One database, open for one run. All calls must come from the thread that made it.
 
@@ -63,6 +71,7 @@ class Store:
         self.engine = engine
         self.experiment = experiment
         self._last_stamp: dict[str, int] = {}
+        self._known_sources: set[_Source] | None = None
         begin_writing(place.db, "" if experiment == DEV else experiment)
         with explained(place.db):
             with _apart(place.db) as connection:
@@ -116,20 +125,20 @@ class Store:
     def recorded(self) -> tuple[npt.NDArray[np.bytes_], list[str]]:
         """Keys of this experiment's good rows (sorted numpy bytes), and of its failed ones."""
         table = quoted(self.place.predictions)
-        where = "experiment_version = ? AND error_type IS"
-        count = self._one(f"SELECT count(*) FROM {table} WHERE {where} NULL", [self.experiment])
-        keys = np.empty(count, dtype="S32")
-        cursor = self.connection.execute(
-            f"SELECT task_key FROM {table} WHERE {where} NULL", [self.experiment]
-        )
+        mine = f"SELECT task_key FROM {table} WHERE experiment_version = ?"
+        keys = np.empty(self.count(), dtype="S32")
+        cursor = self.connection.execute(mine, [self.experiment])
         filled = 0
         while batch := cursor.fetchmany(10_000):
             keys[filled : filled + len(batch)] = [bytes.fromhex(row[0]) for row in batch]
             filled += len(batch)
-        failed = self.connection.execute(
-            f"SELECT task_key FROM {table} WHERE {where} NOT NULL", [self.experiment]
-        ).fetchall()
-        return np.sort(keys), [row[0] for row in failed]
+        keys.sort()
+        if all(each.good for each in self._sources()):
+            return keys, []
+        rows = self.connection.execute(f"{mine} AND error_type IS NOT NULL", [self.experiment])
+        failed = [row[0] for row in rows.fetchall()]
+        at = np.searchsorted(keys, np.array([bytes.fromhex(key) for key in failed], dtype="S32"))
+        return np.delete(keys, at), failed
 
     def failed_before(self, look: int) -> list[str]:
         """Keys of this experiment's failed rows that came before a look of the plan."""
@@ -142,37 +151,42 @@ class Store:
         ).fetchall()
         return [row[0] for row in rows]
 
+    def _sources(self) -> set[_Source]:
+        """Where the rows of this experiment come from; looked up once after each change of them."""
+        if self._known_sources is None:
+            rows = self.connection.execute(
+                "SELECT DISTINCT track_id, cache, code_key, error_type IS NULL "
+                f"FROM {quoted(self.place.predictions)} WHERE experiment_version = ?",
+                [self.experiment],
+            ).fetchall()
+            self._known_sources = {
+                _Source(track_id, origin or track_id, code_key, bool(good))
+                for track_id, origin, code_key, good in rows
+            }
+        return self._known_sources
+
     def code_keys(self) -> set[str]:
         """The code versions under which this experiment has good rows."""
-        rows = self.connection.execute(
-            f"SELECT DISTINCT code_key FROM {quoted(self.place.predictions)} "
-            "WHERE experiment_version = ? AND error_type IS NULL",
-            [self.experiment],
-        ).fetchall()
-        return {row[0] for row in rows}
+        return {each.code_key for each in self._sources() if each.good}
 
     def begun_with(self) -> list[tuple[str, dict[str, str]]]:
         """The data version and the files of configurations of each run that has good rows here."""
-        runs = quoted(self.place.runs)
-        table = quoted(self.place.predictions)
         rows = self.connection.execute(
-            f"SELECT DISTINCT data_version, grid_files FROM {runs} WHERE experiment_version = ? "
-            "AND track_id IN "
-            f"(SELECT track_id FROM {table} WHERE experiment_version = ? AND error_type IS NULL)",
-            [self.experiment, self.experiment],
+            f"SELECT track_id, data_version, grid_files FROM {quoted(self.place.runs)} "
+            "WHERE experiment_version = ?",
+            [self.experiment],
         ).fetchall()
-        return [(row[0] or "", json.loads(row[1] or "{}")) for row in rows]
+        good = {each.track_id for each in self._sources() if each.good}
+        found = dict.fromkeys((row[1] or "", row[2] or "{}") for row in rows if row[0] in good)
+        return [(data, json.loads(files)) for data, files in found]
 
     def inputs(self) -> set[str]:
         """What the runs that computed this experiment's rows read and no key held."""
-        runs = quoted(self.place.runs)
-        table = quoted(self.place.predictions)
         rows = self.connection.execute(
-            f"SELECT inputs FROM {runs} WHERE inputs IS NOT NULL AND track_id IN (SELECT "
-            f"coalesce(nullif(cache, ''), track_id) FROM {table} WHERE experiment_version = ?)",
-            [self.experiment],
+            f"SELECT track_id, inputs FROM {quoted(self.place.runs)} WHERE inputs IS NOT NULL"
         ).fetchall()
-        return {name for row in rows for name in json.loads(row[0])}
+        origins = {each.origin for each in self._sources()}
+        return {name for row in rows if row[0] in origins for name in json.loads(row[1])}
 
     def count(self) -> int:
         """How many rows this experiment has."""
@@ -350,6 +364,7 @@ class Store:
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
         self.connection.execute("BEGIN IMMEDIATE" if self.engine == "sqlite" else "BEGIN")
+        self._known_sources = None
         try:
             yield
             self.connection.execute("COMMIT")
