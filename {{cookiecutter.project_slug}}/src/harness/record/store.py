@@ -1,8 +1,8 @@
 """The results database: xetrack's Tracker in front of one SQLite file, one writer, typed columns.
 
-While a run writes with the sqlite engine, the file is in WAL mode, so others can read. Afterwards it
-is in delete mode: xetrack's own Reader switches to that mode whenever it opens a file, which would
-change the bytes of a result that DVC has already recorded.
+While a run writes with the sqlite engine, the file is in WAL mode, so others can read. Afterwards
+it is in delete mode: xetrack's own Reader switches to that mode whenever it opens a file, which
+would change the bytes of a result that DVC has already recorded.
 """
 
 import contextlib
