@@ -6,6 +6,7 @@ import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -37,17 +38,15 @@ if item["id"] == "i2":
 """
 
 
-def test_each_death_is_a_row_with_its_type_and_the_others_are_good(
-    bench: Bench, tmp_path: Path
-) -> None:
+def test_each_death_is_a_row_with_its_type_and_the_others_are_good(bench: Bench) -> None:
     limits = {"timeout_seconds": 3, "memory_mb": 700}
     bench.settings(run={"executor": "processes", "workers": 2, **limits})
     bench.params('[Params("low")]')
     bench.items(6)
     bench.predict(FATAL, head=f"import ctypes\nimport signal\n{IMPORTS}")
-    shared = tmp_path / "shared"
-    shared.mkdir()
-    bench.run("dev-run", "--items=1000", expect=1, TMPDIR=str(shared))
+    with tempfile.TemporaryDirectory() as shared:
+        bench.run("dev-run", "--items=1000", expect=1, TMPDIR=shared)
+        left = list(Path(shared).glob("bench-*"))
     rows = {row["input_id"]: row for row in bench.rows("dev")}
     assert {name: row["error_type"] for name, row in rows.items()} == {
         "i0": "WorkerDied",
@@ -61,7 +60,7 @@ def test_each_death_is_a_row_with_its_type_and_the_others_are_good(
     assert "700 MB ([run] memory_mb)" in rows["i1"]["error"]
     # Others may write into the folder of temporary files: nothing there has a name known before.
     assert re.fullmatch(r"(?:(?:bench-pool|pymp)-\w+ 700 ?)+", str(rows["i5"]["seen"]))
-    assert not list(shared.glob("bench-*"))
+    assert not left
 
 
 FIT = """
@@ -131,6 +130,18 @@ def test_what_a_time_limit_cannot_end_is_said_at_the_start(bench: Bench) -> None
     assert "cannot end" in bench.dev_run().said
     bench.settings(run={"executor": "processes", "timeout_seconds": 5, "workers": 1})
     assert "cannot end" not in bench.dev_run().said
+
+
+def test_a_folder_of_temporary_files_with_too_long_a_name_is_said(
+    bench: Bench, tmp_path: Path
+) -> None:
+    """The socket that starts worker processes lies there, and its name has 108 characters."""
+    long = tmp_path / ("long" * 25)
+    long.mkdir()
+    bench.settings(run={"executor": "processes", "workers": 2})
+    done = bench.run("dev-run", expect=1, TMPDIR=str(long))
+    assert "worker processes cannot be started: OSError: AF_UNIX path too long" in done.said
+    assert "fix: export TMPDIR=/tmp" in done.said
 
 
 def test_more_workers_than_file_handles_are_said_before_anything_runs(bench: Bench) -> None:

@@ -252,11 +252,14 @@ class Pool:
             except (RuntimeError, OSError) as error:
                 why = error
                 break
+        fix = (
+            "fewer workers in [run] of benchmark.toml, or raise what the system allows "
+            "(ulimit -n, ulimit -u), then run the same command again"
+        )
+        if "AF_UNIX" in str(why):  # a socket's name has at most about 100 characters
+            fix = "export TMPDIR=/tmp (a shorter name), then run the same command again"
         raise HarnessError(
-            f"worker processes cannot be started: {type(why).__name__}: {why}",
-            fix="fewer workers in [run] of benchmark.toml, or raise what the system allows "
-            "(ulimit -n, ulimit -u), then run the same command again",
-            code=1,
+            f"worker processes cannot be started: {type(why).__name__}: {why}", fix=fix, code=1
         )
 
     def schedule(
