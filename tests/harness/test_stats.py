@@ -184,6 +184,15 @@ def test_a_precision_of_one_has_no_bounds_however_often_it_is_drawn_again() -> N
     assert interval.note == "all equal"
 
 
+def test_an_aggregate_that_hardly_any_draw_changes_has_no_bounds_of_no_width() -> None:
+    """A precision of the few that were called: 1, and 0 on the draws in which none was."""
+    called = np.arange(20) < 5
+    interval = statistic_interval(20, lambda i: float(called[i].any()))
+    assert interval.estimate == 1
+    assert interval.low is None
+    assert interval.note == "nearly all equal"
+
+
 def test_zeros_and_ones_are_no_proportion_where_told_so() -> None:
     values = np.tile([0.0, 0.0, 1.0], 20)
     assert mean_interval(values, binary=False).method == "BCa bootstrap"

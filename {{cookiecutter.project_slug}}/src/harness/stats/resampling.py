@@ -142,6 +142,8 @@ def interval_of(found: Resamples, confidence: float = 0.95) -> Interval:
     # Further out than the draws reach, the bounds are stretched as those of a normal would be.
     reached = max(tail, _DRAWS_BEYOND / found.drawn.size)
     low, high = bca_bounds(kept, estimate, without, found.units, reached)
+    if low == high:  # such as a precision of few, wrong on hardly any draw: nothing is certain
+        return Interval(estimate, None, None, n, "none", join_notes(note, "nearly all equal"))
     stretch = float(ndtri(tail) / ndtri(reached))
     low, high = (estimate + stretch * (each - estimate) for each in (low, high))
     return Interval(estimate, low, high, n, "BCa bootstrap", note)
