@@ -144,6 +144,18 @@ def test_a_folder_of_temporary_files_with_too_long_a_name_is_said(
     assert "fix: export TMPDIR=/tmp" in done.said
 
 
+@pytest.mark.slow
+def test_a_process_that_cannot_start_is_no_fault_of_a_fit(bench: Bench, tmp_path: Path) -> None:
+    long = tmp_path / ("long" * 25)
+    long.mkdir()
+    bench.settings(run={"executor": "processes", "workers": 2})
+    bench.predict(GOOD, head="def fit(params, fold):\n    return 1\n", resource=True)
+    done = bench.run("dev-run", expect=1, TMPDIR=str(long))
+    assert "worker processes cannot be started: OSError: AF_UNIX path too long" in done.said
+    assert "fix: export TMPDIR=/tmp" in done.said
+    assert not bench.rows("dev")
+
+
 def test_more_workers_than_file_handles_are_said_before_anything_runs(bench: Bench) -> None:
     bench.settings(run={"executor": "processes", "workers": 60})
 

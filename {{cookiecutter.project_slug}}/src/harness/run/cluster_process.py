@@ -49,12 +49,9 @@ def _hello(python: str, content: bytes) -> tuple[Any, ...]:
 def _open(expected: dict[bytes, Any], items: str | None, share: int, root: str) -> tuple[Any, ...]:
     from harness.project.contract import Project
     from harness.project.grid import resolve_grid
-    from harness.project.inputs import one_worker
     from harness.project.keys import differences
-    from harness.run import worker_process
-    from harness.run.attempt import Worker
-    from harness.run.limits import shared_limiter
     from harness.run.time_limit import leave_marks_in
+    from harness.run.worker_process import become_worker
 
     project = Project.open(Path.cwd())
     grid = resolve_grid(project)
@@ -68,11 +65,8 @@ def _open(expected: dict[bytes, Any], items: str | None, share: int, root: str) 
             return "refused", "; ".join(
                 _differs(n, expected[digest], context) for n in sorted(names)
             )
-    one_worker()
     leave_marks_in(Path(sys.argv[1]))
-    worker_process.set_worker(
-        Worker(project, shared_limiter(project.settings, share), hard_kill=True)
-    )
+    become_worker(project, share)
     global _driver_root
     _driver_root = Path(root)
     return ("ready",)

@@ -323,5 +323,7 @@ def _outcome_of(future: "Future[_Fit]", pool: Pool, seconds: float) -> _Fit:
     except ProcessExpired as expired:
         error = pool.why_ended(expired, 0)
         return _Fit(None, str(error), type(error).__name__)
+    except HarnessError:  # no process, or none that can open the project: no fit is to blame
+        raise
     except Exception as error:  # what was sent does not load here
         return _Fit(None, words_of(error), type(error).__name__)

@@ -44,10 +44,15 @@ T = TypeVar("T")
 class ProcessExpired(Exception):
     """A worker process ended while it computed something."""
 
-    def __init__(self, pid: int | None, exitcode: int | None) -> None:
+    def __init__(self, pid: int | None, exitcode: int | None, hungry: bool = False) -> None:
         super().__init__(f"process {pid} ended with {exitcode}")
         self.pid = pid
         self.exitcode = exitcode
+        self.hungry = hungry  # it took too much memory
+
+
+class _Hungry(EOFError):
+    """It was ended because it took too much memory."""
 
 
 @dataclass(slots=True)
@@ -71,13 +76,12 @@ class _Slot(threading.Thread):
         wanted: threading.Event,
         begin: Callable[[], tuple[BaseProcess, Connection]],
         memory: int,
-        ended: set[int],
     ) -> None:
         super().__init__(daemon=True)
         self._tasks = tasks
         self._begin = begin
         self._memory = memory  # bytes; 0: no limit
-        self._ended = ended  # pids that took too much memory
+        self._failed: Exception | None = None  # why there is no process
         self._process: BaseProcess | None = None
         self._stopping = False
         self._wanted = wanted  # set with the first task
@@ -106,19 +110,25 @@ class _Slot(threading.Thread):
 
     def _prepare(self) -> None:
         """Be ready before a task is taken: another worker may be ready sooner."""
-        if self._process is None:
-            self.starting = True
-            with contextlib.suppress(HarnessError):  # the next task says it
-                self._new_process()
-            self.starting = False
+        if self._process is not None or self._failed is not None:
+            return
+        self.starting = True
+        try:
+            self._new_process()
+        except Exception as error:  # the tasks say it
+            self._failed = error
+        self.starting = False
 
     def stop(self) -> None:
         """From another thread: end it now."""
         self._stopping = True
-        if self._process is not None:
-            self._process.kill()
+        process = self._process  # its own thread may set it to None meanwhile
+        if process is not None:
+            process.kill()
 
     def _asked(self, task: _Task) -> bytes:
+        if self._failed is not None:
+            raise self._failed
         if self._process is not None and (not self._process.is_alive() or self._is_hungry()):
             self._kill()
         process = self._process or self._new_process()
@@ -129,20 +139,22 @@ class _Slot(threading.Thread):
             self._kill()
             if isinstance(error, TimeoutError):
                 raise
-            raise ProcessExpired(process.pid, process.exitcode) from None
+            hungry = isinstance(error, _Hungry)
+            raise ProcessExpired(process.pid, process.exitcode, hungry) from None
 
     def _new_process(self) -> BaseProcess:
         """A process that is ready. Raises HarnessError where none gets that far."""
         for _ in range(_STARTS):
-            self._process, self._connection = self._begin()
+            process, self._connection = self._begin()
+            self._process = process
             if not self._stopping:
-                wait([self._connection, self._process.sentinel])
+                wait([self._connection, process.sentinel])
             with contextlib.suppress(EOFError, OSError):
-                if not self._stopping and self._connection.poll():
-                    assert self._connection.recv_bytes() == READY
-                    return self._process
-            code = self._process.exitcode
+                there = not self._stopping and self._connection.poll()
+                if there and self._connection.recv_bytes() == READY:
+                    return process
             self._kill()
+            code = process.exitcode
             if self._stopping:
                 break
             time.sleep(_START_AGAIN_SECONDS)  # 255: what forks them was killed, and ends first
@@ -169,9 +181,8 @@ class _Slot(threading.Thread):
                 until = time.monotonic() + seconds
             elif waited:
                 raise EOFError
-            if self._is_hungry() and process.pid is not None:
-                self._ended.add(process.pid)
-                raise EOFError
+            if self._is_hungry():
+                raise _Hungry
 
     def _is_hungry(self) -> bool:
         if not self._memory or self._process is None:
@@ -194,15 +205,13 @@ class Pool:
     def __init__(self, project: Project) -> None:
         run = project.settings.run
         self._limit = run.memory_mb
-        self._ended: set[int] = set()  # for taking too much memory
         self._marks = tempfile.TemporaryDirectory(prefix="bench-pool-")
         self._arguments = project.root, run.workers, Path(self._marks.name)
         self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self._wanted = threading.Event()
         memory = run.memory_mb * MEGABYTE
         self._slots = [
-            _Slot(self._tasks, self._wanted, self._begin, memory, self._ended)
-            for _ in range(run.workers)
+            _Slot(self._tasks, self._wanted, self._begin, memory) for _ in range(run.workers)
         ]
 
     def __enter__(self) -> "Pool":
@@ -281,7 +290,7 @@ class Pool:
 
     def why_ended(self, error: ProcessExpired, seconds: float) -> BaseException:
         """What ended the process of a task: too much time, too much memory, or something else."""
-        if error.pid in self._ended:
+        if error.hungry:
             return MemoryLimit(f"took more than {self._limit} MB ([run] memory_mb)")
         if seconds and ended_by_watchdog(Path(self._marks.name), error.pid):
             return PredictionTimeout(too_long(seconds))

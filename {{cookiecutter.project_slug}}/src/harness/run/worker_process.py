@@ -13,6 +13,7 @@ from pathlib import Path
 
 import cloudpickle
 
+from harness.errors import HarnessError
 from harness.project.contract import Project
 from harness.project.inputs import one_worker
 from harness.project.values import Unsendable, plain
@@ -30,10 +31,13 @@ def worker_of_process() -> Worker:
     return _worker
 
 
-def set_worker(worker: Worker) -> None:
-    """Make `worker` the one of this process."""
+def become_worker(project: Project, share: int) -> None:
+    """Make this process one of `share` that compute for a project, at their share of its limits."""
+    from harness.run.limits import shared_limiter
+
     global _worker
-    _worker = worker
+    one_worker()
+    _worker = Worker(project, shared_limiter(project.settings, share), hard_kill=True)
 
 
 def serve(connection: Connection, root: Path, workers: int, marks: Path) -> None:
@@ -41,18 +45,21 @@ def serve(connection: Connection, root: Path, workers: int, marks: Path) -> None
 
     Its share of the limits is one in `workers`.
     """
-    from harness.run.limits import shared_limiter
-
     # Ctrl-C reaches the whole terminal; the driver alone decides, and lets this one finish.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     leave_marks_in(marks)
-    failed: BaseException | None = None
+    failed: HarnessError | None = None
     try:
-        project = Project.open(root)
-        one_worker()
-        set_worker(Worker(project, shared_limiter(project.settings, workers), hard_kill=True))
-    except BaseException as error:
+        become_worker(Project.open(root), workers)
+    except HarnessError as error:
         failed = error
+    except BaseException as error:
+        failed = HarnessError(
+            f"a worker process cannot open the project: {type(error).__name__}: {error}",
+            fix="run the same command again; with fewer workers in [run] of benchmark.toml, if "
+            "the system has no more to give",
+            code=1,
+        )
     with contextlib.suppress(EOFError, OSError):
         connection.send_bytes(READY)
         while True:
