@@ -119,6 +119,19 @@ def test_grades_of_inspect_mean_the_same_whichever_comes_first(tmp_path: Path, v
     assert (declared.kind, declared.better, declared.low, declared.high) == ("mean", "higher", 0, 1)
 
 
+def test_what_a_score_is_does_not_hang_on_which_log_comes_first(tmp_path: Path) -> None:
+    for name, grades in (("a", "CI"), ("b", "CP")):
+        samples = [
+            {"id": n, "output": {}, "scores": {"match": {"value": value}}}
+            for n, value in enumerate(grades)
+        ]
+        about = {"version": 2, "status": "success", "eval": {"task": "t", "model": name}}
+        (tmp_path / f"{name}.json").write_text(json.dumps(about | {"samples": samples}))
+    for names in ("ab", "ba"):
+        declared = read_logs([tmp_path / f"{name}.json" for name in names]).scores["match"]
+        assert (declared.kind, declared.low, declared.high) == ("mean", 0, 1)
+
+
 def _inspect(sample: str = "", task: str = "") -> str:
     """A log of one sample, with text of a stranger in it."""
     return (

@@ -3,12 +3,22 @@
 import struct
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import duckdb
 
-from harness.exchange.log import Json, Log, Sample, loaded, named, number_of, text_of, unreadable
+from harness.exchange.log import (
+    Json,
+    Log,
+    Sample,
+    loaded,
+    named,
+    number_of,
+    text_of,
+    unreadable,
+    widest,
+)
 from harness.project.scores import Score
 
 _ZSTD = 93
@@ -85,7 +95,8 @@ def _sample(
             name = named(scorer, part)
             scores[name] = _value(each)
             if each is not None:
-                declared[name] = _wider(declared.get(name), each)
+                seen = _score_of(each)
+                declared[name] = widest(declared.get(name, seen), seen)
     epoch = int(sample.get("epoch") or 1)
     if epoch < 1:
         raise ValueError(f"epoch {epoch}")
@@ -94,13 +105,11 @@ def _sample(
     return Sample(params, str(sample.get("id")), epoch - 1, row, scores, words)
 
 
-def _wider(known: Score | None, value: object) -> Score:
-    """What a score is, of which one more value was seen; the order of values does not matter."""
-    whole = isinstance(_value(value), bool)
-    if whole and (known is None or known.kind == "proportion"):
+def _score_of(value: object) -> Score:
+    """What a score is that has this value."""
+    if isinstance(_value(value), bool):
         return Score("proportion", better="higher")
-    graded = whole or (isinstance(value, str) and value in _GRADES)
-    if graded and (known is None or known.better == "higher"):
+    if isinstance(value, str) and value in _GRADES:
         return Score("mean", better="higher", low=0, high=1)
     return Score("mean")
 
@@ -134,18 +143,21 @@ def _of_zip(path: Path) -> tuple[Json, Iterator[Json]]:
     unpacked = sum(info.file_size for info in names.values())
     if unpacked > max(_BOMB_BYTES, _BOMB_TIMES * path.stat().st_size):
         raise unreadable(path, f"it would unpack to {unpacked:,} bytes, as no log does")
-    header: Json = loaded(path, _content(path, names["header.json"]))
     parts = [info for name, info in names.items() if name.startswith("samples/")]
-    return header, (loaded(path, _content(path, info)) for info in parts)
+    header, *_ = _parsed(path, [names["header.json"]])
+    return header, _parsed(path, parts)
 
 
-def _content(path: Path, info: zipfile.ZipInfo) -> bytes:
-    """A file of the zip. inspect packs with Zstandard, which Python's zipfile reads from 3.14 on
-    and DuckDB does here.
-    """
-    if info.compress_type != _ZSTD:
-        with zipfile.ZipFile(path) as file:
-            return file.read(info)
+def _parsed(path: Path, parts: Sequence[zipfile.ZipInfo]) -> Iterator[Json]:
+    """Files of the zip, which is opened once: its directory has a line for each sample."""
+    with zipfile.ZipFile(path) as file, duckdb.connect() as con:
+        for info in parts:
+            packed = info.compress_type == _ZSTD
+            yield loaded(path, _unpacked(path, info, con) if packed else file.read(info))
+
+
+def _unpacked(path: Path, info: zipfile.ZipInfo, con: duckdb.DuckDBPyConnection) -> bytes:
+    """inspect packs with Zstandard: Python's zipfile reads that from 3.14 on, DuckDB does here."""
     with path.open("rb") as raw:
         raw.seek(info.header_offset)
         head = raw.read(30)
@@ -156,15 +168,11 @@ def _content(path: Path, info: zipfile.ZipInfo) -> bytes:
         file.write(packed)
         file.flush()
         try:
-            found = (
-                duckdb.connect()
-                .execute(
-                    "SELECT json FROM read_json_objects(?, format = 'unstructured', "
-                    "compression = 'zstd', maximum_object_size = ?)",
-                    [file.name, max(16_777_216, 2 * info.file_size)],
-                )
-                .fetchone()
-            )
+            found = con.execute(
+                "SELECT json FROM read_json_objects(?, format = 'unstructured', "
+                "compression = 'zstd', maximum_object_size = ?)",
+                [file.name, max(16_777_216, 2 * info.file_size)],
+            ).fetchone()
         except duckdb.Error as error:
             raise unreadable(path, f"{info.filename} is damaged ({error})") from None
     return str(found[0] if found else "").encode()

@@ -42,7 +42,18 @@ class Log:
     def add(self, other: "Log") -> None:
         """Take another log of the same tool in: its samples are another configuration's."""
         self.samples += other.samples
-        self.scores = {**other.scores, **self.scores}
+        for name, score in other.scores.items():
+            self.scores[name] = widest(self.scores.get(name, score), score)
+
+
+def widest(one: Score, other: Score) -> Score:
+    """What holds the values of both, whichever comes first."""
+    if one == other:
+        return one
+    shares = all((each.low, each.high) == (0, 1) for each in (one, other))
+    if shares and one.better == other.better:
+        return Score("mean", better=one.better, low=0, high=1)
+    return Score("mean", better=one.better if one.better == other.better else None)
 
 
 def unreadable(path: Path, why: str, fix: str = "") -> HarnessError:
