@@ -159,6 +159,28 @@ def test_parts_of_clusters_forecast_whole_ones() -> None:
     assert spread_in_crowds(gap[alone], np.arange(400), 5.0) is None
 
 
+@pytest.mark.slow
+def test_items_that_were_each_drawn_alone_forecast_no_clusters(bench: Bench) -> None:
+    """A dev-run of few of many clusters: how alike items of one are is not known from it."""
+    bench.settings(data={"cluster": "passage"})
+    bench.dataset(
+        "return [{'id': f'i{n}', 'x': n, 'label': n % 3, 'passage': n // 5} for n in range(2000)]"
+    )
+    bench.predict('return {"prediction": (item["x"] * 7 + len(params.model)) % 3, '
+                  '"ground_truth": item["label"]}')  # fmt: skip
+    bench.file(
+        "PLAN.toml",
+        'questions = ["which?"]\n\n[[hypotheses]]\nid = "H1"\nclaim = "Low is better."\n'
+        'metric = "correct"\nbetter = { model = "low" }\nthan = { model = "high" }\n'
+        'direction = "higher"\nsmallest_difference = 0.1\n',
+    )
+    bench.run("dev-run", "--items=12")
+    drawn = {row["input_id"]: int(row["input_id"][1:]) // 5 for row in bench.rows("dev")}
+    assert len(set(drawn.values())) == len(drawn) == 12
+    said = bench.run("dry-run").said
+    assert "H1 (correct): 2,000 items, no forecast: no two items of the dev-run share" in said
+
+
 def test_dry_run_forecasts_from_clusters(drawn: Bench) -> None:
     said = drawn.run("dry-run").said
     assert f"H1 (correct): {ITEMS} items tell" in said

@@ -23,7 +23,7 @@ from harness.read.scores import Numbers, Scores, read_scores
 from harness.read.views import columns, connect
 from harness.record.layout import DEV, databases
 from harness.stats.decision import MIN_ITEMS
-from harness.stats.intervals import cluster_totals, finite_values, ratio_error, wilson
+from harness.stats.intervals import cluster_totals, ratio_error, wilson
 from harness.stats.power import (
     crowd_of,
     detectable,
@@ -52,7 +52,7 @@ class Spread:
 
     `least` is the same in the best case, `items` how many were seen, `source` where. `clusters`:
     how many they came in; None where each stands for itself. `freedom`: the degrees of freedom of
-    its square; None: one less than there are.
+    its square; None of a share.
     """
 
     value: float
@@ -68,8 +68,6 @@ class Spread:
         """Of freedom of its square; that of a share is known as well as one with so many."""
         if self.freedom is not None:
             return self.freedom
-        if not self.shares:
-            return (self.clusters or self.items) - 1.0
         return 2 * self.value * self.items / max(1 - self.value, 1 / self.items)
 
     def need(self, difference: float, confidence: float, power: float, best: bool = False) -> int:
@@ -141,11 +139,12 @@ def forecasts(
 ) -> list[Forecast]:
     """A forecast for each hypothesis of a plan."""
     confidence = plan.confidence
-    crowds = {each.id: crowd_of(planned(each).cluster_sizes) for each in plan.hypotheses}
+    plans = {each.id: planned(each) for each in plan.hypotheses}
+    crowds = {name: crowd_of(each.cluster_sizes) for name, each in plans.items()}
     spreads = _spreads(root, settings, plan, crowds)
     found = []
     for each in plan.hypotheses:
-        spread, n, power = spreads[each.id], planned(each).items, power_of(each)
+        spread, n, power = spreads[each.id], plans[each.id].items, power_of(each)
         if isinstance(spread, str):
             found.append(Forecast(each, n, reason=spread))
             continue
@@ -210,6 +209,8 @@ def _of_phase(
             gap, clusters = _by_item(scores, gap, kept)
             if clusters is not None:
                 found[each.id] = _of_clusters(experiment, gap, clusters, crowds[each.id])
+            elif crowds[each.id] > _ALIKE:
+                found[each.id] = _alone(_source(name))
             else:
                 found[each.id] = _spread(experiment, each.metric, gap)
     return found
@@ -245,15 +246,15 @@ def _of_aggregate(
         return f"{source} has {a.units} items, at least {MIN_ITEMS} are needed"
     if a.drawn.size == 0 or not np.isfinite(gaps := a.drawn - b.drawn).all():
         return f"{metric} is undefined on parts of {source}"
-    error, n = float(gaps.std(ddof=1)), a.units
+    error, n, seen = float(gaps.std(ddof=1)), a.units, 1.0
     if clusters is not None:
         n = clusters.size
         seen = crowd_of(np.unique(clusters, return_counts=True)[1])
-        if not crowd / _ALIKE <= seen <= crowd * _ALIKE:
-            return (
-                f"clusters have about {seen:.1f} items in {source} and {crowd:.1f} in an "
-                "experiment, which tells"
-            )
+    if not crowd / _ALIKE <= seen <= crowd * _ALIKE:
+        return (
+            f"clusters have about {seen:.1f} items in {source} and {crowd:.1f} in an "
+            "experiment, which tells"
+        )
     # How well draws know their spread depends on the aggregate: precision counts few of the items.
     # So its best case is open, and a gate does not hold it against a plan.
     spread = _known(error * sqrt(n), n, source, None if clusters is None else a.units)
@@ -268,18 +269,21 @@ def _of_clusters(
     A dev-run draws items, so few of them share a cluster: then those of an experiment are forecast
     from how alike items of one are.
     """
-    values, codes, _ = finite_values(gap, clusters)
-    sums, sizes = cluster_totals(values, codes)
+    codes = np.unique(clusters, return_inverse=True)[1]
+    sums, sizes = cluster_totals(gap, codes)
     source, n = _source(experiment.name), sums.size
     if n < MIN_ITEMS:
         return f"{source} has {n} clusters with a value, at least {MIN_ITEMS} are needed"
     if crowd <= crowd_of(sizes.astype(int)) * _ALIKE:
-        return _known(ratio_error(sums, sizes) * sqrt(values.size), values.size, source, n)
-    codes = np.unique(clusters[np.isfinite(gap)], return_inverse=True)[1]
-    found = spread_in_crowds(values, codes, crowd)
+        return _known(ratio_error(sums, sizes) * sqrt(gap.size), gap.size, source, n)
+    found = spread_in_crowds(gap, codes, crowd)
     if found is None:
-        return f"no two items of {source} share a cluster, so how alike those are is not known yet"
-    return _known(found[0], values.size, source, n, found[1])
+        return _alone(source)
+    return _known(found[0], gap.size, source, n, found[1])
+
+
+def _alone(source: str) -> str:
+    return f"no two items of {source} share a cluster, so how alike those are is not known yet"
 
 
 def _known(

@@ -4,7 +4,7 @@ What its items scored is read by `scores`, what was answered to them by `outputs
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean, stdev
 
@@ -196,7 +196,7 @@ def _configurations(
     sets = [{p.removeprefix("params_"): row[p] for p in params} for row in combinations]
     placed = sorted((_in_grid(each, grid) for each in sets), key=lambda each: each[0])
     own = [given for _, given, _ in placed]
-    varying = [key for key in sets[0] if len({str(each.get(key, _ABSENT)) for each in own}) > 1]
+    varying = varying_params(sets[0], own)
     configurations = []
     for _, given, recorded in placed:
         named = {key: given[key] for key in varying or given if key in given}
@@ -209,6 +209,11 @@ def seeds_of(run: Row) -> tuple[str, ...]:
     """The params that a recorded run declares as seeds ([data] seeds of benchmark.toml)."""
     named = run.get("settings", {}).get("data", {}).get("seeds", ())
     return tuple(str(name).removeprefix("params_") for name in named)
+
+
+def varying_params(names: Iterable[str], every: Sequence[Mapping[str, object]]) -> list[str]:
+    """Those of the params that are not the same in every configuration, or not in every one."""
+    return [name for name in names if len({str(each.get(name, _ABSENT)) for each in every}) > 1]
 
 
 def _without_seeds(
@@ -224,7 +229,7 @@ def _without_seeds(
     if len(alike) == len(found):
         return found
     every = [{k: v for k, v in of[0].params.items() if k not in seeds} for of in alike.values()]
-    varying = [k for k in every[0] if len({str(each.get(k, _ABSENT)) for each in every}) > 1]
+    varying = varying_params(every[0], every)
     pooled = []
     for params, of in zip(every, alike.values(), strict=True):
         named = label({k: params[k] for k in varying or params if k in params})

@@ -194,10 +194,9 @@ def _units(
     if "cluster" in columns:
         labels = np.zeros(rows, np.uint64)
         labels[row_of] = np.asarray(columns["cluster"], dtype=np.uint64)
-    clusters = labels if len(np.unique(labels)) < rows else None
-    called = "items"
-    if clusters is not None and len(np.unique(clusters)) < len(np.unique(items)):
-        called = "clusters"
+    count = len(np.unique(labels))
+    clusters = labels if count < rows else None
+    called = "clusters" if count < min(rows, len(np.unique(items))) else "items"
     return Units(clusters, found.get("fold"), found.get("n_train"), found.get("n_test"), called)
 
 

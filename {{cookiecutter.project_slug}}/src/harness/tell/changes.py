@@ -3,7 +3,7 @@
 from harness.console import shown
 from harness.project.declarations import said
 from harness.project.hypotheses import flat
-from harness.read.results import Experiment, label
+from harness.read.results import Experiment, label, varying_params
 from harness.record.runs import MADE_BY, RAN_ON
 
 
@@ -44,9 +44,4 @@ def _facts(experiment: Experiment) -> dict[str, object]:
 def _varying(first: Experiment, second: Experiment) -> list[str]:
     """The params that are not the same in every configuration of both."""
     every = [each.params for side in (first, second) for each in side.configurations]
-    values: dict[str, set[str]] = {}
-    for params in every:
-        for key, value in params.items():
-            values.setdefault(key, set()).add(str(value))
-    absent = {key for key in values if any(key not in params for params in every)}
-    return [key for key, found in values.items() if len(found) > 1 or key in absent]
+    return varying_params(dict.fromkeys(key for params in every for key in params), every)
