@@ -6,7 +6,6 @@ reports know no difference; the run says that it was imported, from which file o
 """
 
 import dataclasses
-import hashlib
 import json
 import struct
 import zipfile
@@ -29,14 +28,15 @@ from harness.measure.aggregate import measure
 from harness.measure.score import unfit_names
 from harness.project.contract import Project
 from harness.project.fingerprint import Code
+from harness.project.keys import file_digest
 from harness.project.values import Params, Row, Value
-from harness.record.columns import PREDICTIONS, RESERVED
 from harness.record.layout import place_for
 from harness.record.lock import one_at_a_time
 from harness.run.loop import run
 from harness.run.prepared import prepare
 from harness.run.provenance import provenance
 from harness.version import results_state
+from harness.version.merging.columns import OWN
 
 _TOOLS = (
     (is_inspect, read_inspect),
@@ -108,7 +108,7 @@ def _refuse_twice(log: Log) -> None:
 
 def _name_apart(log: Log) -> None:
     """Scores that a log calls as a column is called already, such as cost, become score_cost."""
-    columns = {*PREDICTIONS, *RESERVED, "cost", "error_type", "scored"}
+    columns = {*OWN, "scored"}
     columns.update(name for each in log.samples for name in each.row)
     names = {name for each in log.samples for name in each.scores} | log.scores.keys()
     new = {name: f"score_{name}" for name in names if name in columns or unfit_names((name,))}
@@ -143,7 +143,7 @@ def _refuse_beyond_measure(log: Log) -> None:
 def import_logs(project: Project, tag: str, paths: Sequence[Path], message: str) -> int:
     """Record, measure, commit and tag them as the experiment `tag`; returns the exit code."""
     log = read_logs(paths)
-    digests = {name: _digest(path) for name, path in zip(_names(paths), paths, strict=True)}
+    digests = {name: file_digest(path) for name, path in zip(_names(paths), paths, strict=True)}
     imported = _as_project(project, log, digests)
     with one_at_a_time(project.root / "results", f"the import of {tag}"):
         ready = prepare(imported, None)
@@ -175,11 +175,6 @@ def _names(paths: Sequence[Path]) -> list[str]:
         alone = (n for n in ends if sum(each[-n:] == place[-n:] for each in places) == 1)
         names.append("/".join(place[-next(alone, len(place)) :]))
     return names
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _as_project(project: Project, log: Log, digests: dict[str, str]) -> Project:

@@ -72,7 +72,11 @@ def bring(db: Path, into: Path, content: Content) -> tuple[set[Path], list[str]]
         path = into / name
         if path.is_file():
             continue
-        found = None if _elsewhere(path.parent) else content(name)
+        try:
+            found = None if _elsewhere(path.parent) else content(name)
+        except HarnessError as error:  # a remote out of reach does not stop a merge of rows
+            lacking.append(error.message)
+            break
         if found is None or sha256(found).hexdigest() != path.stem:
             lacking.append(name)
         else:
@@ -98,12 +102,9 @@ def bring_all(
 ) -> tuple[set[Path], list[str]]:
     """As `bring`, into results/ of this checkout, for every database of `theirs`."""
     changed, lacking = set[Path](), list[str]()
+    of_theirs = of_commit(root, origin) if of_git else None
     for db in theirs:
-        try:
-            content = of_commit(root, origin) if of_git else beside(db)
-            folders, names = bring(db, root / FOLDER, content)
-        except HarnessError as error:  # a remote that is out of reach does not stop a merge of rows
-            folders, names = set(), [error.message]
+        folders, names = bring(db, root / FOLDER, of_theirs or beside(db))
         changed |= folders
         lacking += names
     return changed, lacking

@@ -150,8 +150,8 @@ class Client:
         body = body_of(request, messages, repeat)
         if self._no_stream_options:
             body.pop("stream_options", None)
-        for name in (*body, _settings(body)):
-            if words := self._refused.get((request.model, name)):
+        for (model, name), words in list(self._refused.items()):  # other threads add to it
+            if model == request.model and (name == _settings(body) or _has(body, name)):
                 raise PermanentError(words)
         expected = len(json.dumps(body)) / 4 + (request.max_output_tokens or 0)
         began = time.monotonic()
@@ -314,8 +314,7 @@ class Client:
         name = faults.parameter_in(body, said)
         if isinstance(fault, PermanentError) and name:
             sent = json.loads(error.request.content)
-            of_value = faults.is_of_value(body, said)
-            known = _settings(sent) if of_value else name.partition(".")[0]
+            known = _settings(sent) if faults.is_of_value(body, said) else name
             self._refused[request.model, known] = str(fault)
         return fault
 
@@ -341,6 +340,18 @@ def _settings(body: Json) -> str:
     """All of a request but its question."""
     question = {"messages", "input", "prompt", "system"}
     return json.dumps({name: value for name, value in body.items() if name not in question})
+
+
+def _has(body: Json, name: str) -> bool:
+    """Whether a request has a setting, such as `output_config.effort`; any part of a list."""
+    found: Any = body
+    for part in name.split("."):
+        if not isinstance(found, dict):
+            break
+        if part not in found:
+            return False
+        found = found[part]
+    return True
 
 
 def _backoff(refusals: int) -> float:

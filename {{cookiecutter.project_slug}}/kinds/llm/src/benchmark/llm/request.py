@@ -128,6 +128,7 @@ class Family:
         return None
 
 
+@lru_cache
 def family(model: str) -> Family:
     """What models.toml says of a model; the last entry that matches counts."""
     found = Family()
