@@ -125,20 +125,19 @@ def read_experiment(con: DuckDBPyConnection, name: str) -> Experiment:
     Raises HarnessError where there are no rows under that name; it lists the names that there are.
     """
     have = columns(con)
-    _check_recorded(con, have, name)
-    runs = _runs(con, name)
     params = [each for each in have if each.startswith("params_")]
+    combinations = _combinations(con, have, name, params)
+    runs = _runs(con, name)
     summaries = _summaries(con, name, params)
     seeds = seeds_of(runs[-1] if runs else {})
     configurations = _without_seeds(
-        _configurations(con, name, params, runs, summaries),
+        _configurations(combinations, params, runs, summaries),
         seeds,
         metrics_in(columns(con, "metrics")),
     )
     plan, problem = recorded_plan(runs[-1 if name == DEV else 0].get("plan") if runs else None)
     rules = _rules(con, name, plan, runs)
-    counts = "SELECT count(*), max(repeat) > 0 FROM predictions WHERE experiment_version = ?"
-    [(recorded, repeated)] = ask(con, counts, [name]).fetchall()
+    repeated = any(each["repeated"] for each in combinations)
     return Experiment(
         name=name,
         runs=runs,
@@ -152,47 +151,52 @@ def read_experiment(con: DuckDBPyConnection, name: str) -> Experiment:
         columns=frozenset(have),
         plan=plan,
         plan_problem=problem,
-        repeated=repeated is True or any(each.seeds for each in configurations),
+        repeated=repeated or any(each.seeds for each in configurations),
         seeds=seeds,
         rules=rules,
         uncounted=_uncounted(con, name),
         resamples=_resamples(con, name, configurations),
-        recorded=recorded,
+        recorded=sum(each["recorded"] for each in combinations),
     )
 
 
-def _check_recorded(con: DuckDBPyConnection, have: Mapping[str, str], name: str) -> None:
-    """Raise HarnessError where the tables are not ours, or have no such experiment."""
+def _combinations(
+    con: DuckDBPyConnection, have: Mapping[str, str], name: str, params: Sequence[str]
+) -> list[Row]:
+    """The params that have rows, how many they have, and whether an item is `repeated` in them.
+
+    Raises HarnessError where the tables are not ours, or have no such experiment.
+    """
     if not have.keys() >= {"experiment_version", "input_id", "repeat", "error"}:
         raise HarnessError(
             "these results were not recorded by this harness: they have no experiment_version",
             fix="scripts/export_summary.py reads any table of xetrack",
         )
-    names = con.execute("SELECT DISTINCT experiment_version FROM predictions ORDER BY 1")
-    known = [str(row[0]) for row in names.fetchall()]
-    if name not in known:
-        there = ", ".join(known[-10:]) or "none"
+    listed = ", ".join(quoted(each) for each in params) or "1"
+    combinations = rows_of(
+        con,
+        f"SELECT {listed}, count(*) AS recorded, max(repeat) > 0 AS repeated "
+        "FROM predictions WHERE experiment_version = ? GROUP BY ALL ORDER BY ALL",
+        [name],
+    )
+    if not combinations:
+        names = con.execute("SELECT DISTINCT experiment_version FROM predictions ORDER BY 1")
+        there = ", ".join([str(row[0]) for row in names.fetchall()][-10:]) or "none"
         raise HarnessError(
             f"there is no experiment {name!r} in the results (there: {there})",
             fix="name one of them; make tags lists those with a tag",
         )
+    return combinations
 
 
 def _configurations(
-    con: DuckDBPyConnection,
-    name: str,
+    combinations: Sequence[Row],
     params: Sequence[str],
     runs: Sequence[Row],
     summaries: Mapping[str, Row],
 ) -> list[RecordedConfiguration]:
     """What ran, in the order of the grid; the label names the params that vary."""
     grid = [each for run in runs for each in run["grid"] or ()]
-    listed = ", ".join(quoted(each) for each in params) or "1"
-    combinations = rows_of(
-        con,
-        f"SELECT {listed} FROM predictions WHERE experiment_version = ? GROUP BY ALL ORDER BY ALL",
-        [name],
-    )
     sets = [{p.removeprefix("params_"): row[p] for p in params} for row in combinations]
     placed = sorted((_in_grid(each, grid) for each in sets), key=lambda each: each[0])
     own = [given for _, given, _ in placed]

@@ -111,30 +111,29 @@ def connect(
         _load_scanner(con)
         if memory_limit:
             con.execute(f"SET memory_limit = {literal(memory_limit)}")
-        for i, path in enumerate(databases):
-            _attach(con, path, f"d{i}")
-        found = _declared(con, len(databases))
+        found = [pair for i, path in enumerate(databases) for pair in _attach(con, path, f"d{i}")]
         there = ", ".join(sorted({name for _, name in found})) or "none"
         if table is not None and table not in {name for _, name in found}:
             raise HarnessError(
                 f"There is no table {table!r} in {_listed(databases)}; there are: {there}",
                 fix="name one of them",
             )
-        shown = _shown(found, table or _plain_table(found))
+        shown = _shown(found, table or _plain_table(con, found))
         if not shown["predictions"]:
             raise HarnessError(
                 f"There is no table of predictions in {_listed(databases)}; there are: {there}",
                 fix="make dev-run, or name the table that holds them",
             )
-        doubted = [
-            source
-            for sources in shown.values()
-            for source in sources
-            if careful or not found[source].keys() >= TYPED_BY_STORE
-        ]
-        stored = _stored(con, {source: found[source] for source in doubted})
+        every = dict.fromkeys(source for sources in shown.values() for source in sources)
+        kinds = {source: _kinds(con, *source) for source in every}
+        doubted = {
+            source: each
+            for source, each in kinds.items()
+            if careful or not each.keys() >= TYPED_BY_STORE
+        }
+        stored = _stored(con, doubted)
         for view, sources in shown.items():
-            parts = [_select(source, found[source], stored.get(source)) for source in sources]
+            parts = [_select(source, kinds[source], stored.get(source)) for source in sources]
             if parts:
                 con.execute(f"CREATE VIEW {view} AS " + " UNION ALL BY NAME ".join(parts))
         _lock(con, export_to)
@@ -147,26 +146,7 @@ def connect(
     return con
 
 
-def _declared(con: duckdb.DuckDBPyConnection, databases: int) -> dict[Source, Kinds]:
-    """The tables of all databases. Asked once: DuckDB looks at every table for each answer."""
-    tables = con.execute(
-        "SELECT database_name, table_name FROM duckdb_tables() ORDER BY table_name"
-    ).fetchall()
-    aliases = [f"d{i}" for i in range(databases)]
-    found: dict[Source, Kinds] = {
-        (alias, name): {} for alias in aliases for database, name in tables if database == alias
-    }
-    rows = con.execute(
-        "SELECT database_name, table_name, column_name, data_type FROM duckdb_columns() "
-        "WHERE NOT internal ORDER BY column_index"
-    ).fetchall()
-    for alias, table, column, kind in rows:
-        if (alias, table) in found:
-            found[alias, table][column] = kind
-    return found
-
-
-def _shown(found: Mapping[Source, Kinds], table: str | None) -> dict[str, list[Source]]:
+def _shown(found: Sequence[Source], table: str | None) -> dict[str, list[Source]]:
     """The tables that each view shows; `table` is the only one shown as `predictions`."""
     patterns = VIEWS if table is None else VIEWS | {"predictions": re.escape(table)}
     return {
@@ -175,21 +155,26 @@ def _shown(found: Mapping[Source, Kinds], table: str | None) -> dict[str, list[S
     }
 
 
-def _plain_table(found: Mapping[Source, Kinds]) -> str | None:
+def _plain_table(con: duckdb.DuckDBPyConnection, found: Sequence[Source]) -> str | None:
     """The table of xetrack's older releases, where nothing else can be meant: `events`."""
     if any(re.fullmatch(VIEWS["predictions"], name) for _, name in found):
         return None
-    events = [kinds for (_, name), kinds in found.items() if name == PLAIN]
-    return PLAIN if any("track_id" in kinds for kinds in events) else None
+    events = [source for source in found if source[1] == PLAIN]
+    return PLAIN if any("track_id" in _kinds(con, *source) for source in events) else None
 
 
 def columns(con: duckdb.DuckDBPyConnection, view: str = "predictions") -> dict[str, str]:
     """The columns of a view with their DuckDB types; empty where there is no such view."""
     try:
-        con.execute(f"FROM memory.main.{quoted(view)} LIMIT 0")
+        return _kinds(con, "memory", view)
     except duckdb.CatalogException:
         return {}
-    return {name: str(kind) for name, kind, *_ in con.description or ()}
+
+
+def _kinds(con: duckdb.DuckDBPyConnection, alias: str, table: str) -> Kinds:
+    """The columns of a table or view. (To answer for one, duckdb_columns() looks at all.)"""
+    description = con.execute(f"FROM {alias}.main.{quoted(table)} LIMIT 0").description
+    return {name: str(kind) for name, kind, *_ in description or ()}
 
 
 def _load_scanner(con: duckdb.DuckDBPyConnection) -> None:
@@ -215,7 +200,7 @@ def _scanner() -> Path:
     )
 
 
-def _attach(con: duckdb.DuckDBPyConnection, path: Path, alias: str) -> None:
+def _attach(con: duckdb.DuckDBPyConnection, path: Path, alias: str) -> list[Source]:
     if not path.is_file():
         raise HarnessError(
             f"There is no database {path}.", fix="make dev-run, or name another file"
@@ -225,6 +210,9 @@ def _attach(con: duckdb.DuckDBPyConnection, path: Path, alias: str) -> None:
         if file.read(16) != b"SQLite format 3\x00":
             raise HarnessError(f"{path} is not an SQLite database.", fix="name another file")
     con.execute(f"ATTACH {literal(str(path.resolve()))} AS {alias} (TYPE sqlite, READ_ONLY)")
+    query = literal("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
+    rows = con.execute(f"SELECT * FROM sqlite_query('{alias}', {query})").fetchall()
+    return [(alias, str(name)) for (name,) in rows]
 
 
 def _select(source: Source, declared: Kinds, stored: dict[str, set[str]] | None) -> str:
