@@ -6,6 +6,7 @@ be kept, and two configurations be compared long after the rows were there.
 """
 
 import hashlib
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import isfinite, sqrt
@@ -60,7 +61,8 @@ def resample(
     are of, those without a row (a failure that is left out) among them: a draw of such an item adds
     nothing. It is called at most `resamples` + 101 times; over 20,000 items 51 times, as a thousand
     passes would take minutes. Where it raises ValueError or ZeroDivisionError, or is not finite, it
-    is undefined. What it raises on the whole data is raised here.
+    is undefined. What it raises on the whole data is raised here; what it warns of on a draw is not
+    shown.
     """
     estimate = float(statistic(np.arange(n)))
     labels = np.arange(n) if clusters is None else np.asarray(clusters)
@@ -89,9 +91,11 @@ def resample(
     rng, large = np.random.default_rng(seed), units > STATISTIC_UNITS
     groups = min(units, 50 if large else 100)
     member = rng.permutation(units) % groups
-    without = np.array([compute(np.flatnonzero(member != group)) for group in range(groups)])
     count = 0 if large or units < 2 else resamples
-    drawn = np.array([compute(rng.integers(0, units, units)) for _ in range(count)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a draw may lack a class, say; the whole has warned
+        without = np.array([compute(np.flatnonzero(member != group)) for group in range(groups)])
+        drawn = np.array([compute(rng.integers(0, units, units)) for _ in range(count)])
     return Resamples(estimate, n, units, _digest(names), drawn, without)
 
 
