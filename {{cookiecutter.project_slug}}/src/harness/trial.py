@@ -25,7 +25,7 @@ class Trial:
     breaks: Exception | None = None
 
     def __call__(self, experiment: str = "e0.0.1", items: int = 3) -> list[Row]:
-        """The rows of `experiment` after running it; no judge is asked, so `judgements` is empty."""
+        """The rows of `experiment` after running it; `judgements` are empty: no judge is asked."""
         project = Project.open(self.root)
         settings = project.settings.model_copy(
             update={

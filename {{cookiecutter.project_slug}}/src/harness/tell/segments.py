@@ -76,7 +76,9 @@ def _section(
                 rows.append([value, label, *cells])
     text = []
     if name == TRUTH and set(experiment.metrics) - set(experiment.scores):
-        text.append("Without aggregates: of rows that share one true answer they say another thing.")
+        text.append(
+            "Without aggregates: of rows that share one true answer they say another thing."
+        )
     if len(sizes) > len(kept):
         text.append(f"The {len(kept)} commonest of {len(sizes):,} values.")
     if len(order) > len(shown):
