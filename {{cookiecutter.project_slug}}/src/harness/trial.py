@@ -49,5 +49,5 @@ class Trial:
         with sqlite3.connect(place.db) as connection:
             connection.row_factory = sqlite3.Row
             query = "SELECT * FROM predictions WHERE experiment_version = ? ORDER BY input_id"
-            judged = {} if project.judge is None else {JUDGEMENTS: []}
+            judged: Row = {} if project.judge is None else {JUDGEMENTS: []}
             return [dict(row) | judged for row in connection.execute(query, (experiment,))]
