@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,7 +10,9 @@ from harness.cli.reading import Json, newest
 from harness.console import err, out
 from harness.errors import HarnessError
 from harness.project.settings import Settings, load_settings
-from harness.read.catalogue import Known
+
+if TYPE_CHECKING:
+    from harness.read.catalogue import Known
 
 app = typer.Typer()
 Sort = Annotated[str, typer.Option(help="a column, metric or param; -NAME turns it round")]
@@ -21,7 +23,7 @@ def here() -> tuple[Path, Settings]:
     return Path.cwd(), load_settings(Path.cwd())
 
 
-def listed(ask_remote: bool = False) -> list[Known]:
+def listed(ask_remote: bool = False) -> "list[Known]":
     """Every experiment that is known; what could not be asked is said."""
     from harness.read.catalogue import catalogue
     from harness.version.published import published
@@ -96,7 +98,7 @@ def show(tag: Annotated[str, typer.Argument()] = "", as_json: Json = False) -> N
     print(json.dumps(as_data(sections), indent=2)) if as_json else to_console(sections)
 
 
-def _known(tag: str) -> Known:
+def _known(tag: str) -> "Known":
     for each in listed():
         if each.tag == tag:
             return each

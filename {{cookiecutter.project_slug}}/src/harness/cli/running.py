@@ -105,7 +105,6 @@ def experiment(
 def ready() -> None:
     """What still blocks an experiment."""
     from harness.gates.gates import look
-    from harness.gates.planned import power_forecasts
     from harness.gates.situation import Situation
     from harness.read.unfinished import unfinished
     from harness.run.prepared import prepare
@@ -124,7 +123,7 @@ def ready() -> None:
             continue
         blocking += 1
         out.print(styled(("no  ", "red"), said), soft_wrap=True)
-    for each in power_forecasts(now):
+    for each in now.forecasts:
         out.print(each.words(), markup=False, soft_wrap=True)
     for begun in unfinished(now.root, project.settings):
         said = f" {begun.message}  ->  {begun.fix}"
@@ -156,7 +155,6 @@ def doctor(
 def dry_run(where: Where = None, configs: Configs = None) -> None:
     """How many datapoints are new or cached, what the new ones would cost, what they can tell."""
     from harness.deciding import looks_ahead
-    from harness.gates.planned import power_forecasts
     from harness.gates.situation import Situation
     from harness.judging import forecast_lines
     from harness.project.part import part_of
@@ -168,7 +166,7 @@ def dry_run(where: Where = None, configs: Configs = None) -> None:
     lines = [*preview(project, prepared), *looks_ahead(project, prepared.census)]
     for line in [*lines, *forecast_lines(project, prepared.census.tasks)]:
         out.print(line, markup=False, soft_wrap=True)
-    for each in power_forecasts(Situation(project, prepared.grid, prepared.census)):
+    for each in Situation(project, prepared.grid, prepared.census).forecasts:
         out.print(each.words(), markup=False, soft_wrap=True)
 
 

@@ -97,7 +97,7 @@ def power(now: Situation) -> Blocked | None:
     """
     if not place_for(now.root, now.project.settings, DEV).db.exists():
         return None  # the gate dev-run says so already
-    short = [each for each in power_forecasts(now) if each.too_few]
+    short = [each for each in now.forecasts if each.too_few]
     if not short:
         return None
     fix = (

@@ -2,15 +2,20 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.findings import Finding
 from harness.project.contract import Project
 from harness.project.grid import Grid
 from harness.project.tasks import Census
 
+if TYPE_CHECKING:
+    from harness.measure.forecast import Forecast
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True)
 class Situation:
     """What the gates look at. `tag` is None where only readiness is asked."""
 
@@ -23,6 +28,13 @@ class Situation:
     def root(self) -> Path:
         """The repository."""
         return self.project.root
+
+    @cached_property
+    def forecasts(self) -> "list[Forecast]":
+        """What the items of a full run can tell of each hypothesis of the plan."""
+        from harness.gates.planned import power_forecasts
+
+        return power_forecasts(self)
 
 
 @dataclass(frozen=True, slots=True)

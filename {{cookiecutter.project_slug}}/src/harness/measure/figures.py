@@ -1,7 +1,7 @@
 """The figures of one configuration: counts, scores, aggregates, percentiles of times, cost."""
 
 import sqlite3
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import isfinite
 from typing import Any
@@ -12,8 +12,8 @@ import pandas as pd
 
 from harness.errors import HarnessError
 from harness.measure.configuration_rows import IN_ORDER, Chosen, ConfigurationRows, read_rows
+from harness.measure.draws import resampled
 from harness.measure.score import unfit_names
-from harness.measure.score_values import as_number
 from harness.measure.segment_aggregates import Segmentations, Selection, named
 from harness.project.contract import Project
 from harness.project.declarations import Rule, Uncounted
@@ -24,16 +24,14 @@ from harness.record.metrics_table import percentile_columns
 from harness.record.resamples_table import Named
 from harness.record.segments_table import SegmentAggregate
 from harness.stats.intervals import (
-    Indices,
     Interval,
     mean_interval,
     percentiles,
 )
 from harness.stats.phases import rises, trend
-from harness.stats.resampling import NO_ITEMS, Resamples, interval_of, resample
+from harness.stats.resampling import NO_ITEMS, Resamples, interval_of
 
 _OWN = frozenset({"error", "error_type"} | RESERVED) - {"repeat", CLUSTER}
-Aggregate = Callable[[pd.DataFrame], float]
 FAILED = "failed"  # the column of an aggregate that is given failed rows
 
 
@@ -131,13 +129,13 @@ class Calculator:
             return
         aggregate = self.project.aggregates[rule.name]
 
-        def resampled(rows: pd.DataFrame, units: Sequence[str], draws: int) -> Resamples | None:
-            return _resampled(rows, rule.name, aggregate, units, draws)[0]
+        def on_draws(rows: pd.DataFrame, units: Sequence[str], draws: int) -> Resamples | None:
+            return resampled(rows, rule.name, aggregate, units, draws)[0]
 
         seen = (f"{selection[0]}{_seen(rule)}", selection[1])
         for column in self.segmentations.columns:
             found = self.segmentations.aggregates(
-                column, self._unit, selection, seen, frame, resampled
+                column, self._unit, selection, seen, frame, on_draws
             )
             within = {
                 value: replace(each, low=rule.within(each.low), high=rule.within(each.high))
@@ -149,7 +147,7 @@ class Calculator:
         self, rule: Rule, chosen: Chosen, frame: pd.DataFrame, everyone: list[str]
     ) -> dict[str, float | int | None]:
         aggregate = self.project.aggregates[rule.name]
-        drawn, reason = _resampled(frame, rule.name, aggregate, everyone)
+        drawn, reason = resampled(frame, rule.name, aggregate, everyone)
         interval = NO_ITEMS if drawn is None else interval_of(drawn)
         if drawn is not None and isfinite(drawn.estimate):
             self.resampled.append((chosen.key, rule.name, drawn))
@@ -239,73 +237,6 @@ def _backlog(
 def _paid(rows: ConfigurationRows) -> float | None:
     paid = rows.cost[~rows.cached] if rows.cost.size else rows.cost
     return float(np.nansum(paid)) if np.isfinite(paid).any() else None
-
-
-def _resampled(
-    frame: pd.DataFrame,
-    name: str,
-    aggregate: Aggregate,
-    all_items: Sequence[str],
-    draws: int = 1_000,
-) -> tuple[Resamples | None, str]:
-    """The aggregate on draws of the items, and why its value cannot count; "" where it can.
-
-    One that is None or NaN is undefined on these rows, which it may be. None without rows.
-    """
-    if frame.empty:
-        return None, ""
-    reasons: list[str] = []
-    repeated = frame["input_id"].duplicated().any()
-    names = [frame["input_id"].to_numpy(dtype=object)]
-
-    def compute(chosen: Indices) -> float:
-        drawn = _apart(frame, chosen, names) if repeated else frame.iloc[chosen]
-        number, reason = as_number(aggregate(drawn))
-        reasons.append(reason)
-        return float("nan") if number is None else float(number)
-
-    try:
-        units = frame["input_id"]
-        if CLUSTER in frame:
-            units = frame[CLUSTER].where(frame[CLUSTER].notna(), units)
-        found = resample(
-            len(frame), compute, units.to_numpy(), resamples=draws, all_items=all_items
-        )
-        return found, "" if reasons[0] == "nan" else reasons[0]
-    except Exception as error:
-        raise HarnessError(
-            f"AGGREGATES[{name!r}] in metrics.py failed: {type(error).__name__}: {error}",
-            fix="correct src/benchmark/metrics.py and run the same command; the results are kept",
-            code=1,
-        ) from error
-
-
-def _apart(
-    frame: pd.DataFrame, chosen: Indices, names: list[npt.NDArray[np.object_]]
-) -> pd.DataFrame:
-    """The chosen rows; an item that was drawn twice is two items.
-
-    An aggregate that groups repeats by `input_id`, as pass@k does, would otherwise see one item
-    with twice as many repeats. `names` are the rows' names by how often they were drawn before;
-    it grows, since to make them anew takes longer than to draw.
-    """
-    drawn = frame.iloc[chosen]
-    short = np.uint16 if len(frame) <= 2**16 else np.int64  # numpy sorts short ones much faster
-    order = np.argsort(chosen.astype(short), kind="stable")
-    ranks = np.arange(len(chosen))
-    begins = np.append(True, np.diff(chosen[order]) != 0)
-    times = np.empty(len(chosen), dtype=np.int64)
-    times[order] = ranks - np.maximum.accumulate(np.where(begins, ranks, 0))
-    if not times.any():
-        return drawn
-    for time in range(len(names), int(times.max()) + 1):
-        named = [f"{name} (drawn again: {time})" for name in names[0]]
-        names.append(np.array(named, dtype=object))
-    known = names[0][chosen]
-    for time in range(1, int(times.max()) + 1):
-        at = np.flatnonzero(times == time)
-        known[at] = names[time][chosen[at]]
-    return drawn.assign(input_id=known)
 
 
 def _columns(rule: Rule, interval: Interval) -> dict[str, float | int | None]:

@@ -118,9 +118,11 @@ def _excerpt(source: Path, tags: Sequence[str], target: Path) -> Path:
             if "experiment_version" not in columns:
                 continue
             con.execute(sql)
+            # The numbers first: an index finds them, and sorting whole rows takes twice as long.
+            wanted = f"SELECT rowid FROM {table} WHERE experiment_version IN ({marks})"
             con.execute(
                 f"INSERT INTO main.{quoted(name)} SELECT * FROM {table} "
-                f"WHERE experiment_version IN ({marks}) ORDER BY rowid",
+                f"WHERE rowid IN ({wanted}) ORDER BY rowid",
                 tags,
             )
         con.execute("COMMIT")

@@ -18,7 +18,7 @@ from harness.project.scores import MEASURED
 from harness.project.values import Row
 from harness.project.values import plain as stored
 from harness.read.views import ask, columns
-from harness.record.columns import quoted
+from harness.record.columns import CLUSTER, quoted
 from harness.record.layout import DEV
 from harness.record.metrics_table import COUNTS, metrics_in
 from harness.record.resamples_table import RESAMPLED, RESAMPLES_OF, resamples_of
@@ -51,7 +51,8 @@ class Experiment:
 
     `rules` say how they count, by name and in the order in which they are shown; `uncounted`, what
     was returned and cannot count. `resamples`: aggregates on draws of the items, by name and by the
-    index of the configuration. `recorded` is how many datapoints have a row.
+    index of the configuration. `recorded` is how many datapoints have a row. `repeated`: an item
+    may have several; `grouped`: rows name a fold or cluster.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Experiment:
     plan: Plan
     plan_problem: str
     repeated: bool
+    grouped: bool
     seeds: tuple[str, ...]
     rules: dict[str, Rule]
     uncounted: list[Uncounted]
@@ -125,20 +127,19 @@ def read_experiment(con: DuckDBPyConnection, name: str) -> Experiment:
     Raises HarnessError where there are no rows under that name; it lists the names that there are.
     """
     have = columns(con)
-    _check_recorded(con, have, name)
-    runs = _runs(con, name)
     params = [each for each in have if each.startswith("params_")]
+    combinations = _combinations(con, have, name, params)
+    runs = _runs(con, name)
     summaries = _summaries(con, name, params)
     seeds = seeds_of(runs[-1] if runs else {})
     configurations = _without_seeds(
-        _configurations(con, name, params, runs, summaries),
+        _configurations(combinations, params, runs, summaries),
         seeds,
         metrics_in(columns(con, "metrics")),
     )
     plan, problem = recorded_plan(runs[-1 if name == DEV else 0].get("plan") if runs else None)
     rules = _rules(con, name, plan, runs)
-    counts = "SELECT count(*), max(repeat) > 0 FROM predictions WHERE experiment_version = ?"
-    [(recorded, repeated)] = ask(con, counts, [name]).fetchall()
+    repeated = any(each["repeated"] for each in combinations)
     return Experiment(
         name=name,
         runs=runs,
@@ -152,47 +153,57 @@ def read_experiment(con: DuckDBPyConnection, name: str) -> Experiment:
         columns=frozenset(have),
         plan=plan,
         plan_problem=problem,
-        repeated=repeated is True or any(each.seeds for each in configurations),
+        repeated=repeated or any(each.seeds for each in configurations),
+        grouped=any(each["grouped"] for each in combinations),
         seeds=seeds,
         rules=rules,
         uncounted=_uncounted(con, name),
         resamples=_resamples(con, name, configurations),
-        recorded=recorded,
+        recorded=sum(each["recorded"] for each in combinations),
     )
 
 
-def _check_recorded(con: DuckDBPyConnection, have: Mapping[str, str], name: str) -> None:
-    """Raise HarnessError where the tables are not ours, or have no such experiment."""
+def _combinations(
+    con: DuckDBPyConnection, have: Mapping[str, str], name: str, params: Sequence[str]
+) -> list[Row]:
+    """The params that have rows, how many are `recorded`, and whether they are `repeated` and
+    `grouped`, see Experiment.
+
+    Raises HarnessError where the tables are not ours, or have no such experiment.
+    """
     if not have.keys() >= {"experiment_version", "input_id", "repeat", "error"}:
         raise HarnessError(
             "these results were not recorded by this harness: they have no experiment_version",
             fix="scripts/export_summary.py reads any table of xetrack",
         )
-    names = con.execute("SELECT DISTINCT experiment_version FROM predictions ORDER BY 1")
-    known = [str(row[0]) for row in names.fetchall()]
-    if name not in known:
-        there = ", ".join(known[-10:]) or "none"
+    listed = ", ".join(quoted(each) for each in params) or "1"
+    names = [each for each in ("fold", CLUSTER) if each in have]
+    grouped = " + ".join(f"count({each})" for each in names) or "0"
+    combinations = rows_of(
+        con,
+        f"SELECT {listed}, count(*) AS recorded, max(repeat) > 0 AS repeated, "
+        f"{grouped} > 0 AS grouped "
+        "FROM predictions WHERE experiment_version = ? GROUP BY ALL ORDER BY ALL",
+        [name],
+    )
+    if not combinations:
+        names = con.execute("SELECT DISTINCT experiment_version FROM predictions ORDER BY 1")
+        there = ", ".join([str(row[0]) for row in names.fetchall()][-10:]) or "none"
         raise HarnessError(
             f"there is no experiment {name!r} in the results (there: {there})",
             fix="name one of them; make tags lists those with a tag",
         )
+    return combinations
 
 
 def _configurations(
-    con: DuckDBPyConnection,
-    name: str,
+    combinations: Sequence[Row],
     params: Sequence[str],
     runs: Sequence[Row],
     summaries: Mapping[str, Row],
 ) -> list[RecordedConfiguration]:
     """What ran, in the order of the grid; the label names the params that vary."""
     grid = [each for run in runs for each in run["grid"] or ()]
-    listed = ", ".join(quoted(each) for each in params) or "1"
-    combinations = rows_of(
-        con,
-        f"SELECT {listed} FROM predictions WHERE experiment_version = ? GROUP BY ALL ORDER BY ALL",
-        [name],
-    )
     sets = [{p.removeprefix("params_"): row[p] for p in params} for row in combinations]
     placed = sorted((_in_grid(each, grid) for each in sets), key=lambda each: each[0])
     own = [given for _, given, _ in placed]

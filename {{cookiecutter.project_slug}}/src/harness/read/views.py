@@ -7,7 +7,9 @@ brings, so that no home folder and no network is needed, and shows three views w
 import importlib.util
 import re
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import count, groupby
+from operator import itemgetter
 from pathlib import Path
 
 import duckdb
@@ -37,7 +39,11 @@ TYPED_BY_STORE = {"task_key", "code_key"}
 
 Answer = duckdb.DuckDBPyConnection
 _QUOTED_OR_MARK = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|\?""")
-_ASKED_AT_ONCE = 400  # columns; SQLite gives no result of more than 2,000 columns
+Source = tuple[str, str]  # the alias of an attached database, and a table in it
+Kinds = dict[str, str]  # DuckDB's types of a table's columns
+CLASSES = ("integer", "real", "text", "blob")
+# SQLite gives no result of more than 2,000 columns, and joins no more than 64 tables.
+_MOST_COLUMNS, _MOST_TABLES = 400, 60
 
 
 def literal(text: str) -> str:
@@ -106,28 +112,30 @@ def connect(
         if memory_limit:
             con.execute(f"SET memory_limit = {literal(memory_limit)}")
         found = [pair for i, path in enumerate(databases) for pair in _attach(con, path, f"d{i}")]
+        there = ", ".join(sorted({name for _, name in found})) or "none"
         if table is not None and table not in {name for _, name in found}:
             raise HarnessError(
-                f"There is no table {table!r} in {_listed(databases)}; there are: "
-                + (", ".join(sorted({name for _, name in found})) or "none"),
+                f"There is no table {table!r} in {_listed(databases)}; there are: {there}",
                 fix="name one of them",
             )
-        table = table or _plain_table(con, found)
-        for view, pattern in VIEWS.items():
-            chosen = table if view == "predictions" else None
-            parts = [
-                _select(con, source, name, careful)
-                for source, name in found
-                if (name == chosen if chosen is not None else re.fullmatch(pattern, name))
-            ]
+        shown = _shown(found, table or _plain_table(con, found))
+        if not shown["predictions"]:
+            raise HarnessError(
+                f"There is no table of predictions in {_listed(databases)}; there are: {there}",
+                fix="make dev-run, or name the table that holds them",
+            )
+        every = dict.fromkeys(source for sources in shown.values() for source in sources)
+        kinds = {source: _kinds(con, *source) for source in every}
+        doubted = {
+            source: each
+            for source, each in kinds.items()
+            if careful or not each.keys() >= TYPED_BY_STORE
+        }
+        stored = _stored(con, doubted)
+        for view, sources in shown.items():
+            parts = [_select(source, kinds[source], stored.get(source)) for source in sources]
             if parts:
                 con.execute(f"CREATE VIEW {view} AS " + " UNION ALL BY NAME ".join(parts))
-            elif view == "predictions":
-                raise HarnessError(
-                    f"There is no table of predictions in {_listed(databases)}; there are: "
-                    + (", ".join(sorted({name for _, name in found})) or "none"),
-                    fix="make dev-run, or name the table that holds them",
-                )
         _lock(con, export_to)
     except (duckdb.Error, sqlite3.Error) as error:
         con.close()
@@ -138,24 +146,35 @@ def connect(
     return con
 
 
-def _plain_table(con: duckdb.DuckDBPyConnection, found: Sequence[tuple[str, str]]) -> str | None:
+def _shown(found: Sequence[Source], table: str | None) -> dict[str, list[Source]]:
+    """The tables that each view shows; `table` is the only one shown as `predictions`."""
+    patterns = VIEWS if table is None else VIEWS | {"predictions": re.escape(table)}
+    return {
+        view: [source for source in found if re.fullmatch(pattern, source[1])]
+        for view, pattern in patterns.items()
+    }
+
+
+def _plain_table(con: duckdb.DuckDBPyConnection, found: Sequence[Source]) -> str | None:
     """The table of xetrack's older releases, where nothing else can be meant: `events`."""
-    names = {name for _, name in found}
-    if any(re.fullmatch(VIEWS["predictions"], name) for name in names) or PLAIN not in names:
+    if any(re.fullmatch(VIEWS["predictions"], name) for _, name in found):
         return None
-    rows = con.execute(
-        f"SELECT 1 FROM duckdb_columns() WHERE table_name = '{PLAIN}' AND column_name = 'track_id'"
-    ).fetchall()
-    return PLAIN if rows else None
+    events = [source for source in found if source[1] == PLAIN]
+    return PLAIN if any("track_id" in _kinds(con, *source) for source in events) else None
 
 
 def columns(con: duckdb.DuckDBPyConnection, view: str = "predictions") -> dict[str, str]:
     """The columns of a view with their DuckDB types; empty where there is no such view."""
-    rows = con.execute(
-        "SELECT column_name, data_type FROM duckdb_columns() WHERE database_name = 'memory' "
-        f"AND table_name = {literal(view)} ORDER BY column_index"
-    ).fetchall()
-    return {str(name): str(kind) for name, kind in rows}
+    try:
+        return _kinds(con, "memory", view)
+    except duckdb.CatalogException:
+        return {}
+
+
+def _kinds(con: duckdb.DuckDBPyConnection, alias: str, table: str) -> Kinds:
+    """The columns of a table or view. (To answer for one, duckdb_columns() looks at all.)"""
+    description = con.execute(f"FROM {alias}.main.{quoted(table)} LIMIT 0").description
+    return {name: str(kind) for name, kind, *_ in description or ()}
 
 
 def _load_scanner(con: duckdb.DuckDBPyConnection) -> None:
@@ -181,7 +200,7 @@ def _scanner() -> Path:
     )
 
 
-def _attach(con: duckdb.DuckDBPyConnection, path: Path, alias: str) -> list[tuple[str, str]]:
+def _attach(con: duckdb.DuckDBPyConnection, path: Path, alias: str) -> list[Source]:
     if not path.is_file():
         raise HarnessError(
             f"There is no database {path}.", fix="make dev-run, or name another file"
@@ -191,18 +210,17 @@ def _attach(con: duckdb.DuckDBPyConnection, path: Path, alias: str) -> list[tupl
         if file.read(16) != b"SQLite format 3\x00":
             raise HarnessError(f"{path} is not an SQLite database.", fix="name another file")
     con.execute(f"ATTACH {literal(str(path.resolve()))} AS {alias} (TYPE sqlite, READ_ONLY)")
-    rows = con.execute(
-        f"SELECT table_name FROM duckdb_tables() WHERE database_name = '{alias}' ORDER BY 1"
-    ).fetchall()
+    query = literal("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
+    rows = con.execute(f"SELECT * FROM sqlite_query('{alias}', {query})").fetchall()
     return [(alias, str(name)) for (name,) in rows]
 
 
-def _select(con: duckdb.DuckDBPyConnection, alias: str, table: str, careful: bool) -> str:
-    """The SELECT that reads one table: as declared, or converted where the values disagree."""
-    declared = con.execute(
-        "SELECT column_name, data_type FROM duckdb_columns() "
-        f"WHERE database_name = '{alias}' AND table_name = {literal(table)} ORDER BY column_index"
-    ).fetchall()
+def _select(source: Source, declared: Kinds, stored: dict[str, set[str]] | None) -> str:
+    """The SELECT that reads one table: as declared, or converted where the values disagree.
+
+    `stored` are the storage classes of its values; None where they need no look.
+    """
+    alias, table = source
     kinds = dict(declared)
     read = {name: quoted(name) for name in kinds}
     if table == VIEWS["runs"] and "experiment_version" in kinds:
@@ -210,9 +228,8 @@ def _select(con: duckdb.DuckDBPyConnection, alias: str, table: str, careful: boo
         read["sequence"] = "coalesce(sequence, rowid)" if "sequence" in kinds else "rowid"
     listed = ", ".join(f"{value} AS {quoted(name)}" for name, value in read.items())
     typed = f"SELECT {listed} FROM {alias}.{quoted(table)}"
-    if not careful and kinds.keys() >= TYPED_BY_STORE:
+    if stored is None:
         return typed
-    stored = _stored(con, alias, table, list(kinds))
     agrees = {"BIGINT": {"integer"}, "DOUBLE": {"real"}, "VARCHAR": {"text"}}
     if all(stored[name] <= agrees.get(kind, set()) for name, kind in kinds.items()):
         return typed
@@ -234,21 +251,49 @@ def _select(con: duckdb.DuckDBPyConnection, alias: str, table: str, careful: boo
 
 
 def _stored(
-    con: duckdb.DuckDBPyConnection, alias: str, table: str, names: Sequence[str]
-) -> dict[str, set[str]]:
-    """The storage classes that occur in each column; NULL left out."""
-    classes = ("integer", "real", "text", "blob")
-    step, found = len(classes), dict[str, set[str]]()
-    for start in range(0, len(names), _ASKED_AT_ONCE):
-        some = names[start : start + _ASKED_AT_ONCE]
-        asked = [f"max(typeof({quoted(n)}) = '{c}')" for n in some for c in classes]
-        query = f"SELECT {', '.join(asked)} FROM {quoted(table)}"
-        rows = con.execute(f"SELECT * FROM sqlite_query('{alias}', {literal(query)})").fetchone()
-        seen = [str(value) == "1" for value in rows or ()]
-        for i, name in enumerate(some):
-            hits = zip(classes, seen[i * step : (i + 1) * step], strict=True)
-            found[name] = {each for each, hit in hits if hit}
+    con: duckdb.DuckDBPyConnection, tables: Mapping[Source, Kinds]
+) -> dict[Source, dict[str, set[str]]]:
+    """The storage classes that occur in each column of tables; NULL left out.
+
+    Many columns are asked for at once, since SQLite opens a file again for each question.
+    """
+    found: dict[Source, dict[str, set[str]]] = {source: {} for source in tables}
+    for alias in dict.fromkeys(alias for alias, _ in tables):
+        names = [(t, column) for (a, t), kinds in tables.items() if a == alias for column in kinds]
+        for some in _at_once(names):
+            query = literal(_classes_of(some))
+            rows = con.execute(f"SELECT * FROM sqlite_query('{alias}', {query})").fetchone()
+            seen = iter(rows or ())
+            for table, column in some:
+                hits = [(each, str(next(seen, 0)) == "1") for each in CLASSES]
+                found[alias, table][column] = {each for each, hit in hits if hit}
     return found
+
+
+def _at_once(names: Sequence[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
+    """Tables and columns, as many together as SQLite answers for."""
+    some: list[tuple[str, str]] = []
+    for table, column in names:
+        tables = {each for each, _ in some} | {table}
+        if len(some) == _MOST_COLUMNS or len(tables) > _MOST_TABLES:
+            yield some
+            some = []
+        some.append((table, column))
+    if some:
+        yield some
+
+
+def _classes_of(names: Sequence[tuple[str, str]]) -> str:
+    """SQLite's query for one row: whether each class occurs in each column, in their order."""
+    parts, place = [], count()
+    for table, group in groupby(names, key=itemgetter(0)):
+        asked = [
+            f"max(typeof({quoted(column)}) = '{each}') AS c{next(place)}"
+            for _, column in group
+            for each in CLASSES
+        ]
+        parts.append(f"(SELECT {', '.join(asked)} FROM {quoted(table)})")
+    return f"SELECT * FROM {', '.join(parts)}"
 
 
 def _fitting(stored: set[str], declared: str) -> str:

@@ -3,52 +3,22 @@ on a cluster, or as a kind says.
 
 Each executor is a generator: it takes tasks as they come, keeps a bounded number in flight, and
 yields an Outcome as soon as there is one. None of them writes. A kind may bring more (`Executor` of
-project.kind); where it runs predict, `compute` does that with a `Worker`.
+project.kind); where it runs predict, `compute` does that with a `Worker`. What only one of them
+needs is loaded for that one: processes and clusters take as long as all the rest of a small run.
 """
 
 import queue
 import threading
 from collections.abc import Callable, Iterator
 
-from harness import system
-from harness.errors import HarnessError
 from harness.project.contract import Project
 from harness.project.inputs import one_worker
 from harness.project.kind import resolve
-from harness.run.asynchronous import check_async, in_event_loop
 from harness.run.attempt import Limiter, Worker
 from harness.run.batches import Sizes, groups
-from harness.run.cluster import check_cluster, on_cluster
 from harness.run.job import Job, Outcome, broken
-from harness.run.processes import processes
 
 _POLL_SECONDS = 0.05
-_FILES, _FILES_EACH = 64, 2  # what the driver has open, and what each worker process adds
-
-
-def check(project: Project) -> None:
-    """Raises HarnessError where the executor named in the settings cannot run this project."""
-    own = project.kind.executors.get(project.settings.run.executor)
-    if own is not None and own.check:
-        resolve(own.check)(project)
-    if project.settings.run.executor == "processes":
-        _check_files(project.settings.run.workers)
-    if project.settings.run.executor == "async":
-        check_async(project)
-    if project.settings.run.executor == "dask":
-        check_cluster(project)
-
-
-def _check_files(workers: int) -> None:
-    """Raise HarnessError where this process may not open what so many worker processes need."""
-    system.allow_files()
-    most, needed = system.most_files(), _FILES + _FILES_EACH * workers
-    if most is not None and most < needed:
-        raise HarnessError(
-            f"{workers} workers need about {needed} open files, and a process may open {most} here",
-            fix=f"ulimit -n {needed}, or workers = {max(1, (most - _FILES) // _FILES_EACH)} in "
-            "[run] of benchmark.toml",
-        )
 
 
 def execute(
@@ -71,10 +41,16 @@ def execute(
     if name == "threads":
         return _threads(project, jobs, limiter, stopped)
     if name == "async":
+        from harness.run.asynchronous import in_event_loop
+
         return in_event_loop(project, jobs, limiter)
     if name == "processes":
+        from harness.run.processes import processes
+
         return processes(project, jobs)
     if name == "dask":
+        from harness.run.cluster import on_cluster
+
         return on_cluster(project, jobs)
     raise ValueError(f"settings let an executor {name!r} pass that nothing runs")
 

@@ -8,7 +8,7 @@ from harness.project.contract import Project
 from harness.project.folds import check_folds
 from harness.project.grid import Grid, resolve_grid
 from harness.project.tasks import Census, take_census
-from harness.run import executors
+from harness.run import executor_check
 from harness.version import dvc
 
 
@@ -25,7 +25,7 @@ def prepare(project: Project, limit: int | None) -> Prepared:
 
     Raises HarnessError where the project cannot be run as it is.
     """
-    executors.check(project)
+    executor_check.check(project)
     holdout.check(project.settings.data, project.final, fitted=project.fit is not None)
     if missing := dvc.missing_data(project.root):
         names = ", ".join(missing[:5])

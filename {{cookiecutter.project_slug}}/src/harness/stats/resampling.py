@@ -7,9 +7,10 @@ be kept, and two configurations be compared long after the rows were there.
 
 import hashlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sized
 from dataclasses import dataclass, replace
 from math import isfinite, sqrt
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -27,6 +28,7 @@ from harness.stats.intervals import (
 
 STATISTIC_UNITS = 20_000  # above this an aggregate gets the grouped jackknife
 NO_ITEMS = Interval(None, None, None, 0, "none", "no values")
+Taken = TypeVar("Taken", bound=Sized)
 _DRAWS_BEYOND = 5  # draws that have to lie beyond a bound, or it is too far out to be read off
 
 
@@ -64,7 +66,23 @@ def resample(
     is undefined. What it raises on the whole data is raised here; what it warns of on a draw is not
     shown.
     """
-    estimate = float(statistic(np.arange(n)))
+    return resample_taken(n, statistic, iter, clusters, seed, resamples, all_items)
+
+
+def resample_taken(
+    n: int,
+    statistic: Callable[[Taken], float],
+    taken: Callable[[Iterable[Indices]], Iterable[Taken]],
+    clusters: ArrayLike | None = None,
+    seed: int = 0,
+    resamples: int = 1_000,
+    all_items: ArrayLike | None = None,
+) -> Resamples:
+    """The same for a statistic that is not given positions, but what `taken` makes of them.
+
+    That sees many draws before it has to answer for the first, and gives one thing for each.
+    """
+    estimate = float(statistic(next(iter(taken([np.arange(n)])))))
     labels = np.arange(n) if clusters is None else np.asarray(clusters)
     if labels.shape != (n,):
         raise ValueError(f"clusters has {labels.size} labels for {n} values")
@@ -76,15 +94,16 @@ def resample(
     rows = np.split(order, np.searchsorted(codes[order], np.arange(1, names.size)))
     units = names.size
 
-    def compute(chosen: Indices) -> float:
+    def picked(chosen: Indices) -> Indices:
         if single:
-            picked = order[chosen]
-        else:
-            picked = np.concatenate([order[:0], *(rows[unit] for unit in chosen)])
-        if picked.size == 0:
+            return order[chosen]
+        return np.concatenate([order[:0], *(rows[unit] for unit in chosen)])
+
+    def compute(sample: Taken) -> float:
+        if len(sample) == 0:
             return float("nan")
         try:
-            return float(statistic(picked))
+            return float(statistic(sample))
         except (ValueError, ZeroDivisionError):
             return float("nan")
 
@@ -92,10 +111,12 @@ def resample(
     groups = min(units, 50 if large else 100)
     member = rng.permutation(units) % groups
     count = 0 if large or units < 2 else resamples
+    left = (picked(np.flatnonzero(member != group)) for group in range(groups))
+    draws = (picked(rng.integers(0, units, units)) for _ in range(count))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a draw may lack a class, say; the whole has warned
-        without = np.array([compute(np.flatnonzero(member != group)) for group in range(groups)])
-        drawn = np.array([compute(rng.integers(0, units, units)) for _ in range(count)])
+        without = np.array([compute(sample) for sample in taken(left)])
+        drawn = np.array([compute(sample) for sample in taken(draws)])
     return Resamples(estimate, n, units, _digest(names), drawn, without)
 
 

@@ -277,6 +277,8 @@ def _all_tags(root: Path) -> list[str]:
 
 def trees(root: Path, names: Sequence[str]) -> list[bytes]:
     """The trees of these names (`main:results`) as git stores them; empty where there is none."""
+    if not names:
+        return []
     command = ["git", "cat-file", "--batch"]
     given = "".join(f"{name}\n" for name in names).encode()
     done = subprocess.run(command, cwd=root, input=given, capture_output=True)
