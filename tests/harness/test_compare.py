@@ -280,7 +280,9 @@ def test_repeats_on_one_side_only_share_items_all_the_same(tmp_path: Path, colum
     weak, strong = right([0] * 30 + [1] * 70), right([0] * 5 + [1] * 95)
     within = [{column: f"c{index % 20}"} for index in range(100)]
     without: list[dict[str, Any]] = [{}] * 100
-    for place, (ours, theirs) in enumerate([(within, within), (within, without), (without, within)]):
+    for place, (ours, theirs) in enumerate(
+        [(within, within), (within, without), (without, within)]
+    ):
         rows = rows_for(OLD, {"depth": 2}, weak, repeats=3, extra=ours)
         rows += rows_for(NEW, {"depth": 2}, strong, extra=theirs)
         folder = tmp_path / str(place)

@@ -177,8 +177,8 @@ def _combinations(
             fix="scripts/export_summary.py reads any table of xetrack",
         )
     listed = ", ".join(quoted(each) for each in params) or "1"
-    names = [each for each in ("fold", CLUSTER) if each in have]
-    grouped = " + ".join(f"count({each})" for each in names) or "0"
+    groups = [each for each in ("fold", CLUSTER) if each in have]
+    grouped = " + ".join(f"count({each})" for each in groups) or "0"
     combinations = rows_of(
         con,
         f"SELECT {listed}, count(*) AS recorded, max(repeat) > 0 AS repeated, "
