@@ -125,7 +125,7 @@ if n == 7 and params.model == "low":
 return {"prediction": True, "ground_truth": True, "raw_response": "x", "off": off, "part": part}
 """
 PLAN = """
-segmentations = ["part"]
+segmentations = ["part", "ground_truth"]
 
 [[hypotheses]]
 id = "H1"
@@ -172,6 +172,15 @@ def test_compare_hypothesis_and_rank_decide_what_both_intervals_would_not(measur
     measured.experiment("e0.0.2", allow=f"{OPENED},failures")
     again = measured.run("compare", "e0.0.1", "e0.0.2", "--metric", "rmse", "--json").out
     assert [pair["verdict"]["difference"]["low"] for pair in json.loads(again)["pairs"]] == [0, 0]
+
+
+def test_rows_that_share_their_true_answer_have_no_aggregate(measured: Bench) -> None:
+    found = measured.sql("SELECT DISTINCT segmentation FROM segment_aggregates")
+    assert [row["segmentation"] for row in found] == ["part"]
+    summary = measured.run("summary", "e0.0.1").out
+    by_part, by_truth = summary.partition("## By ground")[::2]
+    assert "rmse" in by_part.partition("By part")[2]
+    assert "Without aggregates" in by_truth
 
 
 def test_draws_are_made_anew_with_the_scores_and_go_with_the_rows(measured: Bench) -> None:

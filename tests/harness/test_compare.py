@@ -275,6 +275,22 @@ def test_repeats_do_not_pass_for_items(tmp_path: Path) -> None:
     assert pair.verdict.n == 12
 
 
+@pytest.mark.parametrize("column", ["fold", "cluster"])
+def test_repeats_on_one_side_only_share_items_all_the_same(tmp_path: Path, column: str) -> None:
+    weak, strong = right([0] * 30 + [1] * 70), right([0] * 5 + [1] * 95)
+    within = [{column: f"c{index % 20}"} for index in range(100)]
+    without: list[dict[str, Any]] = [{}] * 100
+    for place, (ours, theirs) in enumerate(
+        [(within, within), (within, without), (without, within)]
+    ):
+        rows = rows_for(OLD, {"depth": 2}, weak, repeats=3, extra=ours)
+        rows += rows_for(NEW, {"depth": 2}, strong, extra=theirs)
+        folder = tmp_path / str(place)
+        found = run(folder, rows, [run_for(OLD), run_for(NEW)], OLD, NEW).pairs[0]
+        assert found.verdict is not None, found.reason
+        assert found.verdict.difference.estimate == pytest.approx(0.25)
+
+
 @pytest.mark.parametrize(
     ("names", "options", "says", "code"),
     [

@@ -155,3 +155,18 @@ def test_where_nothing_succeeded_nothing_else_is_called_wrong(bench: Bench) -> N
     said = bench.run("ready", expect=1).said
     assert "no dev-run: this code has not been dev-run" in said
     assert "ok tag" in said
+
+
+def test_a_score_that_raises_is_no_mistake_of_the_plan(bench: Bench) -> None:
+    bench.file(
+        "PLAN.toml",
+        '[[hypotheses]]\nid = "H1"\nclaim = "c"\nmetric = "correct"\nbetter = { model = "low" }\n'
+        'than = { model = "high" }\nsmallest_difference = 0.1\ndirection = "higher"\n',
+    )
+    bench.score("def score(row):\n    return {'correct': None + 1}\n")
+    stopped = bench.dev_run(expect=1)
+    assert "run the same command; the results are kept" in stopped.said
+    bench.commit()
+    said = bench.run("ready", expect=1).said
+    assert "the dev-run ended before its scores" in said
+    assert "no row has the metric" not in said

@@ -79,6 +79,18 @@ def test_equal_answers_are_judged_once_and_scores_read_it(judged: Bench) -> None
     assert {row["good"] for row in judged.rows("e0.0.2")} == {0, 1}
 
 
+def test_a_benchmark_tests_its_scores_without_a_judge(judged: Bench) -> None:
+    rows = """
+    import sys
+    from pathlib import Path
+    from harness.trial import Trial
+    rows = Trial(Path("."), Path(sys.argv[1]))()
+    print([row["judgements"] for row in rows])
+    """
+    said = judged.python(rows, str(judged.root / "apart"))
+    assert said.split() == [b"[[],", b"[],", b"[]]"]
+
+
 def test_a_new_rubric_asks_the_judge_only_and_earlier_judgements_stay(judged: Bench) -> None:
     judged.experiment("e0.0.1")
     judged.file("rubrics/strict.txt", "0.25")

@@ -2,6 +2,7 @@
 # A bound that is None where a number is expected is a failure of the test, not of its types.
 """Intervals against published values, against scipy, and where there is little to go by."""
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -191,6 +192,16 @@ def test_an_aggregate_that_hardly_any_draw_changes_has_no_bounds_of_no_width() -
     assert interval.estimate == 1
     assert interval.low is None
     assert interval.note == "nearly all equal"
+
+
+def test_an_aggregate_warns_of_the_whole_once_and_of_no_draw() -> None:
+    def noisy(chosen: NDArray[Any]) -> float:
+        warnings.warn(f"a class is missing among {chosen.sum()}", stacklevel=1)
+        return float(chosen.mean())
+
+    with pytest.warns(UserWarning, match="a class is missing") as seen:
+        statistic_interval(50, noisy)
+    assert len(seen) == 1
 
 
 def test_zeros_and_ones_are_no_proportion_where_told_so() -> None:

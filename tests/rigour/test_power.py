@@ -22,7 +22,8 @@ def of_a_mean(dev_items: int, difference: float, runs: int) -> tuple[float, floa
     came = []
     for _ in range(runs):
         spread = float(rng.normal(size=dev_items).std(ddof=1))
-        promised = Spread(spread, spread, False, dev_items, "").need(difference, 0.95, POWER)
+        seen = Spread(spread, spread, False, dev_items, "", freedom=dev_items - 1)
+        promised = seen.need(difference, 0.95, POWER)
         known = items_needed(difference, spread) or 2
         n = np.array([promised, known])
         came.append(nct.sf(t.ppf(0.975, n - 1), n - 1, difference * np.sqrt(n)))

@@ -295,7 +295,7 @@ def finish(
         with Step(f"DVC takes {place.db.relative_to(root).as_posix()}"):
             kept += dvc.add(root, place.db)
             kept += _models(place, tag, root, with_dvc=True)
-        with Step("DVC brings data and results to its remote"):
+        with Step("DVC brings data and results to its remote, if there is one"):
             shared = dvc.push(root)  # data too: a tag without it could not be checked out
     else:
         shared = True

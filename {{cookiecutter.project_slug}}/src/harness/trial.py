@@ -7,7 +7,7 @@ from pathlib import Path
 
 from harness.project.contract import Item, Project
 from harness.project.values import Row
-from harness.record.layout import Place
+from harness.record.layout import JUDGEMENTS, Place
 from harness.run.loop import run
 from harness.run.prepared import prepare
 
@@ -25,7 +25,7 @@ class Trial:
     breaks: Exception | None = None
 
     def __call__(self, experiment: str = "e0.0.1", items: int = 3) -> list[Row]:
-        """The rows of `experiment` after running it."""
+        """The rows of `experiment` after running it; `judgements` are empty: no judge is asked."""
         project = Project.open(self.root)
         settings = project.settings.model_copy(
             update={
@@ -49,4 +49,5 @@ class Trial:
         with sqlite3.connect(place.db) as connection:
             connection.row_factory = sqlite3.Row
             query = "SELECT * FROM predictions WHERE experiment_version = ? ORDER BY input_id"
-            return [dict(row) for row in connection.execute(query, (experiment,))]
+            judged: Row = {} if project.judge is None else {JUDGEMENTS: []}
+            return [dict(row) | judged for row in connection.execute(query, (experiment,))]

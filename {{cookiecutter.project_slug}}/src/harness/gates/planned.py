@@ -72,6 +72,11 @@ def plan(now: Situation) -> Blocked | None:
                 "every datapoint of the dev-run failed, so nothing shows what PLAN.toml can name",
                 "fix what make inspect shows ; then make dev-run",
             )
+        if not measured:
+            return Blocked(
+                "the dev-run ended before its scores, so nothing shows what PLAN.toml can name",
+                "make dev-run, which says why",
+            )
     metrics = [name for name in metrics_in(every) if name in measured]
     # What the harness fills itself may be empty in a dev-run: latency where all was cached, say.
     own = {*PREDICTIONS, *column_types(now.project)} - ANSWERS

@@ -34,7 +34,7 @@ from harness.record.score_tables import (
     recorded_rules,
     recorded_uncounted,
 )
-from harness.record.segments_table import create_segments, record_segments
+from harness.record.segments_table import TRUTH, create_segments, record_segments
 from harness.steps import Step
 
 _COLUMNS: dict[str, str | None] = {
@@ -130,7 +130,7 @@ def _segmentations(
 ) -> Segmentations | None:
     """What the plan divides the items by, of the columns that there are."""
     named = plan_of(connection, place, experiment).segmentations
-    columns = [each for each in dict.fromkeys(named) if each in have]
+    columns = [each for each in dict.fromkeys(named) if each in have and each != TRUTH]
     if not columns:
         return None
     found = Segmentations(connection, place.predictions, columns)

@@ -53,7 +53,7 @@ def resampled(
     except Exception as error:
         raise HarnessError(
             f"AGGREGATES[{name!r}] in metrics.py failed: {type(error).__name__}: {error}",
-            fix="correct src/benchmark/metrics.py and run `make rescore`; the results are kept",
+            fix="correct src/benchmark/metrics.py and run the same command; the results are kept",
             code=1,
         ) from error
 

@@ -182,7 +182,7 @@ def _scored(score: Callable[[Row], Row], row: Row, reading: ScoreValues) -> Row:
         raise HarnessError(
             f"metrics.score failed on input_id {row['input_id']!r}: "
             f"{type(error).__name__}: {error}",
-            fix="correct src/benchmark/metrics.py and run `make rescore`; the results are kept",
+            fix="correct src/benchmark/metrics.py and run the same command; the results are kept",
             code=1,
         ) from error
     if not isinstance(values, dict):

@@ -18,7 +18,7 @@ from harness.project.scores import MEASURED
 from harness.project.values import Row
 from harness.project.values import plain as stored
 from harness.read.views import ask, columns
-from harness.record.columns import quoted
+from harness.record.columns import CLUSTER, quoted
 from harness.record.layout import DEV
 from harness.record.metrics_table import COUNTS, metrics_in
 from harness.record.resamples_table import RESAMPLED, RESAMPLES_OF, resamples_of
@@ -51,7 +51,8 @@ class Experiment:
 
     `rules` say how they count, by name and in the order in which they are shown; `uncounted`, what
     was returned and cannot count. `resamples`: aggregates on draws of the items, by name and by the
-    index of the configuration. `recorded` is how many datapoints have a row.
+    index of the configuration. `recorded` is how many datapoints have a row. `repeated`: an item
+    may have several; `grouped`: rows name a fold or cluster.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Experiment:
     plan: Plan
     plan_problem: str
     repeated: bool
+    grouped: bool
     seeds: tuple[str, ...]
     rules: dict[str, Rule]
     uncounted: list[Uncounted]
@@ -152,6 +154,7 @@ def read_experiment(con: DuckDBPyConnection, name: str) -> Experiment:
         plan=plan,
         plan_problem=problem,
         repeated=repeated or any(each.seeds for each in configurations),
+        grouped=any(each["grouped"] for each in combinations),
         seeds=seeds,
         rules=rules,
         uncounted=_uncounted(con, name),
@@ -163,7 +166,8 @@ def read_experiment(con: DuckDBPyConnection, name: str) -> Experiment:
 def _combinations(
     con: DuckDBPyConnection, have: Mapping[str, str], name: str, params: Sequence[str]
 ) -> list[Row]:
-    """The params that have rows, how many they have, and whether an item is `repeated` in them.
+    """The params that have rows, how many are `recorded`, and whether they are `repeated` and
+    `grouped`, see Experiment.
 
     Raises HarnessError where the tables are not ours, or have no such experiment.
     """
@@ -173,9 +177,12 @@ def _combinations(
             fix="scripts/export_summary.py reads any table of xetrack",
         )
     listed = ", ".join(quoted(each) for each in params) or "1"
+    groups = [each for each in ("fold", CLUSTER) if each in have]
+    grouped = " + ".join(f"count({each})" for each in groups) or "0"
     combinations = rows_of(
         con,
-        f"SELECT {listed}, count(*) AS recorded, max(repeat) > 0 AS repeated "
+        f"SELECT {listed}, count(*) AS recorded, max(repeat) > 0 AS repeated, "
+        f"{grouped} > 0 AS grouped "
         "FROM predictions WHERE experiment_version = ? GROUP BY ALL ORDER BY ALL",
         [name],
     )

@@ -116,11 +116,13 @@ def read_scores(
     experiment: Experiment,
     names: Sequence[str],
     rules: Mapping[str, Rule] | None = None,
+    by_repeat: bool = False,
 ) -> Scores:
     """The scores `names` (any numeric column of predictions) of every item and configuration.
 
     `rules` say how they count, if not the experiment's own: two experiments that are compared must
-    count alike.
+    count alike. `by_repeat`: each repeat is a row, as it is where rows name a fold or cluster; two
+    experiments share rows only where both have them so.
     """
     ways: dict[str, list[str]] = {}
     for name in names:
@@ -129,8 +131,7 @@ def read_scores(
         ways[name] = [rule.sql(quoted(name), failed) for failed in (rule.failure, None, worst)]
     wanted = list(dict.fromkeys(way for each in ways.values() for way in each))
 
-    grouped = experiment.columns & {"fold", CLUSTER}
-    row = "hash(input_id, repeat)" if grouped and experiment.repeated else "hash(input_id)"
+    row = "hash(input_id, repeat)" if by_repeat or experiment.grouped else "hash(input_id)"
     heads = [f"{row} AS row", "hash(input_id) AS item", *_unit_heads(experiment)]
     query, values = _by_item(experiment, heads, wanted)
     found = ask(con, query, [*values, experiment.name]).fetchnumpy()

@@ -18,6 +18,7 @@ import diskcache
 
 from harness.errors import HarnessError, explained, is_damaged, reason_of
 from harness.project.values import Row, plain
+from harness.record.database_file import expect_many_rows
 from harness.record.pickles import NotPlain, Trusted, names_in, plain_load
 
 _PICKLED = 4  # diskcache's mode of a value that it pickled
@@ -158,7 +159,7 @@ class ResultCache:
             self._writer = sqlite3.connect(
                 self._folder / "cache.db", timeout=60, isolation_level=None, check_same_thread=False
             )
-            self._writer.execute("PRAGMA synchronous=NORMAL")  # as diskcache's own connections
+            expect_many_rows(self._writer)
         with closing(self._writer.cursor()) as cursor:
             cursor.execute("BEGIN IMMEDIATE")
             try:

@@ -23,6 +23,8 @@ from harness.errors import HarnessError, explained
 ASIDE = "aside"
 _LOGS = ("-wal", "-journal")
 _HEADER = 100
+_CACHE_KB = 16_384
+_LOG_PAGES = 16_384  # 64 MB
 # SQLite's locks are on these bytes of the file, whatever its size.
 _LOCKED_BYTES = (0x40000000, 512)
 
@@ -60,6 +62,17 @@ def begin_writing(db: Path, experiment: str = "") -> None:
         # A reader that has the file open keeps the mark in the log, and the old one in the file.
         if mark_of(db) == mark:
             _write_note(db, Note((mark,), begun_from, experiment))
+
+
+def expect_many_rows(connection: sqlite3.Connection) -> None:
+    """Let a connection in WAL mode write many rows with random keys, as hashes are.
+
+    Each row changes a page of its own of the index, so pages are kept in memory, and come from the
+    log into the file after many changes of each.
+    """
+    connection.execute("PRAGMA synchronous=NORMAL")
+    connection.execute(f"PRAGMA cache_size=-{_CACHE_KB}")
+    connection.execute(f"PRAGMA wal_autocheckpoint={_LOG_PAGES}")
 
 
 def put_in_place(fresh: Path, db: Path) -> None:

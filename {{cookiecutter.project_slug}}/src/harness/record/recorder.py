@@ -25,6 +25,7 @@ from harness.record.store import Store
 Answer = TypeVar("Answer")
 FLUSH_SECONDS = 0.05
 _MOST_WAITING = 1000
+_MANY = 100  # rows at once: predict is so fast that it had better wait while they are written
 
 
 @dataclass(slots=True)
@@ -69,6 +70,7 @@ class Recorder(threading.Thread):
         self._calls: deque[tuple[Callable[[Store], Any], Future[Any]]] = deque()
         self._wake = threading.Event()
         self._drained = threading.Event()
+        self._busy = False  # with many rows
         self._closing = False
         self._failed_before: set[str] = set()
 
@@ -78,7 +80,7 @@ class Recorder(threading.Thread):
         Raises what stopped the writer, if anything did.
         """
         self._waiting.append((row, keep))
-        if len(self._waiting) >= _MOST_WAITING:
+        if self._busy or len(self._waiting) >= _MOST_WAITING:
             # Until nothing waits: two threads that both work make each other wait for the
             # interpreter at every statement that SQLite executes.
             self._drained.clear()
@@ -125,6 +127,7 @@ class Recorder(threading.Thread):
                 # Counted first: what a call is to see came before it.
                 calls = len(self._calls)
                 self._write(store)
+                self._busy = False
                 self._drained.set()
                 for _ in range(calls):
                     function, future = self._calls.popleft()
@@ -150,6 +153,7 @@ class Recorder(threading.Thread):
         # What comes while this writes waits for the next time: a fast predict would else be
         # recorded in transactions of a few rows each.
         left = len(self._waiting)
+        self._busy = left > _MANY
         while left:
             batch = [self._waiting.popleft() for _ in range(min(left, _MOST_WAITING))]
             left -= len(batch)

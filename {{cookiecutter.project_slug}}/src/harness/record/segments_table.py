@@ -8,6 +8,9 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 SEGMENTED = "segment_aggregates"
+# No aggregates by this one: F1, AUC or precision of rows that all have one true answer are not what
+# they are of the whole.
+TRUTH = "ground_truth"
 
 
 class SegmentAggregate(NamedTuple):

@@ -27,7 +27,7 @@ from harness.clock import microseconds_of, stamp
 from harness.errors import HarnessError, explained
 from harness.project.values import REAL, Row, Value, readable
 from harness.record.columns import LOOK, PREDICTIONS, Schema, quoted
-from harness.record.database_file import begin_writing, set_strangers_aside
+from harness.record.database_file import begin_writing, expect_many_rows, set_strangers_aside
 from harness.record.fitted_files import keep_file
 from harness.record.labelled import LABELLED
 from harness.record.layout import DEV, JUDGEMENTS, Place
@@ -120,7 +120,7 @@ class Store:
                     f"{self.place.db} cannot use write-ahead logging (mode {mode})",
                     fix="put the repository on a local disk; network drives cannot hold it",
                 )
-            self.connection.execute("PRAGMA synchronous=NORMAL")
+            expect_many_rows(self.connection)
 
     def recorded(self) -> tuple[npt.NDArray[np.bytes_], list[str]]:
         """Keys of this experiment's good rows (sorted numpy bytes), and of its failed ones."""
@@ -299,18 +299,12 @@ class Store:
             rows[:] = [row for row, _ in fitted]
 
     def _insert(self, rows: list[Row], replace: list[str]) -> None:
-        table = quoted(self.place.predictions)
         if replace:
             self._carry_over(rows, replace)
-        columns = list(dict.fromkeys(chain.from_iterable(rows)))
-        with explained(self.place.db), self._transaction():
-            for key in replace:
-                self.connection.execute(
-                    f"DELETE FROM {table} WHERE experiment_version = ? AND task_key = ?",
-                    [self.experiment, key],
-                )
-            values = [tuple(map(row.get, columns)) for row in rows]
-            self._insert_values(table, columns, values)
+        columns, values = _as_values(rows)
+        keys: list[list[Value]] = [[self.experiment, key] for key in replace]
+        old = "experiment_version = ? AND task_key = ?"
+        self._put(self.place.predictions, old, keys, columns, values)
 
     def _carry_over(self, rows: list[Row], replace: list[str]) -> None:
         """What failed rows cost stays counted in the rows that take their place."""
@@ -329,6 +323,40 @@ class Store:
         if any(row.get("cost_lost") for row in rows):
             self.predictions.add(self.connection, {"cost_lost": REAL})
 
+    def put_run(self, row: Row) -> None:
+        """Write this run's row, or the newer version of it."""
+        row = {**row, "sequence": self.sequence}
+        values = [tuple(row.values())]
+        self._put(self.place.runs, "sequence = ?", [[self.sequence]], list(row), values)
+
+    def _put(
+        self,
+        name: str,
+        old: str,
+        keys: list[list[Value]],
+        columns: list[str],
+        values: list[tuple[Value, ...]],
+    ) -> None:
+        """Insert rows into a table, in one transaction; first delete what is `old` by each key."""
+        try:
+            self._exchange(name, old, keys, columns, values)
+        except UnicodeEncodeError:  # half of a character; all was taken back
+            self._exchange(name, old, keys, columns, [_readable_row(row) for row in values])
+
+    def _exchange(
+        self,
+        name: str,
+        old: str,
+        keys: list[list[Value]],
+        columns: list[str],
+        values: list[tuple[Value, ...]],
+    ) -> None:
+        table = quoted(name)
+        with explained(self.place.db), self._transaction():
+            for key in keys:
+                self.connection.execute(f"DELETE FROM {table} WHERE {old}", key)
+            self._insert_values(table, columns, values)
+
     def _insert_values(
         self, table: str, columns: list[str], values: list[tuple[Value, ...]]
     ) -> None:
@@ -336,13 +364,7 @@ class Store:
         marks = f"({', '.join('?' * len(columns))})"
         if self.engine == "sqlite":
             insert = f"INSERT INTO {table} ({names}) VALUES {marks}"
-            self.connection.execute("SAVEPOINT inserted")
-            try:
-                self.connection.executemany(insert, values)
-            except UnicodeEncodeError:
-                # The rows inserted before the bad one are taken back, the deleted ones are not.
-                self.connection.execute("ROLLBACK TO inserted")
-                self.connection.executemany(insert, map(_readable_row, values))
+            self.connection.executemany(insert, values)
             return
         for start in range(0, len(values), _DUCKDB_ROWS):
             part = values[start : start + _DUCKDB_ROWS]
@@ -352,14 +374,6 @@ class Store:
             self.connection.execute(
                 f"INSERT INTO {table} ({names}) VALUES {', '.join([marks] * len(part))}", flat
             )
-
-    def put_run(self, row: Row) -> None:
-        """Write this run's row, or the newer version of it."""
-        table = quoted(self.place.runs)
-        row = {**row, "sequence": self.sequence}
-        with explained(self.place.db), self._transaction():
-            self.connection.execute(f"DELETE FROM {table} WHERE sequence = ?", [self.sequence])
-            self._insert_values(table, list(row), [tuple(row.values())])
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -408,6 +422,15 @@ def _apart(db: Path) -> Iterator[sqlite3.Connection]:
         yield connection
     finally:
         connection.close()
+
+
+def _as_values(rows: list[Row]) -> tuple[list[str], list[tuple[Value, ...]]]:
+    """The columns of rows, and the values of each in their order; None where a row lacks one."""
+    columns = tuple(rows[0])
+    if all(tuple(row) == columns for row in rows):
+        return [*columns], [tuple(row.values()) for row in rows]
+    every = list(dict.fromkeys(chain.from_iterable(rows)))
+    return every, [tuple(map(row.get, every)) for row in rows]
 
 
 def _readable_row(row: tuple[Value, ...]) -> tuple[Value, ...]:

@@ -6,6 +6,7 @@ be kept, and two configurations be compared long after the rows were there.
 """
 
 import hashlib
+import warnings
 from collections.abc import Callable, Iterable, Sized
 from dataclasses import dataclass, replace
 from math import isfinite, sqrt
@@ -62,7 +63,8 @@ def resample(
     are of, those without a row (a failure that is left out) among them: a draw of such an item adds
     nothing. It is called at most `resamples` + 101 times; over 20,000 items 51 times, as a thousand
     passes would take minutes. Where it raises ValueError or ZeroDivisionError, or is not finite, it
-    is undefined. What it raises on the whole data is raised here.
+    is undefined. What it raises on the whole data is raised here; what it warns of on a draw is not
+    shown.
     """
     return resample_taken(n, statistic, iter, clusters, seed, resamples, all_items)
 
@@ -108,11 +110,13 @@ def resample_taken(
     rng, large = np.random.default_rng(seed), units > STATISTIC_UNITS
     groups = min(units, 50 if large else 100)
     member = rng.permutation(units) % groups
-    left = (picked(np.flatnonzero(member != group)) for group in range(groups))
-    without = np.array([compute(sample) for sample in taken(left)])
     count = 0 if large or units < 2 else resamples
+    left = (picked(np.flatnonzero(member != group)) for group in range(groups))
     draws = (picked(rng.integers(0, units, units)) for _ in range(count))
-    drawn = np.array([compute(sample) for sample in taken(draws)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a draw may lack a class, say; the whole has warned
+        without = np.array([compute(sample) for sample in taken(left)])
+        drawn = np.array([compute(sample) for sample in taken(draws)])
     return Resamples(estimate, n, units, _digest(names), drawn, without)
 
 

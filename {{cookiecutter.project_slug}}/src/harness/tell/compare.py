@@ -118,8 +118,10 @@ def compare(
     rules = {name: _rule(first, second, name) for name in metrics}
     warnings += _direction_warnings(first, second, metrics)
     of_items = [name for name in metrics if not rules[name].aggregate]
-    side_a = Side(first, read_scores(con, first, of_items, rules))
-    side_b = side_a if second is first else Side(second, read_scores(con, second, of_items, rules))
+    by_repeat = first.grouped or second.grouped
+    side_a = side_b = Side(first, read_scores(con, first, of_items, rules, by_repeat))
+    if second is not first:
+        side_b = Side(second, read_scores(con, second, of_items, rules, by_repeat))
     best = ""
     if second is not first or wanted_a or wanted_b:
         chosen = facing(first, second, wanted_a, wanted_b)
@@ -290,7 +292,9 @@ class _Shared:
     @classmethod
     def of(cls, a: Side, b: Side) -> "_Shared":
         _, at_a, at_b = np.intersect1d(a.scores.rows, b.scores.rows, return_indices=True)
-        return cls(at_a, at_b, a.scores.items[at_a], a.scores.units.at(at_a))
+        told = a.experiment.grouped or not b.experiment.grouped  # else only B says what is alike
+        units = a.scores.units.at(at_a) if told else b.scores.units.at(at_b)
+        return cls(at_a, at_b, a.scores.items[at_a], units)
 
 
 def _pair(

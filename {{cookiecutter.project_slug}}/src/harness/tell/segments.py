@@ -9,7 +9,7 @@ from harness.console import ABSENT
 from harness.read.results import Experiment
 from harness.read.scores import Segment, read_segments
 from harness.read.views import columns
-from harness.record.segments_table import SEGMENTED, SEGMENTS_OF, SegmentAggregate
+from harness.record.segments_table import SEGMENTED, SEGMENTS_OF, TRUTH, SegmentAggregate
 from harness.tell.section import Section, Table, interval, with_own_n
 
 # By segment, index of the configuration, and name of the aggregate.
@@ -75,6 +75,10 @@ def _section(
                     cells.append(_cell(together.get((value, index, metric))))
                 rows.append([value, label, *cells])
     text = []
+    if name == TRUTH and set(experiment.metrics) - set(experiment.scores):
+        text.append(
+            "Without aggregates: of rows that share one true answer they say another thing."
+        )
     if len(sizes) > len(kept):
         text.append(f"The {len(kept)} commonest of {len(sizes):,} values.")
     if len(order) > len(shown):
