@@ -46,7 +46,7 @@ def facing(
     """Which configurations of A stand against which of B."""
     if wanted_a or wanted_b:
         return [(_chosen(first, wanted_a), _chosen(second, wanted_b))]
-    # Of several seeds an experiment has the mean, of one the params: they are the same all the same.
+    # Of several seeds an experiment has the mean, of a single one the params.
     seeds = {*first.seeds, *second.seeds}
     mine, theirs = ([without(each.params, seeds) for each in side.configurations]
                     for side in (first, second))  # fmt: skip
