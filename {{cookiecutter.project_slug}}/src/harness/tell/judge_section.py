@@ -51,7 +51,7 @@ def _who_judged(con: DuckDBPyConnection, experiment: Experiment) -> list[Section
     if not found:
         return []
     text = (
-        "What scores read besides the answers. A version is of the judge's code, rubric and params; "
+        "What scores read besides the answers. Its version is of its code, rubric and params; "
         "what was judged before is not asked again, and the costs above are without these."
     )
     heads = ("judge", "version", "judgements", "asked", "failed", "cost (USD)")
