@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from harness.errors import HarnessError
 from harness.run.budget import Budget, Share, forecast
+from tests.harness.project_fixture import Bench
 
 
 @given(
@@ -135,3 +136,24 @@ def test_a_forecast_adds_up_by_configuration() -> None:
 
 def test_a_forecast_of_nothing_says_so() -> None:
     assert forecast([]).lines() == ["all  0 new, 0 cached; 0 USD"]
+
+
+@pytest.mark.parametrize("executor", ["serial", "threads", "async"])
+def test_what_was_in_flight_and_cheaper_than_expected_leaves_room(
+    bench: Bench, executor: str
+) -> None:
+    """A call costs 0.001 where 0.002 was expected: eight in flight reserve most of the budget."""
+    bench.items(40)
+    bench.params('[Params("only")]')
+    bench.settings(run={"executor": executor, "workers": 8}, limits={"max_cost_usd": 0.0205})
+    estimate = "\n\ndef estimate(item, params):\n    return 0.002\n"
+    call = 'return {"prediction": True, "ground_truth": True, "cost": 0.001}'
+    bench.predict(call, head=estimate)
+    if executor == "async":
+        path = bench.root / "src/benchmark/predict.py"
+        path.write_text(path.read_text().replace("def predict(", "async def predict("))
+    done = bench.dev_run(expect=1)
+    assert "the next call could exceed the budget" in done.said
+    assert "reserved" not in done.said
+    rows = bench.rows("dev")
+    assert len(rows) == bench.executed().total() == 19

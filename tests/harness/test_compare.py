@@ -275,6 +275,28 @@ def test_repeats_do_not_pass_for_items(tmp_path: Path) -> None:
     assert pair.verdict.n == 12
 
 
+@pytest.mark.parametrize("fold", [None, "c1"])
+def test_one_seed_here_and_two_there_are_the_same_configuration(
+    tmp_path: Path, fold: str | None
+) -> None:
+    weak, strong = right([0] * 30 + [1] * 70), right([0] * 5 + [1] * 95)
+    extra: list[dict[str, Any]] = [{"fold": fold}] * 100
+    rows, runs = [], []
+    for tag, seeds in ((OLD, (0,)), (NEW, (0, 1))):
+        rows += rows_for(tag, {"model": "bayes", "seed": 0}, weak, extra=extra)
+        for seed in seeds:
+            scores = weak if tag == OLD else strong
+            rows += rows_for(tag, {"model": "tree", "seed": seed}, scores, extra=extra)
+        runs.append(run_for(tag, settings={"data": {"seeds": ["seed"]}}))
+    for names, sign in (((OLD, NEW), 1), ((NEW, OLD), -1)):
+        found = run(tmp_path / names[0], rows, runs, *names)
+        gaps = {p.a.partition("model=")[2].split()[0].rstrip(","): p.verdict for p in found.pairs}
+        assert {name: gap and gap.difference.estimate for name, gap in gaps.items()} == (
+            pytest.approx({"bayes": 0, "tree": sign * 0.25})
+        )
+        assert not [name for name, *_ in found.changed if name.startswith("params")]
+
+
 @pytest.mark.parametrize("column", ["fold", "cluster"])
 def test_repeats_on_one_side_only_share_items_all_the_same(tmp_path: Path, column: str) -> None:
     weak, strong = right([0] * 30 + [1] * 70), right([0] * 5 + [1] * 95)

@@ -79,6 +79,16 @@ def test_equal_answers_are_judged_once_and_scores_read_it(judged: Bench) -> None
     assert {row["good"] for row in judged.rows("e0.0.2")} == {0, 1}
 
 
+def test_a_report_says_who_judged_and_for_how_much(judged: Bench) -> None:
+    judged.experiment("e0.0.1")
+    summary = judged.run("summary", "e0.0.1", expect=1).out
+    [line] = [each for each in summary.splitlines() if "rubric=strict" in each]
+    asked = len(_judgements(judged))
+    assert [cell.strip() for cell in line.split("|")][3:7] == (
+        [str(asked), str(asked), "0", f"{0.01 * asked:g}"]
+    )
+
+
 def test_a_benchmark_tests_its_scores_without_a_judge(judged: Bench) -> None:
     rows = """
     import sys

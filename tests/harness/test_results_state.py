@@ -171,6 +171,18 @@ def test_scored_again_under_dvc_the_documented_checkout_works_after_what_is_said
     assert "ok results" in tagged_by_dvc.run("ready", expect=1).said
 
 
+def test_a_results_folder_that_was_deleted_does_not_begin_anew(tagged_by_dvc: Bench) -> None:
+    bench = tagged_by_dvc
+    shutil.rmtree(bench.root / "results")
+    shutil.rmtree(bench.root / ".cache")
+    blocked(bench, "which the last commit has, are not here", "git checkout HEAD -- results/")
+    bench.git("checkout", "HEAD", "--", "results/")
+    blocked(bench, "DVC records results/benchmark.db, and it is not here",
+            f"fix: {DVC} checkout results/benchmark.db.dvc")  # fmt: skip
+    bench.run_dvc("checkout")
+    assert "ok results" in bench.run("ready", expect=1).said
+
+
 def test_data_that_dvc_keeps_and_is_not_here(tagged_by_dvc: Bench) -> None:
     bench = tagged_by_dvc
     bench.dataset(

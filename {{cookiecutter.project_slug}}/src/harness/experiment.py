@@ -308,8 +308,10 @@ def finish(
         git.annotate(root, tag, f"{words}{runs_line(list(runs_of(place.db)[tag]))}")
     except BaseException:
         # Otherwise the commit would stay without its tag, and the next try would make another one.
+        # After Ctrl-C both may be there.
         with contextlib.suppress(HarnessError):
-            git.take_back(root, before, kept)
+            if not git.names_head(root, tag):
+                git.take_back(root, before, kept)
         raise
     end_finishing(root, tag)
     out.print(f"tagged {tag}: {words.splitlines()[0]}", markup=False, soft_wrap=True)

@@ -26,6 +26,22 @@ from harness.stats.intervals import Interval, wilson
 
 
 @dataclass(frozen=True, slots=True)
+class JudgeOf:
+    """A judge of an experiment: its version, its params, and what it was asked.
+
+    `asked` of the `judgements` were made for this experiment, the others reused; they cost `cost`
+    USD, None where that is not known.
+    """
+
+    version: str
+    params: dict[str, object]
+    judgements: int
+    asked: int
+    failed: int
+    cost: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Agreement:
     """A judge ("" for all together) and people, by one score; a share has the last two."""
 
@@ -62,6 +78,30 @@ class Positions:
     same_answer: Interval
     first_twice: int
     second_twice: int
+
+
+def judges_of(con: DuckDBPyConnection, experiment: Experiment) -> list[JudgeOf]:
+    """Who judged the answers of an experiment; none where no judge did."""
+    have = columns(con, JUDGEMENTS)
+    if not have:
+        return []
+    params = [name for name in have if name.startswith("params_")]
+    paid = "sum(cost) FILTER (cache = '')" if "cost" in have else "NULL"
+    rows = rows_of(
+        con,
+        f"SELECT {', '.join([COLUMN, *map(quoted, params)])}, count(*) AS judgements, "
+        f"count(*) FILTER (cache = '') AS asked, count(error_type) AS failed, {paid} AS paid "
+        f"FROM {JUDGEMENTS} WHERE experiment_version = ? GROUP BY ALL ORDER BY ALL",
+        [experiment.name],
+    )
+    return [
+        JudgeOf(
+            row[COLUMN],
+            {n.removeprefix("params_"): row[n] for n in params if row[n] is not None},
+            row["judgements"], row["asked"], row["failed"], row["paid"],
+        )
+        for row in rows
+    ]  # fmt: skip
 
 
 def positions(con: DuckDBPyConnection, experiment: Experiment) -> list[Positions]:

@@ -4,7 +4,7 @@ What its items scored is read by `scores`, what was answered to them by `outputs
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean, stdev
 
@@ -222,6 +222,11 @@ def seeds_of(run: Row) -> tuple[str, ...]:
     return tuple(str(name).removeprefix("params_") for name in named)
 
 
+def without(params: Mapping[str, object], names: Collection[str]) -> dict[str, object]:
+    """The params but for those of these names."""
+    return {name: value for name, value in params.items() if name not in names}
+
+
 def varying_params(names: Iterable[str], every: Sequence[Mapping[str, object]]) -> list[str]:
     """Those of the params that are not the same in every configuration, or not in every one."""
     return [name for name in names if len({str(each.get(name, _ABSENT)) for each in every}) > 1]
@@ -234,12 +239,12 @@ def _without_seeds(
     if not seeds:
         return found
     alike: dict[str, list[RecordedConfiguration]] = {}
-    without = [{k: v for k, v in each.params.items() if k not in seeds} for each in found]
-    for params, each in zip(without, found, strict=True):
-        alike.setdefault(json.dumps(params, sort_keys=True, default=str), []).append(each)
+    for each in found:
+        rest = json.dumps(without(each.params, seeds), sort_keys=True, default=str)
+        alike.setdefault(rest, []).append(each)
     if len(alike) == len(found):
         return found
-    every = [{k: v for k, v in of[0].params.items() if k not in seeds} for of in alike.values()]
+    every = [without(of[0].params, seeds) for of in alike.values()]
     varying = varying_params(every[0], every)
     pooled = []
     for params, of in zip(every, alike.values(), strict=True):
@@ -260,9 +265,10 @@ def pooled_rows(rows: Sequence[Row], seeds: Sequence[str], metrics: Sequence[str
         alike.setdefault(json.dumps(params, sort_keys=True, default=str), []).append(row)
     if not seeds or len(alike) == len(rows):
         return list(rows)
-    without = [[{k: v for k, v in row.items() if k not in columns} for row in of]
-               for of in alike.values()]  # fmt: skip
-    return [pooled_row(of, metrics) | {"params_seeds": len(of)} for of in without]
+    return [
+        pooled_row([without(row, columns) for row in of], metrics) | {"params_seeds": len(of)}
+        for of in alike.values()
+    ]
 
 
 def pooled_row(rows: Sequence[Row], metrics: Sequence[str]) -> Row:

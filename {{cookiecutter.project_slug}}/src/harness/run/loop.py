@@ -150,6 +150,7 @@ class _Run:
     known: Knowledge | None = None
     fits: Fits | None = None
     budget: Budget | None = None
+    refused: list[Job] = field(default_factory=list)
     broken: Exception | None = None
     unkeyed: set[str] = field(default_factory=set)
     held: dict[bytes, set[str]] = field(default_factory=dict)
@@ -408,7 +409,7 @@ class _Run:
 
     def _loop(self, limit: int | None, progress: RunProgress) -> int:
         skipped = [0]
-        jobs = self._until_broken(self._jobs(limit, skipped, progress))
+        stream = self._looked_up(tasks(self.project, self.grid, self.census, limit), skipped)
         if self.project.settings.run.executor in ("processes", "dask"):
             # Checked here: in a worker process nobody would see the error.
             shared_limiter(self.project.settings, self.project.settings.run.workers)
@@ -417,18 +418,35 @@ class _Run:
         limiter = shared_limiter(self.project.settings)
         if limiter is not None and self.budget is not None:
             limiter.more = self.budget.more
-        # What the budget has admitted is done also where the next call does not fit.
-        for outcome in execute(
-            self.project, jobs, limiter, lambda: self.stop not in ("", "budget")
-        ):
-            self._record(outcome)
-            progress.before = skipped[0]
-            progress.show(self.recorder.counts)
+        first: list[Job] = []
+        while True:
+            jobs = self._until_broken(itertools.chain(first, self._jobs(stream, skipped, progress)))
+            # What the budget has admitted is done also where the next call does not fit.
+            for outcome in execute(
+                self.project, jobs, limiter, lambda: self.stop not in ("", "budget")
+            ):
+                self._record(outcome)
+                progress.before = skipped[0]
+                progress.show(self.recorder.counts)
+            if not (first := self._fits_now()):
+                break
         progress.before = skipped[0]
         self.recorder.call(lambda _: None)
         self._check_limits()
         progress.show(self.recorder.counts, at_once=True)
         return skipped[0]
+
+    def _fits_now(self) -> list[Job]:
+        """The job that did not fit into the budget, where it does after what was in flight."""
+        refused, self.refused = self.refused, []
+        if self.stop != "budget" or self.budget is None:
+            return []
+        for job in refused:
+            if not self.budget.admit(job.estimate):
+                self.reason = self.budget.refusal(job.estimate)
+                return []
+            self.stop = self.reason = ""
+        return refused
 
     def _until_broken(self, jobs: Iterator[Job]) -> Iterator[Job]:
         """The jobs until making one fails; what is in flight then is paid for and gets its row."""
@@ -438,10 +456,14 @@ class _Run:
             self.broken = error
             self._stop("error", str(error))
 
-    def _jobs(self, limit: int | None, skipped: list[int], progress: RunProgress) -> Iterator[Job]:
+    def _jobs(
+        self,
+        stream: Iterator[tuple[Task, tuple[Row, str] | None]],
+        skipped: list[int],
+        progress: RunProgress,
+    ) -> Iterator[Job]:
         """The jobs to execute; what is recorded or cached is not among them."""
-        stream = tasks(self.project, self.grid, self.census, limit)
-        for task, known in self._looked_up(stream, skipped):
+        for task, known in stream:
             if self.recorder.written and not self.stop:
                 self._stop_for(self.recorder.written)
             if self.stop:
@@ -464,6 +486,7 @@ class _Run:
                     continue
                 job = Job(task, fitted.path, fitted.asset, fitted.seconds, job.estimate)
             if self.budget is not None and not self.budget.admit(job.estimate):
+                self.refused = [job]
                 self._stop("budget", self.budget.refusal(job.estimate))
                 return
             yield job
@@ -535,7 +558,7 @@ class _Run:
             self._stop("failed-limit", f"{failed} datapoints failed ([run] max_errors)")
 
     def _stop(self, how: str, reason: str) -> None:
-        if not self.stop:
+        if self.stop in ("", "budget"):  # a budget that was passed may have room again
             self.stop = how
             self.reason = reason
 

@@ -3,7 +3,7 @@
 from harness.console import shown
 from harness.project.declarations import said
 from harness.project.hypotheses import flat
-from harness.read.results import Experiment, label, varying_params
+from harness.read.results import Experiment, label, varying_params, without
 from harness.record.runs import MADE_BY, RAN_ON
 
 
@@ -12,12 +12,16 @@ def changes(first: Experiment, second: Experiment) -> list[tuple[str, str, str]]
     if first is second or not first.runs or not second.runs:
         return []
     old, new = _facts(first), _facts(second)
-    varying = _varying(first, second)
-    for facts, experiment in ((old, first), (new, second)):
+    seeds = {*first.seeds, *second.seeds}
+    sets = [[without(each.params, seeds) for each in side.configurations]
+            for side in (first, second)]  # fmt: skip
+    every = [*sets[0], *sets[1]]
+    varying = varying_params(dict.fromkeys(key for params in every for key in params), every)
+    for facts, ran in zip((old, new), sets, strict=True):
         # By what varies alone: a label of all params is cut before it comes to that.
-        for each in experiment.configurations:
-            named = {key: each.params[key] for key in varying if key in each.params}
-            facts[f"params {label(named or each.params)}"] = "ran"
+        for params in ran:
+            named = {key: params[key] for key in varying if key in params}
+            facts[f"params {label(named or params)}"] = "ran"
     return [
         (shown(key), shown(old.get(key)), shown(new.get(key)))
         for key in sorted(old.keys() | new.keys())
@@ -39,9 +43,3 @@ def _facts(experiment: Experiment) -> dict[str, object]:
     facts |= {f"setting {key}": value for key, value in flat(run["settings"]).items()}
     facts |= {f"score {rule.called}": said(rule) for rule in experiment.rules.values()}
     return facts
-
-
-def _varying(first: Experiment, second: Experiment) -> list[str]:
-    """The params that are not the same in every configuration of both."""
-    every = [each.params for side in (first, second) for each in side.configurations]
-    return varying_params(dict.fromkeys(key for params in every for key in params), every)

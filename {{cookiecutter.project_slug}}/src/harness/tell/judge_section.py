@@ -1,11 +1,12 @@
-"""The part of a report on judges: how far people agree, and means without the judges' errors."""
+"""The part of a report on judges: who judged, how far people agree, means without their errors."""
 
 from collections.abc import Sequence
 
 from duckdb import DuckDBPyConnection
 
-from harness.read.calibration import Agreement, agreements, corrected, positions
-from harness.read.results import Experiment
+from harness.console import ABSENT
+from harness.read.calibration import Agreement, agreements, corrected, judges_of, positions
+from harness.read.results import Experiment, label
 from harness.stats.intervals import Interval
 from harness.tell.section import Section, Table, interval, number
 
@@ -20,8 +21,8 @@ _WAYS = {
 def judge_sections(
     con: DuckDBPyConnection, experiment: Experiment, order: Sequence[int]
 ) -> list[Section]:
-    """The section, or none where no answer is labelled."""
-    placed = _position_sections(con, experiment)
+    """Who judged, how far people agree where answers are labelled, and what place did to pairs."""
+    placed = [*_who_judged(con, experiment), *_position_sections(con, experiment)]
     found = agreements(con, experiment)
     if not found:
         return placed
@@ -43,6 +44,25 @@ def judge_sections(
     )
     people = Section("The judge and people", text, [_agreement(experiment, found), *means])
     return [people, *placed]
+
+
+def _who_judged(con: DuckDBPyConnection, experiment: Experiment) -> list[Section]:
+    found = judges_of(con, experiment)
+    if not found:
+        return []
+    text = (
+        "What scores read besides the answers. Its version is of its code, rubric and params; "
+        "what was judged before is not asked again, and the costs above are without these."
+    )
+    heads = ("judge", "version", "judgements", "asked", "failed", "cost (USD)")
+    rows = [
+        [
+            label(each.params), each.version[:16], f"{each.judgements:,}", f"{each.asked:,}",
+            f"{each.failed:,}", ABSENT if each.cost is None else number(each.cost),
+        ]
+        for each in found
+    ]  # fmt: skip
+    return [Section("Judges", [text], [Table(heads, rows)])]
 
 
 def _position_sections(con: DuckDBPyConnection, experiment: Experiment) -> list[Section]:

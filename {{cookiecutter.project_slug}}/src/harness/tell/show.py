@@ -42,7 +42,9 @@ def _head(known: Known) -> Section:
 
 
 def _plan(known: Known) -> list[Section]:
-    plan, problem = recorded_plan(known.runs[0].get("plan") if known.runs else None)
+    if not known.runs:
+        return [Section("Plan", [_away(known)])]
+    plan, problem = recorded_plan(known.runs[0].get("plan"))
     if problem:
         return [Section("Plan", [f"It cannot be read: {problem}."], warning=True)]
     if not plan.questions and not plan.hypotheses:
@@ -53,6 +55,10 @@ def _plan(known: Known) -> list[Section]:
     ]
     tables = [Table(("outcome", "id", "hypothesis", "that is"), rows)] if rows else []
     return [Section("Plan", plan.questions, tables)]
+
+
+def _away(known: Known) -> str:
+    return f"Its database is not here; make pull TAG={known.tag}."
 
 
 def _outcome(verdicts: str, hypothesis: Hypothesis) -> str:
@@ -103,7 +109,7 @@ def _time(row: Row, per_second: float) -> str:
 
 def _provenance(known: Known) -> Section:
     if not known.runs:
-        return Section("Provenance", [f"Its database is not here; make pull TAG={known.tag}."])
+        return Section("Provenance", [_away(known)])
     facts = [[_fact(name, run.get(name)) for run in known.runs] for name in _FACTS]
     heads = ["what", *(f"run {n}" for n in range(1, len(known.runs) + 1))]
     rows = [[name.replace("_", " "), *each] for name, each in zip(_FACTS, facts, strict=True)]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from harness.errors import HarnessError
 from harness.project.hypotheses import flat, reads_as
-from harness.read.results import Experiment, label
+from harness.read.results import Experiment, label, without
 from harness.read.scores import Scores
 
 
@@ -46,12 +46,11 @@ def facing(
     """Which configurations of A stand against which of B."""
     if wanted_a or wanted_b:
         return [(_chosen(first, wanted_a), _chosen(second, wanted_b))]
-    partners = [
-        tuple(
-            i for i, other in enumerate(second.configurations) if _same(each.params, other.params)
-        )
-        for each in first.configurations
-    ]
+    # Of several seeds an experiment has the mean, of a single one the params.
+    seeds = {*first.seeds, *second.seeds}
+    mine, theirs = ([without(each.params, seeds) for each in side.configurations]
+                    for side in (first, second))  # fmt: skip
+    partners = [tuple(i for i, other in enumerate(theirs) if _same(each, other)) for each in mine]
     shared: list[tuple[tuple[int, ...], tuple[int, ...]]] = [
         ((index,), found) for index, found in enumerate(partners) if found
     ]

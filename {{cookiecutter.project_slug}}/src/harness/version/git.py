@@ -335,6 +335,12 @@ def annotate(root: Path, tag: str, message: str) -> None:
     git(root, *identity(root), "tag", *options, tag, given=message)
 
 
+def names_head(root: Path, tag: str) -> bool:
+    """Whether there is such a tag, and it is of the last commit."""
+    named = asked(root, "rev-parse", "-q", "--verify", f"refs/tags/{tag}^{{commit}}")
+    return named is not None and named == head(root)
+
+
 def take_back(root: Path, before: str, paths: list[str]) -> None:
     """Undo a commit of `paths` that was begun at the commit `before`; the files stay as they are.
 

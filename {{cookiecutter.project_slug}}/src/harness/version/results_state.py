@@ -94,6 +94,7 @@ def problem(root: Path, settings: Settings, tag: str | None) -> Problem | None:
         or _of_dvc_itself(root, settings)
         or _of_merge(root)
         or next(filter(None, (_of_record(root, each) for each in records(root))), None)
+        or _of_lost(root)
     )
 
 
@@ -143,6 +144,24 @@ def _of_merge(root: Path) -> Problem | None:
             fix = f"git {what} --continue, or git {what} --abort"
             return Problem(f"a {what} is not finished, so nothing can be committed alone", fix)
     return None
+
+
+def _of_lost(root: Path) -> Problem | None:
+    """A results folder that was deleted would begin anew, with one experiment in its database."""
+    if not git.is_repository(root) or not git.head(root):
+        return None
+    listed = git.git(
+        root, "diff", "--name-only", "--diff-filter=D", "--no-renames", "-z", "--relative", "HEAD",
+        "--", f"{_FOLDER}/",
+    )  # fmt: skip
+    lost = [name for name in listed.split("\0") if name]
+    if not lost:
+        return None
+    more = f" and {len(lost) - 1} more" if lost[1:] else ""
+    return Problem(
+        f"{lost[0]}{more}, which the last commit has, {'are' if more else 'is'} not here",
+        f"git checkout HEAD -- {_FOLDER}/; or commit that they are gone",
+    )
 
 
 def problem_of(root: Path, record: Record) -> Problem | None:
