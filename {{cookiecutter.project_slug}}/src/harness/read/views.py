@@ -41,9 +41,8 @@ Answer = duckdb.DuckDBPyConnection
 _QUOTED_OR_MARK = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|\?""")
 Source = tuple[str, str]  # the alias of an attached database, and a table in it
 Kinds = dict[str, str]  # DuckDB's types of a table's columns
-CLASSES = ("integer", "real", "text", "blob")
 # SQLite gives no result of more than 2,000 columns, and joins no more than 64 tables.
-_MOST_COLUMNS, _MOST_TABLES = 400, 60
+_MOST_COLUMNS, _MOST_TABLES = 1_500, 60
 
 
 def literal(text: str) -> str:
@@ -263,10 +262,8 @@ def _stored(
         for some in _at_once(names):
             query = literal(_classes_of(some))
             rows = con.execute(f"SELECT * FROM sqlite_query('{alias}', {query})").fetchone()
-            seen = iter(rows or ())
-            for table, column in some:
-                hits = [(each, str(next(seen, 0)) == "1") for each in CLASSES]
-                found[alias, table][column] = {each for each, hit in hits if hit}
+            for (table, column), seen in zip(some, rows or (), strict=True):
+                found[alias, table][column] = set((seen or "null").split(",")) - {"null"}
     return found
 
 
@@ -284,13 +281,12 @@ def _at_once(names: Sequence[tuple[str, str]]) -> Iterator[list[tuple[str, str]]
 
 
 def _classes_of(names: Sequence[tuple[str, str]]) -> str:
-    """SQLite's query for one row: whether each class occurs in each column, in their order."""
+    """SQLite's query for one row: the classes that occur in each column, in their order."""
     parts, place = [], count()
     for table, group in groupby(names, key=itemgetter(0)):
         asked = [
-            f"max(typeof({quoted(column)}) = '{each}') AS c{next(place)}"
+            f"group_concat(DISTINCT typeof({quoted(column)})) AS c{next(place)}"
             for _, column in group
-            for each in CLASSES
         ]
         parts.append(f"(SELECT {', '.join(asked)} FROM {quoted(table)})")
     return f"SELECT * FROM {', '.join(parts)}"
