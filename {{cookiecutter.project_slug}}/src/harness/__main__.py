@@ -23,6 +23,9 @@ def main() -> None:
     elif command == ["lock"]:
         _set_up(["--relock", *sys.argv[2:]])
     else:
+        from harness.system import collect_rarely
+
+        collect_rarely()
         from harness.cli import main as run_command
 
         run_command()

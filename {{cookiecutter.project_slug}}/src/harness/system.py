@@ -1,9 +1,10 @@
-"""What only some systems have: signals that interrupt, limits of files, locks.
+"""What only some systems have: signals that interrupt, limits of files, locks. And the collector.
 
 Nothing else in the harness names a function that Windows or macOS lacks; each function here says
 what it does where the system lacks it.
 """
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -15,6 +16,21 @@ from typing import IO
 
 # Tried from above where the limit is "unlimited", which macOS names and then refuses.
 _FILES = (1_048_576, 262_144, 65_536, 24_576, 10_240, 4_096)
+
+_USUAL = gc.get_threshold()
+_RARE = 50_000  # objects
+
+
+def collect_rarely() -> None:
+    """Look for garbage rarely: what is imported stays, and Python would look through it 150 times,
+    which is a twelfth of a short command."""
+    gc.set_threshold(_RARE, *_USUAL[1:])
+
+
+def collect_as_usual() -> None:
+    """As Python itself does: what predict takes is measured under the collector that it has
+    elsewhere."""
+    gc.set_threshold(*_USUAL)
 
 
 def has_timers() -> bool:

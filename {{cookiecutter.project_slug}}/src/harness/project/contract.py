@@ -31,6 +31,7 @@ from harness.project.scores import Score, declared_in
 from harness.project.settings import Settings, load_settings
 from harness.project.values import Params, Row
 from harness.project.watch import Stamp, stamp
+from harness.system import collect_as_usual
 
 Item: TypeAlias = dict[str, Any]
 
@@ -105,6 +106,7 @@ class Project:
         metrics = import_own(root, "metrics")
         judge = import_own(root, "judge") if (root / JUDGE).is_file() else None
         all_loaded()
+        collect_as_usual()
         params_type, grid = read_grid(params)
         _check_seeds(settings, params_type)
         function, batch = _predictor(predict)

@@ -356,7 +356,7 @@ def _resamples(
         each.summary.get("params_key"): i for i, each in enumerate(configurations) if not each.seeds
     }
     found: dict[str, dict[int, Resamples]] = {}
-    for row in con.execute(RESAMPLES_OF, [name]).fetchall():
+    for row in ask(con, RESAMPLES_OF, [name]).fetchall():
         key, metric, resamples = resamples_of(row)
         if key in places:
             found.setdefault(metric, {})[places[key]] = resamples

@@ -8,7 +8,7 @@ from duckdb import DuckDBPyConnection
 from harness.console import ABSENT
 from harness.read.results import Experiment
 from harness.read.scores import Segment, read_segments
-from harness.read.views import columns
+from harness.read.views import ask, columns
 from harness.record.segments_table import SEGMENTED, SEGMENTS_OF, TRUTH, SegmentAggregate
 from harness.tell.section import Section, Table, interval, with_own_n
 
@@ -43,7 +43,7 @@ def _aggregates(con: DuckDBPyConnection, experiment: Experiment, segmentation: s
         if not each.seeds
     }
     found: Together = {}
-    for row in con.execute(SEGMENTS_OF, [experiment.name]).fetchall():
+    for row in ask(con, SEGMENTS_OF, [experiment.name]).fetchall():
         each = SegmentAggregate(*row)
         if each.segmentation == segmentation and each.params_key in places:
             found[each.segment, places[each.params_key], each.name] = each

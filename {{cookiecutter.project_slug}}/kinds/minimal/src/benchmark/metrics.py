@@ -1,11 +1,12 @@
 """How good it was. Works on stored rows only, so `make rescore` needs no second run of predict."""
 
 from collections.abc import Callable
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from harness import Score
+
+if TYPE_CHECKING:  # only named here, in types: import it at the top where you use it
+    import pandas as pd
 
 # Each score says once what it is: its kind, and which way is better. The first one heads the report
 # where PLAN.toml names none. None, and a datapoint that failed, count as the worst value where that
@@ -23,7 +24,7 @@ def score(row: dict[str, Any]) -> dict[str, float | int | bool | None]:
     return {"correct": row["prediction"] == row["ground_truth"]}
 
 
-def precision(rows: pd.DataFrame) -> float:
+def precision(rows: "pd.DataFrame") -> float:
     """Share of true virginica among the flowers that were called so."""
     called = rows["prediction"].to_numpy() == 1
     truth = rows["ground_truth"].to_numpy()
@@ -32,4 +33,4 @@ def precision(rows: pd.DataFrame) -> float:
 
 # Figures that are not averages of scores. Each sees the rows of a configuration that did not fail,
 # and a thousand resamples of them for its interval, so arrays are better than DataFrames here.
-AGGREGATES: dict[str, Callable[[pd.DataFrame], float]] = {"precision": precision}
+AGGREGATES: "dict[str, Callable[[pd.DataFrame], float]]" = {"precision": precision}
