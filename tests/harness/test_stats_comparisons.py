@@ -385,8 +385,8 @@ def test_the_confidence_reaches_the_verdict() -> None:
 def test_folds_that_items_widen_name_both() -> None:
     rng = np.random.default_rng(2)
     folds = np.repeat(np.arange(50), 4)
-    sizes = {"n_train": np.full(200, 196.0), "n_test": np.full(200, 4.0)}
-    units = Units(np.arange(200) % 40, folds.astype(float), **sizes)
+    n_train, n_test = np.full(200, 196.0), np.full(200, 4.0)
+    units = Units(np.arange(200) % 40, folds.astype(float), n_train, n_test)
     losses = rng.normal(2.0, 0.1, 200)
     verdict = paired_verdict(losses, losses + 1.1, units, bounds=(0.0, 34.5), binary=False)
     said = "corrected resampled t of 50 folds, widened to the items' paired bet"
