@@ -295,6 +295,9 @@ def test_one_seed_here_and_two_there_are_the_same_configuration(
             pytest.approx({"bayes": 0, "tree": sign * 0.25})
         )
         assert not [name for name, *_ in found.changed if name.startswith("params")]
+        same = {pair.a for pair in found.pairs if "the same value on both sides" in pair.reason}
+        assert same
+        assert all("bayes" in name for name in same)
 
 
 @pytest.mark.parametrize("column", ["fold", "cluster"])

@@ -380,3 +380,14 @@ def test_the_confidence_reaches_the_verdict() -> None:
     assert (close.verdict, close.p_value < 0.05) == ("undecided", True)
     strict = correct_family([paired_verdict(*pairs(60, 20, 8, 12))], confidence=0.99)
     assert strict[0].verdict == "undecided"
+
+
+def test_folds_that_items_widen_name_both() -> None:
+    rng = np.random.default_rng(2)
+    folds = np.repeat(np.arange(50), 4)
+    n_train, n_test = np.full(200, 196.0), np.full(200, 4.0)
+    units = Units(np.arange(200) % 40, folds.astype(float), n_train, n_test)
+    losses = rng.normal(2.0, 0.1, 200)
+    verdict = paired_verdict(losses, losses + 1.1, units, bounds=(0.0, 34.5), binary=False)
+    said = "corrected resampled t of 50 folds, widened to the items' paired bet"
+    assert verdict.test == said

@@ -92,6 +92,10 @@ def test_a_tag_that_is_older_than_its_remote_comes_back(
     assert "origin: 1 tag (e0.0.1) pushed" in said
     assert "origin has every tag" in bench.run("push").said, "it can be repeated"
 
+    bench.run("remote", "../store/other")
+    assert "is not committed, so a clone does not know it" in bench.run("push", expect=1).said
+    bench.git("checkout", "-q", ".dvc/config")
+
     other = clone(bench, url, tmp_path / "clone", "--no-tags")
     assert not other.db.exists()
     said = other.run("pull").said

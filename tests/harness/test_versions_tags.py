@@ -25,6 +25,8 @@ def test_a_list_has_metrics_with_intervals_data_who_and_when(past: Bench) -> Non
     assert "second" in line
     assert past.sql("SELECT data_version FROM runs")[0]["data_version"][:12] in line
     assert "the rows of e0.1.0 are not here: these figures were committed" in shown.err
+    away = next(line for line in shown.out.splitlines() if line.startswith(" e0.1.0"))
+    assert "2 configurations (make pull)" in away, "which of them is first is not known here"
     assert "make pull" in shown.err
 
 

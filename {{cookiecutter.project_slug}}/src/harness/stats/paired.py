@@ -277,7 +277,10 @@ def _over_folds(items: _Tested, values: Floats, units: Units, confidence: float)
         low=_outer(min, found.low, items.difference.low),
         high=_outer(max, found.high, items.difference.high),
     )
-    return _Tested(outer, _outer(max, p, items.p), name, effect, called)
+    larger = _outer(max, p, items.p)
+    if (outer.low, outer.high, larger) != (found.low, found.high, p):
+        name += f", widened to the items' {items.test}"
+    return _Tested(outer, larger, name, effect, called)
 
 
 def _by_fold(sizes: Floats | None, codes: NDArray[np.intp], tested: Floats) -> Floats:

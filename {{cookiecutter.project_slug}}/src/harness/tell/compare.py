@@ -218,6 +218,7 @@ def _smallest(first: Experiment, second: Experiment, metric: str) -> float:
     return second.plan.smallest_difference(metric) or first.plan.smallest_difference(metric)
 
 
+_SAME = "every shared item has the same value on both sides"
 _WITHOUT_DIRECTION = {"better": "higher", "worse": "lower", "not worse": "not lower"}
 
 
@@ -324,6 +325,9 @@ def _pair(
     if shared < MIN_ITEMS:
         reason = f"{shared} shared items with a value, at least {MIN_ITEMS} are needed"
         return replace(pair, reason=join_notes(reason, pair.reason))
+    both = np.isfinite(x) & np.isfinite(y)
+    if np.array_equal(x[both], y[both]):
+        pair = replace(pair, reason=join_notes(_SAME, pair.reason))
     left_out = [pooled(side.scores.left_out[metric], list(side.chosen)) for side in (a, b)]
     if not all(np.isfinite(each).any() for each in left_out):
         return replace(pair, reason="every datapoint of a side failed")

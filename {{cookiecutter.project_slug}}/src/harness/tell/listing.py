@@ -47,7 +47,7 @@ def distant_notes(listed: Sequence[Known]) -> list[str]:
     others = f" and {len(distant) - 3} others" if len(distant) > 3 else ""
     return [
         f"the rows of {', '.join(distant[:3])}{others} are not here: these figures were committed "
-        "with the tag, and labels and main metric may differ; make pull brings the rest"
+        "with the tag, without the order of configurations; make pull brings the rest"
     ]
 
 
@@ -70,7 +70,12 @@ def clock_notes(root: Path, listed: Sequence[Known]) -> list[str]:
 
 
 def main_words(known: Known) -> str:
-    """`accuracy 0.950 [0.920, 0.970], n 150`; of several configurations, the first one's."""
+    """`accuracy 0.950 [0.920, 0.970], n 150`; of several configurations, the first one's.
+
+    Which of several is first says how scores count, and that is in the database alone.
+    """
+    if known.tagged and not known.runs and len(known.rows) > 1:
+        return f"{len(known.rows)} configurations (make pull)"
     rule, row = known.main, known.first
     if rule is None or not row:
         return "no figures here"

@@ -84,6 +84,10 @@ def _has_data(root: Path, tag: str, away: list[Held], shared: Shared) -> bool:
 def _push_data(root: Path, tags: list[str], shared: Shared) -> dict[str, list[Held]]:
     """Push what is here of it; returns what is not, for each tag."""
     config = dvc.config(root)
+    if new := [name for name in git.changed(root) if Path(name).parts[-2:] == (".dvc", "config")]:
+        words = "the remote of DVC is not committed, so a clone does not know it"
+        fix = f'git add {new[0]} && git commit -m "a remote", then make push'
+        shared.left.append(HarnessError(words, fix=fix))
     if not dvc.default_remote(config):
         raise HarnessError(
             "DVC keeps results here and has no remote, so nobody else could get them",
