@@ -175,7 +175,8 @@ def test_a_results_folder_that_was_deleted_does_not_begin_anew(tagged_by_dvc: Be
     bench = tagged_by_dvc
     shutil.rmtree(bench.root / "results")
     shutil.rmtree(bench.root / ".cache")
-    blocked(bench, "which the last commit has, are not here", "git checkout HEAD -- results/")
+    lost = "results/benchmark.db.dvc, which the last commit has, is not here"
+    blocked(bench, lost, "git checkout HEAD -- results/")
     bench.git("checkout", "HEAD", "--", "results/")
     blocked(bench, "DVC records results/benchmark.db, and it is not here",
             f"fix: {DVC} checkout results/benchmark.db.dvc")  # fmt: skip

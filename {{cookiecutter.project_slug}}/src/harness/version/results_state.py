@@ -147,14 +147,17 @@ def _of_merge(root: Path) -> Problem | None:
 
 
 def _of_lost(root: Path) -> Problem | None:
-    """A results folder that was deleted would begin anew, with one experiment in its database."""
+    """A results folder that was deleted would begin anew, with one experiment in its database.
+
+    Not of a database that git keeps, which is among `records`, nor of texts, which are made again.
+    """
     if not git.is_repository(root) or not git.head(root):
         return None
     listed = git.git(
         root, "diff", "--name-only", "--diff-filter=D", "--no-renames", "-z", "--relative", "HEAD",
         "--", f"{_FOLDER}/",
     )  # fmt: skip
-    lost = [name for name in listed.split("\0") if name]
+    lost = [name for name in listed.split("\0") if name.endswith(".db.dvc")]
     if not lost:
         return None
     more = f" and {len(lost) - 1} more" if lost[1:] else ""
