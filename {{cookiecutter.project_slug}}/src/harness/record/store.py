@@ -338,24 +338,18 @@ class Store:
         values: list[tuple[Value, ...]],
     ) -> None:
         """Insert rows into a table, in one transaction; first delete what is `old` by each key."""
-        try:
-            self._exchange(name, old, keys, columns, values)
-        except UnicodeEncodeError:  # half of a character; all was taken back
-            self._exchange(name, old, keys, columns, [_readable_row(row) for row in values])
 
-    def _exchange(
-        self,
-        name: str,
-        old: str,
-        keys: list[list[Value]],
-        columns: list[str],
-        values: list[tuple[Value, ...]],
-    ) -> None:
-        table = quoted(name)
-        with explained(self.place.db), self._transaction():
-            for key in keys:
-                self.connection.execute(f"DELETE FROM {table} WHERE {old}", key)
-            self._insert_values(table, columns, values)
+        def put(values: list[tuple[Value, ...]]) -> None:
+            table = quoted(name)
+            with explained(self.place.db), self._transaction():
+                for key in keys:
+                    self.connection.execute(f"DELETE FROM {table} WHERE {old}", key)
+                self._insert_values(table, columns, values)
+
+        try:
+            put(values)
+        except UnicodeEncodeError:  # half of a character; all was taken back
+            put([_readable_row(row) for row in values])
 
     def _insert_values(
         self, table: str, columns: list[str], values: list[tuple[Value, ...]]
