@@ -150,7 +150,7 @@ class _Run:
     known: Knowledge | None = None
     fits: Fits | None = None
     budget: Budget | None = None
-    refused: list[Job] = field(default_factory=list)
+    refused: Job | None = None
     broken: Exception | None = None
     unkeyed: set[str] = field(default_factory=set)
     held: dict[bytes, set[str]] = field(default_factory=dict)
@@ -438,15 +438,14 @@ class _Run:
 
     def _fits_now(self) -> list[Job]:
         """The job that did not fit into the budget, where it does after what was in flight."""
-        refused, self.refused = self.refused, []
-        if self.stop != "budget" or self.budget is None:
+        refused, self.refused = self.refused, None
+        if self.stop != "budget" or self.budget is None or refused is None:
             return []
-        for job in refused:
-            if not self.budget.admit(job.estimate):
-                self.reason = self.budget.refusal(job.estimate)
-                return []
-            self.stop = self.reason = ""
-        return refused
+        if not self.budget.admit(refused.estimate):
+            self.reason = self.budget.refusal(refused.estimate)
+            return []
+        self.stop = self.reason = ""
+        return [refused]
 
     def _until_broken(self, jobs: Iterator[Job]) -> Iterator[Job]:
         """The jobs until making one fails; what is in flight then is paid for and gets its row."""
@@ -486,7 +485,7 @@ class _Run:
                     continue
                 job = Job(task, fitted.path, fitted.asset, fitted.seconds, job.estimate)
             if self.budget is not None and not self.budget.admit(job.estimate):
-                self.refused = [job]
+                self.refused = job
                 self._stop("budget", self.budget.refusal(job.estimate))
                 return
             yield job
