@@ -10,12 +10,12 @@ does nothing. CPU seconds are shown beside seconds: on a busy machine only they 
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from statistics import median
 
 from bench_datapoint import HARNESS, write_project
 
@@ -66,21 +66,22 @@ def project(folder: Path, items: int, configurations: int, kind: str = "") -> di
 
 def measured(folder: Path, environment: dict[str, str], *command: str) -> dict[str, float]:
     """Seconds, CPU seconds and peak memory (MB) of a command, all of its processes together."""
-    before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    # In a process of its own, so that no other command's memory is the peak of this one.
     probe = (
-        "import json, resource, subprocess, sys\n"
+        "import json, resource, subprocess, sys, time\n"
+        "begun = time.perf_counter()\n"
         "done = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)\n"
+        "took = time.perf_counter() - begun\n"
         "used = resource.getrusage(resource.RUSAGE_CHILDREN)\n"
-        "print(json.dumps([done.returncode, used.ru_maxrss, done.stderr.decode()[-500:]]))\n"
+        "found = {'s': took, 'cpu': used.ru_utime + used.ru_stime, 'mb': used.ru_maxrss / 1024}\n"
+        "print(json.dumps([done.returncode, found, done.stderr.decode()[-500:]]))\n"
     )
     ran = [sys.executable, "-c", probe, *command]
     done = subprocess.run(ran, cwd=folder, env=environment, capture_output=True, text=True)
-    code, memory, said = json.loads(done.stdout)
+    code, found, said = json.loads(done.stdout)
     if code and "ready" not in command:  # which ends with 1 where something is left to do
         raise SystemExit(f"{command} ended with {code}: {said}")
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return {"s": time.perf_counter() - begun, "cpu": cpu, "mb": memory / 1024}
+    return dict(found)
 
 
 def experiment(items: int, configurations: int, kind: str = "") -> None:
@@ -105,12 +106,12 @@ def _words(took: dict[str, float]) -> str:
 
 
 def developers_loop(rounds: int = 5) -> None:
-    """Print the median CPU seconds of commands of the dev phase."""
+    """Print the median seconds of commands of the dev phase, as whole processes."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         environment = project(folder, 20, 2)
         predict = folder / "src/benchmark/predict.py"
-        found: dict[str, list[float]] = {}
+        found: dict[str, list[dict[str, float]]] = {}
         for turn in range(rounds + 1):
             edit = measured(folder, environment, *COMMAND, "dev-run")
             same = measured(folder, environment, *COMMAND, "dev-run")
@@ -118,9 +119,10 @@ def developers_loop(rounds: int = 5) -> None:
             predict.write_text(predict.read_text() + f"\nTURN = {turn}\n")
             if turn:  # the first one compiles
                 for what, took in (("edit", edit), ("nothing changed", same), ("ready", ready)):
-                    found.setdefault(what, []).append(took["cpu"])
+                    found.setdefault(what, []).append(took)
         for what, times in found.items():
-            print(f"{what:16} CPU {sorted(times)[len(times) // 2]:5.2f} s, median of {rounds}")
+            wall, cpu = (median(each[of] for each in times) for of in ("s", "cpu"))
+            print(f"{what:16} {wall:5.2f} s, CPU {cpu:5.2f} s, medians of {rounds}")
 
 
 def main() -> None:

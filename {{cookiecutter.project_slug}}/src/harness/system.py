@@ -33,6 +33,19 @@ def collect_as_usual() -> None:
     gc.set_threshold(*_USUAL)
 
 
+def start_lean() -> None:
+    """Leave out what a short command pays for and does not use, unless the person has chosen.
+
+    numpy and scipy bring an OpenBLAS each, which starts a thread for every core, and these spin for
+    a while before they sleep: here they sleep at once (as many threads compute the same figures).
+    pydantic looks through all packages that are installed for plugins. Before either is loaded,
+    and not where predict runs, here or in a program that this one starts: its times are those that
+    it has elsewhere.
+    """
+    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")  # the least it takes: 2^4 ticks
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+
+
 def has_timers() -> bool:
     """Whether a signal can end a call after some time."""
     return hasattr(signal, "setitimer")

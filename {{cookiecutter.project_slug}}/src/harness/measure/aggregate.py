@@ -13,6 +13,7 @@ from harness.measure.configuration_rows import (
     recorded_configurations,
     selection,
 )
+from harness.measure.draws import DRAWS, DRAWS_OF_DEV
 from harness.measure.figures import Calculator
 from harness.measure.score import score_rows
 from harness.measure.segment_aggregates import Segmentations
@@ -105,6 +106,7 @@ def fill_metrics(
             types,
             _numeric(connection, place, experiment, rules, types),
             [rule for rule in rules if rule.aggregate],
+            DRAWS_OF_DEV if experiment == DEV else DRAWS,
             segmentations=_segmentations(connection, place, experiment, types),
         )
         several = len(chosen) > 1

@@ -13,6 +13,10 @@ from harness.stats.intervals import Indices
 from harness.stats.resampling import Resamples, resample_taken
 
 Aggregate = Callable[[pd.DataFrame], float]
+DRAWS = 1_000
+# A dev-run is repeated after each edit, on few items, and published nowhere. With 200, five draws
+# still lie beyond each bound of an interval of 95%.
+DRAWS_OF_DEV = 200
 _AT_ONCE = 5_000  # rows
 
 
@@ -21,7 +25,7 @@ def resampled(
     name: str,
     aggregate: Aggregate,
     all_items: Sequence[str],
-    draws: int = 1_000,
+    draws: int,
 ) -> tuple[Resamples | None, str]:
     """The aggregate on draws of the items, and why its value cannot count; "" where it can.
 

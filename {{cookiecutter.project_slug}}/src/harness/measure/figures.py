@@ -40,7 +40,8 @@ class Calculator:
     """Makes the metrics rows of an experiment, a configuration at a time.
 
     `types` are those of the columns of predictions; `scores` the rules of what each row has,
-    `aggregates` of what rows have together. `uncounted` collects what cannot count,
+    `aggregates` of what rows have together, on so many `draws`. `uncounted` collects what cannot
+    count,
     `resampled` aggregates on draws of the items, `segmented` those of the plan's `segmentations`.
     """
 
@@ -49,6 +50,7 @@ class Calculator:
     types: Mapping[str, str]
     scores: Sequence[Rule]
     aggregates: Sequence[Rule]
+    draws: int
     uncounted: list[Uncounted] = field(default_factory=list)
     resampled: list[Named] = field(default_factory=list)
     segmentations: Segmentations | None = None
@@ -147,7 +149,7 @@ class Calculator:
         self, rule: Rule, chosen: Chosen, frame: pd.DataFrame, everyone: list[str]
     ) -> dict[str, float | int | None]:
         aggregate = self.project.aggregates[rule.name]
-        drawn, reason = resampled(frame, rule.name, aggregate, everyone)
+        drawn, reason = resampled(frame, rule.name, aggregate, everyone, self.draws)
         interval = NO_ITEMS if drawn is None else interval_of(drawn)
         if drawn is not None and isfinite(drawn.estimate):
             self.resampled.append((chosen.key, rule.name, drawn))

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from duckdb import DuckDBPyConnection
-from scipy.special import chdtri
 
 from harness.errors import HarnessError
 from harness.measure.judge import columns_of, pooled, power_of
@@ -23,6 +22,7 @@ from harness.read.scores import Numbers, Scores, read_scores
 from harness.read.views import columns, connect
 from harness.record.layout import DEV, databases
 from harness.stats.decision import MIN_ITEMS
+from harness.stats.distributions import chi_squared_above
 from harness.stats.intervals import cluster_totals, ratio_error, wilson
 from harness.stats.power import (
     crowd_of,
@@ -297,7 +297,7 @@ def _known(
         what = f"{items:,} items" if clusters is None else f"{clusters:,} clusters"
         return f"all {what} of {source} differ alike"
     freedom = freedom or (clusters or items) - 1.0
-    least = value * sqrt(freedom / float(chdtri(freedom, UNSURE)))
+    least = value * sqrt(freedom / chi_squared_above(freedom, UNSURE))
     return Spread(value, least, False, items, source, clusters, freedom)
 
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from math import isfinite
 
 import numpy as np
-from scipy.special import ndtri
 
 from harness.project.declarations import Rule
 from harness.project.hypotheses import Hypothesis, matches
@@ -24,6 +23,7 @@ from harness.stats.decision import (
     outcome_of,
     position_of,
 )
+from harness.stats.distributions import normal_quantile
 from harness.stats.intervals import Interval
 from harness.stats.missing import gap_bounds
 from harness.stats.paired import paired_verdict
@@ -198,7 +198,7 @@ def _both_intervals(
     x, y = a.configurations[first].summary, b.configurations[second].summary
     if any(row.get(f"{metric}{end}") is None for row in (x, y) for end in ("", "_low", "_high")):
         return Interval(None, None, None, 0, "none", "has no interval for each configuration")
-    stretch = float(ndtri((1 + confidence) / 2) / ndtri(0.975))
+    stretch = normal_quantile((1 + confidence) / 2) / normal_quantile(0.975)
     estimate = x[metric] - y[metric]
     low = x[f"{metric}_low"] - y[f"{metric}_high"]
     high = x[f"{metric}_high"] - y[f"{metric}_low"]

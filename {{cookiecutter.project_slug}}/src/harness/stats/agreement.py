@@ -8,11 +8,11 @@ from math import sqrt
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import ndtri, stdtrit
 
+from harness.stats.distributions import normal_quantile, t_quantile
 from harness.stats.intervals import Floats, Interval, wilson
 
-_Z = float(ndtri(0.975))
+_Z = normal_quantile(0.975)
 # Labels without which the judge's errors are not known: in simulations with 20 labels of true and
 # false, intervals covered 87% where one in ten answers was bad.
 NEEDS = 30
@@ -125,7 +125,7 @@ def prediction_powered(
         variance += trust**2 * others.var(ddof=1) / m
     if variance <= 0:
         return Interval(estimate, None, None, total, "none", "all equal")
-    margin = float(stdtrit(n - 1, 0.975)) * sqrt(variance)
+    margin = t_quantile(n - 1, 0.975) * sqrt(variance)
     return Interval(estimate, estimate - margin, estimate + margin, total, "PPI++")
 
 
@@ -144,14 +144,14 @@ def errors_shared(person: ArrayLike, judge: ArrayLike, scores: ArrayLike) -> Int
     variance = float((y - f).var(ddof=1)) / y.size + float(judged.var(ddof=1)) / judged.size
     if variance <= 0:
         return Interval(estimate, None, None, int(judged.size), "none", "all equal")
-    margin = float(stdtrit(min(y.size, judged.size) - 1, 0.975)) * sqrt(variance)
+    margin = t_quantile(min(y.size, judged.size) - 1, 0.975) * sqrt(variance)
     n = int(judged.size)
     return Interval(estimate, estimate - margin, estimate + margin, n, "mean error")
 
 
 def _labels_alone(y: Floats) -> Interval:
     """Every answer has a label, so the judge adds nothing."""
-    margin = float(stdtrit(y.size - 1, 0.975)) * float(y.std(ddof=1)) / sqrt(y.size)
+    margin = t_quantile(y.size - 1, 0.975) * float(y.std(ddof=1)) / sqrt(y.size)
     mean = float(y.mean())
     return Interval(mean, mean - margin, mean + margin, int(y.size), "labels alone")
 

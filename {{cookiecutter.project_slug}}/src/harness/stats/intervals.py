@@ -1,8 +1,8 @@
 """Intervals for one configuration: proportions, means, a person's own aggregates, percentiles.
 
-Pure functions on numpy and scipy.special (scipy.stats would add half a second to every start). A
-value that is None, NaN or infinite is missing: it is left out, and the note says how many were. An
-estimate or a bound that the data cannot give is None, never NaN: NULL in a table, null in JSON.
+Pure functions on numpy. A value that is None, NaN or infinite is missing: it is left out, and the
+note says how many were. An estimate or a bound that the data cannot give is None, never NaN: NULL
+in a table, null in JSON.
 """
 
 from collections.abc import Sequence
@@ -12,9 +12,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import bdtr, bdtrik, chdtri, ndtr, ndtri, stdtrit
 
 from harness.stats.bounded import NEEDS, Bets, empirical_bernstein, unseen
+from harness.stats.distributions import (
+    binomial_cdf,
+    binomial_quantile,
+    chi_squared_above,
+    normal_cdf,
+    normal_quantile,
+    t_quantile,
+)
 
 Values = ArrayLike | Sequence[float | None]
 Floats = NDArray[np.float64]
@@ -122,7 +129,7 @@ def _of_sample(
         return Interval(estimate, None, None, x.size, "none", join_notes(note, "all equal"))
     # Of so small a tail 2,000 resamples have too few.
     if units not in BOOTSTRAP_UNITS or tail * RESAMPLES < _RESAMPLES_BEYOND:
-        margin = -float(stdtrit(units - 1, tail)) * ratio_error(sums, sizes)
+        margin = -t_quantile(units - 1, tail) * ratio_error(sums, sizes)
         return Interval(estimate, estimate - margin, estimate + margin, x.size, "t", note)
     drawn = _resampled_means(sums, sizes, seed)
     without = (sums.sum() - sums) / (sizes.sum() - sizes)
@@ -206,7 +213,7 @@ def _independent(
     if q == 0.5 or units < 2:
         return int(sizes[0]), sizes[0]
     # A variance over few clusters is known within the limits of chi-squared.
-    return int(min(sizes)), sizes[1] * float(chdtri(units - 1, 0.99)) / (units - 1)
+    return int(min(sizes)), sizes[1] * chi_squared_above(units - 1, 0.99) / (units - 1)
 
 
 def percentile_needs(q: float, confidence: float = 0.95) -> int:
@@ -240,7 +247,7 @@ def interval_of_sums(
         return Interval(mean, None, None, n, "none")
     if bounds is not None and n < NEEDS:
         return Interval(mean, None, None, n, "none", f"n too small, needs {NEEDS}")
-    margin, method = float(stdtrit(n - 1, 0.975)) * spread / sqrt(n), "t"
+    margin, method = t_quantile(n - 1, 0.975) * spread / sqrt(n), "t"
     if bounds is not None and unseen(mean, mean - margin, mean + margin, n, bounds, 0.025):
         margin, method = empirical_bernstein(spread, n, bounds, 0.025), "empirical Bernstein"
     low, high = bounds or (-inf, inf)
@@ -263,7 +270,7 @@ def interval_of_clusters(
         return Interval(mean, *_score_bounds(mean, size, 0.025), n, "Wilson, effective n")
     if error is None:
         return Interval(mean, None, None, n, "none", "all equal")
-    margin = float(stdtrit(units - 1, 0.975)) * error
+    margin = t_quantile(units - 1, 0.975) * error
     return Interval(mean, mean - margin, mean + margin, n, "t")
 
 
@@ -325,12 +332,12 @@ def _effective_size(sums: Floats, sizes: Floats, tail: float) -> float:
 
 
 def _size_with(error: float, p: float, units: int, n: float, tail: float) -> float:
-    few_units = float(ndtri(tail) / stdtrit(units - 1, tail)) ** 2
+    few_units = (normal_quantile(tail) / t_quantile(units - 1, tail)) ** 2
     return min(n, p * (1 - p) / error**2 * few_units)
 
 
 def _score_bounds(p: float, n: float, tail: float) -> Bounds:
-    z2 = float(ndtri(tail)) ** 2
+    z2 = normal_quantile(tail) ** 2
     centre = (p + z2 / (2 * n)) / (1 + z2 / n)
     margin = sqrt(z2 * (p * (1 - p) / n + z2 / (4 * n * n))) / (1 + z2 / n)
     # At p of 0 and 1 the bound is p itself; rounding must not push it past the estimate.
@@ -348,19 +355,19 @@ def _resampled_means(sums: Floats, sizes: Floats, seed: int) -> Floats:
 def bca_bounds(drawn: Floats, estimate: float, without: Floats, units: int, tail: float) -> Bounds:
     """Bounds from resampled statistics and those with one unit (or group of units) left out."""
     share = ((drawn < estimate).mean() + (drawn <= estimate).mean()) / 2
-    bias = float(ndtri(np.clip(share, 0.5 / drawn.size, 1 - 0.5 / drawn.size)))
+    bias = normal_quantile(float(np.clip(share, 0.5 / drawn.size, 1 - 0.5 / drawn.size)))
     away = without.mean() - without if without.size else np.zeros(1)
     away = away / (np.abs(away).max() or 1.0)
     acceleration = float((away**3).sum()) / (6 * (float((away**2).sum()) or 1.0) ** 1.5)
-    t = float(stdtrit(units - 1, tail)) * sqrt(units / (units - 1))
+    t = t_quantile(units - 1, tail) * sqrt(units / (units - 1))
     at = bias + np.array([t, -t])
-    low, high = np.quantile(drawn, ndtr(bias + at / np.maximum(1 - acceleration * at, 0.1)))
+    low, high = np.quantile(drawn, normal_cdf(bias + at / np.maximum(1 - acceleration * at, 0.1)))
     return min(float(low), estimate), max(float(high), estimate)
 
 
 def _lower_rank(n: int, q: float, tail: float) -> float:
     """Fractional rank, from 1, of the order statistic that lies above the q-quantile in `tail`."""
-    k = ceil(float(bdtrik(tail, n, q)))
-    k -= bool(bdtr(k - 1, n, q) >= tail)  # where rounding put an exact k just above itself
-    before, at = bdtr([k - 1, k], n, q)
+    k = ceil(binomial_quantile(tail, n, q))
+    k -= bool(binomial_cdf(k - 1, n, q) >= tail)  # where rounding put an exact k just above itself
+    before, at = binomial_cdf([k - 1, k], n, q)
     return k + float((tail - before) / (at - before))

@@ -8,9 +8,9 @@ from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import bdtr, stdtr
 
 from harness.stats.decision import MIN_ITEMS
+from harness.stats.distributions import binomial_cdf, t_cdf
 from harness.stats.intervals import Bounds, Floats
 from harness.stats.paired import ALONE, Units, paired_p
 
@@ -42,7 +42,8 @@ def _mcnemar(values: Floats, known: NDArray[np.bool_]) -> Floats:
     wrong = known - right
     ahead = right.T @ wrong  # right under i and wrong under j
     shared = known.T.astype(float) @ known
-    p = np.minimum(1.0, 2 * bdtr(np.minimum(ahead, ahead.T), (ahead + ahead.T).astype(int), 0.5))
+    counted = (ahead + ahead.T).astype(int)
+    p = np.minimum(1.0, 2 * binomial_cdf(np.minimum(ahead, ahead.T), counted, 0.5))
     p[shared < MIN_ITEMS] = np.nan
     np.fill_diagonal(p, np.nan)
     return np.asarray(p)
@@ -62,6 +63,6 @@ def _paired_t(values: Floats) -> Floats:
         error = np.where(alike, 0.0, np.sqrt(squares / (n - 1) / n))
         toss = np.where(mean != 0, 0.5 ** (n - 1), 1.0)
         with np.errstate(divide="ignore", invalid="ignore"):
-            found = np.where(error == 0, toss, 2 * stdtr(n - 1, -np.abs(mean) / error))
+            found = np.where(error == 0, toss, 2 * t_cdf(n - 1, -np.abs(mean) / error))
         p[i, i + 1 :] = p[i + 1 :, i] = found
     return p

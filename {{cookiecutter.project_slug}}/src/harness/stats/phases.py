@@ -3,8 +3,8 @@
 from math import sqrt
 
 import numpy as np
-from scipy.special import stdtrit
 
+from harness.stats.distributions import t_quantile
 from harness.stats.intervals import Floats, Indices, Interval, tail_of
 
 SLOWER = 0.02  # seconds of latency per second of load that a server which keeps up does not gain
@@ -27,7 +27,7 @@ def trend(phases: Indices, due: Floats, latency: Floats, confidence: float = 0.9
     if count < 2:
         return Interval(slopes[0] if slopes else None, None, None, count, "none", "a single phase")
     estimate = float(np.mean(slopes))
-    margin = -float(stdtrit(count - 1, tail_of(confidence))) * float(np.std(slopes, ddof=1))
+    margin = -t_quantile(count - 1, tail_of(confidence)) * float(np.std(slopes, ddof=1))
     margin /= sqrt(count)
     return Interval(estimate, estimate - margin, estimate + margin, count, "t over phases")
 

@@ -9,8 +9,8 @@ difference, or one of twice that.
 from math import ceil, isfinite, sqrt
 
 import numpy as np
-from scipy.special import nctdtrit, ndtr, ndtri
 
+from harness.stats.distributions import noncentral_t_quantile, normal_cdf, normal_quantile
 from harness.stats.halving import root_between
 from harness.stats.intervals import Floats, Indices, tail_of
 
@@ -49,8 +49,8 @@ def power_to_plan_with(power: float, confidence: float, degrees: float) -> float
     much, and one that came out too large makes up for less than that; Julious & Owen 2006 (Pharm
     Stat 5:29) put the quantile of a noncentral t in the place of z_a + z_b.
     """
-    za = -float(ndtri(tail_of(confidence)))
-    return float(ndtr(nctdtrit(max(degrees, 1.0), za, power) - za))
+    za = -normal_quantile(tail_of(confidence))
+    return float(normal_cdf(noncentral_t_quantile(max(degrees, 1.0), za, power) - za))
 
 
 def crowd_of(sizes: Indices) -> float:
@@ -121,7 +121,7 @@ def _needed(
     confidence: float,
     power: float,
 ) -> float:
-    za, zb = -float(ndtri(tail_of(confidence))), float(ndtri(power))
+    za, zb = -normal_quantile(tail_of(confidence)), normal_quantile(power)
     if discordant is None:
         return ((za + zb) * (spread or 0.0) / difference) ** 2 + za**2 / 2
     share = max(discordant, difference)

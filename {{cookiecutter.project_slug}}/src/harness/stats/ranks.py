@@ -11,8 +11,8 @@ from math import sqrt
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtr
 
+from harness.stats.distributions import t_cdf
 from harness.stats.intervals import Floats
 
 DRAWS = 5_000
@@ -61,7 +61,7 @@ def told_apart(
     open_pairs = np.triu(np.isfinite(p), 1)
     rejected = np.zeros((k, k), dtype=np.bool_)
     while open_pairs.any():
-        least = 2 * stdtr(df, -_largest(noise, spread, open_pairs) * wide)
+        least = 2 * t_cdf(df, -_largest(noise, spread, open_pairs) * wide)
         limit = float(np.quantile(least, 1 - confidence, method="lower"))
         fresh = open_pairs & (p < limit)
         rejected |= fresh

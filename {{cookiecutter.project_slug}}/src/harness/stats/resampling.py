@@ -14,8 +14,8 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import ndtri, stdtr, stdtrit
 
+from harness.stats.distributions import normal_quantile, t_cdf, t_quantile
 from harness.stats.intervals import (
     Floats,
     Indices,
@@ -154,7 +154,7 @@ def interval_of(found: Resamples, confidence: float = 0.95) -> Interval:
     if found.drawn.size == 0:
         if not np.isfinite(found.without).all():
             return Interval(estimate, None, None, n, "none", "undefined on parts of this data")
-        margin = -float(stdtrit(found.without.size - 1, tail)) * _error(found)
+        margin = -t_quantile(found.without.size - 1, tail) * _error(found)
         return Interval(estimate, estimate - margin, estimate + margin, n, "grouped jackknife")
     kept = found.drawn[np.isfinite(found.drawn)]
     lost = found.drawn.size - kept.size
@@ -169,7 +169,7 @@ def interval_of(found: Resamples, confidence: float = 0.95) -> Interval:
     low, high = bca_bounds(kept, estimate, without, found.units, reached)
     if low == high:  # such as a precision of few, wrong on hardly any draw: nothing is certain
         return Interval(estimate, None, None, n, "none", join_notes(note, "nearly all equal"))
-    stretch = float(ndtri(tail) / ndtri(reached))
+    stretch = normal_quantile(tail) / normal_quantile(reached)
     low, high = (estimate + stretch * (each - estimate) for each in (low, high))
     return Interval(estimate, low, high, n, "BCa bootstrap", note)
 
@@ -200,7 +200,7 @@ def interval_of_difference(
     interval = replace(found, method=method)
     if found.low is None or found.estimate is None:
         return interval, None
-    return interval, float(2 * stdtr(gap.units - 1, -abs(found.estimate) / _error(gap)))
+    return interval, float(2 * t_cdf(gap.units - 1, -abs(found.estimate) / _error(gap)))
 
 
 def _error(found: Resamples) -> float:

@@ -8,9 +8,10 @@ from functools import cache
 from math import sqrt
 
 import numpy as np
+from numpy.polynomial.legendre import leggauss
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri, roots_legendre
 
+from harness.stats.distributions import normal_cdf, normal_quantile
 from harness.stats.halving import root_between
 
 _NODES = 120  # of the quadrature: as many again change no level by 1e-9
@@ -24,7 +25,7 @@ def spent(share: float, alpha: float = 0.05) -> float:
     Near to the bounds of O'Brien & Fleming: next to nothing early, nearly all at the end (Lan &
     DeMets 1983, Biometrika 70:659).
     """
-    return float(2 * ndtr(ndtri(alpha / 4) / sqrt(share)))
+    return float(2 * normal_cdf(normal_quantile(alpha / 4) / sqrt(share)))
 
 
 def look_levels(shares: Sequence[float], alpha: float = 0.05) -> list[float]:
@@ -43,7 +44,7 @@ def look_levels(shares: Sequence[float], alpha: float = 0.05) -> list[float]:
 
 @cache
 def _levels(shares: tuple[float, ...], alpha: float) -> tuple[float, ...]:
-    nodes, weights = roots_legendre(_NODES)
+    nodes, weights = leggauss(_NODES)
     found: list[float] = []
     # Where the sum stands that no look has stopped yet: at these places, with this density.
     places, density = np.zeros(1), np.ones(1)
@@ -54,14 +55,14 @@ def _levels(shares: tuple[float, ...], alpha: float) -> tuple[float, ...]:
 
         def beyond(z: float, share: float = share, step: float = step) -> float:
             """How surely the sum passes z now, who has not stopped before."""
-            return float((density * ndtr((places - z * sqrt(share)) / step)).sum())  # noqa: B023
+            return float((density * normal_cdf((places - z * sqrt(share)) / step)).sum())  # noqa: B023
 
         def left(z: float, allowed: float = allowed) -> float:
             return beyond(z) - allowed
 
-        most = -float(ndtri(_LEAST_LEVEL / 2))
+        most = -normal_quantile(_LEAST_LEVEL / 2)
         bound = root_between(left, 0.0, most) if left(most) < 0 else most
-        found.append(float(2 * ndtr(-bound)))
+        found.append(float(2 * normal_cdf(-bound)))
         used += beyond(bound)
         edge = bound * sqrt(share)
         further = edge * nodes

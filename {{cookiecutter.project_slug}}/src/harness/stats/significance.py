@@ -1,6 +1,6 @@
 """Tests, intervals of a difference, effect sizes, Holm's correction.
 
-Pure functions on numpy and scipy. A difference is always a - b, in the units of the metric. A pair
+Pure functions on numpy. A difference is always a - b, in the units of the metric. A pair
 in which either value is missing (None, NaN, infinite) is left out. Every p is two-sided.
 """
 
@@ -10,9 +10,9 @@ from math import isnan, sqrt
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import bdtr, ndtri, stdtr, stdtrit
 
 from harness.stats.bounded import Bets
+from harness.stats.distributions import coin_cdf, normal_quantile, t_cdf, t_quantile
 from harness.stats.halving import root_between
 from harness.stats.intervals import (
     Floats,
@@ -39,7 +39,7 @@ def paired_differences(a: Values, b: Values) -> Floats:
 
 def mcnemar_exact(b: int, c: int) -> float:
     """p of `b` pairs right only under a against `c` only under b (Agresti 2013, sec. 11.1)."""
-    return min(1.0, 2 * float(bdtr(min(b, c), b + c, 0.5)))
+    return min(1.0, 2 * coin_cdf(min(b, c), b + c))
 
 
 def paired_proportions_interval(b: int, c: int, n: int, confidence: float = 0.95) -> Interval:
@@ -47,7 +47,7 @@ def paired_proportions_interval(b: int, c: int, n: int, confidence: float = 0.95
 
     Among `n` pairs, `b` are right only under a and `c` only under b.
     """
-    z2 = float(ndtri(tail_of(confidence))) ** 2
+    z2 = normal_quantile(tail_of(confidence)) ** 2
     if min(b, c) < 0 or b + c > n:
         raise ValueError(f"need b, c >= 0 and b + c <= n, got {b}, {c} of {n}")
     if n == 0:
@@ -143,7 +143,7 @@ def corrected_resampled_t(
     variance = float((w * (d - estimate) ** 2).sum()) / (1 - shared)
     spread = 0.0 if without_spread(d) else sqrt(variance)
     error = spread * sqrt(shared + float((w * ratios).sum()))
-    margin = -float(stdtrit(1 / shared - 1, tail)) * error
+    margin = -t_quantile(1 / shared - 1, tail) * error
     interval = Interval(estimate, estimate - margin, estimate + margin, d.size, name, note)
     return interval, _t_test(estimate, error, 1 / shared)
 
@@ -176,4 +176,4 @@ def holm(pvalues: Sequence[float | None]) -> list[float | None]:
 def _t_test(estimate: float, error: float, units: float) -> float:
     if error == 0:  # no spread to measure by: the sign test, each unit one toss of a coin
         return 0.5 ** (units - 1) if estimate else 1.0
-    return float(2 * stdtr(units - 1, -abs(estimate) / error))
+    return float(2 * t_cdf(units - 1, -abs(estimate) / error))
