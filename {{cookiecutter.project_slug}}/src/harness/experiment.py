@@ -30,6 +30,7 @@ from harness.run.loop import RunReport, run
 from harness.run.prepared import Prepared, prepare
 from harness.run.provenance import provenance
 from harness.steps import Step
+from harness.system import collect_rarely
 from harness.version import dvc, git, results_state
 from harness.version.published import (
     Published,
@@ -223,6 +224,7 @@ def _measure(project: Project, grid: Grid, report: RunReport, name: str) -> list
     from harness.read.results import pooled_rows
     from harness.tell.results_table import results_tables
 
+    collect_rarely()  # no predict is timed from here on
     rows = measure(project, grid, report.place, name, report.track_id, judged=judged(project))
     rules = rules_of(report.place, name)
     seeds = project.settings.data.seeds

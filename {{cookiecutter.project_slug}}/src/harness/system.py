@@ -4,6 +4,7 @@ Nothing else in the harness names a function that Windows or macOS lacks; each f
 what it does where the system lacks it.
 """
 
+import atexit
 import gc
 import multiprocessing
 import os
@@ -28,8 +29,12 @@ def collect_rarely() -> None:
 
 
 def collect_as_usual() -> None:
-    """As Python itself does: what predict takes is measured under the collector that it has
-    elsewhere."""
+    """As Python itself does, but not among what is there by now.
+
+    So predict is measured under the collector that it has elsewhere, and does not wait while that
+    looks through the harness.
+    """
+    gc.freeze()
     gc.set_threshold(*_USUAL)
 
 
@@ -38,10 +43,13 @@ def start_lean() -> None:
 
     numpy and scipy bring an OpenBLAS each, which starts a thread for every core, and these spin for
     a while before they sleep: here they sleep at once (as many threads compute the same figures).
-    pydantic looks through all packages that are installed for plugins. Before either is loaded,
-    and not where predict runs, here or in a program that this one starts: its times are those that
-    it has elsewhere.
+    pydantic looks through all packages that are installed for plugins. Python looks for garbage all
+    the time, and once more through everything when it ends. Before any of them is loaded, and not
+    where predict runs, here or in a program that this one starts: its times are those that it has
+    elsewhere.
     """
+    gc.disable()
+    atexit.register(gc.freeze)
     os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")  # the least it takes: 2^4 ticks
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
