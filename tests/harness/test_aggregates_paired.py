@@ -196,6 +196,13 @@ def test_draws_are_made_anew_with_the_scores_and_go_with_the_rows(measured: Benc
     assert "2" in open_to_all.out
 
 
+def test_a_dev_run_draws_less_often_than_an_experiment(measured: Bench) -> None:
+    measured.dev_run(30, expect=None)
+    query = "SELECT json_array_length(drawn) AS n FROM aggregate_resamples"
+    assert {row["n"] for row in measured.sql(query, measured.dev_db)} == {200}
+    assert {row["n"] for row in measured.sql(query)} == {1_000}
+
+
 def test_an_experiment_without_draws_says_how_to_get_them(measured: Bench) -> None:
     measured.python(
         "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); "

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import special
 
+from harness.stats.distributions import coin_cdf, normal_quantile
 from harness.stats.intervals import Interval, mean_interval, percentiles, wilson
 from harness.stats.paired import Units, correct_family, paired_verdict
 from harness.stats.power import items_needed
@@ -186,3 +188,17 @@ def test_smaller_differences_need_more_items(difference: float, spread: float, b
     assert items_needed(difference, spread, confidence=0.99) >= few
     assert items_needed(difference, spread, power=0.9) >= few
     assert items_needed(-difference, spread) == few
+
+
+@given(st.data(), st.integers(0, 2_000_000))
+def test_the_tail_of_a_fair_coin_is_scipys(data: st.DataObject, tosses: int) -> None:
+    # Also far out, where a share of a millionth of a millionth still tells two systems apart.
+    middle = tosses // 2
+    heads = data.draw(st.integers(0, tosses) | st.integers(max(0, middle - 3_000), middle))
+    expected = float(special.bdtr(heads, tosses, 0.5))
+    assert coin_cdf(heads, tosses) == pytest.approx(expected, rel=1e-8, abs=1e-300)
+
+
+@given(st.floats(0.0, 1.0))
+def test_the_quantile_of_a_normal_is_scipys(share: float) -> None:
+    assert normal_quantile(share) == pytest.approx(float(special.ndtri(share)), rel=1e-9, abs=1e-12)

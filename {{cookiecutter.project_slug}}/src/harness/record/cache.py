@@ -18,15 +18,12 @@ import diskcache
 
 from harness.errors import HarnessError, explained, is_damaged, reason_of
 from harness.project.values import Row, plain
-from harness.record.database_file import expect_many_rows
+from harness.record.database_file import expect_many_rows, insert_rows
 from harness.record.pickles import NotPlain, Trusted, names_in, plain_load
 
 _PICKLED = 4  # diskcache's mode of a value that it pickled
 _PLAIN = frozenset({type(None), bool, int, float, str, bytes})
-_INSERT = (
-    "INSERT OR IGNORE INTO Cache (key, raw, store_time, access_time, size, mode, value) "
-    f"VALUES (?, 1, ?, ?, 0, {_PICKLED}, ?)"
-)
+_INSERT = "INSERT OR IGNORE INTO Cache (key, raw, store_time, access_time, size, mode, value)"
 
 
 class ResultCache:
@@ -160,21 +157,21 @@ class ResultCache:
                 self._folder / "cache.db", timeout=60, isolation_level=None, check_same_thread=False
             )
             expect_many_rows(self._writer)
-        with closing(self._writer.cursor()) as cursor:
-            cursor.execute("BEGIN IMMEDIATE")
-            try:
-                new = set(contents)
-                if _insert_new(cursor, contents) < len(new):
-                    # Some were there; asked only now, because asking costs as much as inserting.
-                    cursor.execute("ROLLBACK")
-                    cursor.execute("BEGIN IMMEDIATE")
-                    new -= _there(cursor, new)
-                    _insert_new(cursor, {key: contents[key] for key in new})
-                cursor.execute("COMMIT")
-            except BaseException:
-                with suppress(sqlite3.Error):
-                    cursor.execute("ROLLBACK")
-                raise
+        writer = self._writer
+        writer.execute("BEGIN IMMEDIATE")
+        try:
+            new = set(contents)
+            if _insert_new(writer, contents) < len(new):
+                # Some were there; asked only now, because asking costs as much as inserting.
+                writer.execute("ROLLBACK")
+                writer.execute("BEGIN IMMEDIATE")
+                new -= _there(writer, new)
+                _insert_new(writer, {key: contents[key] for key in new})
+            writer.execute("COMMIT")
+        except BaseException:
+            with suppress(sqlite3.Error):
+                writer.execute("ROLLBACK")
+            raise
         return new
 
     def saw(self, track_id: str) -> bool:
@@ -202,17 +199,17 @@ class ResultCache:
         self._cache.close()
 
 
-def _insert_new(cursor: sqlite3.Cursor, contents: dict[str, bytes]) -> int:
+def _insert_new(writer: sqlite3.Connection, contents: dict[str, bytes]) -> int:
     """Insert those that are not there; returns how many."""
     now = time.time()
-    cursor.executemany(_INSERT, [(key, now, now, contents[key]) for key in sorted(contents)])
-    return cursor.rowcount
+    rows = [(key, 1, now, now, 0, _PICKLED, contents[key]) for key in sorted(contents)]
+    return insert_rows(writer, _INSERT, rows)
 
 
-def _there(cursor: sqlite3.Cursor, keys: set[str]) -> set[str]:
+def _there(writer: sqlite3.Connection, keys: set[str]) -> set[str]:
     marks = ", ".join("?" * len(keys))
     query = f"SELECT key FROM Cache WHERE raw = 1 AND key IN ({marks})"
-    return {row[0] for row in cursor.execute(query, [*keys])}
+    return {row[0] for row in writer.execute(query, [*keys])}
 
 
 def _result_of(entry: object) -> tuple[Row, str]:

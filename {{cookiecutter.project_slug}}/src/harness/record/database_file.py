@@ -13,7 +13,9 @@ import os
 import secrets
 import shutil
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 
 from harness import system
@@ -25,6 +27,8 @@ _LOGS = ("-wal", "-journal")
 _HEADER = 100
 _CACHE_KB = 16_384
 _LOG_PAGES = 16_384  # 64 MB
+# Rows by one statement. Few sizes, since SQLite compiles each once.
+_AT_ONCE = (1_000, 250, 50)
 # SQLite's locks are on these bytes of the file, whatever its size.
 _LOCKED_BYTES = (0x40000000, 512)
 
@@ -73,6 +77,30 @@ def expect_many_rows(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA synchronous=NORMAL")
     connection.execute(f"PRAGMA cache_size=-{_CACHE_KB}")
     connection.execute(f"PRAGMA wal_autocheckpoint={_LOG_PAGES}")
+
+
+def insert_rows(
+    connection: sqlite3.Connection, insert: str, rows: Sequence[tuple[object, ...]]
+) -> int:
+    """Insert rows of one length, `insert` being such as `INSERT INTO t (a, b)`; returns how many.
+
+    Many by one statement: while SQLite works on it, another thread has the interpreter. With
+    `executemany` SQLite would have to wait for the interpreter again after each row.
+    """
+    if not rows:
+        return 0
+    marks = f"({', '.join('?' * len(rows[0]))})"
+    most = connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER) // len(rows[0])
+    inserted, begin = 0, 0
+    for size in (each for each in _AT_ONCE if each <= most):
+        statement = f"{insert} VALUES {', '.join([marks] * size)}"
+        while begin + size <= len(rows):
+            values = list(chain.from_iterable(rows[begin : begin + size]))
+            inserted += connection.execute(statement, values).rowcount
+            begin += size
+    if begin < len(rows):
+        inserted += connection.executemany(f"{insert} VALUES {marks}", rows[begin:]).rowcount
+    return inserted
 
 
 def put_in_place(fresh: Path, db: Path) -> None:

@@ -25,7 +25,6 @@ from harness.record.store import Store
 Answer = TypeVar("Answer")
 FLUSH_SECONDS = 0.05
 _MOST_WAITING = 1000
-_MANY = 100  # rows at once: predict is so fast that it had better wait while they are written
 
 
 @dataclass(slots=True)
@@ -69,8 +68,7 @@ class Recorder(threading.Thread):
         self._waiting: deque[tuple[Row, Row | None]] = deque()
         self._calls: deque[tuple[Callable[[Store], Any], Future[Any]]] = deque()
         self._wake = threading.Event()
-        self._drained = threading.Event()
-        self._busy = False  # with many rows
+        self._taken = threading.Event()
         self._closing = False
         self._failed_before: set[str] = set()
 
@@ -80,13 +78,12 @@ class Recorder(threading.Thread):
         Raises what stopped the writer, if anything did.
         """
         self._waiting.append((row, keep))
-        if self._busy or len(self._waiting) >= _MOST_WAITING:
-            # Until nothing waits: two threads that both work make each other wait for the
-            # interpreter at every statement that SQLite executes.
-            self._drained.clear()
+        if len(self._waiting) >= _MOST_WAITING:
             self._wake.set()
-            while not self._drained.wait(1.0) and self.is_alive():
-                pass
+            # Until what waited is being written: meanwhile the next can be computed.
+            while len(self._waiting) >= _MOST_WAITING and self.is_alive():
+                self._taken.wait(1.0)
+                self._taken.clear()
         if self.failure is not None:
             raise self.failure
 
@@ -127,8 +124,6 @@ class Recorder(threading.Thread):
                 # Counted first: what a call is to see came before it.
                 calls = len(self._calls)
                 self._write(store)
-                self._busy = False
-                self._drained.set()
                 for _ in range(calls):
                     function, future = self._calls.popleft()
                     try:
@@ -147,16 +142,16 @@ class Recorder(threading.Thread):
             # connection in whichever thread lets go of it last, which SQLite refuses.
             _forget_frames(self.failure)
             store = None
-            self._drained.set()
+            self._taken.set()
 
     def _write(self, store: Store) -> None:
         # What comes while this writes waits for the next time: a fast predict would else be
         # recorded in transactions of a few rows each.
         left = len(self._waiting)
-        self._busy = left > _MANY
         while left:
             batch = [self._waiting.popleft() for _ in range(min(left, _MOST_WAITING))]
             left -= len(batch)
+            self._taken.set()
             # Here and not where they were computed: a worker loads code when it likes, but what it
             # loaded until now is what the keys say, if no file was written until now.
             self.written = self.written or self._watch.written()

@@ -27,7 +27,12 @@ from harness.clock import microseconds_of, stamp
 from harness.errors import HarnessError, explained
 from harness.project.values import REAL, Row, Value, readable
 from harness.record.columns import LOOK, PREDICTIONS, Schema, quoted
-from harness.record.database_file import begin_writing, expect_many_rows, set_strangers_aside
+from harness.record.database_file import (
+    begin_writing,
+    expect_many_rows,
+    insert_rows,
+    set_strangers_aside,
+)
 from harness.record.fitted_files import keep_file
 from harness.record.labelled import LABELLED
 from harness.record.layout import DEV, JUDGEMENTS, Place
@@ -354,20 +359,17 @@ class Store:
     def _insert_values(
         self, table: str, columns: list[str], values: list[tuple[Value, ...]]
     ) -> None:
-        names = ", ".join(map(quoted, columns))
-        marks = f"({', '.join('?' * len(columns))})"
+        insert = f"INSERT INTO {table} ({', '.join(map(quoted, columns))})"
         if self.engine == "sqlite":
-            insert = f"INSERT INTO {table} ({names}) VALUES {marks}"
-            self.connection.executemany(insert, values)
+            insert_rows(self.connection, insert, values)
             return
+        marks = f"({', '.join('?' * len(columns))})"
         for start in range(0, len(values), _DUCKDB_ROWS):
             part = values[start : start + _DUCKDB_ROWS]
             flat: list[Value] = []
             for row in part:
                 flat += _readable_row(row)
-            self.connection.execute(
-                f"INSERT INTO {table} ({names}) VALUES {', '.join([marks] * len(part))}", flat
-            )
+            self.connection.execute(f"{insert} VALUES {', '.join([marks] * len(part))}", flat)
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
