@@ -1,8 +1,8 @@
 """What the harness adds to a datapoint, beside xetrack's own Tracker.track with its cache on.
 
 Both run a predict that does nothing, in this process, in turn, several rounds; the median of the
-rounds' ratios is printed. Times are CPU seconds of all threads: what one core would need, whatever
-else a machine does. The harness's time is the whole of harness.run.loop.run: keys, cache,
+rounds' ratios is printed, on the clock and of CPU seconds of all threads: what one core would need,
+whatever else a machine does. The harness's time is the whole of harness.run.loop.run: keys, cache,
 execution, recording, and bringing the database to rest. A second figure adds scoring and metrics.
 
     python benchmarks/bench_datapoint.py --quick     both side by side
@@ -17,12 +17,14 @@ import io
 import json
 import os
 import resource
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
 
 HARNESS = next(Path(__file__).resolve().parents[1].glob("{{*}}/src"))
 
@@ -55,6 +57,11 @@ def score(row):
 }
 
 
+def now() -> npt.NDArray[np.float64]:
+    """CPU seconds of all threads, and seconds on the clock."""
+    return np.array([time.process_time(), time.perf_counter()])
+
+
 def write_project(root: Path) -> None:
     package = root / "src/benchmark"
     package.mkdir(parents=True)
@@ -83,7 +90,8 @@ def predict(item: Item, params: Params) -> dict[str, object]:
     return {"prediction": 1, "ground_truth": item.label}
 
 
-def seconds_tracker(folder: Path, count: int) -> tuple[float, float]:
+def seconds_tracker(folder: Path, count: int) -> list[npt.NDArray[np.float64]]:
+    """Seconds a datapoint, as `now` counts them: new, cached."""
     from xetrack import Tracker
 
     tracker = Tracker(str(folder / "x.db"), cache=str(folder / "x-cache"), table="predictions")
@@ -91,15 +99,15 @@ def seconds_tracker(folder: Path, count: int) -> tuple[float, float]:
     params = Params("m")
     times = []
     for _ in range(2):
-        start = time.process_time()
+        start = now()
         for item in items:
             tracker.track(predict, args=[item, params])
-        times.append(time.process_time() - start)
-    return times[0] / count, times[1] / count
+        times.append(now() - start)
+    return [each / count for each in times]
 
 
-def seconds_harness(folder: Path, count: int) -> tuple[float, float, float, float]:
-    """CPU seconds a datapoint: new, known, to see that it is done, scores and metrics."""
+def seconds_harness(folder: Path, count: int) -> list[npt.NDArray[np.float64]]:
+    """Seconds a datapoint: new, known, to see that it is done, scores and metrics."""
     from harness.measure.aggregate import fill_metrics
     from harness.measure.score import score_rows
     from harness.project.contract import Project
@@ -110,16 +118,16 @@ def seconds_harness(folder: Path, count: int) -> tuple[float, float, float, floa
     project = Project.open(folder)
     times = []
     for tag in ("e0.0.1", "e0.0.2", "e0.0.2"):
-        start = time.process_time()
+        start = now()
         ready = prepare(project, None)
         report = run(project, tag, ready.grid, ready.census, {})
-        times.append(time.process_time() - start)
+        times.append(now() - start)
         assert report.counts.total == (0 if len(times) == 3 else count), report
-    start = time.process_time()
+    start = now()
     score_rows(report.place, "e0.0.2", project.score)
     fill_metrics(project, ready.grid, report.place, "e0.0.2", report.track_id)
-    scored = time.process_time() - start
-    return times[0] / count, times[1] / count, times[2] / count, scored / count
+    times.append(now() - start)
+    return [each / count for each in times]
 
 
 def alone(count: int) -> tuple[float, ...]:
@@ -134,7 +142,7 @@ def print_alone(count: int) -> None:
         write_project(Path(name))
         sys.path.insert(0, str(Path(name) / "src"))
         with contextlib.redirect_stderr(io.StringIO()):
-            times = seconds_harness(Path(name), count)
+            times = [float(each[0]) for each in seconds_harness(Path(name), count)]
     print(json.dumps([resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, *times]))
 
 
@@ -145,6 +153,21 @@ def print_growth() -> None:
         one, other = (each[index] * (1e6 if index else 1) for each in (small, large))
         print(f"{name:18} 10,000: {one:7.1f}  1,000,000: {other:7.1f}  factor {other / one:.2f}")
     print(f"half a million that are done already: {large[3] * 5e5:.1f} s")
+
+
+def print_beside(clock: str, rows: npt.NDArray[np.float64]) -> None:
+    """Print the medians of rounds by one clock, in microseconds, and the ratios of each round."""
+    theirs, ours = rows[:, :2], rows[:, 2:4]
+    ratios, typical = theirs / ours, np.median(rows, axis=0)
+    for index, kind in enumerate(("new", "cached")):
+        some = ratios[:, index]
+        print(
+            f"{kind:6} {clock:12}: Tracker.track {typical[index]:7.1f} us, harness "
+            f"{typical[2 + index]:6.1f} us, ratio {np.median(some):5.1f} "
+            f"({some.min():.1f} to {some.max():.1f})"
+        )
+    print(f"done before, which a run that goes on looks at, {clock}: {typical[4]:.1f} us")
+    print(f"scoring and metrics, which Tracker.track has not, {clock}: {typical[5]:.1f} us")
 
 
 def main() -> None:
@@ -172,17 +195,10 @@ def main() -> None:
             sys.path.insert(0, str(root / "src"))
             theirs, ours = seconds_tracker(root, chosen.items), seconds_harness(root, chosen.items)
             sys.path.remove(str(root / "src"))
-            rows.append((*theirs, *ours))
-    new = [row[0] / row[2] for row in rows]
-    cached = [row[1] / row[3] for row in rows]
-    median = [statistics.median(column) * 1e6 for column in zip(*rows, strict=True)]
+            rows.append([*theirs, *ours])
     print(f"{chosen.rounds} rounds of {chosen.items} datapoints, predict does nothing, median")
-    print(f"new:    Tracker.track {median[0]:7.1f} us  harness {median[2]:6.1f} us  ", end="")
-    print(f"ratio {statistics.median(new):5.1f} ({min(new):.1f} to {max(new):.1f})")
-    print(f"cached: Tracker.track {median[1]:7.1f} us  harness {median[3]:6.1f} us  ", end="")
-    print(f"ratio {statistics.median(cached):5.1f} ({min(cached):.1f} to {max(cached):.1f})")
-    print(f"done before, which a run that goes on looks at: {median[4]:.1f} us")
-    print(f"scoring and metrics, which Tracker.track has not: {median[5]:.1f} us")
+    for index, clock in enumerate(("CPU", "on the clock")):
+        print_beside(clock, np.array(rows)[:, :, index] * 1e6)
     if not chosen.quick:
         print_growth()
 

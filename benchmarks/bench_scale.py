@@ -13,7 +13,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from statistics import median
 
@@ -106,19 +105,28 @@ def _words(took: dict[str, float]) -> str:
 
 
 def developers_loop(rounds: int = 5) -> None:
-    """Print the median seconds of commands of the dev phase, as whole processes."""
+    """Print the median seconds of commands of the dev phase of the kind minimal, as generated."""
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        environment = project(folder, 20, 2)
+        answers = ("--no-input", str(HARNESS.parents[1]), "project_name=loop", "kind=minimal")
+        subprocess.run(
+            [sys.executable, "-m", "cookiecutter", *answers],
+            cwd=name, check=True, capture_output=True,
+        )  # fmt: skip
+        folder = Path(name) / "loop"
+        # As `make setup` leaves it: bytecode is kept.
+        environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+        environment["PYTHONPATH"] = str(folder / "src")
         predict = folder / "src/benchmark/predict.py"
         found: dict[str, list[dict[str, float]]] = {}
         for turn in range(rounds + 1):
-            edit = measured(folder, environment, *COMMAND, "dev-run")
-            same = measured(folder, environment, *COMMAND, "dev-run")
-            ready = measured(folder, environment, *COMMAND, "ready")
             predict.write_text(predict.read_text() + f"\nTURN = {turn}\n")
-            if turn:  # the first one compiles
-                for what, took in (("edit", edit), ("nothing changed", same), ("ready", ready)):
+            for what, command in (
+                ("edit", "dev-run"),
+                ("nothing changed", "dev-run"),
+                ("ready",) * 2,
+            ):
+                took = measured(folder, environment, *COMMAND, command)
+                if turn:  # the first one compiles
                     found.setdefault(what, []).append(took)
         for what, times in found.items():
             wall, cpu = (median(each[of] for each in times) for of in ("s", "cpu"))

@@ -221,7 +221,8 @@ def main() -> int:
         print(f"{experiments} experiments, {rows:,} rows, {size / 1e6:.0f} MB")
         for name, command in commands.items():
             wall, used = seconds(root, "-m", "harness", *command)
-            _, start = seconds(root, "-c", f"import {STARTS[name]}")
+            begin = "from harness.system import start_lean; start_lean()"
+            _, start = seconds(root, "-c", f"{begin}; import {STARTS[name]}")
             spent[name] = used
             slow |= used >= LIMITS[name]
             print(

@@ -44,7 +44,7 @@ def look_levels(shares: Sequence[float], alpha: float = 0.05) -> list[float]:
 
 @cache
 def _levels(shares: tuple[float, ...], alpha: float) -> tuple[float, ...]:
-    nodes, weights = leggauss(_NODES)
+    nodes, weights = leggauss(_NODES)  # type: ignore[no-untyped-call]
     found: list[float] = []
     # Where the sum stands that no look has stopped yet: at these places, with this density.
     places, density = np.zeros(1), np.ones(1)
