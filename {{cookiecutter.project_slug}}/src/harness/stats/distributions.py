@@ -74,10 +74,12 @@ def coin_cdf(heads: int, tosses: int) -> float:
     """How likely so many heads or fewer are in tosses of a fair coin.
 
     The likelihood of exactly so many, and of each fewer by its ratio to the one before: with a
-    million tosses the result is right to nine digits.
+    million tosses the result is right to eight digits.
     """
     if heads >= tosses:
         return 1.0
+    if 2 * heads > tosses:
+        return 1 - coin_cdf(tosses - heads - 1, tosses)
     exactly = lgamma(tosses + 1) - lgamma(heads + 1) - lgamma(tosses - heads + 1)
     fewer = np.arange(heads, 0, -1.0)
     ratios = fewer / (tosses - fewer + 1)
