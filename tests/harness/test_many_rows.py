@@ -1,6 +1,8 @@
 """Rows that are written by one statement: all of them, in order, and none of a batch that fails."""
 
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -45,3 +47,26 @@ def test_a_row_that_is_there_twice_takes_its_batch_back(tmp_path: Path) -> None:
             insert_rows(connection, "INSERT INTO t (n)", [*((n,) for n in range(1_200)), (1_100,)])
         connection.execute("ROLLBACK")
         assert connection.execute("SELECT count(*) FROM t").fetchone() == (0,)
+
+
+def test_long_answers_are_not_copied_all_at_once(tmp_path: Path) -> None:
+    # In a process of its own: what this one needed at most before would hide what it takes.
+    source = """
+import resource, sqlite3, sys
+from harness.record.database_file import insert_rows
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("PRAGMA journal_mode=WAL")
+connection.execute("CREATE TABLE t (answer TEXT)")
+text = "x" * 1_000_000  # one object, so only copies of it take memory
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+connection.execute("BEGIN")
+assert insert_rows(connection, "INSERT INTO t (answer)", [(text,)] * 250) == 250
+connection.execute("ROLLBACK")
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", source, str(tmp_path / "x.db")],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    kilobytes = int(done.stdout) // (1024 if sys.platform == "darwin" else 1)
+    assert kilobytes < 100_000

@@ -29,6 +29,7 @@ _CACHE_KB = 16_384
 _LOG_PAGES = 16_384  # 64 MB
 # Rows by one statement. Few sizes, since SQLite compiles each once.
 _AT_ONCE = (1_000, 250, 50)
+_MOST_TEXT = 2**24  # characters by one statement, since SQLite copies what it is given
 # SQLite's locks are on these bytes of the file, whatever its size.
 _LOCKED_BYTES = (0x40000000, 512)
 
@@ -85,21 +86,28 @@ def insert_rows(
     """Insert rows of one length, `insert` being such as `INSERT INTO t (a, b)`; returns how many.
 
     Many by one statement: while SQLite works on it, another thread has the interpreter. With
-    `executemany` SQLite would have to wait for the interpreter again after each row.
+    `executemany` SQLite would have to wait for the interpreter again after each row; long rows go
+    that way.
     """
     if not rows:
         return 0
     marks = f"({', '.join('?' * len(rows[0]))})"
+    one = f"{insert} VALUES {marks}"
     most = connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER) // len(rows[0])
     inserted, begin = 0, 0
     for size in (each for each in _AT_ONCE if each <= most):
         statement = f"{insert} VALUES {', '.join([marks] * size)}"
         while begin + size <= len(rows):
-            values = list(chain.from_iterable(rows[begin : begin + size]))
-            inserted += connection.execute(statement, values).rowcount
+            some = rows[begin : begin + size]
+            values = list(chain.from_iterable(some))
+            text = sum([len(each) for each in values if type(each) is str or type(each) is bytes])
+            if text > _MOST_TEXT:
+                inserted += connection.executemany(one, some).rowcount
+            else:
+                inserted += connection.execute(statement, values).rowcount
             begin += size
     if begin < len(rows):
-        inserted += connection.executemany(f"{insert} VALUES {marks}", rows[begin:]).rowcount
+        inserted += connection.executemany(one, rows[begin:]).rowcount
     return inserted
 
 
