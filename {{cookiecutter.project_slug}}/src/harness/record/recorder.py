@@ -129,6 +129,7 @@ class Recorder(threading.Thread):
                     try:
                         future.set_result(function(store))
                     except BaseException as error:
+                        _forget_frames(error)
                         future.set_exception(error)
         except BaseException as error:
             self.failure = error

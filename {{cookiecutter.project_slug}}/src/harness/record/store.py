@@ -344,17 +344,26 @@ class Store:
     ) -> None:
         """Insert rows into a table, in one transaction; first delete what is `old` by each key."""
 
-        def put(values: list[tuple[Value, ...]]) -> None:
-            table = quoted(name)
-            with explained(self.place.db), self._transaction():
-                for key in keys:
-                    self.connection.execute(f"DELETE FROM {table} WHERE {old}", key)
-                self._insert_values(table, columns, values)
-
         try:
-            put(values)
+            self._exchange(quoted(name), old, keys, columns, values)
         except UnicodeEncodeError:  # half of a character; all was taken back
-            put([_readable_row(row) for row in values])
+            readable_rows = [_readable_row(row) for row in values]
+            self._exchange(quoted(name), old, keys, columns, readable_rows)
+
+    # No function inside `_put`: it would hold on to the store through the frames of what fails in
+    # it, which the recorder could not make forget.
+    def _exchange(
+        self,
+        table: str,
+        old: str,
+        keys: list[list[Value]],
+        columns: list[str],
+        values: list[tuple[Value, ...]],
+    ) -> None:
+        with explained(self.place.db), self._transaction():
+            for key in keys:
+                self.connection.execute(f"DELETE FROM {table} WHERE {old}", key)
+            self._insert_values(table, columns, values)
 
     def _insert_values(
         self, table: str, columns: list[str], values: list[tuple[Value, ...]]
