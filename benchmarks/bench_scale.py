@@ -123,7 +123,7 @@ def developers_loop(rounds: int = 5) -> None:
             for what, command in (
                 ("edit", "dev-run"),
                 ("nothing changed", "dev-run"),
-                ("ready",) * 2,
+                ("ready", "ready"),
             ):
                 took = measured(folder, environment, *COMMAND, command)
                 if turn:  # the first one compiles

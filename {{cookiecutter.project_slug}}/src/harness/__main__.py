@@ -31,7 +31,9 @@ def main() -> None:
     else:
         from harness.system import collect_rarely, start_lean
 
-        start_lean() if _SHORT & set(command) else collect_rarely()
+        collect_rarely()
+        if _SHORT & set(command):
+            start_lean()
         from harness.cli import main as run_command
 
         run_command()

@@ -43,12 +43,10 @@ def start_lean() -> None:
 
     numpy and scipy bring an OpenBLAS each, which starts a thread for every core, and these spin for
     a while before they sleep: here they sleep at once (as many threads compute the same figures).
-    pydantic looks through all packages that are installed for plugins. Python looks for garbage all
-    the time, and once more through everything when it ends. Before any of them is loaded, and not
-    where predict runs, here or in a program that this one starts: its times are those that it has
-    elsewhere.
+    pydantic looks through all packages that are installed for plugins. Python looks for garbage
+    once more through everything when it ends. Before any of them is loaded, and not where predict
+    runs, here or in a program that this one starts: its times are those that it has elsewhere.
     """
-    gc.disable()
     atexit.register(gc.freeze)
     os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")  # the least it takes: 2^4 ticks
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")

@@ -343,23 +343,22 @@ class Store:
         values: list[tuple[Value, ...]],
     ) -> None:
         """Insert rows into a table, in one transaction; first delete what is `old` by each key."""
-
+        # `_exchange` is no function in here: that would hold on to the store through the frame of
+        # what fails in it, which the recorder cannot make forget.
         try:
-            self._exchange(quoted(name), old, keys, columns, values)
+            self._exchange(name, old, keys, columns, values)
         except UnicodeEncodeError:  # half of a character; all was taken back
-            readable_rows = [_readable_row(row) for row in values]
-            self._exchange(quoted(name), old, keys, columns, readable_rows)
+            self._exchange(name, old, keys, columns, [_readable_row(row) for row in values])
 
-    # No function inside `_put`: it would hold on to the store through the frames of what fails in
-    # it, which the recorder could not make forget.
     def _exchange(
         self,
-        table: str,
+        name: str,
         old: str,
         keys: list[list[Value]],
         columns: list[str],
         values: list[tuple[Value, ...]],
     ) -> None:
+        table = quoted(name)
         with explained(self.place.db), self._transaction():
             for key in keys:
                 self.connection.execute(f"DELETE FROM {table} WHERE {old}", key)
