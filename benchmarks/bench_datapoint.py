@@ -57,6 +57,9 @@ def score(row):
 }
 
 
+CLOCKS = ("CPU", "on the clock")
+
+
 def now() -> npt.NDArray[np.float64]:
     """CPU seconds of all threads, and seconds on the clock."""
     return np.array([time.process_time(), time.perf_counter()])
@@ -130,11 +133,12 @@ def seconds_harness(folder: Path, count: int) -> list[npt.NDArray[np.float64]]:
     return [each / count for each in times]
 
 
-def alone(count: int) -> tuple[float, ...]:
+def alone(count: int) -> tuple[float, npt.NDArray[np.float64]]:
     """Peak memory in MB of a fresh process that runs `count` items, and its `seconds_harness`."""
     command = [sys.executable, __file__, "--alone", str(count)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return tuple(json.loads(done.stdout))
+    memory, times = json.loads(done.stdout)
+    return memory, np.array(times)
 
 
 def print_alone(count: int) -> None:
@@ -142,17 +146,21 @@ def print_alone(count: int) -> None:
         write_project(Path(name))
         sys.path.insert(0, str(Path(name) / "src"))
         with contextlib.redirect_stderr(io.StringIO()):
-            times = [float(each[0]) for each in seconds_harness(Path(name), count)]
-    print(json.dumps([resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, *times]))
+            times = [each.tolist() for each in seconds_harness(Path(name), count)]
+    print(json.dumps([resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, times]))
 
 
 def print_growth() -> None:
-    small, large = alone(10_000), alone(1_000_000)
-    names = ("peak memory, MB", "new, us", "known, us", "done already, us", "scored, us")
-    for index, name in enumerate(names):
-        one, other = (each[index] * (1e6 if index else 1) for each in (small, large))
-        print(f"{name:18} 10,000: {one:7.1f}  1,000,000: {other:7.1f}  factor {other / one:.2f}")
-    print(f"half a million that are done already: {large[3] * 5e5:.1f} s")
+    (small, one), (large, other) = alone(10_000), alone(1_000_000)
+    print(f"peak memory: 10,000 {small:.0f} MB, 1,000,000 {large:.0f} MB")
+    for step, name in enumerate(("new", "known", "done already", "scored")):
+        for index, clock in enumerate(CLOCKS):
+            before, after = one[step, index] * 1e6, other[step, index] * 1e6
+            print(
+                f"{name:12} {clock:12}: 10,000 {before:6.1f} us, 1,000,000 {after:6.1f} us, "
+                f"factor {after / before:.2f}"
+            )
+    print(f"half a million that are done already: {other[2, 1] * 5e5:.1f} s on the clock")
 
 
 def print_beside(clock: str, rows: npt.NDArray[np.float64]) -> None:
@@ -197,7 +205,7 @@ def main() -> None:
             sys.path.remove(str(root / "src"))
             rows.append([*theirs, *ours])
     print(f"{chosen.rounds} rounds of {chosen.items} datapoints, predict does nothing, median")
-    for index, clock in enumerate(("CPU", "on the clock")):
+    for index, clock in enumerate(CLOCKS):
         print_beside(clock, np.array(rows)[:, :, index] * 1e6)
     if not chosen.quick:
         print_growth()

@@ -11,6 +11,7 @@ import sqlite3
 import time
 from collections.abc import Iterable
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -18,11 +19,12 @@ import diskcache
 
 from harness.errors import HarnessError, explained, is_damaged, reason_of
 from harness.project.values import Row, plain
-from harness.record.database_file import expect_many_rows, insert_rows
+from harness.record.database_file import expect_many_rows, insert_rows, is_faster_at_the_end
 from harness.record.pickles import NotPlain, Trusted, names_in, plain_load
 
 _PICKLED = 4  # diskcache's mode of a value that it pickled
 _PLAIN = frozenset({type(None), bool, int, float, str, bytes})
+_FEW = 10_000  # entries whose keys are kept in memory
 _INSERT = "INSERT OR IGNORE INTO Cache (key, raw, store_time, access_time, size, mode, value)"
 
 
@@ -50,6 +52,34 @@ class ResultCache:
             f"file:{quote(str(folder / 'cache.db'))}?mode=ro", uri=True, timeout=60
         )
         self._writer: sqlite3.Connection | None = None
+        # What was here before, while the index of keys is left out: row numbers by key.
+        self._few: dict[str, int] | None = None
+
+    def expect(self, results: int) -> None:
+        """Prepare for about so many new results: many are put into the index of keys at the end.
+
+        Until then they are not found here. diskcache makes the index where a killed run left none.
+        """
+        with closing(self._connection()) as connection:
+            there = connection.execute("SELECT max(rowid) FROM Cache").fetchone()[0] or 0
+            if there > _FEW or not is_faster_at_the_end(results, there):
+                return
+            rows = connection.execute("SELECT key, rowid FROM Cache WHERE raw = 1").fetchall()
+            connection.execute("DROP INDEX IF EXISTS Cache_key_raw")
+            self._few = dict(rows)
+
+    def _make_index(self) -> None:
+        if self._few is None:
+            return
+        with closing(self._connection()) as connection:
+            expect_many_rows(connection)
+            _make_index(connection)
+        self._few = None
+
+    def _connection(self) -> sqlite3.Connection:
+        return sqlite3.connect(
+            self._folder / "cache.db", timeout=60, isolation_level=None, check_same_thread=False
+        )
 
     def get_many(self, keys: list[str]) -> dict[str, tuple[Row, str]]:
         """The result under each key that has one, with the track_id that computed it.
@@ -57,11 +87,17 @@ class ResultCache:
         An entry that cannot be read counts in `corrupt` and is treated as absent.
         """
         # One query for all; diskcache itself asks once a key, which a fast predict would feel.
-        marks = ", ".join("?" * len(keys))
+        few = self._few
+        wanted: list[str] | list[int] = keys
+        column = "key"
+        if few is not None:
+            wanted, column = [few[key] for key in keys if key in few], "rowid"
+        marks = ", ".join("?" * len(wanted))
         try:
             rows = self._reader.execute(
-                f"SELECT key, mode, filename, value FROM Cache WHERE raw = 1 AND key IN ({marks})",
-                keys,
+                "SELECT key, mode, filename, value FROM Cache "
+                f"WHERE raw = 1 AND {column} IN ({marks})",
+                wanted,
             ).fetchall()
         except sqlite3.DatabaseError as error:
             reason, fix = reason_of(error, str(self._folder))
@@ -81,6 +117,8 @@ class ResultCache:
 
     def known(self, keys: list[str]) -> set[str]:
         """Which of these keys have an entry; none is opened."""
+        if (few := self._few) is not None:
+            return few.keys() & {*keys}
         marks = ", ".join("?" * len(keys))
         query = f"SELECT key FROM Cache WHERE raw = 1 AND key IN ({marks})"
         with explained(self._folder / "cache.db", "read"):
@@ -139,6 +177,9 @@ class ResultCache:
             made[key] = entry
             if len(content) < self._cache.disk_min_file_size:
                 short[key] = content
+        few = self._few
+        if few is not None and (len(short) < len(made) or not few.keys().isdisjoint(made)):
+            self._make_index()
         left = made.keys() - self._insert(short)
         if left:
             with self._cache.transact():
@@ -153,9 +194,7 @@ class ResultCache:
         if not contents:
             return set()
         if self._writer is None:
-            self._writer = sqlite3.connect(
-                self._folder / "cache.db", timeout=60, isolation_level=None, check_same_thread=False
-            )
+            self._writer = self._connection()
             expect_many_rows(self._writer)
         writer = self._writer
         writer.execute("BEGIN IMMEDIATE")
@@ -181,18 +220,20 @@ class ResultCache:
 
     def note_run(self, track_id: str) -> None:
         """Remember that this run puts its results in here."""
-        with closing(sqlite3.connect(self._folder / "cache.db", timeout=60)) as connection:
+        with closing(self._connection()) as connection:
             connection.execute("INSERT OR IGNORE INTO harness_runs VALUES (?)", (track_id,))
-            connection.commit()
 
     def forget(self, keys: Iterable[str]) -> None:
         """Drop the results under these keys."""
+        self._make_index()
         with self._cache.transact():
             for key in keys:
                 self._cache.delete(key)
 
     def close(self) -> None:
         """Release the files."""
+        with suppress(sqlite3.Error):  # where there is no room, the next to open it makes it
+            self._make_index()
         self._reader.close()
         if self._writer is not None:
             self._writer.close()
@@ -210,6 +251,20 @@ def _there(writer: sqlite3.Connection, keys: set[str]) -> set[str]:
     marks = ", ".join("?" * len(keys))
     query = f"SELECT key FROM Cache WHERE raw = 1 AND key IN ({marks})"
     return {row[0] for row in writer.execute(query, [*keys])}
+
+
+def _make_index(connection: sqlite3.Connection) -> None:
+    """Make diskcache's own index of keys, if there is none."""
+    index = "CREATE UNIQUE INDEX IF NOT EXISTS Cache_key_raw ON Cache (key, raw)"
+    try:
+        connection.execute(index)
+    except sqlite3.IntegrityError:
+        # Another program put a result in here meanwhile; the last one counts, as in diskcache.
+        connection.execute(
+            "DELETE FROM Cache WHERE rowid NOT IN (SELECT max(rowid) FROM Cache GROUP BY key, raw)"
+        )
+        connection.execute(index)
+        connection.commit()
 
 
 def _result_of(entry: object) -> tuple[Row, str]:
@@ -246,13 +301,20 @@ def _open(folder: Path) -> diskcache.Cache:
     # The defaults would silently drop old results at 1 GB. The setting is kept in the folder.
     # A small page cache (1,024 pages) and no mapping of the file (64 MB): keys are random, so they
     # only take memory.
-    cache = diskcache.Cache(
+    make = partial(
+        diskcache.Cache,
         str(folder),
         eviction_policy="none",
         cull_limit=0,
         sqlite_cache_size=1024,
         sqlite_mmap_size=0,
     )
+    try:
+        cache = make()
+    except sqlite3.IntegrityError:
+        with closing(sqlite3.connect(folder / "cache.db", timeout=60)) as connection:
+            _make_index(connection)
+        cache = make()
     # In a table next to diskcache's own, so that it is deleted together with the entries.
     with closing(sqlite3.connect(folder / "cache.db", timeout=60)) as connection:
         connection.execute("CREATE TABLE IF NOT EXISTS harness_runs (track_id TEXT PRIMARY KEY)")

@@ -30,6 +30,8 @@ _LOG_PAGES = 16_384  # 64 MB
 # Rows by one statement. Few sizes, since SQLite compiles each once.
 _AT_ONCE = (1_000, 250, 50)
 _MOST_TEXT = 2**24  # characters by one statement, since SQLite copies what it is given
+# From how many rows on an index made after them takes less than one that is there before.
+_LATE = 1_000
 # SQLite's locks are on these bytes of the file, whatever its size.
 _LOCKED_BYTES = (0x40000000, 512)
 
@@ -78,6 +80,15 @@ def expect_many_rows(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA synchronous=NORMAL")
     connection.execute(f"PRAGMA cache_size=-{_CACHE_KB}")
     connection.execute(f"PRAGMA wal_autocheckpoint={_LOG_PAGES}")
+
+
+def is_faster_at_the_end(rows: int, there: int) -> bool:
+    """Whether an index by random keys is made faster after `rows` new ones beside those `there`.
+
+    Each new row would change a page of its own, and each of these pages is written to the log and
+    then to the file. After them all keys are sorted, and each page is written once.
+    """
+    return rows >= _LATE and there <= 2 * rows
 
 
 def insert_rows(

@@ -31,6 +31,7 @@ from harness.record.database_file import (
     begin_writing,
     expect_many_rows,
     insert_rows,
+    is_faster_at_the_end,
     set_strangers_aside,
 )
 from harness.record.fitted_files import keep_file
@@ -82,7 +83,6 @@ class Store:
             with _apart(place.db) as connection:
                 # In one transaction: some forty single changes would each wait for the disk.
                 connection.execute("BEGIN IMMEDIATE")
-                index = quoted(f"once_{place.predictions}")
                 self.predictions = Schema.prepare(
                     connection, place.predictions, {**PREDICTIONS, **params}
                 )
@@ -91,10 +91,7 @@ class Store:
                 # xetrack makes this table whenever it reads a file and nobody names a table. That
                 # would change a result that is tagged already.
                 Schema.prepare(connection, "default", {})
-                connection.execute(
-                    f"CREATE UNIQUE INDEX IF NOT EXISTS {index} "
-                    f"ON {quoted(place.predictions)} (experiment_version, task_key)"
-                )
+                self._make_index(connection)
                 connection.execute("COMMIT")
             self._open(track_id)
             self._fitter = RowFitter(
@@ -126,6 +123,29 @@ class Store:
                     fix="put the repository on a local disk; network drives cannot hold it",
                 )
             expect_many_rows(self.connection)
+
+    def expect(self, rows: int) -> None:
+        """Prepare for about so many rows: many are put into the index at the end, all at once.
+
+        Until then it is the run that records no datapoint twice. What needs the index before, makes
+        it; after a kill, the next to open the database does.
+        """
+        table = quoted(self.place.predictions)
+        there = int(self._one(f"SELECT max(rowid) FROM {table}") or 0)
+        if self.engine == "sqlite" and is_faster_at_the_end(rows, there):
+            with explained(self.place.db):
+                self.connection.execute(f"DROP INDEX IF EXISTS {self._index}")
+
+    def _make_index(self, connection: Any) -> None:
+        """Make the index that keeps a datapoint from being recorded twice, if there is none."""
+        connection.execute(
+            f"CREATE UNIQUE INDEX IF NOT EXISTS {self._index} "
+            f"ON {quoted(self.place.predictions)} (experiment_version, task_key)"
+        )
+
+    @property
+    def _index(self) -> str:
+        return quoted(f"once_{self.place.predictions}")
 
     def recorded(self) -> tuple[npt.NDArray[np.bytes_], list[str]]:
         """Keys of this experiment's good rows (sorted numpy bytes), and of its failed ones."""
@@ -203,6 +223,7 @@ class Store:
     def apart(self, function: Callable[[sqlite3.Connection], Answer]) -> Answer:
         """What `function` returns, called with a plain connection of its own to the database."""
         with _apart(self.place.db) as connection:
+            self._make_index(connection)
             connection.row_factory = sqlite3.Row
             return function(connection)
 
@@ -305,6 +326,7 @@ class Store:
 
     def _insert(self, rows: list[Row], replace: list[str]) -> None:
         if replace:
+            self._make_index(self.connection)
             self._carry_over(rows, replace)
         columns, values = _as_values(rows)
         keys: list[list[Value]] = [[self.experiment, key] for key in replace]
@@ -401,6 +423,7 @@ class Store:
                 part.close()
             if self.engine == "sqlite":
                 with explained(self.place.db, "finish writing"):
+                    self._make_index(self.connection)
                     self._leave_wal()
         finally:
             self.connection.close()

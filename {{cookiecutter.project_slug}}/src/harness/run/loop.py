@@ -230,6 +230,10 @@ class _Run:
         call = self.recorder.call
         most = self.project.settings.limits.max_cost_usd
         self.known = self._knowledge(experiment)
+        left = self.census.tasks - len(self.done)
+        call(lambda store: store.expect(left))
+        if self.cache is not None:
+            self.cache.expect(left)
         if self.project.fit is not None:
             folder = self.place.cache / "fitted"
             watch, ahead = self.grid.watch(), partial(self._to_be_fitted, limit)
