@@ -6,7 +6,6 @@ already.
 
 import contextlib
 import sqlite3
-from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -40,15 +39,15 @@ def reading(db: Path) -> Iterator[sqlite3.Connection]:
 
 def prefixes(connection: sqlite3.Connection, but_not: str = "") -> npt.NDArray[np.uint64]:
     """Eight bytes of the key of every row, except those of the experiment `but_not`."""
-    found = array("Q")
+    found = bytearray()
     for table in _tables(connection):
         cursor = connection.execute(
             f"SELECT substr(task_key, 1, 16) FROM {quoted(table)} WHERE experiment_version <> ?",
             (but_not,),
         )
         while batch := cursor.fetchmany(10_000):
-            found.extend(int(row[0], 16) for row in batch)
-    return np.frombuffer(found, dtype=np.uint64) if found else np.empty(0, np.uint64)
+            found += bytes.fromhex("".join([row[0] for row in batch]))
+    return np.frombuffer(found, dtype=">u8").astype(np.uint64)
 
 
 def results(connection: sqlite3.Connection, keys: Sequence[str]) -> Known:
