@@ -51,8 +51,8 @@ class Experiment:
 
     `rules` say how they count, by name and in the order in which they are shown; `uncounted`, what
     was returned and cannot count. `resamples`: aggregates on draws of the items, by name and by the
-    index of the configuration. `recorded` is how many datapoints have a row. `repeated`: an item
-    may have several; `grouped`: rows name a fold or cluster.
+    index of the configuration. `recorded` is how many datapoints have a row, and `failed` how many
+    of them failed. `repeated`: an item may have several; `grouped`: rows name a fold or cluster.
     """
 
     name: str
@@ -70,6 +70,7 @@ class Experiment:
     uncounted: list[Uncounted]
     resamples: dict[str, dict[int, Resamples]]
     recorded: int
+    failed: int
 
     @property
     def measured(self) -> bool:
@@ -160,14 +161,15 @@ def read_experiment(con: DuckDBPyConnection, name: str) -> Experiment:
         uncounted=_uncounted(con, name),
         resamples=_resamples(con, name, configurations),
         recorded=sum(each["recorded"] for each in combinations),
+        failed=sum(each["failed"] for each in combinations),
     )
 
 
 def _combinations(
     con: DuckDBPyConnection, have: Mapping[str, str], name: str, params: Sequence[str]
 ) -> list[Row]:
-    """The params that have rows, how many are `recorded`, and whether they are `repeated` and
-    `grouped`, see Experiment.
+    """The params that have rows, how many are `recorded` and `failed`, and whether they are
+    `repeated` and `grouped`, see Experiment.
 
     Raises HarnessError where the tables are not ours, or have no such experiment.
     """
@@ -181,8 +183,8 @@ def _combinations(
     grouped = " + ".join(f"count({each})" for each in groups) or "0"
     combinations = rows_of(
         con,
-        f"SELECT {listed}, count(*) AS recorded, max(repeat) > 0 AS repeated, "
-        f"{grouped} > 0 AS grouped "
+        f"SELECT {listed}, count(*) AS recorded, count(error) AS failed, "
+        f"max(repeat) > 0 AS repeated, {grouped} > 0 AS grouped "
         "FROM predictions WHERE experiment_version = ? GROUP BY ALL ORDER BY ALL",
         [name],
     )

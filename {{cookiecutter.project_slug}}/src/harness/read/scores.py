@@ -128,22 +128,28 @@ def read_scores(
     for name in names:
         rule = (rules or {}).get(name) or experiment.rule(name)
         worst = rule.failure if rule.worst is None else rule.worst
-        ways[name] = [rule.sql(quoted(name), failed) for failed in (rule.failure, None, worst)]
+        # Where nothing failed all three are the same, and one is read.
+        failures = (rule.failure, None, worst) if experiment.failed else (rule.failure,) * 3
+        ways[name] = [rule.sql(quoted(name), failed) for failed in failures]
     wanted = list(dict.fromkeys(way for each in ways.values() for way in each))
 
-    row = "hash(input_id, repeat)" if by_repeat or experiment.grouped else "hash(input_id)"
-    heads = [f"{row} AS row", "hash(input_id) AS item", *_unit_heads(experiment)]
+    heads = ["hash(input_id) AS row", *_unit_heads(experiment)]
+    if by_repeat or experiment.grouped:
+        heads[0] = "hash(input_id, repeat) AS row, hash(input_id) AS item"
     query, values = _by_item(experiment, heads, wanted)
     found = ask(con, query, [*values, experiment.name]).fetchnumpy()
-    named = np.asarray(found["row"], dtype=np.uint64)
+    # Each column is let go when it was used: of a million items, all together take 100 MB.
+    named = np.asarray(found.pop("row"), dtype=np.uint64)
     rows, first, row_of = np.unique(named, return_index=True, return_inverse=True)
-    items = np.asarray(found["item"], dtype=np.uint64)[first]
-    column_of = np.asarray(found["c"], dtype=int)
+    del named
+    items = np.asarray(found.pop("item"), dtype=np.uint64)[first] if "item" in found else rows
+    del first
+    column_of = np.asarray(found.pop("c"), dtype=int)
 
     tables: dict[str, Numbers] = {}
     for place, way in enumerate(wanted):
         tables[way] = np.full((len(rows), len(experiment.configurations)), np.nan)
-        tables[way][row_of, column_of] = _numbers(found[f"v{place}"])
+        tables[way][row_of, column_of] = _numbers(found.pop(f"v{place}"))
     counted, left_out, worst_case = (
         {name: tables[each[index]] for name, each in ways.items()} for index in range(3)
     )

@@ -141,15 +141,17 @@ def _flipped(
 
 def _per_item(scores: Scores, name: str) -> tuple[npt.NDArray[np.uint64], Numbers]:
     """The items that have a value, and their means: an item has a row for each of its folds."""
-    items, place = np.unique(scores.items, return_inverse=True)
-    values = scores.counted[name]
+    items, values = scores.items, scores.counted[name]
     known = np.isfinite(values)
-    sums = np.zeros((len(items), values.shape[1]))
-    counts = np.zeros_like(sums)
-    np.add.at(sums, place, np.where(known, values, 0.0))
-    np.add.at(counts, place, known)
-    with np.errstate(invalid="ignore"):
-        means = sums / counts
+    means = np.where(known, values, np.nan)
+    if not np.array_equal(items, scores.rows):
+        items, place = np.unique(items, return_inverse=True)
+        sums = np.zeros((len(items), values.shape[1]))
+        counts = np.zeros_like(sums)
+        np.add.at(sums, place, np.where(known, values, 0.0))
+        np.add.at(counts, place, known)
+        with np.errstate(invalid="ignore"):
+            means = sums / counts
     there = np.flatnonzero(np.isfinite(means).any(axis=1))
     return items[there], means[there]
 
