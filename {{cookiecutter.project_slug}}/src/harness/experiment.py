@@ -30,7 +30,7 @@ from harness.run.loop import RunReport, run
 from harness.run.prepared import Prepared, prepare
 from harness.run.provenance import provenance
 from harness.steps import Step
-from harness.system import collect_rarely
+from harness.system import collect_rarely, give_memory_back
 from harness.version import dvc, git, results_state
 from harness.version.published import (
     Published,
@@ -119,6 +119,7 @@ def _experiment(project: Project, tag: str, message: str, allow: set[str]) -> in
     report, rows = stage.report, stage.rows
     again = f"make experiment TAG={tag}"
     failed = _failed(rows)
+    give_memory_back()
     with Step(f"validating {tag}"):
         every = validate([place.db], kind=project.kind)
     findings = [finding for finding in every if finding.experiment == tag]
@@ -134,6 +135,7 @@ def _experiment(project: Project, tag: str, message: str, allow: set[str]) -> in
     verdicts |= {"failures": "overridden" if accepted else "passed"}
     verdicts |= {"validation": "overridden" if wrong else "passed"}
     update_run(place, report.track_id, {"gates": json.dumps(verdicts, sort_keys=True)})
+    give_memory_back()
     shared = finish(project, place, tag, report.track_id, message, rows, ready.census)
     if not shared and git.remote(root):
         note = (
@@ -225,6 +227,7 @@ def _measure(project: Project, grid: Grid, report: RunReport, name: str) -> list
     from harness.tell.results_table import results_tables
 
     collect_rarely()  # no predict is timed from here on
+    give_memory_back()
     rows = measure(project, grid, report.place, name, report.track_id, judged=judged(project))
     rules = rules_of(report.place, name)
     seeds = project.settings.data.seeds

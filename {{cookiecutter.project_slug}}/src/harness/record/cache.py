@@ -72,7 +72,6 @@ class ResultCache:
         if self._few is None:
             return
         with closing(self._connection()) as connection:
-            expect_many_rows(connection)
             _make_index(connection)
         self._few = None
 

@@ -423,7 +423,8 @@ class Store:
                 part.close()
             if self.engine == "sqlite":
                 with explained(self.place.db, "finish writing"):
-                    self._make_index(self.connection)
+                    with _apart(self.place.db) as connection:
+                        self._make_index(connection)
                     self._leave_wal()
         finally:
             self.connection.close()

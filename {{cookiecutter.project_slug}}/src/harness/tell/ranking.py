@@ -190,6 +190,8 @@ def _ranges(
     values: Sequence[float | None],
 ) -> dict[int, Range]:
     """The possible ranks of the configurations that have a value."""
+    if len(known) == 1:
+        return {known[0]: (1, 1)}
     count = len(known)
     p = np.full((count, count), np.nan)
     if rule.name in scores.counted:

@@ -18,7 +18,6 @@ from harness.project.kind import PLAIN, Kind
 from harness.read.outputs import read_outputs
 from harness.read.results import Experiment, RecordedConfiguration
 from harness.read.scores import Numbers, Scores
-from harness.tell.charts import forest, tradeoff
 from harness.tell.flipped import MOST, flipped
 from harness.tell.page import render
 from harness.tell.ranking import Ranking
@@ -77,6 +76,9 @@ def _drawn(experiment: Experiment, ranking: Ranking) -> list[tuple[int, Recorded
 
 def _forest(experiment: Experiment, ranking: Ranking) -> list[tuple[str, str]]:
     """A remark and the chart of the intervals of what the ranks are by."""
+    # matplotlib takes 35 MB, and so does reading a million items, for a moment before.
+    from harness.tell.charts import forest
+
     found = _drawn(experiment, ranking)
     if not found or ranking.rule is None:
         return []
@@ -103,6 +105,8 @@ def _unit(rule: Rule, values: Sequence[float | None]) -> tuple[str, float]:
 
 def _tradeoffs(experiment: Experiment, ranking: Ranking) -> list[tuple[str, str]]:
     """A remark and a chart for each price that two configurations have."""
+    from harness.tell.charts import tradeoff  # here as in `_forest`
+
     if ranking.rule is None:
         return []
     found = [(rank, each.summary) for rank, each in _drawn(experiment, ranking)]

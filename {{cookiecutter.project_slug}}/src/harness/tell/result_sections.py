@@ -254,14 +254,14 @@ def _percentile_table(labels: list[str], summaries: list[Row], time: str) -> Tab
 
 def errors_section(con: DuckDBPyConnection, experiment: Experiment) -> Section:
     """What failed, by type, the most frequent first."""
+    if not experiment.failed:
+        return Section("Errors", ["None."])
     rows = con.execute(
         "SELECT coalesce(error_type, 'unknown'), count(*), count(DISTINCT input_id), "
         "min(left(error, 300)) FROM predictions WHERE experiment_version = ? AND error IS NOT NULL "
         "GROUP BY 1 ORDER BY 2 DESC LIMIT 30",
         [experiment.name],
     ).fetchall()
-    if not rows:
-        return Section("Errors", ["None."])
     cells = [[kind, f"{count:,}", f"{items:,}", text] for kind, count, items, text in rows]
     return Section("Errors", (), [Table(("type", "datapoints", "items", "an example"), cells)])
 
