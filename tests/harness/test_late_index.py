@@ -163,7 +163,10 @@ def test_the_cache_holds_the_last_result_of_each_key(steps: list[tuple[str, str,
                 cache.put([(key, {"prediction": value}, "run")])
                 meant[key] = value
             elif step == "other":
-                if put_by_another_program(folder, key, f"other {number}"):
+                # (The file of a long one would stay behind, as where such a program is killed.)
+                if len(meant.get(key, "")) < 1_000 and put_by_another_program(
+                    folder, key, f"other {number}"
+                ):
                     meant[key] = f"other {number}"
             elif step == "forget":
                 cache.forget([key])
@@ -192,4 +195,6 @@ def held(folder: Path) -> dict[str, str]:
     with diskcache.Cache(str(folder)) as plain:
         found = {key: plain[key]["result"]["prediction"] for key in plain}
         assert len(plain) == len(found)
+        files = count(folder / "cache.db", "SELECT count(*) FROM Cache WHERE filename IS NOT NULL")
+        assert len(list(folder.rglob("*.val"))) == files, "files were left behind"
         return found
