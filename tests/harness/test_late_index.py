@@ -8,7 +8,7 @@ from pathlib import Path
 
 import diskcache
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from harness.record.cache import ResultCache
@@ -152,6 +152,9 @@ def put_by_another_program(folder: Path, key: str, value: str) -> bool:
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(STEPS, max_size=20))
+@example([("put", "a", 100_000), ("expect", "", MANY), ("put", "a", 1)])
+@example([("put", "a", 1), ("expect", "", MANY), ("put", "a", 1), ("kill", "", 0)])
+@example([("expect", "", MANY), ("put", "a", 1), ("other", "a", 0), ("kill", "", 0)])
 def test_the_cache_holds_the_last_result_of_each_key(steps: list[tuple[str, str, int]]) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "cache"
