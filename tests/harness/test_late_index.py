@@ -97,7 +97,7 @@ def test_what_failed_is_replaced_and_not_added(bench: Bench) -> None:
     bench.predict(
         """
         if os.path.exists(os.environ["BENCH_TRACE"] + ".down") and item["id"].endswith("3"):
-            raise ConnectionError("down")
+            raise ValueError("down")
         return {"prediction": 1, "ground_truth": 1}
         """,
         head="import os",
