@@ -67,6 +67,8 @@ def tasks(project: Project, grid: Grid, census: "Census", limit: int | None) -> 
 
     def items_of(index: int) -> Items:
         found = census.of(index).checked(project, every[index].params, limit)
+        if census.comes is None:
+            return found
         return (pair for pair in found if census.look_of(pair[1]) <= census.until)
 
     for index, repeat, item, digest in in_order(project, len(every), items_of):
@@ -194,10 +196,11 @@ def _look_at(project: Project, params: Params, limit: int | None, content: "hash
     digests = array("Q")
     clusters = array("Q")
     problems: list[str] = []
+    drawn_by = project.settings.data.cluster
     for count, item in enumerate(project.items(params, limit), start=1):
         try:
             digest = _digest_of(item, project.root)
-            cluster = cluster_of(item, project.settings.data.cluster)
+            cluster = cluster_of(item, drawn_by)
         except ValueError as error:
             problems.append(f"item {count} (of dataset.load): {error}")
             if len(problems) > _SHOWN:

@@ -548,11 +548,13 @@ class _Run:
 
     def _check_limits(self) -> None:
         """Stop where too much has failed; a row that cannot be stored failed permanently."""
-        run = self.project.settings.run
         unfit = self.recorder.counts.unfit
         failed = self.failures + unfit
+        if not failed:
+            return
+        run = self.project.settings.run
         permanent = self.permanent + unfit
-        if failed and run.on_error == "stop":
+        if run.on_error == "stop":
             self._stop("failed-limit", 'a datapoint failed and [run] on_error is "stop"')
         elif permanent >= run.max_permanent_errors:
             self._stop(

@@ -36,7 +36,8 @@ class Rows:
         )
         if fit_seconds is not None and own:
             row["fit_seconds"] = fit_seconds
-        row |= result | self.designed(task)
+        row |= result
+        row |= self.designed(task)
         row["track_id"], row["cache"] = (origin, "") if own else (self.track_id, origin)
         return row
 
