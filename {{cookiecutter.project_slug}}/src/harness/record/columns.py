@@ -73,6 +73,19 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def make_once_index(connection: Any, table: str) -> None:
+    """Make the index that keeps a datapoint from being recorded twice, if there is none."""
+    connection.execute(
+        f"CREATE UNIQUE INDEX IF NOT EXISTS {quoted(f'once_{table}')} "
+        f"ON {quoted(table)} (experiment_version, task_key)"
+    )
+
+
+def drop_once_index(connection: Any, table: str) -> None:
+    """Leave that index out; whoever next needs it makes it."""
+    connection.execute(f"DROP INDEX IF EXISTS {quoted(f'once_{table}')}")
+
+
 # Which columns are scores is written down, because it cannot be guessed from their values.
 SCORES = (
     "CREATE TABLE IF NOT EXISTS scores (predictions TEXT, name TEXT, UNIQUE (predictions, name))"

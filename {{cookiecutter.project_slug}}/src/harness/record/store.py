@@ -26,7 +26,14 @@ from xetrack import Tracker
 from harness.clock import microseconds_of, stamp
 from harness.errors import HarnessError, explained
 from harness.project.values import REAL, Row, Value, readable
-from harness.record.columns import LOOK, PREDICTIONS, Schema, quoted
+from harness.record.columns import (
+    LOOK,
+    PREDICTIONS,
+    Schema,
+    drop_once_index,
+    make_once_index,
+    quoted,
+)
 from harness.record.database_file import (
     begin_writing,
     expect_many_rows,
@@ -91,7 +98,7 @@ class Store:
                 # xetrack makes this table whenever it reads a file and nobody names a table. That
                 # would change a result that is tagged already.
                 Schema.prepare(connection, "default", {})
-                self._make_index(connection)
+                make_once_index(connection, self.place.predictions)
                 connection.execute("COMMIT")
             self._open(track_id)
             self._fitter = RowFitter(
@@ -130,22 +137,10 @@ class Store:
         Until then it is the run that records no datapoint twice. What needs the index before, makes
         it; after a kill, the next to open the database does.
         """
-        table = quoted(self.place.predictions)
-        there = int(self._one(f"SELECT max(rowid) FROM {table}") or 0)
+        there = int(self._one(f"SELECT max(rowid) FROM {quoted(self.place.predictions)}") or 0)
         if self.engine == "sqlite" and is_faster_at_the_end(rows, there):
             with explained(self.place.db):
-                self.connection.execute(f"DROP INDEX IF EXISTS {self._index}")
-
-    def _make_index(self, connection: Any) -> None:
-        """Make the index that keeps a datapoint from being recorded twice, if there is none."""
-        connection.execute(
-            f"CREATE UNIQUE INDEX IF NOT EXISTS {self._index} "
-            f"ON {quoted(self.place.predictions)} (experiment_version, task_key)"
-        )
-
-    @property
-    def _index(self) -> str:
-        return quoted(f"once_{self.place.predictions}")
+                drop_once_index(self.connection, self.place.predictions)
 
     def recorded(self) -> tuple[npt.NDArray[np.bytes_], list[str]]:
         """Keys of this experiment's good rows (sorted numpy bytes), and of its failed ones."""
@@ -223,7 +218,7 @@ class Store:
     def apart(self, function: Callable[[sqlite3.Connection], Answer]) -> Answer:
         """What `function` returns, called with a plain connection of its own to the database."""
         with _apart(self.place.db) as connection:
-            self._make_index(connection)
+            make_once_index(connection, self.place.predictions)
             connection.row_factory = sqlite3.Row
             return function(connection)
 
@@ -326,7 +321,7 @@ class Store:
 
     def _insert(self, rows: list[Row], replace: list[str]) -> None:
         if replace:
-            self._make_index(self.connection)
+            make_once_index(self.connection, self.place.predictions)
             self._carry_over(rows, replace)
         columns, values = _as_values(rows)
         keys: list[list[Value]] = [[self.experiment, key] for key in replace]
@@ -424,7 +419,7 @@ class Store:
             if self.engine == "sqlite":
                 with explained(self.place.db, "finish writing"):
                     with _apart(self.place.db) as connection:
-                        self._make_index(connection)
+                        make_once_index(connection, self.place.predictions)
                     self._leave_wal()
         finally:
             self.connection.close()

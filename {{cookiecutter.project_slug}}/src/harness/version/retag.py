@@ -12,7 +12,7 @@ from pathlib import Path
 
 from harness.errors import HarnessError, explained
 from harness.project.settings import Settings
-from harness.record.columns import quoted
+from harness.record.columns import drop_once_index, quoted
 from harness.record.database_file import begin_writing
 from harness.record.layout import Place, place_for
 from harness.record.lock import one_at_a_time
@@ -111,7 +111,7 @@ def _tables_with_experiments(con: sqlite3.Connection) -> Iterator[str]:
 
 def _rename_table(con: sqlite3.Connection, old: str, new: str) -> None:
     con.execute(f"ALTER TABLE {quoted(old)} RENAME TO {quoted(new)}")
-    con.execute(f"DROP INDEX IF EXISTS {quoted(f'once_{old}')}")  # the next run makes the new one
+    drop_once_index(con, old)  # the next run makes the new one
     if con.execute("SELECT 1 FROM sqlite_master WHERE name = 'scores'").fetchone():
         con.execute("UPDATE scores SET predictions = ? WHERE predictions = ?", (new, old))
 

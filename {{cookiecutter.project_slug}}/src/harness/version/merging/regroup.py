@@ -7,7 +7,7 @@ from pathlib import Path
 
 from harness.errors import HarnessError, explained
 from harness.project.settings import Settings
-from harness.record.columns import quoted, score_names
+from harness.record.columns import make_once_index, quoted, score_names
 from harness.record.database_file import prepare_to_read
 from harness.record.layout import TAG, Place, place_for
 from harness.version.merging import assets as merge_assets
@@ -120,10 +120,7 @@ def _pour(source: Path, target: Path, place: Place, tag: str, rest: bool) -> Non
         _scores(con, place.predictions, predictions)
         _assets(con, place.predictions, everything=rest)
         if {"experiment_version", "task_key"} <= set(columns_of(con, "main", place.predictions)):
-            con.execute(
-                f"CREATE UNIQUE INDEX IF NOT EXISTS {quoted(f'once_{place.predictions}')} "
-                f"ON {quoted(place.predictions)} (experiment_version, task_key)"
-            )
+            make_once_index(con, place.predictions)
 
 
 def _take(con: sqlite3.Connection, table: str, into: str, where: str = "true") -> None:
